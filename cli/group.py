@@ -1,0 +1,45 @@
+"""The command group that turns errors into one line on stderr and an exit status."""
+
+import sys
+from typing import Any
+
+import click
+
+from kvae.errors import KvaeError
+
+# Which extra brings a module, for the error that says what to install.
+_EXTRAS = {
+    "train": ("tensorflow", "keras", "tensorflow_probability", "tf_keras", "tf2onnx", "onnx", "matplotlib", "rich"),
+}
+
+
+class OneLineGroup(click.Group):
+    """Exit 1 for what the user can put right, 2 for wrong usage, each with one line; a bug keeps its traceback."""
+
+    def main(self, *args: Any, standalone_mode: bool = True, **kwargs: Any) -> Any:
+        if not standalone_mode:
+            return super().main(*args, standalone_mode=False, **kwargs)
+        try:
+            result = super().main(*args, standalone_mode=False, **kwargs)
+        except click.UsageError as error:
+            command = error.ctx.command_path if error.ctx else "kvae"
+            _fail(f"{error.format_message()} Try '{command} --help'.", error.exit_code)
+        except click.ClickException as error:
+            _fail(error.format_message(), error.exit_code)
+        except KvaeError as error:
+            _fail(str(error), 1)
+        except ModuleNotFoundError as error:
+            module = (error.name or "").partition(".")[0]
+            for extra, modules in _EXTRAS.items():
+                if module in modules:
+                    _fail(f"this needs {module}: pip install 'kvae-onnx[{extra}]'.", 1)
+            raise
+        except click.Abort as error:  # what click makes of Ctrl-C
+            _fail(str(error.__cause__ or "") or "interrupted.", 130)
+        # Outside of standalone mode click returns the status of ctx.exit() in place of leaving with it.
+        sys.exit(result if isinstance(result, int) else 0)
+
+
+def _fail(message: str, status: int) -> None:
+    click.echo(f"Error: {' '.join(message.split())}", err=True)
+    sys.exit(status)

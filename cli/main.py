@@ -1,0 +1,130 @@
+"""`kvae VERB`: each command parses, calls one library function and prints. Heavy imports stand inside the commands."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kvae import __version__
+from kvae.cli.group import OneLineGroup
+from kvae.cli.options import config_options
+from kvae.config import ModelConfig, TrainConfig
+
+PATH = click.Path(path_type=Path)
+model_option = click.option(
+    "--model",
+    metavar="MODEL",
+    help="A bundle folder, a decoder.onnx, a run or a shipped name. [default: the newest run here, else fashion_mnist]",
+)
+device_option = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where to run; cuda fails where there is none, auto takes the CPU then.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print a machine's answer on stdout.")
+
+
+@click.group(cls=OneLineGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="kvae")
+def main() -> None:
+    """Variational autoencoders: train with Keras, hand over as ONNX, sample anywhere."""
+
+
+@main.command()
+@config_options(TrainConfig, ModelConfig)
+@click.option("--data-dir", type=PATH, help="Folder with the data set's idx files.")
+@click.option("--out", type=PATH, help="The run's new folder. [default: runs/DATASET-ARCHITECTURE-TIME]")
+@json_option
+def train(data_dir: Path | None, out: Path | None, as_json: bool, **settings: Any) -> None:
+    """Train a model, evaluate it on the test images, and export it."""
+    model = {item: settings.pop(item) for item in ModelConfig.__dataclass_fields__}
+    config = TrainConfig(model=ModelConfig(**model), **settings)
+    _log_to_stderr()
+    from kvae.cli.train import run_training  # TensorFlow loads here, not for --help
+
+    run_training(config, out, data_dir, as_json)
+
+
+@main.command()
+@click.argument("run", type=PATH)
+@click.option("--out", type=PATH, required=True, help="The bundle's folder; a bundle that is there is replaced.")
+@json_option
+def export(run: Path, out: Path, as_json: bool) -> None:
+    """Write the bundle of RUN, a folder that `kvae train` made."""
+    from kvae.cli.train import import_tensorflow_quietly
+
+    import_tensorflow_quietly()
+    from kvae import export as exporting
+    from kvae import runs
+
+    exported = runs.export_run(run, out)
+    report = {"bundle": str(exported.path), "worst_error": exported.worst_error}
+    text = (
+        f"parity   worst absolute error {exported.worst_error:.2e} "
+        f"(batches {exporting.PARITY_BATCHES}, allowed {exporting.PARITY_TOLERANCE:g})\nbundle   {exported.path}"
+    )
+    click.echo(json.dumps(report) if as_json else text)
+
+
+@main.command()
+@click.option("--n", "n", type=int, default=64, show_default=True, help="Number of images.")
+@model_option
+@click.option(
+    "--out",
+    type=PATH,
+    default="samples.png",
+    show_default=True,
+    help="A .png for a grid, .npy or .npz for numbers, a folder for one PNG per image.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Image i depends on (seed, i) alone.")
+@click.option("--temperature", type=float, default=1.0, show_default=True, help="Factor on the prior's scale.")
+@device_option
+@json_option
+def sample(
+    n: int, model: str | None, out: Path, seed: int, temperature: float, device: str, as_json: bool
+) -> None:
+    """Draw images from a model."""
+    from kvae import output
+    from kvae.runtime import Bundle
+
+    output.check_target(out, n)
+    path = _locate(model)
+    bundle = Bundle.open(path, device)
+    output.write(bundle.sample_batches(n, seed, temperature), n, bundle.manifest.image_shape, out)
+    report = {"out": str(out), "n": n, "seed": seed, "model": str(path), "device": bundle.device}
+    click.echo(json.dumps(report) if as_json else str(out))
+
+
+@main.command()
+@click.argument("model", required=False)
+@json_option
+def info(model: str | None, as_json: bool) -> None:
+    """Show the manifest, sizes, tensors and metrics of MODEL (as for `kvae sample --model`)."""
+    from kvae import summary
+    from kvae.runtime import Bundle
+
+    path = _locate(model)
+    manifest = Bundle.open(path, device="cpu").manifest
+    click.echo(json.dumps(summary.as_json(manifest, path), indent=2) if as_json else summary.as_text(manifest, path))
+
+
+def _locate(model: str | None) -> Path:
+    from kvae.locate import locate
+
+    path = locate(model)
+    if model is None:
+        click.echo(f"model: {path}", err=True)
+    return path
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("kvae")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False

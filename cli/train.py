@@ -1,0 +1,81 @@
+"""The body of `kvae train`: progress on stderr, the result on stdout."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kvae.config import TrainConfig
+
+
+def import_tensorflow_quietly() -> None:
+    """Import TensorFlow with its start-up remarks kept off stderr; an ImportError still comes through.
+
+    They are written to the file descriptor by C++ before any log level is read, so no setting turns them off.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        import tensorflow  # noqa: F401
+        import tensorflow_probability
+
+        _ = tensorflow_probability.distributions  # loaded on first use
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+
+
+def run_training(config: TrainConfig, out: Path | None, data_dir: Path | None, as_json: bool) -> None:
+    """Train as `config` says and print what came of it; see `kvae.runs.train`."""
+    import_tensorflow_quietly()
+    from kvae import runs
+    from kvae.progress import TrainingProgress
+
+    folder = out or runs.default_folder(config)
+    progress = TrainingProgress(config.batch_size)
+    try:
+        run = runs.train(config, folder, data_dir, [progress])
+    except KeyboardInterrupt:
+        best = folder / runs.MODEL
+        kept = f" The best model so far: {best}" if best.exists() else ""
+        raise KeyboardInterrupt(f"interrupted.{kept}") from None
+    finally:
+        progress.close()
+    click.echo(json.dumps(_as_json(run), indent=2) if as_json else _as_text(run, config))
+
+
+def _as_json(run: Any) -> dict[str, Any]:
+    return {
+        "run": str(run.path),
+        "bundle": str(run.exported.path),
+        "metrics": run.metrics.to_dict(),
+        "effective_beta": run.metrics.effective_beta,
+        "parity_worst_error": run.exported.worst_error,
+        "files": sorted(str(path) for path in run.path.rglob("*") if path.is_file()),
+    }
+
+
+def _as_text(run: Any, config: TrainConfig) -> str:
+    metrics = run.metrics
+    lines = [
+        f"{label:<15}{metric.value:.2f} ± {metric.standard_error:.2f} nats per image"
+        for label, metric in (
+            ("test ELBO", metrics.elbo),
+            ("distortion", metrics.distortion),
+            ("rate", metrics.rate),
+        )
+    ]
+    if config.model.likelihood == "bernoulli":
+        lines[0] += " (grey intensities: a surrogate, not a likelihood)"
+    lines.append(f"{'effective beta':<15}{metrics.effective_beta:.3f}")
+    lines.append(f"{'parity':<15}{run.exported.worst_error:.1e} (worst difference, onnxruntime and Keras)")
+    lines.append(f"{'run':<15}{run.path}")
+    lines += [f"{'':<15}{path.relative_to(run.path)}" for path in sorted(run.path.rglob("*")) if path.is_file()]
+    return "\n".join(lines)

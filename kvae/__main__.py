@@ -1,0 +1,5 @@
+"""`python -m kvae` is `kvae`."""
+
+from kvae.cli.main import main
+
+main()

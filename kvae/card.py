@@ -1,0 +1,94 @@
+"""The model card: the README.md of a bundle, written from its manifest alone."""
+
+from kvae.manifest import Manifest
+
+_LICENCES = {"fashion_mnist": ("mit", "MIT, (c) Zalando SE"), "fashion_mnist_mini": ("mit", "MIT, (c) Zalando SE")}
+
+
+def render(manifest: Manifest, worst_error: float, tolerance: float) -> str:
+    """The card as Markdown, with the front matter that model hubs read.
+
+    Args:
+        manifest: the bundle's manifest.
+        worst_error: largest difference between Keras and onnxruntime seen at export.
+        tolerance: the largest allowed.
+    """
+    name = manifest.dataset["name"]
+    height, width, channels = manifest.image_shape
+    licence, licence_text = _LICENCES.get(name, ("other", "see the source of the data"))
+    picture = "![64 samples of the prior](preview.png)\n\n" if channels in (1, 3) else ""
+    return f"""---
+library_name: onnx
+pipeline_tag: unconditional-image-generation
+license: {licence}
+datasets: [{name}]
+tags: [variational-autoencoder, vae, onnx]
+---
+
+# A variational autoencoder of {name}
+
+{picture}Made by [kvae](https://pypi.org/project/kvae-onnx/) {manifest.kvae_version}. Images are {height} x {width} x
+{channels}, z has {manifest.latent_dim} dimensions, the prior is N(0, I), the likelihood {manifest.likelihood}.
+
+Trained on {manifest.dataset["num_images"]:,} images. {_command(manifest)}
+
+{_metrics(manifest)}
+
+onnxruntime and Keras agreed within {worst_error:.1e} when this bundle was written (allowed: {tolerance:.0e}).
+
+## Use
+
+```python
+import numpy as np
+import onnxruntime as ort
+
+session = ort.InferenceSession("decoder.onnx")
+z = np.random.default_rng(0).standard_normal((64, {manifest.latent_dim}), dtype=np.float32)
+(images,) = session.run(["mean"], {{"z": z}})  # float32 (64, {height}, {width}, {channels}) in [0, 1]
+```
+
+| graph | tensor | shape |
+|---|---|---|
+{_tensors(manifest)}
+
+`batch` is free; all numbers are float32, images lie in [0, 1]. The channels of `likelihood_parameters` are, for each
+image channel, {", ".join(manifest.likelihood_parameters)}. `manifest.json` says the same to programs.
+
+## Limits
+
+It draws images like those it was trained on, and no others. Licence of the data: {licence_text}.
+"""
+
+
+def _command(manifest: Manifest) -> str:
+    settings = dict(manifest.training)
+    model = settings.pop("model", {})
+    if not settings:
+        return ""
+    options = " ".join(f"--{key.replace('_', '-')} {value}" for key, value in (settings | model).items())
+    return f"The command was:\n\n```sh\nkvae train {options}\n```"
+
+
+def _metrics(manifest: Manifest) -> str:
+    if not manifest.metrics:
+        return "No metrics were measured."
+    surrogate = (
+        "Pixels are grey intensities under a Bernoulli likelihood: the ELBO compares models of this kind, and is no "
+        "likelihood of the images.\n\n"
+        if manifest.likelihood == "bernoulli"
+        else ""
+    )
+    rows = "\n".join(
+        f"| {name} | {metric['value']:.2f} | {metric['standard_error']:.2f} |"
+        for name, metric in manifest.metrics.items()
+    )
+    return f"{surrogate}| test images | nats per image | standard error |\n|---|---|---|\n{rows}"
+
+
+def _tensors(manifest: Manifest) -> str:
+    return "\n".join(
+        f"| {graph}.onnx | {end[:-1]} `{tensor['name']}` | {tensor['shape']} |"
+        for graph, ends in manifest.tensors.items()
+        for end in ("inputs", "outputs")
+        for tensor in ends[end]
+    )

@@ -1,0 +1,235 @@
+"""Data sets by name: uint8 images with labels in three fixed splits, each file checked against its pinned sha256."""
+
+import difflib
+import hashlib
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kvae import download, idx
+from kvae.errors import ConfigError, DataError
+
+logger = logging.getLogger(__name__)
+
+FASHION_CLASSES = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class File:
+    """One idx file of a data set.
+
+    The hash is that of the content, not of the gzip file around it: the copies of Fashion-MNIST at its authors' and in
+    Debian hold the same bytes, compressed differently.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a named data set is found, and what it must be."""
+
+    files: tuple[File, File, File, File]
+    """Training images, training labels, test images, test labels."""
+    num_validation: int
+    """The last images of the training file, held out."""
+    class_names: tuple[str, ...]
+    urls: tuple[str, ...] = ()
+    """Folders to download from, tried in turn."""
+    debian_package: str | None = None
+    """Debian's package of the same files, in `share/datasets/<name>` under `/usr`."""
+    shipped: bool = False
+    """Whether the files come with kvae."""
+
+    @property
+    def sha256(self) -> str:
+        """The data set's own hash: that of its files' hashes, one a line."""
+        return hashlib.sha256("\n".join(file.sha256 for file in self.files).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images uint8 `(n, height, width, channels)` and labels uint8 `(n,)`."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set with its three splits. Models are fitted on `train`, chosen on `validation`, reported on `test`."""
+
+    name: str
+    train: Split
+    validation: Split
+    test: Split
+    class_names: tuple[str, ...]
+    sha256: str
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """`(height, width, channels)`."""
+        _, height, width, channels = self.train.images.shape
+        return height, width, channels
+
+
+def _mnist_files(count: int, test_count: int, hashes: tuple[str, str, str, str]) -> tuple[File, File, File, File]:
+    return (
+        File("train-images-idx3-ubyte", (count, 28, 28), hashes[0]),
+        File("train-labels-idx1-ubyte", (count,), hashes[1]),
+        File("t10k-images-idx3-ubyte", (test_count, 28, 28), hashes[2]),
+        File("t10k-labels-idx1-ubyte", (test_count,), hashes[3]),
+    )
+
+
+SOURCES = {
+    "fashion_mnist": Source(
+        files=_mnist_files(
+            60_000,
+            10_000,
+            (
+                "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+                "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+                "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+                "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+            ),
+        ),
+        num_validation=10_000,
+        class_names=FASHION_CLASSES,
+        urls=(
+            "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
+            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        ),
+        debian_package="dataset-fashion-mnist",
+    ),
+    "mnist": Source(
+        files=_mnist_files(
+            60_000,
+            10_000,
+            (
+                "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+                "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+                "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+                "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+            ),
+        ),
+        num_validation=10_000,
+        class_names=tuple("0123456789"),
+        urls=(
+            "https://storage.googleapis.com/cvdf-datasets/mnist/",
+            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        ),
+    ),
+    "fashion_mnist_mini": Source(
+        files=_mnist_files(
+            4_500,
+            500,
+            (
+                "f11f13d209e98cf52b896007020a61a7051db6e6145e30042d5cb262fca01f20",
+                "e8a8466f802a13c05ae4dcb0be242f575acdc10530660ad360d4ffd99e082099",
+                "040885345ebaf3c54fe05530bf5f99714033fd20155ed5b01219e3cc15721c94",
+                "1aea7d2d24dc05e9744d2aebaa0c7ef20d8139df30ffdee0dc89366de417d8ba",
+            ),
+        ),
+        num_validation=500,
+        class_names=FASHION_CLASSES,
+        shipped=True,
+    ),
+}
+
+
+def check_name(name: str) -> None:
+    """Raise ConfigError, with the nearest known name, if `name` is no data set."""
+    if name not in SOURCES:
+        close = difflib.get_close_matches(name, SOURCES, n=1, cutoff=0.4)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise ConfigError(f"dataset '{name}' is unknown.{hint} Known: {', '.join(SOURCES)}.")
+
+
+def load(name: str, data_dir: Path | None = None) -> Dataset:
+    """Load a data set.
+
+    Files (`.gz` or not) are looked for in `data_dir`, the user's cache, the operating system's copy; what none of them
+    has is downloaded into the cache. Wherever they come from, they must be the same bits.
+
+    Args:
+        name: a key of `SOURCES`.
+        data_dir: a folder that holds the idx files.
+
+    Returns:
+        The data set. Splits of the full sets are 50,000 / 10,000 / 10,000: the last 10,000 images of the training file
+        are the validation split.
+
+    Raises:
+        ConfigError: an unknown name.
+        DataError: a file that is missing, damaged or not the pinned bits; the message says what to do.
+    """
+    check_name(name)
+    source = SOURCES[name]
+    places = list(_places(name, source, data_dir))
+    paths = {file: path for file in source.files if (path := _find(file, places))}
+    missing = {file.name: file.sha256 for file in source.files if file not in paths}
+    if missing:
+        target = download.cache_dir() / name
+        logger.info("%s: not on this machine; downloading", name)
+        download.fetch(name, missing, source.urls, source.debian_package, target)
+        paths |= {file: path for file in source.files if file.name in missing and (path := _find(file, [target]))}
+    logger.info("%s: from %s", name, ", ".join(sorted({str(path.parent) for path in paths.values()})))
+    images, labels, test_images, test_labels = (_read(name, file, paths[file]) for file in source.files)
+    cut = len(images) - source.num_validation
+    return Dataset(
+        name=name,
+        train=Split(images[:cut, ..., None], labels[:cut]),
+        validation=Split(images[cut:, ..., None], labels[cut:]),
+        test=Split(test_images[..., None], test_labels),
+        class_names=source.class_names,
+        sha256=source.sha256,
+    )
+
+
+def _places(name: str, source: Source, data_dir: Path | None) -> Iterator[Path]:
+    if source.shipped:
+        yield Path(str(files("kvae") / "data" / name))
+        return
+    if data_dir is not None:
+        try:
+            next(data_dir.iterdir(), None)
+        except OSError as error:
+            raise DataError(
+                f"data folder {data_dir} cannot be read: {error.strerror}. Expected {source.files[0].name}.gz and its "
+                f"kin there; name another --data-dir, or leave it out to look in the usual places."
+            ) from None
+        yield data_dir
+    yield download.cache_dir() / name
+    if source.debian_package:
+        yield Path("/usr/share/datasets") / name.replace("_", "-")
+
+
+def _find(file: File, places: list[Path]) -> Path | None:
+    candidates = (place / f"{file.name}{suffix}" for place in places for suffix in (".gz", ""))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _read(name: str, file: File, path: Path) -> NDArray[np.uint8]:
+    size = 4 + 4 * len(file.shape) + int(np.prod(file.shape))
+    try:
+        content = idx.read_bytes(path, limit=size)
+        array = idx.parse(content, file.shape)
+        digest = hashlib.sha256(content).hexdigest()
+        if digest != file.sha256:
+            raise DataError(f"its content has sha256 {digest[:12]}..., expected {file.sha256[:12]}...")
+        return array
+    except DataError as error:
+        what = " x ".join(f"{size:,}" for size in file.shape)
+        raise DataError(
+            f"{path}: {error}. Expected the {what} bytes of {name}; delete this file or replace it, and run again."
+        ) from None

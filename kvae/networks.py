@@ -1,0 +1,190 @@
+"""Encoder and decoder: Keras networks that return TFP distributions.
+
+An image becomes a posterior in `Encoder.call`; a code becomes a distribution over images in `Decoder.call`. The layers
+in between, the *body*, are an ordinary `keras.Sequential`: `mlp_encoder` ... `conv_decoder` build the ones kvae trains
+by default, and any other Keras network of the same shapes can take their place.
+"""
+
+import math
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+from keras import layers
+
+from kvae import likelihoods
+from kvae.config import ModelConfig
+
+tfd = tfp.distributions
+
+MIN_POSTERIOR_SCALE = 1e-4
+"""Floor of the posterior's standard deviation, in units of z; keeps log q(z|x) finite."""
+
+
+@keras.saving.register_keras_serializable("kvae")
+class Encoder(keras.Model):
+    """Images -> the posterior q(z|x), a diagonal Gaussian.
+
+    Args:
+        body: Keras network from images `(batch, height, width, channels)` in [0, 1] to features `(batch, units)`.
+        latent_dim: number of latent dimensions.
+
+    Call with images `(batch, height, width, channels)`; returns `tfd.MultivariateNormalDiag` with event
+    `(latent_dim,)`.
+
+    Reference: Kingma & Welling, Auto-Encoding Variational Bayes, arXiv 1312.6114.
+    """
+
+    def __init__(self, body: keras.Layer, latent_dim: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.body = body
+        self.latent_dim = latent_dim
+        self.loc = layers.Dense(latent_dim, name="loc")
+        self.raw_scale = layers.Dense(latent_dim, name="raw_scale")
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        if not self.body.built:
+            self.body.build(input_shape)
+        features = self.body.compute_output_shape(input_shape)
+        self.loc.build(features)
+        self.raw_scale.build(features)
+        self.built = True
+
+    def call(self, images: tf.Tensor) -> Any:
+        features = self.body(images)
+        scale = MIN_POSTERIOR_SCALE + tf.nn.softplus(self.raw_scale(features))
+        return tfd.MultivariateNormalDiag(loc=self.loc(features), scale_diag=scale)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {
+            "body": keras.saving.serialize_keras_object(self.body),
+            "latent_dim": self.latent_dim,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Encoder":
+        return cls(**(config | {"body": keras.saving.deserialize_keras_object(config["body"])}))
+
+
+@keras.saving.register_keras_serializable("kvae")
+class Decoder(keras.Model):
+    """A code z -> the likelihood p(x|z), a distribution over images.
+
+    Args:
+        body: Keras network from z `(batch, latent_dim)` to `(batch, height, width, channels * k)`, with k the number
+            of parameters of the likelihood (1 for Bernoulli).
+        likelihood: a name in `kvae.likelihoods.LIKELIHOODS`. Default "bernoulli".
+
+    Call with z `(batch, latent_dim)`; returns `tfd.Independent` with event `(height, width, channels)`.
+    """
+
+    def __init__(self, body: keras.Layer, likelihood: str = "bernoulli", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.body = body
+        self.likelihood = likelihood
+        self._distribution = likelihoods.get(likelihood).distribution
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        if not self.body.built:
+            self.body.build(input_shape)
+        self.built = True
+
+    def call(self, z: tf.Tensor) -> Any:
+        return self._distribution(self.body(z))
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {
+            "body": keras.saving.serialize_keras_object(self.body),
+            "likelihood": self.likelihood,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Decoder":
+        return cls(**(config | {"body": keras.saving.deserialize_keras_object(config["body"])}))
+
+
+def build_encoder(config: ModelConfig, image_shape: tuple[int, int, int]) -> Encoder:
+    """The encoder that `config` describes, with fresh weights, for images of `(height, width, channels)`."""
+    body = {"conv": conv_encoder_body, "mlp": mlp_encoder_body}[config.architecture]
+    return Encoder(body(image_shape, config.hidden_units), config.latent_dim, name="encoder")
+
+
+def build_decoder(config: ModelConfig, image_shape: tuple[int, int, int]) -> Decoder:
+    """The decoder that `config` describes, with fresh weights, for images of `(height, width, channels)`."""
+    height, width, channels = image_shape
+    outputs = channels * len(likelihoods.get(config.likelihood).parameters)
+    body = {"conv": conv_decoder_body, "mlp": mlp_decoder_body}[config.architecture]
+    network = body((height, width, outputs), config.hidden_units, config.latent_dim)
+    return Decoder(network, config.likelihood, name="decoder")
+
+
+def mlp_encoder_body(image_shape: tuple[int, int, int], hidden_units: int) -> keras.Sequential:
+    """One hidden layer: images -> features `(batch, hidden_units)`."""
+    return keras.Sequential([keras.Input(image_shape), layers.Flatten(), layers.Dense(hidden_units, "relu")])
+
+
+def mlp_decoder_body(output_shape: tuple[int, int, int], hidden_units: int, latent_dim: int) -> keras.Sequential:
+    """One hidden layer: z -> `(batch, *output_shape)`."""
+    return keras.Sequential(
+        [
+            keras.Input((latent_dim,)),
+            layers.Dense(hidden_units, "relu"),
+            layers.Dense(math.prod(output_shape)),
+            layers.Reshape(output_shape),
+        ]
+    )
+
+
+def conv_encoder_body(image_shape: tuple[int, int, int], hidden_units: int) -> keras.Sequential:
+    """Two strided convolutions and a dense layer: images -> features `(batch, hidden_units)`."""
+    return keras.Sequential(
+        [
+            keras.Input(image_shape),
+            layers.Conv2D(32, 4, strides=2, padding="same", activation="silu"),
+            layers.Conv2D(64, 4, strides=2, padding="same", activation="silu"),
+            layers.Flatten(),
+            layers.Dense(hidden_units, "silu"),
+        ]
+    )
+
+
+def conv_decoder_body(output_shape: tuple[int, int, int], hidden_units: int, latent_dim: int) -> keras.Sequential:
+    """Two dense layers and two sub-pixel convolutions: z -> `(batch, *output_shape)`, of any height and width.
+
+    All convolutions run at a half and a quarter of the image's size, which is what makes it fast; and no transposed
+    convolution stands in the exported graph, which onnxruntime-web gets wrong on some devices.
+
+    Reference: Shi et al., Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional
+    Neural Network, arXiv 1609.05158.
+    """
+    height, width, outputs = output_shape
+    rows, columns = math.ceil(height / 4), math.ceil(width / 4)
+    return keras.Sequential(
+        [
+            keras.Input((latent_dim,)),
+            layers.Dense(hidden_units, "silu"),
+            layers.Dense(rows * columns * 64, "silu"),
+            layers.Reshape((rows, columns, 64)),
+            layers.Conv2D(32 * 4, 3, padding="same", activation="silu"),
+            DepthToSpace(),
+            layers.Conv2D(outputs * 4, 3, padding="same"),
+            DepthToSpace(),
+            layers.Cropping2D(((0, rows * 4 - height), (0, columns * 4 - width))),
+        ]
+    )
+
+
+@keras.saving.register_keras_serializable("kvae")
+class DepthToSpace(keras.layers.Layer):
+    """Twice the height and width, a quarter of the channels: `(batch, h, w, 4 c)` -> `(batch, 2 h, 2 w, c)`."""
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        self.built = True
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return tf.nn.depth_to_space(inputs, 2)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        batch, height, width, channels = input_shape
+        return batch, height * 2, width * 2, channels // 4

@@ -1,0 +1,173 @@
+"""A run: one folder with everything that a training left behind, and how it is made.
+
+    config.json        the settings            model.keras         the model, best on the validation ELBO
+    environment.json   versions                checkpoints/        the last model, with its optimiser
+    history.csv        a line per epoch        samples.png  reconstructions.png  curves.png
+    metrics.json       test metrics            bundle/             the exported model
+"""
+
+import csv
+import datetime
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from kvae import __version__, curves, datasets, evaluation, export, pictures, training
+from kvae.config import TrainConfig
+from kvae.errors import KvaeError
+from kvae.locate import BUNDLE_FOLDER, RUNS_FOLDER
+from kvae.runtime import Bundle
+
+MODEL = "model.keras"
+LAST_CHECKPOINT = "checkpoints/last.keras"
+NUM_PICTURED = 64
+"""Samples, and images with their reconstructions, in a run's pictures."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run."""
+
+    path: Path
+    metrics: evaluation.Metrics
+    exported: export.Exported
+
+
+def default_folder(config: TrainConfig) -> Path:
+    """A new folder in `runs`, named after the data set, the architecture and the time."""
+    now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    return Path(RUNS_FOLDER) / f"{config.dataset}-{config.model.architecture}-{now}"
+
+
+def train(
+    config: TrainConfig,
+    out: Path,
+    data_dir: Path | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> Run:
+    """Train a model, evaluate it on the test split, export it, and write it all into the new folder `out`.
+
+    Args:
+        config: the settings.
+        out: the run's folder; it must not exist, or be empty.
+        data_dir: where the data set's files are; see `kvae.datasets.load`.
+        callbacks: further Keras callbacks, such as a progress bar.
+
+    Raises:
+        KvaeError: bad settings, missing data, or a folder that holds something already.
+    """
+    datasets.check_name(config.dataset)
+    _check_new(out)
+    data = datasets.load(config.dataset, data_dir)
+    vae = training.build(config, data.image_shape, len(data.train.images))
+    try:
+        (out / LAST_CHECKPOINT).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise KvaeError(f"cannot write {out}: {error.strerror}.") from None
+    _write_json(out / "config.json", config.to_dict())
+    _write_json(out / "environment.json", _environment())
+    training.fit(
+        vae,
+        config,
+        data,
+        [
+            keras.callbacks.ModelCheckpoint(out / MODEL, monitor="val_elbo", mode="max", save_best_only=True),
+            keras.callbacks.ModelCheckpoint(out / LAST_CHECKPOINT),
+            keras.callbacks.CSVLogger(out / "history.csv"),
+            *callbacks,
+        ],
+    )
+    best = keras.models.load_model(out / MODEL)
+    metrics = evaluation.evaluate(best, data.test.images, seed=config.seed)
+    _write_json(out / "metrics.json", metrics.to_dict())
+    _write_json(out / "dataset.json", _provenance(data))
+    exported = export_run(out, out / BUNDLE_FOLDER)
+    _draw_pictures(out, data)
+    return Run(out, metrics, exported)
+
+
+def export_run(run: Path, out: Path) -> export.Exported:
+    """Write the bundle of a run's best model into the folder `out`.
+
+    Raises:
+        KvaeError: `run` is no finished run, or the export fails its proofs.
+    """
+    parts = {}
+    for name in ("config.json", "metrics.json", "dataset.json"):
+        try:
+            parts[name] = json.loads((run / name).read_text(encoding="utf-8"))
+        except OSError:
+            raise KvaeError(f"{run} is not a finished run: it holds no readable {name}.") from None
+        except ValueError as error:
+            raise KvaeError(f"{run / name} is not valid JSON: {error}.") from None
+    config = TrainConfig.from_dict(parts["config.json"])
+    return export.export(
+        load_model(run),
+        out,
+        dataset=parts["dataset.json"],
+        metrics=parts["metrics.json"],
+        training=config.to_dict(),
+    )
+
+
+def load_model(run: Path) -> Any:
+    """The best model of a run, as a `kvae.vae.VAE`.
+
+    Raises:
+        KvaeError: the run holds none, or it cannot be read.
+    """
+    path = run / MODEL
+    if not path.is_file():
+        raise KvaeError(f"{run} holds no {MODEL}.")
+    try:
+        return keras.models.load_model(path)
+    except (ValueError, OSError, KeyError, TypeError) as error:
+        raise KvaeError(f"cannot load {path}: {' '.join(str(error).split())[:200]}") from None
+
+
+def _draw_pictures(run: Path, data: datasets.Dataset) -> None:
+    bundle = Bundle.open(run / BUNDLE_FOLDER, device="cpu")
+    pictures.save(pictures.grid(bundle.sample(NUM_PICTURED)), run / "samples.png")
+    # Above each reconstruction its original, in rows of 16.
+    originals = data.test.images[:NUM_PICTURED].astype(np.float32) / 255.0
+    reconstructions = bundle.reconstruct(originals)
+    columns = min(16, len(originals))
+    rows = [
+        images[first : first + columns]
+        for first in range(0, len(originals) - columns + 1, columns)
+        for images in (originals, reconstructions)
+    ]
+    pictures.save(pictures.grid(np.concatenate(rows), columns), run / "reconstructions.png")
+    with (run / "history.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    curves.save({name: [float(line[name]) for line in lines] for name in lines[0]}, run / "curves.png")
+
+
+def _check_new(out: Path) -> None:
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise KvaeError(f"{out} exists already and is left as it is. Name another folder with --out.")
+
+
+def _provenance(data: datasets.Dataset) -> dict[str, Any]:
+    return {"name": data.name, "sha256": data.sha256, "num_images": len(data.train.images)}
+
+
+def _environment() -> dict[str, str]:
+    packages = ("tensorflow", "keras", "tensorflow-probability", "tf2onnx", "onnx", "onnxruntime", "numpy")
+    return {
+        "kvae": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        **{name: version(name) for name in packages},
+    }
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,200 @@
+"""A bundle as an object: sample, decode, encode and reconstruct with numpy and onnxruntime, nothing else.
+
+    from kvae.runtime import Bundle
+
+    bundle = Bundle.open("exported/fashion_mnist")
+    images = bundle.sample(64, seed=0)  # float32 (64, 28, 28, 1) in [0, 1]
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kvae import noise
+from kvae.errors import BundleError, KvaeError
+from kvae.manifest import METADATA_KEY, Manifest, sha256
+
+try:
+    import onnxruntime
+except ImportError:
+    raise KvaeError(
+        "onnxruntime is not installed. Install one of: pip install 'kvae-onnx[cpu]', pip install 'kvae-onnx[gpu]'."
+    ) from None
+
+Floats = NDArray[np.float32]
+DEVICES = ("auto", "cpu", "cuda")
+BATCH_SIZE = 256
+"""Images per call of onnxruntime; results do not depend on it."""
+
+
+class Posterior(NamedTuple):
+    """q(z|x) of a batch of images, a diagonal Gaussian."""
+
+    loc: Floats
+    """Means, `(batch, latent_dim)`."""
+    scale: Floats
+    """Standard deviations, `(batch, latent_dim)`."""
+
+
+class Bundle:
+    """An exported VAE. Make one with `Bundle.open`."""
+
+    def __init__(self, manifest: Manifest, graphs: dict[str, Path], device: str) -> None:
+        self.manifest = manifest
+        self._graphs = graphs
+        self._device = device
+        self._sessions: dict[str, Any] = {}
+
+    @classmethod
+    def open(cls, path: str | Path, device: str = "auto") -> "Bundle":
+        """Open a bundle folder or a lone `decoder.onnx`.
+
+        Args:
+            path: the folder, or a graph that kvae exported (it can sample and decode, but not encode).
+            device: "cpu", "cuda", or "auto" (the default) for CUDA where it works, else the CPU. "cuda" is strict.
+
+        Raises:
+            BundleError: no bundle there, a later format, or a file whose sha256 is not the manifest's.
+            KvaeError: an unknown device, or CUDA asked for and not to be had.
+        """
+        path = Path(path)
+        if device not in DEVICES:
+            raise KvaeError(f"device must be one of {', '.join(DEVICES)}; got '{device}'.")
+        if not path.exists():
+            raise BundleError(f"{path} does not exist; expected a bundle folder or a decoder.onnx.")
+        if path.is_dir():
+            manifest = Manifest.read(path)
+            graphs = {name: path / f"{name}.onnx" for name in manifest.tensors}
+            for graph in graphs.values():
+                _check_hash(graph, manifest)
+            return cls(manifest, graphs, device)
+        session = _start_session(path, device)
+        text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        if text is None:
+            raise BundleError(f"{path} was not exported by kvae: its metadata has no '{METADATA_KEY}' entry.")
+        manifest = Manifest.from_json(text, f"the metadata of {path}")
+        name = "encoder" if session.get_inputs()[0].name == "images" else "decoder"
+        bundle = cls(manifest, {name: path}, device)
+        bundle._sessions[name] = session
+        return bundle
+
+    @property
+    def device(self) -> str:
+        """Where the graphs run: "cpu" or "cuda"."""
+        name = next(iter(self._graphs))
+        return "cuda" if self._session(name).get_providers()[0] == "CUDAExecutionProvider" else "cpu"
+
+    def sample(self, n: int, seed: int = 0, temperature: float = 1.0, start: int = 0) -> Floats:
+        """Decode `n` draws of the prior.
+
+        Args:
+            n: number of images, at least 1.
+            seed: seed of the noise; image i depends on (seed, i) alone (see `kvae.noise`).
+            temperature: factor on the prior's standard deviation; below 1 images are more typical, less varied.
+            start: index of the first image.
+
+        Returns:
+            Expected images, `(n, height, width, channels)` float32 in [0, 1].
+
+        Raises:
+            KvaeError: an argument out of range.
+        """
+        return np.concatenate(list(self.sample_batches(n, seed, temperature, start)))
+
+    def sample_batches(
+        self, n: int, seed: int = 0, temperature: float = 1.0, start: int = 0, batch_size: int = BATCH_SIZE
+    ) -> Iterator[Floats]:
+        """The images of `sample`, batch by batch, so that memory does not grow with `n`."""
+        if n < 1:
+            raise KvaeError(f"n must be at least 1; got {n}.")
+        if not (np.isfinite(temperature) and temperature >= 0):
+            raise KvaeError(f"temperature must be a number of at least 0; got {temperature}.")
+        for first in range(start, start + n, batch_size):
+            count = min(batch_size, start + n - first)
+            z = noise.standard_normal(seed, first, count, self.manifest.latent_dim)
+            yield self.decode(z * np.float32(temperature))
+
+    def decode(self, z: ArrayLike) -> Floats:
+        """Expected images `(batch, height, width, channels)` in [0, 1] of the codes `z`, `(batch, latent_dim)`."""
+        codes = _checked(z, (self.manifest.latent_dim,), "z")
+        return self.run("decoder", codes, ["mean"])[0]
+
+    def encode(self, images: ArrayLike) -> Posterior:
+        """The posterior of each image; `images` is `(batch, height, width, channels)` in [0, 1]."""
+        pixels = _checked(images, tuple(self.manifest.image_shape), "images")
+        if pixels.size and not (pixels.min() >= 0.0 and pixels.max() <= 1.0):
+            raise KvaeError(f"images must be in [0, 1]; got [{pixels.min():g}, {pixels.max():g}].")
+        return Posterior(*self.run("encoder", pixels, ["loc", "scale"]))
+
+    def reconstruct(self, images: ArrayLike) -> Floats:
+        """Each image encoded to its posterior's mean and decoded again; shapes as in `encode`."""
+        return self.decode(self.encode(images).loc)
+
+    def run(self, graph: str, values: Floats, outputs: list[str] | None = None) -> list[Floats]:
+        """Run "decoder" or "encoder" as it is: its one input `values`, and the named outputs, or all of them."""
+        session = self._session(graph)
+        return session.run(outputs, {session.get_inputs()[0].name: values})
+
+    def _session(self, name: str) -> Any:
+        if name not in self._graphs:
+            raise BundleError(f"this model has no {name}.onnx; open the whole bundle folder.")
+        if name not in self._sessions:
+            self._sessions[name] = _start_session(self._graphs[name], self._device)
+        return self._sessions[name]
+
+
+def _check_hash(path: Path, manifest: Manifest) -> None:
+    try:
+        digest = sha256(path)
+    except OSError as error:
+        raise BundleError(f"cannot read {path}: {error.strerror}.") from None
+    if digest != manifest.files.get(path.name):
+        raise BundleError(
+            f"{path} has sha256 {digest[:12]}..., the manifest says {str(manifest.files.get(path.name))[:12]}...: "
+            f"it was changed or cut short. Export or copy the bundle again."
+        )
+
+
+def _start_session(path: Path, device: str) -> Any:
+    # onnxruntime falls back to the CPU in silence, so the provider is read back from the session that came.
+    if device == "cpu":
+        return _session_on(path, "CPUExecutionProvider")
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        session = _session_on(path, "CUDAExecutionProvider")
+        if device == "auto" or session.get_providers()[0] == "CUDAExecutionProvider":
+            return session
+        raise KvaeError(
+            "device cuda: onnxruntime-gpu is installed, but its CUDA provider does not start; check the driver and the "
+            "CUDA and cuDNN libraries it needs, or use --device cpu."
+        )
+    if device == "auto":
+        return _session_on(path, "CPUExecutionProvider")
+    raise KvaeError(
+        "device cuda: this onnxruntime has no CUDA provider. Run pip uninstall onnxruntime, then "
+        "pip install onnxruntime-gpu; or use --device cpu."
+    )
+
+
+def _session_on(path: Path, provider: str) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # a failing provider is reported by us, in one line
+    providers: list[Any] = [provider]
+    if provider == "CUDAExecutionProvider":
+        # TF32 would be 1e-3 off the CPU's results (onnxruntime#19288).
+        providers = [(provider, {"use_tf32": "0"}), "CPUExecutionProvider"]
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:  # onnxruntime's exceptions share no narrower base
+        reason = " ".join(str(error).split())
+        raise BundleError(f"onnxruntime cannot load {path}: {reason[:200]}") from None
+
+
+def _checked(values: ArrayLike, shape: tuple[int, ...], name: str) -> Floats:
+    array = np.ascontiguousarray(values, dtype=np.float32)
+    if array.shape[1:] != shape or array.ndim != len(shape) + 1:
+        expected = ", ".join(["batch", *map(str, shape)])
+        raise KvaeError(f"{name} must have shape ({expected}); got {array.shape}.")
+    return array

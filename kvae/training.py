@@ -1,0 +1,83 @@
+"""From a config and a data set to a fitted VAE: builds the model, streams the batches, runs `fit`."""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from kvae import networks, priors
+from kvae.config import TrainConfig
+from kvae.datasets import Dataset
+from kvae.errors import ConfigError
+from kvae.vae import VAE
+
+# Measured on 2 CPU cores: XLA makes the dense networks faster; the convolutions run 1.3 times as fast without it.
+USES_XLA = {"conv": False, "mlp": True}
+
+
+def build(config: TrainConfig, image_shape: tuple[int, int, int], num_train: int) -> VAE:
+    """A compiled VAE with fresh weights, which depend on the seed alone.
+
+    Args:
+        config: the settings.
+        image_shape: `(height, width, channels)`.
+        num_train: number of training images, for the schedules.
+
+    Raises:
+        ConfigError: a batch larger than the training split.
+    """
+    if config.batch_size > num_train:
+        raise ConfigError(f"batch_size must be at most {num_train}, the number of training images of {config.dataset}.")
+    keras.utils.set_random_seed(config.seed)
+    steps_per_epoch = num_train // config.batch_size
+    vae = VAE(
+        networks.build_encoder(config.model, image_shape),
+        networks.build_decoder(config.model, image_shape),
+        priors.standard_normal(config.model.latent_dim),
+        beta=config.beta,
+        kl_warmup_steps=config.kl_warmup_epochs * steps_per_epoch,
+        seed=config.seed,
+    )
+    vae.build((None, *image_shape))
+    schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, config.epochs * steps_per_epoch)
+    vae.compile(optimizer=keras.optimizers.Adam(schedule), jit_compile=USES_XLA[config.model.architecture])
+    return vae
+
+
+def fit(vae: VAE, config: TrainConfig, data: Dataset, callbacks: Sequence[keras.callbacks.Callback] = ()) -> None:
+    """Fit on the training split; the validation split is evaluated after each epoch, the test split is not touched.
+
+    Args:
+        vae: from `build`.
+        config: the settings.
+        data: the data set.
+        callbacks: Keras callbacks; their logs hold `loss`, `elbo`, `distortion`, `rate` and the same with `val_`.
+    """
+    vae.fit(
+        batches(data.train.images, config.batch_size, shuffle_seed=config.seed),
+        validation_data=batches(data.validation.images, config.batch_size),
+        epochs=config.epochs,
+        shuffle=False,  # done in `batches`
+        verbose=0,
+        callbacks=list(callbacks),
+    )
+
+
+def batches(images: NDArray[np.uint8], batch_size: int, shuffle_seed: int | None = None) -> tf.data.Dataset:
+    """Batches float32 `(batch, height, width, channels)` in [0, 1] of uint8 images.
+
+    With a `shuffle_seed` the order is new in each epoch, and what does not fill a batch is left out of that epoch, so
+    that all steps have one shape. Without one, all images come in their order.
+    """
+    # Indices are shuffled rather than images: whole batches are then gathered and scaled at once.
+    indices = tf.data.Dataset.range(len(images))
+    if shuffle_seed is not None:
+        indices = indices.shuffle(len(images), seed=shuffle_seed)
+    pixels = tf.constant(images)
+    return (
+        indices.batch(batch_size, drop_remainder=shuffle_seed is not None)
+        .map(lambda chosen: tf.cast(tf.gather(pixels, chosen), tf.float32) / 255.0)
+        .prefetch(tf.data.AUTOTUNE)
+    )

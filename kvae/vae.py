@@ -1,0 +1,164 @@
+"""The variational autoencoder: where the ELBO is."""
+
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from kvae import priors
+
+tfd = tfp.distributions
+
+
+class Terms(NamedTuple):
+    """The two terms of the ELBO for each image of a batch, both `(batch,)`, in nats."""
+
+    distortion: tf.Tensor
+    """-log p(x|z) at one reparameterised draw z of the posterior: an unbiased estimate of -E_q log p(x|z)."""
+    rate: tf.Tensor
+    """KL(q(z|x) || p(z))."""
+
+    @property
+    def elbo(self) -> tf.Tensor:
+        """Evidence lower bound log p(x) >= -distortion - rate, `(batch,)`, in nats."""
+        return -self.distortion - self.rate
+
+
+@keras.saving.register_keras_serializable("kvae")
+class VAE(keras.Model):
+    """A variational autoencoder composed of an encoder, a decoder and a prior.
+
+    It is an ordinary Keras model: `compile(optimizer)`, `fit(images)`, `evaluate`, `predict` (mean reconstructions),
+    callbacks and `.keras` files work as usual; the loss is its own, so `compile` needs none. Labels, where `fit` gets
+    any, are left aside.
+
+    Args:
+        encoder: Keras model, images `(batch, height, width, channels)` in [0, 1] -> TFP distribution with event
+            `(latent_dim,)`.
+        decoder: Keras model, z `(batch, latent_dim)` -> TFP distribution with event `(height, width, channels)`.
+        prior: TFP distribution with event `(latent_dim,)`, for example `kvae.priors.standard_normal(latent_dim)`.
+        beta: weight of the rate in the loss; 1, the default, makes the loss the negative ELBO.
+        kl_warmup_steps: optimiser steps over which the weight grows from 0 to `beta`, linearly; 0, the default, for
+            none. Only training is warmed up: `evaluate` has the full weight at any time.
+        seed: seed of the posterior's draws.
+
+    References:
+        Kingma & Welling, arXiv 1312.6114 (the ELBO and its reparameterised gradient); Higgins et al., beta-VAE,
+        ICLR 2017 (beta); Bowman et al., arXiv 1511.06349 (warm-up).
+    """
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        decoder: keras.Model,
+        prior: Any,
+        *,
+        beta: float = 1.0,
+        kl_warmup_steps: int = 0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.encoder = encoder
+        self.decoder = decoder
+        self.prior = prior
+        self.beta = beta
+        self.kl_warmup_steps = kl_warmup_steps
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self._means = {name: keras.metrics.Mean(name=name) for name in ("loss", "elbo", "distortion", "rate")}
+
+    @property
+    def latent_dim(self) -> int:
+        """Number of latent dimensions."""
+        return int(self.prior.event_shape[0])
+
+    def terms(self, images: tf.Tensor, seed: tf.Tensor | None = None) -> Terms:
+        """Distortion and rate of each image.
+
+        Args:
+            images: `(batch, height, width, channels)` in [0, 1].
+            seed: int32 `(2,)` for a draw that depends on nothing else; by default the model's own generator moves on.
+        """
+        if seed is None:
+            seed = tf.cast(self.seed_generator.next(), tf.int32)
+        posterior = self.encoder(images)  # q(z|x), event (latent_dim,)
+        z = posterior.sample(seed=seed)  # (batch, latent_dim)
+        likelihood = self.decoder(z)  # p(x|z), event (height, width, channels)
+        return Terms(
+            distortion=-likelihood.log_prob(images),
+            rate=tfd.kl_divergence(posterior, self.prior),
+        )
+
+    def elbo(self, images: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
+        """Evidence lower bound of each image, `(batch,)`, in nats; arguments as for `terms`."""
+        return self.terms(images, seed).elbo
+
+    def loss_of(self, terms: Terms, beta: tf.Tensor | float | None = None) -> tf.Tensor:
+        """The scalar the optimiser sees: batch mean of distortion + beta * rate, in nats per image."""
+        weight = self.beta if beta is None else beta
+        return tf.reduce_mean(terms.distortion + weight * terms.rate)
+
+    def call(self, images: tf.Tensor) -> tf.Tensor:
+        """Mean reconstruction, `(batch, height, width, channels)` in [0, 1], decoded from the posterior's mean."""
+        return self.decoder(self.encoder(images).mean()).mean()
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        images = _images(data)
+        with tf.GradientTape() as tape:
+            terms = self.terms(images)
+            loss = self.loss_of(terms, self._warmed_up_beta())
+            scaled_loss = self.optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled_loss, self.trainable_variables)
+        self.optimizer.apply(gradients, self.trainable_variables)
+        return self._update_means(loss, terms)
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        terms = self.terms(_images(data))
+        return self._update_means(self.loss_of(terms), terms)
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return list(self._means.values())
+
+    def _warmed_up_beta(self) -> tf.Tensor | float:
+        if not self.kl_warmup_steps:
+            return self.beta
+        progress = tf.cast(self.optimizer.iterations, tf.float32) / self.kl_warmup_steps
+        return self.beta * tf.minimum(1.0, progress)
+
+    def _update_means(self, loss: tf.Tensor, terms: Terms) -> dict[str, Any]:
+        self._means["loss"].update_state(loss, sample_weight=tf.size(terms.rate))
+        for name, values in (("elbo", terms.elbo), ("distortion", terms.distortion), ("rate", terms.rate)):
+            self._means[name].update_state(values)
+        return {name: mean.result() for name, mean in self._means.items()}
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        for network, shape in ((self.encoder, input_shape), (self.decoder, (None, self.latent_dim))):
+            if not network.built:
+                # An eager call, not network.build(shape): a network that defines no `build` is traced symbolically by
+                # Keras, and a symbolic trace cannot return a TFP distribution.
+                network(tf.zeros([1 if size is None else size for size in shape]))
+        self.image_shape = tuple(input_shape[1:])
+        self.built = True
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {
+            "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "decoder": keras.saving.serialize_keras_object(self.decoder),
+            "prior": priors.serialize(self.prior),
+            "beta": self.beta,
+            "kl_warmup_steps": self.kl_warmup_steps,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "VAE":
+        networks = {name: keras.saving.deserialize_keras_object(config[name]) for name in ("encoder", "decoder")}
+        return cls(**(config | networks | {"prior": priors.deserialize(config["prior"])}))
+
+
+def _images(data: Any) -> tf.Tensor:
+    images, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    if sample_weight is not None:
+        raise ValueError("VAE weighs every image alike: fit and evaluate take no sample_weight.")
+    return tf.cast(images, tf.float32)
