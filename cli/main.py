@@ -55,19 +55,14 @@ def train(data_dir: Path | None, out: Path | None, as_json: bool, **settings: An
 @json_option
 def export(run: Path, out: Path, as_json: bool) -> None:
     """Write the bundle of RUN, a folder that `kvae train` made."""
-    from kvae.cli.train import import_tensorflow_quietly
+    from kvae.cli.train import import_tensorflow_quietly, parity_text
 
     import_tensorflow_quietly()
-    from kvae import export as exporting
     from kvae import runs
 
     exported = runs.export_run(run, out)
-    report = {"bundle": str(exported.path), "worst_error": exported.worst_error}
-    text = (
-        f"parity   worst absolute error {exported.worst_error:.2e} "
-        f"(batches {exporting.PARITY_BATCHES}, allowed {exporting.PARITY_TOLERANCE:g})\nbundle   {exported.path}"
-    )
-    click.echo(json.dumps(report) if as_json else text)
+    report = {"bundle": str(exported.path), "parity": exported.parity}
+    click.echo(json.dumps(report) if as_json else f"{parity_text(exported.parity)}\n{exported.path}")
 
 
 @main.command()

@@ -51,13 +51,18 @@ def run_training(config: TrainConfig, out: Path | None, data_dir: Path | None, a
     click.echo(json.dumps(_as_json(run), indent=2) if as_json else _as_text(run, config))
 
 
+def parity_text(parity: dict[str, float]) -> str:
+    """Per output the worst difference between onnxruntime and Keras, for people."""
+    return "worst error " + ", ".join(f"{name} {error:.1e}" for name, error in parity.items())
+
+
 def _as_json(run: Any) -> dict[str, Any]:
     return {
         "run": str(run.path),
         "bundle": str(run.exported.path),
         "metrics": run.metrics.to_dict(),
         "effective_beta": run.metrics.effective_beta,
-        "parity_worst_error": run.exported.worst_error,
+        "parity": run.exported.parity,
         "files": sorted(str(path) for path in run.path.rglob("*") if path.is_file()),
     }
 
@@ -75,7 +80,7 @@ def _as_text(run: Any, config: TrainConfig) -> str:
     if config.model.likelihood == "bernoulli":
         lines[0] += " (grey intensities: a surrogate, not a likelihood)"
     lines.append(f"{'effective beta':<15}{metrics.effective_beta:.3f}")
-    lines.append(f"{'parity':<15}{run.exported.worst_error:.1e} (worst difference, onnxruntime and Keras)")
+    lines.append(f"{'parity':<15}{parity_text(run.exported.parity)}")
     lines.append(f"{'run':<15}{run.path}")
     lines += [f"{'':<15}{path.relative_to(run.path)}" for path in sorted(run.path.rglob("*")) if path.is_file()]
     return "\n".join(lines)

@@ -57,7 +57,7 @@ class TrainConfig:
     epochs: int = _setting(20, "Passes over the training images.", minimum=1)
     batch_size: int = _setting(128, "Images per optimiser step.", minimum=1)
     learning_rate: float = _setting(
-        1e-3, "Adam's first learning rate; it falls to 0 along half a cosine over the run.", above=0.0
+        2e-3, "Adam's first learning rate; it falls to 0 along half a cosine over the run.", above=0.0
     )
     beta: float = _setting(1.0, "Weight of the KL in the loss; 1 makes the loss the negative ELBO.", minimum=0.0)
     kl_warmup_epochs: int = _setting(0, "Epochs over which beta grows from 0, linearly.", minimum=0)

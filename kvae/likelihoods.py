@@ -34,7 +34,8 @@ class Likelihood:
 
 
 def _bernoulli(outputs: tf.Tensor) -> Any:
-    return tfd.Independent(tfd.Bernoulli(logits=outputs), reinterpreted_batch_ndims=3)
+    # TFP's default dtype is int32, and it casts numpy images to it: every grey pixel would count as black.
+    return tfd.Independent(tfd.Bernoulli(logits=outputs, dtype=tf.float32), reinterpreted_batch_ndims=3)
 
 
 def _normal(outputs: tf.Tensor) -> Any:

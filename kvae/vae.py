@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from kvae import divergences as divergences  # registers KLs with TFP
 from kvae import priors
 
 tfd = tfp.distributions
@@ -65,6 +66,7 @@ class VAE(keras.Model):
         self.prior = prior
         self.beta = beta
         self.kl_warmup_steps = kl_warmup_steps
+        self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         self._means = {name: keras.metrics.Mean(name=name) for name in ("loss", "elbo", "distortion", "rate")}
 
@@ -82,6 +84,11 @@ class VAE(keras.Model):
         """
         if seed is None:
             seed = tf.cast(self.seed_generator.next(), tf.int32)
+        # A tensor, also where a user's numpy array comes in: TFP would cast an array to the likelihood's own dtype,
+        # which for its Bernoulli is an integer.
+        images = tf.convert_to_tensor(images, tf.float32)
+        if not self.built:  # Keras builds a model when it is called, and training calls the networks instead
+            self.build(images.shape)
         posterior = self.encoder(images)  # q(z|x), event (latent_dim,)
         z = posterior.sample(seed=seed)  # (batch, latent_dim)
         likelihood = self.decoder(z)  # p(x|z), event (height, width, channels)
@@ -138,7 +145,8 @@ class VAE(keras.Model):
             if not network.built:
                 # An eager call, not network.build(shape): a network that defines no `build` is traced symbolically by
                 # Keras, and a symbolic trace cannot return a TFP distribution.
-                network(tf.zeros([1 if size is None else size for size in shape]))
+                with tf.init_scope():
+                    network(tf.zeros([1, *shape[1:]]))
         self.image_shape = tuple(input_shape[1:])
         self.built = True
 
@@ -149,6 +157,7 @@ class VAE(keras.Model):
             "prior": priors.serialize(self.prior),
             "beta": self.beta,
             "kl_warmup_steps": self.kl_warmup_steps,
+            "seed": self.seed,
         }
 
     @classmethod

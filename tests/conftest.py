@@ -1,0 +1,42 @@
+"""Tiny seeded models and the files made of them, shared by the tests."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from pathlib import Path
+
+import keras
+import pytest
+from tiny import DATASET, OwnDecoder, OwnEncoder, make_vae
+
+from kvae import export
+from kvae.config import ModelConfig, TrainConfig
+from kvae.runs import Run, train
+from kvae.vae import VAE
+
+
+@pytest.fixture
+def vae() -> VAE:
+    return make_vae()
+
+
+@pytest.fixture(scope="session")
+def bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of an untrained model. Tests must not write to it."""
+    return export.export(make_vae(), tmp_path_factory.mktemp("bundle") / "tiny", dataset=DATASET).path
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A real run of two epochs on the real mini set. Tests must not write to it."""
+    config = TrainConfig(
+        dataset="fashion_mnist_mini", epochs=2, model=ModelConfig(architecture="mlp", latent_dim=4, hidden_units=64)
+    )
+    return train(config, tmp_path_factory.mktemp("runs") / "mini")
+
+
+@pytest.fixture
+def own_networks() -> tuple[keras.Model, keras.Model]:
+    keras.utils.set_random_seed(0)
+    return OwnEncoder(3), OwnDecoder()

@@ -1,0 +1,185 @@
+"""The mathematics: KL, ELBO and gradients against closed forms, numpy by hand, Monte-Carlo and finite differences."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+from tiny import make_vae, random_images
+
+from kvae import priors
+from kvae.vae import VAE, Terms
+
+tfd = tfp.distributions
+SEED = tf.constant([1, 2], tf.int32)
+
+
+def numpy_elbo(vae: VAE, images: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distortion and rate of a one-hidden-layer Bernoulli VAE in float64, from its weights alone."""
+    w = [variable.numpy().astype(np.float64) for variable in vae.trainable_variables]
+    x = images.reshape(len(images), -1).astype(np.float64)
+    hidden = np.maximum(x @ w[0] + w[1], 0)
+    loc = hidden @ w[2] + w[3]
+    scale = 1e-4 + np.log1p(np.exp(hidden @ w[4] + w[5]))
+    z = loc + scale * noise
+    logits = np.maximum(z @ w[6] + w[7], 0) @ w[8] + w[9]
+    distortion = np.sum(np.logaddexp(0, logits) - x * logits, axis=1)
+    rate = np.sum(0.5 * (loc**2 + scale**2 - 1) - np.log(scale), axis=1)
+    return distortion, rate
+
+
+def test_rate_is_the_closed_form_per_image(vae):
+    """KL(N(m, s^2) || N(0, 1)) = (m^2 + s^2 - 1)/2 - ln s, summed over dimensions, one number per image."""
+    images = random_images(5)
+    posterior = vae.encoder(images)
+    loc, scale = posterior.mean().numpy().astype(np.float64), posterior.stddev().numpy().astype(np.float64)
+    expected = np.sum((loc**2 + scale**2 - 1) / 2 - np.log(scale), axis=-1)
+    rate = vae.terms(images).rate
+    assert rate.shape == (5,)
+    np.testing.assert_allclose(rate, expected, rtol=1e-5)
+
+
+def test_rate_agrees_with_monte_carlo(vae):
+    """The mean of log q(z|x) - log p(z) over draws of q is the rate, within 4 standard errors."""
+    images = random_images(3)
+    posterior = vae.encoder(images)
+    z = posterior.sample(20_000, seed=SEED)
+    draws = (posterior.log_prob(z) - vae.prior.log_prob(z)).numpy()
+    error = draws.std(axis=0) / np.sqrt(len(draws))
+    assert np.all(np.abs(draws.mean(axis=0) - vae.terms(images).rate.numpy()) < 4 * error)
+
+
+def test_elbo_is_what_numpy_computes_by_hand(vae):
+    """ELBO = log p(x|z) - KL at the same draw, from the weights alone, within 1e-4 nats."""
+    images = random_images(6)
+    posterior = vae.encoder(images)
+    z = posterior.sample(seed=SEED).numpy()
+    noise = (z - posterior.mean().numpy()) / posterior.stddev().numpy()
+    distortion, rate = numpy_elbo(vae, images, noise.astype(np.float64))
+    terms = vae.terms(images, SEED)
+    np.testing.assert_allclose(terms.distortion, distortion, atol=1e-4)
+    np.testing.assert_allclose(terms.rate, rate, atol=1e-4)
+    np.testing.assert_allclose(vae.elbo(images, SEED), -distortion - rate, atol=1e-4)
+
+
+def test_gradients_are_those_of_finite_differences(vae):
+    """The reparameterised gradient of the loss, encoder weights included, at a fixed noise."""
+    images = random_images(4)
+    with tf.GradientTape() as tape:
+        loss = vae.loss_of(vae.terms(images, SEED))
+    gradients = tape.gradient(loss, vae.trainable_variables)
+    posterior = vae.encoder(images)
+    noise = (posterior.sample(seed=SEED).numpy() - posterior.mean().numpy()) / posterior.stddev().numpy()
+
+    def numpy_loss() -> float:
+        distortion, rate = numpy_elbo(vae, images, noise.astype(np.float64))
+        return float(np.mean(distortion + rate))
+
+    rng = np.random.default_rng(0)
+    for variable, gradient in zip(vae.trainable_variables, gradients, strict=True):
+        direction = rng.standard_normal(variable.shape).astype(np.float32)
+        start, step = variable.numpy(), 1e-3
+        variable.assign(start + step * direction)
+        above = numpy_loss()
+        variable.assign(start - step * direction)
+        below = numpy_loss()
+        variable.assign(start)
+        expected = float(np.sum(gradient.numpy() * direction))
+        assert (above - below) / (2 * step) == pytest.approx(expected, rel=2e-2, abs=2e-2), variable.path
+
+
+def test_numpy_images_are_not_cast_to_integers(vae):
+    """TFP casts numpy values to a Bernoulli's own dtype, by default int32: grey pixels would count as black."""
+    images = random_images(2)
+    np.testing.assert_array_equal(vae.elbo(images, SEED), vae.elbo(tf.constant(images), SEED))
+    likelihood = vae.decoder(tf.zeros((2, 3)))
+    np.testing.assert_allclose(likelihood.log_prob(images), likelihood.log_prob(tf.constant(images)), rtol=1e-6)
+
+
+def test_loss_weighs_the_rate_by_beta():
+    terms = Terms(distortion=tf.constant([1.0, 3.0]), rate=tf.constant([10.0, 20.0]))
+    assert float(make_vae().loss_of(terms)) == pytest.approx(2 + 15)
+    assert float(make_vae(beta=0.5).loss_of(terms)) == pytest.approx(2 + 7.5)
+    np.testing.assert_allclose(terms.elbo, [-11.0, -23.0])
+
+
+def test_beta_warms_up_over_the_steps_in_training_alone():
+    """With learning rate 0 the loss of each step shows the weight of the rate: 0, 1/2, then 1."""
+    vae = make_vae()
+    vae.kl_warmup_steps = 2
+    vae.compile(optimizer=keras.optimizers.SGD(0.0))
+    weights = []
+    for _ in range(3):
+        vae.reset_metrics()
+        logs = vae.train_on_batch(random_images(4), return_dict=True)
+        weights.append((logs["loss"] - logs["distortion"]) / logs["rate"])
+    np.testing.assert_allclose(weights, [0.0, 0.5, 1.0], atol=1e-4)
+    logs = make_vae_with_warmup().evaluate(random_images(4), verbose=0, return_dict=True)
+    assert logs["loss"] == pytest.approx(logs["distortion"] + logs["rate"], rel=1e-5)
+
+
+def make_vae_with_warmup() -> VAE:
+    vae = make_vae()
+    vae.kl_warmup_steps = 100
+    vae.compile(optimizer="sgd")
+    return vae
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_fit_raises_the_elbo(jit_compile):
+    vae = make_vae()
+    images = np.round(random_images(64)) * 0.9
+    vae.compile(optimizer=keras.optimizers.Adam(1e-2), jit_compile=jit_compile)
+    history = vae.fit(images, epochs=5, batch_size=16, verbose=0).history
+    assert history["elbo"][-1] > history["elbo"][0] + 1.0
+    np.testing.assert_allclose(history["loss"], -np.array(history["elbo"]), rtol=1e-5)
+
+
+def test_predict_returns_mean_reconstructions(vae):
+    images = random_images(5)
+    expected = vae.decoder(vae.encoder(images).mean()).mean().numpy()
+    np.testing.assert_allclose(vae.predict(images, verbose=0), expected, atol=1e-6)
+
+
+def test_a_user_s_own_networks_fit_save_and_load(own_networks, tmp_path):
+    """Networks without `build`, never called before `fit`; the saved file has weights, optimiser and prior."""
+    vae = VAE(*own_networks, tfd.MultivariateNormalDiag(tf.zeros(3), 2.0 * tf.ones(3)), beta=0.7, seed=3)
+    vae.compile(optimizer="adam")
+    images = random_images(32)
+    vae.fit(images, np.zeros(32), epochs=1, verbose=0)
+    vae.save(tmp_path / "own.keras")
+    loaded = keras.models.load_model(tmp_path / "own.keras")
+    np.testing.assert_allclose(loaded.elbo(images, SEED), vae.elbo(images, SEED), rtol=1e-6)
+    assert loaded.beta == 0.7
+    assert int(loaded.optimizer.iterations) == int(vae.optimizer.iterations) == 1
+
+
+@pytest.mark.parametrize("settings", [{}, {"architecture": "conv"}, {"likelihood": "normal"}])
+def test_saving_round_trips_exactly(settings, tmp_path):
+    vae = make_vae(**settings)
+    vae.compile(optimizer="adam")
+    images = random_images(8)
+    vae.fit(images, verbose=0)
+    vae.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.elbo(images, SEED), vae.elbo(images, SEED))
+    assert loaded.seed == vae.seed
+
+
+def test_the_same_seed_gives_the_same_draws_and_another_seed_others():
+    images = random_images(4)
+    draws = [make_vae(seed=0).elbo(images).numpy() for _ in range(2)]
+    np.testing.assert_array_equal(*draws)
+    vae = make_vae(seed=0)
+    assert not np.array_equal(vae.elbo(images), vae.elbo(images))
+
+
+def test_sample_weight_is_refused(vae):
+    vae.compile(optimizer="sgd")
+    with pytest.raises(ValueError, match="sample_weight"):
+        vae.fit(random_images(4), np.zeros(4), sample_weight=np.ones(4), verbose=0)
+
+
+def test_prior_sets_the_number_of_latent_dimensions(vae):
+    assert vae.latent_dim == 3
+    assert priors.is_standard_normal(vae.prior)
