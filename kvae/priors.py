@@ -31,7 +31,7 @@ def serialize(prior: Any) -> dict[str, Any]:
     """
     arguments = {}
     for name, value in prior.parameters.items():
-        if value is None or name == "name":
+        if value is None or name in ("name", "dtype"):  # the dtype follows from the arguments
             continue
         if isinstance(value, tfd.Distribution):
             arguments[name] = serialize(value)

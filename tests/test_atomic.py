@@ -1,0 +1,65 @@
+"""Files and folders appear whole or not at all."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from kvae.atomic import atomic_file, atomic_folder
+from kvae.errors import KvaeError
+
+
+def is_ours(path: Path) -> bool:
+    return (path / "ours").exists()
+
+
+def test_a_file_appears_at_the_end_of_the_block(tmp_path):
+    path = tmp_path / "new" / "a.txt"
+    with atomic_file(path) as temporary:
+        temporary.write_text("x")
+        assert not path.exists()
+    assert path.read_text() == "x"
+    assert [entry.name for entry in path.parent.iterdir()] == ["a.txt"]
+
+
+def test_a_failed_block_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), atomic_file(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_file_below_a_file_is_an_error(tmp_path):
+    (tmp_path / "a").write_text("")
+    with pytest.raises(KvaeError, match="cannot write"), atomic_file(tmp_path / "a" / "b"):
+        pass
+
+
+def test_a_folder_is_replaced_only_if_it_is_ours(tmp_path):
+    path = tmp_path / "out"
+    for content in ("first", "second"):
+        with atomic_folder(path, is_ours, "ours") as folder:
+            (folder / "ours").write_text(content)
+    assert (path / "ours").read_text() == "second"
+    (path / "ours").rename(path / "theirs")
+    with pytest.raises(KvaeError, match="exists and is not ours"), atomic_folder(path, is_ours, "ours"):
+        pass
+    assert [entry.name for entry in path.iterdir()] == ["theirs"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_failed_block_leaves_no_folder(tmp_path):
+    with pytest.raises(KvaeError), atomic_folder(tmp_path / "out", is_ours, "ours") as folder:
+        (folder / "half").write_text("")
+        raise KvaeError("no")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission_is_an_error(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(KvaeError, match="Permission denied"), atomic_file(tmp_path / "a"):
+        pass

@@ -1,0 +1,71 @@
+"""The manifest: JSON both ways, and each way in which it can be wrong."""
+
+import json
+
+import pytest
+
+from kvae.errors import BundleError
+from kvae.manifest import Manifest
+
+
+@pytest.fixture
+def values(bundle_path):
+    return json.loads((bundle_path / "manifest.json").read_text())
+
+
+def test_round_trip(bundle_path):
+    manifest = Manifest.read(bundle_path)
+    assert Manifest.from_json(manifest.to_json(), "text") == manifest
+
+
+def test_in_a_graph_it_has_no_hashes(bundle_path):
+    manifest = Manifest.read(bundle_path)
+    assert set(manifest.files) == {"README.md", "decoder.onnx", "encoder.onnx", "preview.png"}
+    assert Manifest.from_json(manifest.for_graph(), "graph").files == {}
+
+
+def test_a_later_format_is_refused_whatever_else_it_holds():
+    with pytest.raises(BundleError, match="format_version 2; this kvae reads up to 1"):
+        Manifest.from_json('{"format_version": 2}', "m.json")
+
+
+def test_fields_of_a_later_kvae_are_left_aside(values):
+    assert Manifest.from_json(json.dumps(values | {"colour": "blue"}), "m.json").latent_dim == 3
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"\xff\xfe", b"[1]", b"{}", b'{"format_version": "1"}', b"[" * 100_000])
+def test_text_that_is_no_manifest(text):
+    with pytest.raises(BundleError, match=r"m\.json is not"):
+        Manifest.from_json(text, "m.json")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("latent_dim", 0),
+        ("latent_dim", True),
+        ("image_shape", [28, 28]),
+        ("image_shape", [28, 28, -1]),
+        ("prior", "mixture"),
+        ("likelihood", None),
+        ("tensors", {"decoder": {}}),
+        ("files", {"../../etc/passwd": "0"}),
+        ("files", {"decoder.onnx": 3}),
+        ("labels", "all"),
+        ("metrics", []),
+    ],
+)
+def test_a_field_of_the_wrong_kind_is_named(values, field, value):
+    with pytest.raises(BundleError, match=f"'{field}' must be"):
+        Manifest.from_json(json.dumps(values | {field: value}), "m.json")
+
+
+def test_a_missing_field_is_named(values):
+    del values["likelihood"]
+    with pytest.raises(BundleError, match="lacks the field 'likelihood'"):
+        Manifest.from_json(json.dumps(values), "m.json")
+
+
+def test_a_folder_without_one_is_no_bundle(tmp_path):
+    with pytest.raises(BundleError, match="is not a bundle: it holds no manifest.json"):
+        Manifest.read(tmp_path)

@@ -1,0 +1,166 @@
+"""The runtime against Keras; the noise, batches and seeds; and every way in which opening a bundle can fail."""
+
+import json
+import shutil
+
+import numpy as np
+import onnx
+import pytest
+import tensorflow as tf
+from tiny import make_vae, random_images
+
+from kvae import noise, runtime
+from kvae.errors import BundleError, KvaeError
+from kvae.runtime import Bundle
+
+
+@pytest.fixture
+def bundle(bundle_path):
+    return Bundle.open(bundle_path)
+
+
+@pytest.fixture
+def copy(bundle_path, tmp_path):
+    return shutil.copytree(bundle_path, tmp_path / "copy")
+
+
+def test_sampling_decodes_the_specified_noise(bundle):
+    z = noise.standard_normal(seed=5, start=0, count=9, dim=3)
+    expected = make_vae().decoder(tf.constant(0.5 * z)).mean()
+    np.testing.assert_allclose(bundle.sample(9, seed=5, temperature=0.5), expected, atol=1e-6)
+
+
+def test_encoding_and_reconstructing_are_keras_s(bundle):
+    images = random_images(7)
+    vae = make_vae()
+    posterior = vae.encoder(images)
+    found = bundle.encode(images)
+    np.testing.assert_allclose(found.loc, posterior.mean(), atol=1e-6)
+    np.testing.assert_allclose(found.scale, posterior.stddev(), atol=1e-6)
+    np.testing.assert_allclose(bundle.reconstruct(images), vae.predict(images, verbose=0), atol=1e-6)
+
+
+def test_the_second_output_gives_the_log_likelihood(bundle):
+    z, images = noise.standard_normal(0, 0, 4, 3), random_images(4)
+    _, logits = bundle.run("decoder", z)
+    expected = make_vae().decoder(tf.constant(z)).log_prob(images)
+    np.testing.assert_allclose(
+        (images * logits - np.logaddexp(0, logits)).sum(axis=(1, 2, 3)), expected, rtol=1e-5
+    )
+
+
+def test_the_same_seed_gives_the_same_bytes(bundle_path):
+    first, second = (Bundle.open(bundle_path).sample(20, seed=3).tobytes() for _ in range(2))
+    assert first == second
+    assert Bundle.open(bundle_path).sample(20, seed=4).tobytes() != first
+
+
+@pytest.mark.parametrize("n", [1, 10, 64, 100])
+def test_a_few_samples_are_the_start_of_many(bundle, n):
+    np.testing.assert_array_equal(bundle.sample(n, seed=1), bundle.sample(300, seed=1)[:n])
+    np.testing.assert_array_equal(bundle.sample(n, seed=1, start=5), bundle.sample(300, seed=1)[5 : 5 + n])
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+def test_the_batch_size_changes_nothing(bundle, batch_size):
+    batches = list(bundle.sample_batches(70, seed=1, batch_size=batch_size))
+    assert max(map(len, batches)) == batch_size
+    np.testing.assert_allclose(np.concatenate(batches), bundle.sample(70, seed=1), atol=1e-6)
+
+
+def test_temperature_zero_gives_one_image(bundle):
+    images = bundle.sample(3, temperature=0.0)
+    np.testing.assert_array_equal(images[0], images[2])
+
+
+def test_a_lone_decoder_explains_itself(bundle, bundle_path, tmp_path):
+    lone = Bundle.open(shutil.copy(bundle_path / "decoder.onnx", tmp_path))
+    np.testing.assert_array_equal(lone.sample(5), bundle.sample(5))
+    with pytest.raises(BundleError, match="no encoder.onnx"):
+        lone.encode(random_images(1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"n": 0}, "n must be"), ({"n": -3}, "n must be"), ({"n": 1, "temperature": -1.0}, "temperature must be"),
+     ({"n": 1, "temperature": float("nan")}, "temperature must be"), ({"n": 1, "seed": -1}, "seed must be")],
+)  # fmt: skip
+def test_arguments_out_of_range(bundle, arguments, message):
+    with pytest.raises(KvaeError, match=message):
+        bundle.sample(**arguments)
+
+
+def test_images_of_the_wrong_shape_or_range(bundle):
+    with pytest.raises(KvaeError, match=r"images must have shape \(batch, 8, 8, 1\); got \(2, 8, 8\)"):
+        bundle.encode(np.zeros((2, 8, 8)))
+    with pytest.raises(KvaeError, match=r"images must be in \[0, 1\]; got \[0, 255\]"):
+        bundle.encode(np.linspace(0, 255, 64).reshape(1, 8, 8, 1))
+    with pytest.raises(KvaeError, match=r"z must have shape \(batch, 3\)"):
+        bundle.decode(np.zeros((2, 4)))
+
+
+def test_a_missing_bundle(tmp_path):
+    with pytest.raises(BundleError, match="does not exist"):
+        Bundle.open(tmp_path / "none")
+
+
+@pytest.mark.parametrize("name", ["decoder.onnx", "encoder.onnx"])
+def test_a_changed_file_is_refused_by_its_hash(copy, name):
+    with (copy / name).open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(BundleError, match=f"{name} has sha256"):
+        Bundle.open(copy)
+
+
+def test_a_missing_graph_is_named(copy):
+    (copy / "encoder.onnx").unlink()
+    with pytest.raises(BundleError, match=r"cannot read .*encoder\.onnx"):
+        Bundle.open(copy)
+
+
+@pytest.mark.parametrize("keep", [0, 100, 2000])
+def test_a_truncated_graph_is_refused(copy, keep):
+    """A lone graph has no hash to check; onnxruntime's own error becomes one line."""
+    path = copy / "decoder.onnx"
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(BundleError, match="cannot load|not exported by kvae"):
+        Bundle.open(path)
+
+
+def test_a_stranger_s_graph_is_refused(copy):
+    model = onnx.load(copy / "decoder.onnx")
+    del model.metadata_props[:]
+    onnx.save(model, copy / "decoder.onnx")
+    with pytest.raises(BundleError, match="not exported by kvae"):
+        Bundle.open(copy / "decoder.onnx")
+
+
+def test_a_later_format_is_refused(copy):
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps(manifest | {"format_version": 9}))
+    with pytest.raises(BundleError, match="format_version 9"):
+        Bundle.open(copy)
+
+
+def test_cuda_is_strict_without_a_cuda_wheel(bundle_path, monkeypatch):
+    monkeypatch.setattr(runtime.onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(KvaeError, match="pip install onnxruntime-gpu"):
+        _ = Bundle.open(bundle_path, device="cuda").device
+    assert Bundle.open(bundle_path, device="auto").device == "cpu"
+
+
+def test_cuda_is_strict_where_onnxruntime_falls_back(bundle_path, monkeypatch):
+    """onnxruntime returns a session on the CPU, without an error, where the CUDA libraries are missing."""
+    on_cpu = runtime._session_on
+    monkeypatch.setattr(
+        runtime.onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    )
+    monkeypatch.setattr(runtime, "_session_on", lambda path, provider: on_cpu(path, "CPUExecutionProvider"))
+    with pytest.raises(KvaeError, match="does not start"):
+        Bundle.open(bundle_path, device="cuda").sample(1)
+    assert Bundle.open(bundle_path, device="auto").sample(1).shape == (1, 8, 8, 1)
+
+
+def test_an_unknown_device(bundle_path):
+    with pytest.raises(KvaeError, match="device must be one of auto, cpu, cuda"):
+        Bundle.open(bundle_path, device="tpu")
