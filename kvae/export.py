@@ -149,6 +149,8 @@ def _to_onnx(name: str, function: Callable[..., Any], shape: tuple[int, ...]) ->
     )
     _rename(model.graph, inputs, outputs)
     model.graph.name = name
+    del model.opset_import[:]  # tf2onnx names ai.onnx.ml too, whose ops check_graph refuses
+    model.opset_import.append(onnx.helper.make_opsetid("", OPSET))
     return model
 
 

@@ -1,0 +1,220 @@
+"""The command line: what a user types, what comes out, and one line for whatever is wrong."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import click
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from kvae.cli.main import main
+from kvae.config import ModelConfig, TrainConfig
+from kvae.runtime import Bundle
+
+
+@pytest.fixture
+def kvae(tmp_path, monkeypatch):
+    """Runs the command in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: CliRunner().invoke(main, list(arguments), catch_exceptions=False)
+
+
+def one_line(result, status):
+    """The error of a failed command: one line on stderr, nothing on stdout."""
+    assert result.exit_code == status, result.output
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Error: ")
+    return line
+
+
+def test_sampling_works_right_after_the_install(kvae, tmp_path):
+    """No model named, no run in this folder: 64 images of the shipped bundle in an 8 x 8 grid."""
+    result = kvae("sample")
+    assert (result.exit_code, result.stdout) == (0, "samples.png\n")
+    assert result.stderr.startswith("model: ")
+    assert result.stderr.rstrip().endswith("fashion_mnist")
+    with Image.open(tmp_path / "samples.png") as picture:
+        assert picture.size == (484, 484)
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.png", "folder"])
+def test_samples_go_where_out_says_and_a_second_run_replaces_them(kvae, tmp_path, bundle_path, name):
+    for seed in ("1", "2"):
+        result = kvae("sample", "--n", "5", "--model", str(bundle_path), "--seed", seed, "--out", name)
+        assert result.exit_code == 0
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    if name == "a.npy":
+        np.testing.assert_array_equal(np.load(name), Bundle.open(bundle_path).sample(5, seed=2))
+
+
+def test_the_same_seed_gives_the_same_bytes(kvae, tmp_path, bundle_path):
+    for name in ("a.npy", "b.npy"):
+        kvae("sample", "--n", "300", "--model", str(bundle_path), "--seed", "9", "--out", name)
+    assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
+
+
+def test_sample_takes_a_run_a_lone_decoder_and_a_shipped_name(kvae, tmp_path, bundle_path):
+    shutil.copytree(bundle_path, tmp_path / "runs" / "mine" / "bundle")
+    shutil.copy(bundle_path / "decoder.onnx", tmp_path)
+    outputs = []
+    for number, model in enumerate([["--model", "runs/mine"], ["--model", "decoder.onnx"], []]):
+        assert kvae("sample", "--n", "3", *model, "--out", f"{number}.npy").exit_code == 0
+        outputs.append(np.load(f"{number}.npy"))
+    np.testing.assert_array_equal(outputs[0], outputs[1])
+    np.testing.assert_array_equal(outputs[0], outputs[2])
+    assert kvae("sample", "--n", "3", "--model", "fashion_mnist", "--out", "s.npy").exit_code == 0
+    assert np.load("s.npy").shape == (3, 28, 28, 1)
+
+
+def test_json_is_for_machines(kvae, bundle_path):
+    report = json.loads(kvae("sample", "--n", "2", "--model", str(bundle_path), "--json").stdout)
+    assert report == {"out": "samples.png", "n": 2, "seed": 0, "model": str(bundle_path), "device": "cpu"}
+    report = json.loads(kvae("info", str(bundle_path), "--json").stdout)
+    assert report["manifest"]["latent_dim"] == 3
+    assert report["sizes"]["decoder.onnx"] == (bundle_path / "decoder.onnx").stat().st_size
+
+
+def test_info_shows_manifest_sizes_tensors_and_metrics(kvae, run):
+    text = kvae("info", str(run.path)).stdout
+    for fact in (
+        "fashion_mnist_mini, 4,000 images", "28 x 28 x 1", "decoder -> z float32 [batch, 4]",
+        "decoder <- mean float32 [batch, 28, 28, 1]", "decoder.onnx", "bytes", f"{run.metrics.elbo.value:.2f} ±",
+    ):  # fmt: skip
+        assert fact in text
+
+
+def test_train_passes_every_option_on(kvae, monkeypatch, run):
+    calls = []
+    monkeypatch.setattr("kvae.runs.train", lambda *arguments: calls.append(arguments) or run)
+    result = kvae(
+        "train", "--dataset", "fashion_mnist_mini", "--architecture", "mlp", "--latent-dim", "5", "--hidden-units", "6",
+        "--epochs", "7", "--batch-size", "8", "--learning-rate", "0.5", "--beta", "2", "--kl-warmup-epochs", "3",
+        "--likelihood", "normal", "--seed", "4", "--data-dir", "d", "--out", "o",
+    )  # fmt: skip
+    config, out, data_dir, _ = calls[0]
+    assert config == TrainConfig(
+        dataset="fashion_mnist_mini", epochs=7, batch_size=8, learning_rate=0.5, beta=2.0, kl_warmup_epochs=3, seed=4,
+        model=ModelConfig(architecture="mlp", latent_dim=5, hidden_units=6, likelihood="normal"),
+    )  # fmt: skip
+    assert (str(out), str(data_dir)) == ("o", "d")
+    assert "test ELBO" in result.stdout
+    assert "effective beta 1.000" in result.stdout
+    assert str(run.path) in result.stdout
+
+
+def test_train_without_options_is_the_default_config(kvae, monkeypatch, run):
+    calls = []
+    monkeypatch.setattr("kvae.runs.train", lambda *arguments: calls.append(arguments) or run)
+    kvae("train")
+    config, out, data_dir, _ = calls[0]
+    assert config == TrainConfig()
+    assert str(out).startswith("runs/fashion_mnist-conv-")
+    assert data_dir is None
+
+
+def test_train_export_and_sample_for_real(kvae, tmp_path):
+    result = kvae(
+        "train", "--dataset", "fashion_mnist_mini", "--architecture", "mlp", "--epochs", "1", "--out", "r", "--json"
+    )  # fmt: skip
+    report = json.loads(result.stdout)
+    assert report["metrics"]["elbo"]["standard_error"] > 0
+    assert max(report["parity"].values()) <= 1e-5
+    for fact in ("epoch 1/1", "images/s", "elbo", "rate", "distortion"):
+        assert fact in result.stderr
+    result = kvae("export", "r", "--out", "b")
+    assert result.stdout.startswith("worst error mean ")
+    assert kvae("sample", "--model", "b", "--out", "s.npy").exit_code == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "r", "s.npy"]
+
+
+def test_ctrl_c_in_training_says_what_is_left(kvae, monkeypatch, tmp_path):
+    def interrupted(config, out, data_dir, callbacks):
+        out.mkdir()
+        (out / "model.keras").write_text("")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kvae.runs.train", interrupted)
+    result = kvae("train", "--out", "r")
+    assert result.exit_code == 130
+    assert result.stderr.strip() == "Error: interrupted. The best model so far: r/model.keras"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["sample", "--n", "0"], 1, "n must be at least 1; got 0"),
+        (["sample", "--n", "-3"], 1, "n must be at least 1; got -3"),
+        (["sample", "--n", "many"], 2, "'many' is not a valid integer"),
+        (["sample", "--seed", "-1"], 1, "seed must be"),
+        (["sample", "--temperature", "nan"], 1, "temperature must be"),
+        (["sample", "--model", "nothing"], 1, "model 'nothing' not found"),
+        (["sample", "--model", "fashion_mnits"], 1, "Did you mean fashion_mnist?"),
+        (["sample", "--model", "."], 1, "is not a bundle"),
+        (["sample", "--out", "a.jpg"], 1, "must end in .png"),
+        (["sample", "--out", "file/a.png"], 1, "cannot write"),
+        (["sample", "--out", "/proc/a.png"], 1, "cannot write"),
+        (["sample", "--device", "cuda"], 1, "onnxruntime-gpu"),
+        (["sample", "--device", "tpu"], 2, "'tpu' is not one of"),
+        (["sample", "--colour"], 2, "No such option"),
+        (["sampel"], 2, "No such command"),
+        (["info", "file"], 1, "cannot load"),
+        (["train", "--latent-dim", "0"], 1, "latent_dim must be an integer of at least 1; got 0"),
+        (["train", "--dataset", "fashion_mnits"], 1, "Did you mean fashion_mnist?"),
+        (["train", "--architecture", "gan"], 2, "'gan' is not one of"),
+        (["train", "--out", "taken"], 1, "exists already"),
+        (["train", "--dataset", "fashion_mnist_mini", "--out", "file/run"], 1, "cannot write file/run"),
+        (["train", "--data-dir", "nowhere"], 1, "data folder nowhere cannot be read"),
+        (["export", "nothing", "--out", "b"], 1, "is not a finished run"),
+        (["export", "taken"], 2, "Missing option '--out'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)  # fmt: skip
+def test_what_is_wrong_is_said_in_one_line_and_nothing_is_left(kvae, tmp_path, arguments, status, message):
+    (tmp_path / "file").write_text("not a graph")
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "thesis.txt").write_text("")
+    result = kvae(*arguments)
+    lines = [line for line in result.stderr.splitlines() if not line.startswith(("model: ", "fashion_mnist_mini: "))]
+    assert result.exit_code == status, result.output
+    assert result.stdout == ""
+    assert len(lines) == 1
+    assert lines[0].startswith("Error: ")
+    assert message in lines[0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "taken"]
+
+
+@pytest.mark.parametrize("keep", [0, 1000])
+def test_a_damaged_bundle_is_one_line(kvae, bundle_path, tmp_path, keep):
+    copy = shutil.copytree(bundle_path, tmp_path / "b")
+    (copy / "decoder.onnx").write_bytes((copy / "decoder.onnx").read_bytes()[:keep])
+    assert "has sha256" in one_line(kvae("sample", "--model", "b"), 1)
+    assert "cannot load" in one_line(kvae("sample", "--model", "b/decoder.onnx"), 1)
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps(manifest | {"format_version": 2}))
+    assert "format_version 2" in one_line(kvae("info", "b"), 1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("module", "extra"), [("tensorflow", "train"), ("onnxruntime", "cpu"), ("keras", "train"), ("matplotlib", "train")]
+)
+def test_a_missing_extra_is_named(module, extra, tmp_path):
+    """In a fresh process in which the module cannot be imported."""
+    command = "train --dataset fashion_mnist_mini" if extra == "train" else "sample"
+    code = f"import sys; sys.modules[{module!r}] = None; from kvae.cli.main import main; main({command.split()!r})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert f"kvae-onnx[{extra}]" in done.stderr
+    assert len([line for line in done.stderr.splitlines() if not line.startswith("model: ")]) == 1
+
+
+def test_every_command_and_option_has_help():
+    for name, command in main.commands.items():
+        assert command.help, name
+        for parameter in command.params:
+            assert isinstance(parameter, click.Argument) or parameter.help, f"{name} {parameter.name}"

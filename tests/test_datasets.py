@@ -1,0 +1,153 @@
+"""Data sets: the shipped one for real, the order of places, and each kind of damage, on small pinned files."""
+
+import gzip
+import hashlib
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from kvae import datasets, download, idx
+from kvae.errors import ConfigError, DataError
+
+RNG = np.random.default_rng(0)
+ARRAYS = [
+    RNG.integers(0, 256, shape, dtype=np.uint8) for shape in [(6, 3, 3), (6,), (2, 3, 3), (2,)]
+]  # fmt: skip
+
+
+@pytest.fixture
+def small(monkeypatch, tmp_path):
+    """A data set "small" of 6 + 2 images, an empty cache, and no Debian copy."""
+    monkeypatch.setenv("KVAE_CACHE_DIR", str(tmp_path / "cache"))
+    files = tuple(
+        datasets.File(file.name, array.shape, hashlib.sha256(idx.to_bytes(array)).hexdigest())
+        for file, array in zip(datasets.SOURCES["mnist"].files, ARRAYS, strict=True)
+    )
+    source = replace(datasets.SOURCES["mnist"], files=files, num_validation=2, urls=())
+    monkeypatch.setitem(datasets.SOURCES, "small", source)
+    return source
+
+
+def write_files(folder, source, suffix=".gz"):
+    folder.mkdir(parents=True)
+    for file, array in zip(source.files, ARRAYS, strict=True):
+        content = idx.to_bytes(array)
+        (folder / f"{file.name}{suffix}").write_bytes(gzip.compress(content) if suffix else content)
+    return folder
+
+
+def test_the_shipped_set_is_balanced_and_split():
+    data = datasets.load("fashion_mnist_mini")
+    assert [len(split.images) for split in (data.train, data.validation, data.test)] == [4000, 500, 500]
+    for split, per_class in ((data.train, 400), (data.validation, 50), (data.test, 50)):
+        np.testing.assert_array_equal(np.bincount(split.labels), [per_class] * 10)
+    assert data.image_shape == (28, 28, 1)
+    assert data.train.images.dtype == np.uint8
+    assert len(data.class_names) == 10
+
+
+def test_the_shipped_splits_share_no_image():
+    data = datasets.load("fashion_mnist_mini")
+    keys = [{image.tobytes() for image in split.images} for split in (data.train, data.validation, data.test)]
+    assert not (keys[0] & keys[1] or keys[0] & keys[2] or keys[1] & keys[2])
+
+
+def test_the_shipped_set_is_small_and_licensed():
+    folder = next(datasets._places("fashion_mnist_mini", datasets.SOURCES["fashion_mnist_mini"], None))
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 3_000_000
+    assert "Zalando" in (folder / "LICENSE").read_text()
+    assert "github.com/zalandoresearch/fashion-mnist" in (folder / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["fashion_mnist", "mnist"])
+def test_full_sets_split_50_10_10_thousand(name):
+    source = datasets.SOURCES[name]
+    assert source.files[0].shape == (60_000, 28, 28)
+    assert source.files[2].shape == (10_000, 28, 28)
+    assert source.num_validation == 10_000
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_splits_are_the_files_in_their_order(small, tmp_path, suffix):
+    data = datasets.load("small", write_files(tmp_path / "data", small, suffix))
+    np.testing.assert_array_equal(data.train.images[..., 0], ARRAYS[0][:4])
+    np.testing.assert_array_equal(data.validation.images[..., 0], ARRAYS[0][4:])
+    np.testing.assert_array_equal(data.test.labels, ARRAYS[3])
+    assert data.sha256 == small.sha256
+
+
+def test_the_data_folder_goes_before_the_cache_and_the_cache_before_a_download(small, tmp_path, caplog):
+    caplog.set_level("INFO")
+    write_files(tmp_path / "cache" / "small", small)
+    write_files(tmp_path / "data", small)
+    datasets.load("small", tmp_path / "data")
+    assert str(tmp_path / "data") in caplog.text
+    datasets.load("small")
+    assert str(tmp_path / "cache" / "small") in caplog.text
+    assert "downloading" not in caplog.text
+
+
+def test_places_are_in_the_order_of_the_design(monkeypatch, tmp_path):
+    monkeypatch.setenv("KVAE_CACHE_DIR", str(tmp_path / "cache"))
+    places = list(datasets._places("fashion_mnist", datasets.SOURCES["fashion_mnist"], tmp_path))
+    assert [str(place) for place in places] == [
+        str(tmp_path), str(tmp_path / "cache" / "fashion_mnist"), "/usr/share/datasets/fashion-mnist",
+    ]  # fmt: skip
+
+
+def test_what_is_missing_is_downloaded_into_the_cache(small, tmp_path, monkeypatch):
+    def fetch(name, hashes, urls, package, target):
+        assert list(hashes) == [file.name for file in small.files]
+        write_files(target, small)
+
+    monkeypatch.setattr(download, "fetch", fetch)
+    np.testing.assert_array_equal(datasets.load("small").test.images[..., 0], ARRAYS[2])
+    assert len(list((tmp_path / "cache" / "small").iterdir())) == 4
+
+
+def altered(content):
+    return content[:-1] + bytes([content[-1] ^ 1])
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda c: gzip.compress(c)[:-20], "truncated"),
+        (lambda c: b"not gzip", "damaged"),
+        (lambda c: gzip.compress(c[:-5]), "holds 49 values, expected 54"),
+        (lambda c: gzip.compress(altered(c)), "its content has sha256"),
+        (lambda c: gzip.compress(b"\x00\x00\x08\x01" + c[4:]), "magic number is 0x00000801, expected 0x00000803"),
+        (lambda c: gzip.compress(c[:15] + b"\x04" + c[16:]), r"shape is \(6, 3, 4\), expected \(6, 3, 3\)"),
+    ],
+)
+def test_a_damaged_file_is_named_with_what_to_do(small, tmp_path, damage, reason):
+    folder = write_files(tmp_path / "data", small)
+    path = folder / "train-images-idx3-ubyte.gz"
+    path.write_bytes(damage(gzip.decompress(path.read_bytes())))
+    with pytest.raises(DataError, match=reason) as error:
+        datasets.load("small", folder)
+    assert str(error.value).startswith(str(path))
+    assert "6 x 3 x 3 bytes of small; delete this file or replace it" in str(error.value)
+
+
+@pytest.mark.parametrize("make", [lambda path: None, lambda path: path.write_text("")])
+def test_a_data_folder_that_cannot_be_listed(small, tmp_path, make):
+    make(tmp_path / "data")
+    with pytest.raises(DataError, match=r"data folder .* cannot be read: .*train-images-idx3-ubyte\.gz"):
+        datasets.load("small", tmp_path / "data")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
+def test_an_unreadable_data_folder(small, tmp_path):
+    write_files(tmp_path / "data", small).chmod(0)
+    with pytest.raises(DataError, match="Permission denied"):
+        datasets.load("small", tmp_path / "data")
+
+
+def test_an_unknown_name_suggests_the_nearest():
+    with pytest.raises(ConfigError, match="'fashion_mnits' is unknown. Did you mean fashion_mnist?"):
+        datasets.load("fashion_mnits")
+    with pytest.raises(ConfigError, match="Known: fashion_mnist, mnist, fashion_mnist_mini"):
+        datasets.load("imagenet")

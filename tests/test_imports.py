@@ -1,0 +1,111 @@
+"""Who may import whom: the table that keeps the training and the runtime world apart."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ANY_TRAINING = {"tensorflow", "tensorflow_probability", "keras"}
+
+# For each module: the modules of kvae, and the third parties, that it may import at its top.
+TABLE = {
+    "__init__": (set(), set()),
+    "__main__": ({"cli"}, set()),
+    "errors": (set(), set()),
+    "config": ({"errors"}, set()),
+    "manifest": ({"errors"}, set()),
+    "atomic": ({"errors"}, set()),
+    "locate": ({"errors", "manifest"}, set()),
+    "card": ({"manifest"}, set()),
+    "summary": ({"manifest"}, set()),
+    "noise": ({"errors"}, {"numpy"}),
+    "runtime": ({"errors", "manifest", "noise"}, {"numpy", "onnxruntime"}),
+    "pictures": ({"errors"}, {"numpy", "PIL"}),
+    "output": ({"errors", "atomic", "pictures"}, {"numpy"}),
+    "idx": ({"errors"}, {"numpy"}),
+    "download": ({"errors", "atomic"}, set()),
+    "datasets": ({"errors", "download", "idx"}, {"numpy"}),
+    "likelihoods": ({"errors"}, ANY_TRAINING),
+    "priors": ({"errors"}, ANY_TRAINING | {"numpy"}),
+    "divergences": (set(), ANY_TRAINING),
+    "networks": ({"config", "likelihoods"}, ANY_TRAINING),
+    "vae": ({"divergences", "priors"}, ANY_TRAINING),
+    "training": ({"config", "errors", "datasets", "networks", "priors", "vae"}, ANY_TRAINING | {"numpy"}),
+    "evaluation": ({"vae"}, ANY_TRAINING | {"numpy"}),
+    "progress": (set(), {"keras", "rich"}),
+    "curves": (set(), {"matplotlib"}),
+    "export": (
+        {"", "atomic", "card", "errors", "likelihoods", "manifest", "noise", "pictures", "priors", "runtime", "vae"},
+        ANY_TRAINING | {"numpy", "onnx", "tf2onnx"},
+    ),
+    "runs": (
+        {"", "config", "curves", "datasets", "errors", "evaluation", "export", "locate", "pictures", "runtime",
+         "training"},
+        {"keras", "numpy"},
+    ),
+    "cli/__init__": (set(), set()),
+    "cli/group": ({"errors"}, {"click"}),
+    "cli/options": (set(), {"click"}),
+    "cli/main": ({"", "cli", "config"}, {"click"}),
+    "cli/train": ({"config"}, {"click"}),
+}  # fmt: skip
+
+SOURCES = {f"{path.stem}": path for path in (ROOT / "kvae").glob("*.py")} | {
+    f"cli/{path.stem}": path for path in (ROOT / "cli").glob("*.py")
+}
+HEAVY = ("tensorflow", "keras", "tf_keras", "tensorflow_probability", "tf2onnx", "onnx", "matplotlib", "rich")
+
+
+def top_level_imports(path):
+    """Modules of kvae ("" for kvae itself) and third parties imported outside of functions."""
+    ours, others = set(), set()
+    for node in ast.walk(ast.Module(ast.parse(path.read_text()).body, [])):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            for inner in ast.walk(node):
+                inner.skip = True
+        if getattr(node, "skip", False):
+            continue
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module == "kvae":
+            names = [f"kvae.{alias.name}" if (ROOT / "kvae" / f"{alias.name}.py").exists() else "kvae" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module]
+        else:
+            continue
+        for name in names:
+            top, _, rest = name.partition(".")
+            if top == "kvae":
+                ours.add(rest.partition(".")[0])
+            elif top not in sys.stdlib_module_names:
+                others.add(top)
+    return ours, others
+
+
+def test_the_table_names_every_module():
+    assert set(SOURCES) == set(TABLE)
+
+
+@pytest.mark.parametrize("module", sorted(TABLE))
+def test_a_module_imports_what_the_table_allows(module):
+    ours, others = top_level_imports(SOURCES[module])
+    allowed_ours, allowed_others = TABLE[module]
+    assert ours <= allowed_ours
+    assert others <= allowed_others
+
+
+def test_every_module_has_a_test():
+    """tests/test_<module>.py mirrors kvae/<module>.py; the bundle's card is tested with the export that writes it."""
+    elsewhere = {"__init__", "__main__", "errors", "card", "summary", "curves", "progress"}
+    names = {name for name in TABLE if not name.startswith("cli/")} - elsewhere
+    assert {name for name in names if not (ROOT / "tests" / f"test_{name}.py").exists()} == set()
+
+
+@pytest.mark.parametrize("module", ["kvae", "kvae.runtime", "kvae.output", "kvae.locate", "kvae.summary", "kvae.cli.main"])
+def test_the_runtime_world_loads_nothing_heavy(module):
+    code = f"import sys, {module}; print(*[name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

@@ -1,0 +1,102 @@
+"""A run from end to end on the real mini set: its files, its numbers, and its model in onnxruntime."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kvae import datasets, evaluation, runs
+from kvae.config import TrainConfig
+from kvae.errors import KvaeError
+from kvae.runtime import Bundle
+
+
+@pytest.fixture(scope="module")
+def test_images():
+    return datasets.load("fashion_mnist_mini").test.images
+
+
+def test_a_run_holds_what_it_says(run):
+    names = {str(path.relative_to(run.path)) for path in run.path.rglob("*") if path.is_file()}
+    assert names == {
+        "config.json", "environment.json", "dataset.json", "metrics.json", "history.csv",
+        "model.keras", "checkpoints/last.keras", "samples.png", "reconstructions.png", "curves.png",
+        "bundle/manifest.json", "bundle/decoder.onnx", "bundle/encoder.onnx", "bundle/README.md", "bundle/preview.png",
+    }  # fmt: skip
+
+
+def test_config_and_history_are_the_run_s(run):
+    config = TrainConfig.from_dict(json.loads((run.path / "config.json").read_text()))
+    assert (config.dataset, config.epochs, config.model.latent_dim) == ("fashion_mnist_mini", 8, 4)
+    with (run.path / "history.csv").open(newline="") as file:
+        history = list(csv.DictReader(file))
+    assert len(history) == 8
+    assert {"loss", "elbo", "rate", "distortion", "val_elbo"} <= set(history[0])
+
+
+def test_metrics_are_those_of_the_saved_model(run, test_images):
+    again = evaluation.evaluate(runs.load_model(run.path), test_images)
+    assert again.elbo.value == pytest.approx(run.metrics.elbo.value, rel=1e-5)
+    assert run.metrics.effective_beta == pytest.approx(1.0, abs=1e-3)
+    manifest = Bundle.open(run.exported.path).manifest
+    assert manifest.metrics["elbo"]["value"] == run.metrics.elbo.value
+    assert manifest.metrics == json.loads((run.path / "metrics.json").read_text())
+
+
+def test_the_trained_model_is_the_same_in_keras_and_onnxruntime(run, test_images):
+    images = test_images[:64] / np.float32(255)
+    expected = runs.load_model(run.path).predict(images, verbose=0)
+    np.testing.assert_allclose(Bundle.open(run.exported.path).reconstruct(images), expected, atol=1e-5)
+
+
+def test_it_has_learned_something(run, test_images):
+    """Reconstructions are nearer to their images than the mean image is."""
+    images = test_images[:100] / np.float32(255)
+    error = np.mean((Bundle.open(run.exported.path).reconstruct(images) - images) ** 2)
+    assert error < 0.6 * np.mean((images.mean(axis=0) - images) ** 2)
+
+
+def test_pictures_are_drawn(run):
+    sizes = {}
+    for path in run.path.glob("*.png"):
+        with Image.open(path) as picture:
+            sizes[path.name] = picture.size
+    assert sizes["samples.png"] == (484, 484)
+    assert sizes["reconstructions.png"] == (964, 484)
+    assert sizes["curves.png"] == (1200, 384)
+
+
+def test_export_of_a_run_gives_the_same_bundle(run, tmp_path):
+    exported = runs.export_run(run.path, tmp_path / "again")
+    first, second = (Bundle.open(path).sample(20) for path in (run.exported.path, exported.path))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_a_second_run_does_not_overwrite_the_first(run):
+    before = (run.path / "model.keras").read_bytes()
+    with pytest.raises(KvaeError, match="exists already and is left as it is"):
+        runs.train(TrainConfig(dataset="fashion_mnist_mini"), run.path)
+    assert (run.path / "model.keras").read_bytes() == before
+
+
+def test_bad_settings_and_targets_leave_no_folder(tmp_path):
+    with pytest.raises(KvaeError, match="unknown"):
+        runs.train(TrainConfig(dataset="nothing"), tmp_path / "run")
+    with pytest.raises(KvaeError, match="batch_size"):
+        runs.train(TrainConfig(dataset="fashion_mnist_mini", batch_size=5000), tmp_path / "run")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(KvaeError, match="cannot write|exists already"):
+        runs.train(TrainConfig(dataset="fashion_mnist_mini"), tmp_path / "file" / "run")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_that_is_no_run(tmp_path):
+    with pytest.raises(KvaeError, match="not a finished run: it holds no readable config.json"):
+        runs.export_run(tmp_path, tmp_path / "out")
+    with pytest.raises(KvaeError, match="holds no model.keras"):
+        runs.load_model(tmp_path)
+    (tmp_path / "model.keras").write_text("not a zip file")
+    with pytest.raises(KvaeError, match="cannot load"):
+        runs.load_model(tmp_path)
