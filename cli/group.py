@@ -1,6 +1,7 @@
 """The command group that turns errors into one line on stderr and an exit status."""
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -16,11 +17,18 @@ _EXTRAS = {
 class OneLineGroup(click.Group):
     """Exit 1 for what the user can put right, 2 for wrong usage, each with one line; a bug keeps its traceback."""
 
-    def main(self, *args: Any, standalone_mode: bool = True, **kwargs: Any) -> Any:
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
         if not standalone_mode:
-            return super().main(*args, standalone_mode=False, **kwargs)
+            return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         try:
-            result = super().main(*args, standalone_mode=False, **kwargs)
+            result = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx else "kvae"
             _fail(f"{error.format_message()} Try '{command} --help'.", error.exit_code)
@@ -30,9 +38,9 @@ class OneLineGroup(click.Group):
             _fail(str(error), 1)
         except ModuleNotFoundError as error:
             module = (error.name or "").partition(".")[0]
-            for extra, modules in _EXTRAS.items():
+            for name, modules in _EXTRAS.items():
                 if module in modules:
-                    _fail(f"this needs {module}: pip install 'kvae-onnx[{extra}]'.", 1)
+                    _fail(f"this needs {module}: pip install 'kvae-onnx[{name}]'.", 1)
             raise
         except click.Abort as error:  # what click makes of Ctrl-C
             _fail(str(error.__cause__ or "") or "interrupted.", 130)

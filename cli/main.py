@@ -79,9 +79,7 @@ def export(run: Path, out: Path, as_json: bool) -> None:
 @click.option("--temperature", type=float, default=1.0, show_default=True, help="Factor on the prior's scale.")
 @device_option
 @json_option
-def sample(
-    n: int, model: str | None, out: Path, seed: int, temperature: float, device: str, as_json: bool
-) -> None:
+def sample(n: int, model: str | None, out: Path, seed: int, temperature: float, device: str, as_json: bool) -> None:
     """Draw images from a model."""
     from kvae import output
     from kvae.runtime import Bundle

@@ -1,6 +1,7 @@
 """The body of `kvae train`: progress on stderr, the result on stdout."""
 
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -57,11 +58,12 @@ def parity_text(parity: dict[str, float]) -> str:
 
 
 def _as_json(run: Any) -> dict[str, Any]:
+    beta = run.metrics.effective_beta
     return {
         "run": str(run.path),
         "bundle": str(run.exported.path),
         "metrics": run.metrics.to_dict(),
-        "effective_beta": run.metrics.effective_beta,
+        "effective_beta": beta if math.isfinite(beta) else None,
         "parity": run.exported.parity,
         "files": sorted(str(path) for path in run.path.rglob("*") if path.is_file()),
     }

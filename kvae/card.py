@@ -2,7 +2,9 @@
 
 from kvae.manifest import Manifest
 
-_LICENCES = {"fashion_mnist": ("mit", "MIT, (c) Zalando SE"), "fashion_mnist_mini": ("mit", "MIT, (c) Zalando SE")}
+_ZALANDO = ("mit", "MIT, copyright (c) 2017 Zalando SE")
+_LICENCES = {"fashion_mnist": _ZALANDO, "fashion_mnist_mini": _ZALANDO}
+"""By data set: the licence as model hubs spell it, and in words."""
 
 
 def render(manifest: Manifest, parity: dict[str, float], tolerance: float) -> str:
@@ -27,8 +29,8 @@ tags: [variational-autoencoder, vae, onnx]
 
 # A variational autoencoder of {name}
 
-{picture}Made by [kvae](https://pypi.org/project/kvae-onnx/) {manifest.kvae_version}. Images are {height} x {width} x
-{channels}, z has {manifest.latent_dim} dimensions, the prior is N(0, I), the likelihood {manifest.likelihood}.
+{picture}Made by kvae {manifest.kvae_version}. Images are {height} x {width} x {channels}, z has
+{manifest.latent_dim} dimensions, the prior is N(0, I), the likelihood is {manifest.likelihood}.
 
 Trained on {manifest.dataset["num_images"]:,} images. {_command(manifest)}
 
@@ -91,7 +93,7 @@ def _parity(parity: dict[str, float]) -> str:
 
 def _tensors(manifest: Manifest) -> str:
     return "\n".join(
-        f"| {graph}.onnx | {end[:-1]} `{tensor['name']}` | {tensor['shape']} |"
+        f"| {graph}.onnx | {end[:-1]} `{tensor['name']}` | [{', '.join(map(str, tensor['shape']))}] |"
         for graph, ends in manifest.tensors.items()
         for end in ("inputs", "outputs")
         for tensor in ends[end]

@@ -33,9 +33,7 @@ class ModelConfig:
 
     architecture: str = _setting("conv", "Convolutional networks, or dense ones.", choices=("conv", "mlp"))
     latent_dim: int = _setting(16, "Number of latent dimensions.", minimum=1)
-    hidden_units: int | None = _setting(
-        None, f"Units of the hidden dense layer. [default: {_DEFAULT_TEXT}]", minimum=1
-    )
+    hidden_units: int | None = _setting(None, f"Units of the hidden dense layer. [default: {_DEFAULT_TEXT}]", minimum=1)
     likelihood: str = _setting(
         "bernoulli",
         "The likelihood p(x|z). bernoulli takes grey intensities as they are.",
@@ -120,4 +118,3 @@ def _describe(kind: type, rules: Any) -> str:
         if rules[key] is not None
     ]
     return " ".join([noun, " and ".join(bounds)]).strip()
-

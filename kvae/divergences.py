@@ -16,6 +16,8 @@ tfd = tfp.distributions
 def _independent_normal_to_diagonal_normal(q: Any, p: Any, name: str | None = None) -> tf.Tensor:
     """KL of two diagonal Gaussians, the first spelled as independent normals: the sum over dimensions."""
     if not isinstance(q.distribution, tfd.Normal) or q.event_shape.rank != 1:
-        raise NotImplementedError(f"No KL for Independent over {type(q.distribution).__name__} with event {q.event_shape}")
+        raise NotImplementedError(
+            f"No KL for Independent over {type(q.distribution).__name__} with event {q.event_shape}"
+        )
     with tf.name_scope(name or "kl_independent_normal_diagonal_normal"):
         return tf.reduce_sum(tfd.kl_divergence(q.distribution, tfd.Normal(p.mean(), p.stddev())), axis=-1)

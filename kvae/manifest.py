@@ -80,7 +80,7 @@ class Manifest:
         if not isinstance(values, dict):
             raise BundleError(f"{source} is not a kvae manifest: expected a JSON object.")
         version = values.get("format_version")
-        if not _is_int(version):
+        if not isinstance(version, int) or isinstance(version, bool):
             raise BundleError(f"{source} is not a kvae manifest: it has no format_version.")
         if version > FORMAT_VERSION:
             raise BundleError(

@@ -6,7 +6,7 @@ by default, and any other Keras network of the same shapes can take their place.
 """
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import keras
 import tensorflow as tf
@@ -107,7 +107,7 @@ class Decoder(keras.Model):
 def build_encoder(config: ModelConfig, image_shape: tuple[int, int, int]) -> Encoder:
     """The encoder that `config` describes, with fresh weights, for images of `(height, width, channels)`."""
     body = {"conv": conv_encoder_body, "mlp": mlp_encoder_body}[config.architecture]
-    return Encoder(body(image_shape, config.hidden_units), config.latent_dim, name="encoder")
+    return Encoder(body(image_shape, _width(config)), config.latent_dim, name="encoder")
 
 
 def build_decoder(config: ModelConfig, image_shape: tuple[int, int, int]) -> Decoder:
@@ -115,8 +115,12 @@ def build_decoder(config: ModelConfig, image_shape: tuple[int, int, int]) -> Dec
     height, width, channels = image_shape
     outputs = channels * len(likelihoods.get(config.likelihood).parameters)
     body = {"conv": conv_decoder_body, "mlp": mlp_decoder_body}[config.architecture]
-    network = body((height, width, outputs), config.hidden_units, config.latent_dim)
+    network = body((height, width, outputs), _width(config), config.latent_dim)
     return Decoder(network, config.likelihood, name="decoder")
+
+
+def _width(config: ModelConfig) -> int:
+    return cast(int, config.hidden_units)  # None became the architecture's default when the config was made
 
 
 def mlp_encoder_body(image_shape: tuple[int, int, int], hidden_units: int) -> keras.Sequential:
@@ -185,6 +189,6 @@ class DepthToSpace(keras.layers.Layer):
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return tf.nn.depth_to_space(inputs, 2)
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
         batch, height, width, channels = input_shape
         return batch, height * 2, width * 2, channels // 4

@@ -29,7 +29,7 @@ def serialize(prior: Any) -> dict[str, Any]:
     Raises:
         KvaeError: the distribution holds something that is neither a number, a tensor nor a distribution.
     """
-    arguments = {}
+    arguments: dict[str, Any] = {}
     for name, value in prior.parameters.items():
         if value is None or name in ("name", "dtype"):  # the dtype follows from the arguments
             continue
@@ -58,7 +58,11 @@ def deserialize(config: dict[str, Any]) -> Any:
     if not (isinstance(cls, type) and issubclass(cls, tfd.Distribution)):
         raise KvaeError(f"prior '{config['distribution']}' is not a TensorFlow Probability distribution.")
     arguments = {
-        name: deserialize(value) if isinstance(value, dict) else tf.constant(value) if isinstance(value, list) else value
+        name: deserialize(value)
+        if isinstance(value, dict)
+        else tf.constant(value)
+        if isinstance(value, list)
+        else value
         for name, value in config["arguments"].items()
     }
     return cls(**arguments)

@@ -1,14 +1,15 @@
 """A run: one folder with everything that a training left behind, and how it is made.
 
-    config.json        the settings            model.keras         the model, best on the validation ELBO
-    environment.json   versions                checkpoints/        the last model, with its optimiser
-    history.csv        a line per epoch        samples.png  reconstructions.png  curves.png
-    metrics.json       test metrics            bundle/             the exported model
+config.json        the settings            model.keras         the model, best on the validation ELBO
+environment.json   versions                checkpoints/        the last model, with its optimiser
+history.csv        a line per epoch        samples.png  reconstructions.png  curves.png
+metrics.json       test metrics            bundle/             the exported model
 """
 
 import csv
 import datetime
 import json
+import math
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -84,8 +85,9 @@ def train(
             *callbacks,
         ],
     )
-    best = keras.models.load_model(out / MODEL)
-    metrics = evaluation.evaluate(best, data.test.images, seed=config.seed)
+    metrics = evaluation.evaluate(load_model(out), data.test.images, seed=config.seed)
+    if not math.isfinite(metrics.elbo.value):
+        raise KvaeError(f"training diverged: the ELBO is {metrics.elbo.value}. Lower --learning-rate; see {out}.")
     _write_json(out / "metrics.json", metrics.to_dict())
     _write_json(out / "dataset.json", _provenance(data))
     exported = export_run(out, out / BUNDLE_FOLDER)

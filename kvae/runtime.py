@@ -1,9 +1,9 @@
 """A bundle as an object: sample, decode, encode and reconstruct with numpy and onnxruntime, nothing else.
 
-    from kvae.runtime import Bundle
+from kvae.runtime import Bundle
 
-    bundle = Bundle.open("exported/fashion_mnist")
-    images = bundle.sample(64, seed=0)  # float32 (64, 28, 28, 1) in [0, 1]
+bundle = Bundle.open("exported/fashion_mnist")
+images = bundle.sample(64, seed=0)  # float32 (64, 28, 28, 1) in [0, 1]
 """
 
 from collections.abc import Iterator

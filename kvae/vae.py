@@ -147,7 +147,7 @@ class VAE(keras.Model):
                 # Keras, and a symbolic trace cannot return a TFP distribution.
                 with tf.init_scope():
                     network(tf.zeros([1, *shape[1:]]))
-        self.image_shape = tuple(input_shape[1:])
+        self.image_shape: tuple[int, ...] = tuple(size for size in input_shape[1:] if size is not None)
         self.built = True
 
     def get_config(self) -> dict[str, Any]:

@@ -31,7 +31,10 @@ def bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A real run of eight epochs on the real mini set. Tests must not write to it."""
     config = TrainConfig(
-        dataset="fashion_mnist_mini", epochs=8, batch_size=64, model=ModelConfig(architecture="mlp", latent_dim=4, hidden_units=64)
+        dataset="fashion_mnist_mini",
+        epochs=8,
+        batch_size=64,
+        model=ModelConfig(architecture="mlp", latent_dim=4, hidden_units=64),
     )
     return train(config, tmp_path_factory.mktemp("runs") / "mini")
 

@@ -42,7 +42,5 @@ def test_effective_beta_is_that_of_the_loss(beta):
 def test_effective_beta_shows_a_loss_of_means(monkeypatch):
     """The commonest defect, means over 64 pixels and 3 dimensions, would be reported as 64/3 of the KL's weight."""
     vae = make_vae()
-    monkeypatch.setattr(
-        vae, "loss_of", lambda terms: 64 * tf.reduce_mean(terms.distortion / 64 + terms.rate / 3)
-    )
+    monkeypatch.setattr(vae, "loss_of", lambda terms: 64 * tf.reduce_mean(terms.distortion / 64 + terms.rate / 3))
     assert evaluate(vae, IMAGES).effective_beta == pytest.approx(64 / 3, rel=1e-3)

@@ -71,7 +71,10 @@ def top_level_imports(path):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module == "kvae":
-            names = [f"kvae.{alias.name}" if (ROOT / "kvae" / f"{alias.name}.py").exists() else "kvae" for alias in node.names]
+            names = [
+                f"kvae.{alias.name}" if (ROOT / "kvae" / f"{alias.name}.py").exists() else "kvae"
+                for alias in node.names
+            ]
         elif isinstance(node, ast.ImportFrom):
             names = [node.module]
         else:
@@ -104,7 +107,9 @@ def test_every_module_has_a_test():
     assert {name for name in names if not (ROOT / "tests" / f"test_{name}.py").exists()} == set()
 
 
-@pytest.mark.parametrize("module", ["kvae", "kvae.runtime", "kvae.output", "kvae.locate", "kvae.summary", "kvae.cli.main"])
+@pytest.mark.parametrize(
+    "module", ["kvae", "kvae.runtime", "kvae.output", "kvae.locate", "kvae.summary", "kvae.cli.main"]
+)
 def test_the_runtime_world_loads_nothing_heavy(module):
     code = f"import sys, {module}; print(*[name for name in {HEAVY!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)

@@ -12,7 +12,8 @@ from kvae.errors import KvaeError
 
 tfd = tfp.distributions
 MIXTURE = tfd.MixtureSameFamily(
-    tfd.Categorical(logits=[0.1, -0.3]), tfd.MultivariateNormalDiag(tf.constant([[0.0, 1.0], [2.0, 3.0]]), tf.ones((2, 2)))
+    tfd.Categorical(logits=[0.1, -0.3]),
+    tfd.MultivariateNormalDiag(tf.constant([[0.0, 1.0], [2.0, 3.0]]), tf.ones((2, 2))),
 )
 
 

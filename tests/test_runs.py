@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from kvae import datasets, evaluation, runs
-from kvae.config import TrainConfig
+from kvae.config import ModelConfig, TrainConfig
 from kvae.errors import KvaeError
 from kvae.runtime import Bundle
 
@@ -100,3 +100,12 @@ def test_a_folder_that_is_no_run(tmp_path):
     (tmp_path / "model.keras").write_text("not a zip file")
     with pytest.raises(KvaeError, match="cannot load"):
         runs.load_model(tmp_path)
+
+
+def test_a_training_that_diverges_says_so(tmp_path):
+    config = TrainConfig(
+        dataset="fashion_mnist_mini", epochs=1, learning_rate=1e30, model=ModelConfig(architecture="mlp", latent_dim=2)
+    )
+    with pytest.raises(KvaeError, match="training diverged"):
+        runs.train(config, tmp_path / "run")
+    assert not (tmp_path / "run" / "bundle").exists()

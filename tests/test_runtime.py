@@ -44,9 +44,7 @@ def test_the_second_output_gives_the_log_likelihood(bundle):
     z, images = noise.standard_normal(0, 0, 4, 3), random_images(4)
     _, logits = bundle.run("decoder", z)
     expected = make_vae().decoder(tf.constant(z)).log_prob(images)
-    np.testing.assert_allclose(
-        (images * logits - np.logaddexp(0, logits)).sum(axis=(1, 2, 3)), expected, rtol=1e-5
-    )
+    np.testing.assert_allclose((images * logits - np.logaddexp(0, logits)).sum(axis=(1, 2, 3)), expected, rtol=1e-5)
 
 
 def test_the_same_seed_gives_the_same_bytes(bundle_path):

@@ -1,0 +1,117 @@
+"""The wheel, installed for real into a fresh environment without the train extra."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+HEAVY = ("tensorflow", "keras", "tf_keras", "tensorflow_probability", "tf2onnx", "onnx", "matplotlib", "rich")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """Built from an sdist of a copy of the tree, so that no file of an earlier build slips in."""
+    source = tmp_path_factory.mktemp("source") / "kvae"
+    unwanted = shutil.ignore_patterns(".*", "build", "dist", "runs", "*.egg-info", "__pycache__", "tests")
+    shutil.copytree(ROOT, source, ignore=unwanted)
+    subprocess.run(
+        [sys.executable, "-m", "build", "--outdir", "dist", "."], cwd=source, check=True, capture_output=True
+    )
+    (path,) = (source / "dist").glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """The python of an environment that holds the wheel with its cpu extra."""
+    folder = tmp_path_factory.mktemp("venv")
+    venv.create(folder, with_pip=True)
+    python = folder / "bin" / "python"
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "-c", ROOT / "constraints.txt", f"{wheel}[cpu]"], check=True, capture_output=True)
+    return python
+
+
+def run(python, code, folder):
+    return subprocess.run([python, "-P", "-c", code], cwd=folder, capture_output=True, text=True)
+
+
+def test_the_wheel_holds_one_top_level_module_with_its_data(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0] for name in names} - {"kvae"} == {wheel.name.split("-py3")[0] + ".dist-info"}
+    for name in (
+        "kvae/py.typed", "kvae/cli/main.py", "kvae/exported/fashion_mnist/decoder.onnx",
+        "kvae/exported/fashion_mnist/manifest.json", "kvae/data/fashion_mnist_mini/train-images-idx3-ubyte.gz",
+        "kvae/data/fashion_mnist_mini/LICENSE",
+    ):  # fmt: skip
+        assert name in names
+    assert wheel.stat().st_size < 8_000_000
+
+
+def test_the_shipped_bundle_is_small():
+    assert sum(path.stat().st_size for path in (ROOT / "exported").rglob("*") if path.is_file()) < 5_000_000
+
+
+@pytest.mark.parametrize("command", [["--help"], ["sample", "--n", "64"], ["info"], ["train", "--help"]])
+def test_without_the_train_extra_commands_work_and_load_nothing_heavy(installed, tmp_path, command):
+    code = (
+        "import atexit, sys\n"
+        f"atexit.register(lambda: print('loaded:', *[m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr))\n"
+        f"from kvae.cli.main import main; main({command!r})"
+    )
+    done = run(installed, code, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[-1] == "loaded:"
+    assert (tmp_path / "samples.png").exists() == (command[0] == "sample")
+
+
+def test_the_base_install_is_light(installed, tmp_path):
+    listing = subprocess.run([installed, "-m", "pip", "list", "--format=freeze"], capture_output=True, text=True)
+    names = {line.split("==")[0].lower() for line in listing.stdout.splitlines()}
+    assert names <= {
+        "kvae-onnx", "click", "numpy", "pillow", "onnxruntime", "flatbuffers", "protobuf", "packaging", "coloredlogs",
+        "humanfriendly", "sympy", "mpmath", "pip", "setuptools",
+    }  # fmt: skip
+
+
+def test_training_names_the_missing_extra(installed, tmp_path):
+    done = run(
+        installed, "from kvae.cli.main import main; main(['train', '--dataset', 'fashion_mnist_mini'])", tmp_path
+    )
+    assert done.returncode == 1
+    assert done.stderr.strip() == "Error: this needs tensorflow: pip install 'kvae-onnx[train]'."
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_and_the_module_are_one(installed, tmp_path):
+    for command in ([installed.parent / "kvae"], [installed, "-m", "kvae"]):
+        done = subprocess.run([*command, "--version"], cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert done.stdout.startswith("kvae, version ")
+
+
+def test_the_listed_packages_are_those_on_disk():
+    setuptools = PROJECT["tool"]["setuptools"]
+    folders = {name: Path(setuptools["package-dir"][name]) for name in setuptools["packages"]}
+    on_disk = {
+        path.parent.relative_to(ROOT) for path in ROOT.glob("*/**/__init__.py") if path.parts[len(ROOT.parts)][0] != "."
+    }
+    on_disk = {path for path in on_disk if path.parts[0] not in ("build", "dist", "runs")}
+    assert set(folders.values()) == on_disk
+
+
+def test_constraints_pin_versions_and_name_no_host():
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.+]+", line) for line in lines)
+    pinned = {line.split("==")[0].lower().replace("_", "-") for line in lines}
+    extras = PROJECT["project"]["optional-dependencies"]
+    wanted = [*PROJECT["project"]["dependencies"], *extras["cpu"], *extras["train"], *extras["dev"]]
+    names = {re.match(r"[A-Za-z0-9_.-]+", item)[0].lower() for item in wanted if "python_version" not in item}
+    assert names <= pinned
