@@ -11,6 +11,7 @@ import urllib.request
 import zlib
 from http.client import HTTPException
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from kvae.atomic import atomic_file
 from kvae.errors import DataError
@@ -53,18 +54,18 @@ def fetch(name: str, hashes: dict[str, str], urls: tuple[str, ...], debian_packa
                 _keep(content, digest, target / f"{stem}.gz")
             return
         except (OSError, EOFError, zlib.error, HTTPException) as error:
-            reasons.append(f"{url}: {getattr(error, 'reason', None) or error}")
-            logger.info("%s failed: %s", url, getattr(error, "reason", None) or error)
+            reasons.append(f"{urlsplit(url).netloc}: {_reason(error)}")
     if debian_package and shutil.which("apt-get") and shutil.which("dpkg-deb"):
         try:
             _unpack_debian_package(debian_package, hashes, target)
             return
         except (OSError, EOFError, zlib.error, subprocess.SubprocessError) as error:
-            reasons.append(f"Debian's archive: {_last_line(error)}")
-    advice = [f"put {next(iter(hashes))}.gz and its kin into a folder and pass --data-dir"]
-    if debian_package:
-        advice = [f"apt-get install {debian_package}", *advice, "use --dataset fashion_mnist_mini"]
-    raise DataError(f"{name} could not be downloaded ({'; '.join(reasons)}). Do one of: {'; '.join(advice)}.")
+            reasons.append(f"Debian's archive: {_reason(error)}")
+    package = f"apt-get install {debian_package}, or " if debian_package else ""
+    raise DataError(
+        f"{name} is not on this machine and could not be downloaded ({'; '.join(reasons)}). To go on: {package}put "
+        f"{next(iter(hashes))}.gz and its kin into a folder and pass --data-dir, or use --dataset fashion_mnist_mini."
+    )
 
 
 def _keep(content: bytes, digest: str, path: Path) -> None:
@@ -98,6 +99,8 @@ def _run(command: list[str], folder: Path) -> None:
     subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=600)
 
 
-def _last_line(error: Exception) -> str:
-    lines = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
-    return lines[-1] if lines else type(error).__name__
+def _reason(error: Exception) -> str:
+    """What went wrong, in a few words: a program's last line, or the system's name for it."""
+    cause = getattr(error, "reason", None) or error
+    text = getattr(error, "stderr", None) or getattr(cause, "strerror", None) or str(cause) or type(error).__name__
+    return text.strip().splitlines()[-1]

@@ -49,7 +49,7 @@ def test_what_is_not_the_pinned_file_is_not_kept(server, tmp_path, served):
     folder, url = server
     if served is not None:
         (folder / "images.gz").write_bytes(served)
-    with pytest.raises(DataError, match="small could not be downloaded"):
+    with pytest.raises(DataError, match="could not be downloaded"):
         download.fetch("small", HASHES, (url,), None, tmp_path / "cache")
     assert not (tmp_path / "cache" / "images.gz").exists()
 
