@@ -35,11 +35,14 @@ TABLE = {
     "vae": ({"divergences", "priors"}, ANY_TRAINING),
     "training": ({"config", "errors", "datasets", "networks", "priors", "vae"}, ANY_TRAINING | {"numpy"}),
     "evaluation": ({"vae"}, ANY_TRAINING | {"numpy"}),
+    "graphs": ({"errors", "likelihoods", "vae"}, ANY_TRAINING | {"numpy", "onnx", "tf2onnx"}),
+    "proof": ({"errors", "graphs", "noise", "runtime"}, {"numpy", "onnx", "tensorflow"}),
     "progress": (set(), {"keras", "rich"}),
     "curves": (set(), {"matplotlib"}),
     "export": (
-        {"", "atomic", "card", "errors", "likelihoods", "manifest", "noise", "pictures", "priors", "runtime", "vae"},
-        ANY_TRAINING | {"numpy", "onnx", "tf2onnx"},
+        {"", "atomic", "card", "errors", "graphs", "likelihoods", "manifest", "pictures", "priors", "proof", "runtime",
+         "vae"},
+        {"onnx"},
     ),
     "runs": (
         {"", "config", "curves", "datasets", "errors", "evaluation", "export", "locate", "pictures", "runtime",

@@ -1,11 +1,14 @@
 """Likelihoods against numpy, and the tensors they are exported as."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from kvae import likelihoods
+from kvae.config import ModelConfig
 from kvae.errors import ConfigError, KvaeError
 
 tfd = tfp.distributions
@@ -45,6 +48,11 @@ def test_exported_tensors_describe_the_distribution(name):
     images = RNG.random((3, 2, 2, 3), dtype=np.float32)
     expected = base.log_prob(images).numpy().sum(axis=(1, 2, 3))
     np.testing.assert_allclose(distribution.log_prob(images), expected, rtol=1e-5)
+
+
+def test_the_config_offers_every_likelihood():
+    (setting,) = (item for item in fields(ModelConfig) if item.name == "likelihood")
+    assert setting.metadata["choices"] == tuple(likelihoods.LIKELIHOODS)
 
 
 def test_a_scalar_scale_is_spread_over_the_image():

@@ -1,0 +1,110 @@
+"""A VAE's networks as ONNX graphs, with the names that the bundle's contract gives them. TensorFlow ends here."""
+
+import logging
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+import tensorflow as tf
+import tensorflow_probability as tfp
+import tf2onnx
+
+from kvae import likelihoods
+from kvae.errors import KvaeError
+from kvae.vae import VAE
+
+tfd = tfp.distributions
+
+OPSET = 17
+
+GRAPHS = {
+    "decoder": (["z"], ["mean", "likelihood_parameters"]),
+    "encoder": (["images"], ["loc", "scale"]),
+}
+"""The names of each graph's inputs and outputs: the bundle's contract."""
+
+
+class Functions(NamedTuple):
+    """The two functions of a VAE that become graphs: tensors in, the tensors of a distribution out."""
+
+    likelihood: str
+    """The likelihood's name in `kvae.likelihoods.LIKELIHOODS`."""
+    decode: Callable[..., Any]
+    """z -> (mean, likelihood parameters)."""
+    encode: Callable[..., Any]
+    """images -> (loc, scale)."""
+
+
+def functions(vae: VAE) -> Functions:
+    """The functions of a built VAE.
+
+    Raises:
+        KvaeError: the decoder returns a distribution that a bundle cannot describe; `encode` raises the same when it
+            is called.
+    """
+    likelihood = likelihoods.tensors(vae.decoder(tf.zeros((1, vae.latent_dim)))).name
+
+    def decode(z: tf.Tensor) -> Any:
+        result = likelihoods.tensors(vae.decoder(z))
+        return result.mean, result.parameters
+
+    def encode(images: tf.Tensor) -> Any:
+        posterior = vae.encoder(images)
+        if isinstance(posterior, tfd.MultivariateNormalDiag):
+            # The tensors it was made of: its mean() and stddev() broadcast by an op that tf2onnx does not know.
+            return posterior.loc, posterior.parameters["scale_diag"]
+        base = getattr(posterior, "distribution", None)
+        if isinstance(base, tfd.Normal):
+            return base.loc, base.scale
+        raise KvaeError(
+            f"the encoder returns {type(posterior).__name__}, which a bundle cannot describe. Return "
+            f"tfd.MultivariateNormalDiag(loc=..., scale_diag=...) or tfd.Independent over tfd.Normal."
+        )
+
+    return Functions(likelihood, decode, encode)
+
+
+def convert(name: str, function: Callable[..., Any], shape: tuple[int, ...]) -> onnx.ModelProto:
+    """The graph of one function, unchecked.
+
+    Args:
+        name: "decoder" or "encoder".
+        function: one of `Functions`.
+        shape: its input's shape, without the batch.
+    """
+    inputs, outputs = GRAPHS[name]
+    signature = [tf.TensorSpec((None, *shape), tf.float32, name=inputs[0])]
+    # tf2onnx reports an unsupported op in its log and writes the graph all the same: kvae.proof finds it, in one line.
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
+    model, _ = tf2onnx.convert.from_function(
+        tf.function(function, input_signature=signature), input_signature=signature, opset=OPSET
+    )
+    _rename(model.graph, inputs, outputs)
+    model.graph.name = name
+    del model.opset_import[:]  # tf2onnx names ai.onnx.ml too, whose ops kvae.proof refuses
+    model.opset_import.append(onnx.helper.make_opsetid("", OPSET))
+    return model
+
+
+def _rename(graph: onnx.GraphProto, inputs: list[str], outputs: list[str]) -> None:
+    """Give the graph's ends and its dynamic dimension the contract's names, where tf2onnx has its own."""
+    names = dict(zip([end.name for end in (*graph.input, *graph.output)], [*inputs, *outputs], strict=True))
+    for node in graph.node:
+        for ends in (node.input, node.output):
+            ends[:] = [names.get(end, end) for end in ends]
+    for end in (*graph.input, *graph.output):
+        end.name = names[end.name]
+        end.type.tensor_type.shape.dim[0].dim_param = "batch"
+    del graph.value_info[:]  # it names the dynamic dimension as tf2onnx did; onnxruntime infers shapes by itself
+
+
+def interface(model: onnx.ModelProto) -> dict[str, list[dict[str, Any]]]:
+    """The inputs and outputs of a graph, as the manifest lists them."""
+
+    def describe(end: onnx.ValueInfoProto) -> dict[str, Any]:
+        tensor = end.type.tensor_type
+        dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)).name
+        return {"name": end.name, "dtype": dtype, "shape": [dim.dim_param or dim.dim_value for dim in tensor.shape.dim]}
+
+    return {"inputs": [describe(end) for end in model.graph.input], "outputs": [*map(describe, model.graph.output)]}
