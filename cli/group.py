@@ -8,10 +8,7 @@ import click
 
 from kvae.errors import KvaeError
 
-# Which extra brings a module, for the error that says what to install.
-_EXTRAS = {
-    "train": ("tensorflow", "keras", "tensorflow_probability", "tf_keras", "tf2onnx", "onnx", "matplotlib", "rich"),
-}
+_TRAIN_EXTRA = {"tensorflow", "keras", "tensorflow_probability", "tf_keras", "tf2onnx", "onnx", "matplotlib", "rich"}
 
 
 class OneLineGroup(click.Group):
@@ -38,10 +35,15 @@ class OneLineGroup(click.Group):
             _fail(str(error), 1)
         except ModuleNotFoundError as error:
             module = (error.name or "").partition(".")[0]
-            for name, modules in _EXTRAS.items():
-                if module in modules:
-                    _fail(f"this needs {module}: pip install 'kvae-onnx[{name}]'.", 1)
-            raise
+            if module not in _TRAIN_EXTRA:
+                raise
+            _fail(
+                f"this needs {module}: pip install 'kvae-onnx[train]' (in a clone of kvae: pip install '.[train]').", 1
+            )
+        except OSError as error:  # a path of the user's that no other check foresaw, or a full disk
+            if error.strerror is None:
+                raise
+            _fail(f"{error.filename or 'the system'}: {error.strerror}.", 1)
         except click.Abort as error:  # what click makes of Ctrl-C
             _fail(str(error.__cause__ or "") or "interrupted.", 130)
         # Outside of standalone mode click returns the status of ctx.exit() in place of leaving with it.

@@ -12,7 +12,7 @@ from kvae.cli.group import OneLineGroup
 from kvae.cli.options import config_options
 from kvae.config import ModelConfig, TrainConfig
 
-PATH = click.Path(path_type=Path)
+PATH = click.Path(path_type=Path, readable=False)  # whether it can be read is checked, with advice, where it is used
 model_option = click.option(
     "--model",
     metavar="MODEL",

@@ -1,5 +1,6 @@
 """Files and folders that appear whole or not at all: written under a temporary name beside the target, then renamed."""
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -19,14 +20,15 @@ def atomic_file(path: Path) -> Iterator[Path]:
     Raises:
         KvaeError: the folder cannot be written to, or the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name[:50]}.{os.getpid()}.tmp")
     try:
         with _reported(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
             os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True) if path.parent.is_dir() else None
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 @contextmanager
@@ -34,34 +36,45 @@ def atomic_folder(path: Path, replaceable: Callable[[Path], bool], what: str) ->
     """Yield a temporary folder to fill; it becomes `path` if the block succeeds, and vanishes if it does not.
 
     Args:
-        path: the folder to make. One that exists is replaced only if it is empty or `replaceable` says it may be.
-        replaceable: whether an existing folder is one of ours.
+        path: the folder to make. One that exists is replaced only if it is empty or `replaceable` says it may be: an
+            empty one is filled (it may be a mount point, or a shell's current folder), another swapped as a whole.
+        replaceable: whether an existing folder is one of ours, and holds nothing else.
         what: what a replaceable folder is called in the error, e.g. "a bundle".
 
     Raises:
         KvaeError: `path` holds something else, or cannot be written to.
     """
-    path = path.absolute()
     check_replaceable(path, replaceable, what)
-    temporary, retired = (path.with_name(f".{path.name}.{os.getpid()}.{suffix}") for suffix in ("tmp", "old"))
+    path = path.resolve()
+    temporary, retired = (path.with_name(f".{path.name[:50]}.{os.getpid()}.{suffix}") for suffix in ("tmp", "old"))
+    if path.is_dir() and not any(path.iterdir()):
+        temporary = path / temporary.name
     try:
         with _reported(path):
             temporary.mkdir(parents=True)
             yield temporary
-            if path.exists():
+            if temporary.parent == path:
+                for entry in temporary.iterdir():
+                    entry.rename(path / entry.name)
+            elif path.exists():
                 path.rename(retired)
-            temporary.rename(path)
+                try:
+                    temporary.rename(path)
+                except BaseException:  # Ctrl-C between the two renames included
+                    retired.rename(path)
+                    raise
+            else:
+                temporary.rename(path)
     finally:
-        for leftover in (temporary, retired):
-            shutil.rmtree(leftover, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+        if path.exists():
+            shutil.rmtree(retired, ignore_errors=True)
 
 
 def check_replaceable(path: Path, replaceable: Callable[[Path], bool], what: str) -> None:
     """Raise KvaeError if `path` exists and is neither an empty folder nor one that `replaceable` accepts."""
-    if not os.path.lexists(path):
-        return
     with _reported(path):
-        if path.is_dir() and (not any(path.iterdir()) or replaceable(path)):
+        if not os.path.lexists(path) or (path.is_dir() and (not any(path.iterdir()) or replaceable(path))):
             return
     raise KvaeError(f"{path} exists and is not {what}; it is left as it is. Name another folder.")
 

@@ -65,6 +65,11 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         _check(self)
+        if self.kl_warmup_epochs >= self.epochs:
+            raise ConfigError(
+                f"kl_warmup_epochs must be less than epochs ({self.epochs}), or beta is never reached; "
+                f"got {self.kl_warmup_epochs}."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON values; `from_dict` reads them back."""
@@ -79,7 +84,7 @@ class TrainConfig:
         """
         try:
             return cls(**(values | {"model": ModelConfig(**values.get("model", {}))}))
-        except TypeError as error:
+        except (TypeError, AttributeError) as error:
             raise ConfigError(f"not a kvae training config: {error}.") from None
 
 

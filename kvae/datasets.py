@@ -198,6 +198,8 @@ def load(name: str, data_dir: Path | None = None) -> Dataset:
 
 def _places(name: str, source: Source, data_dir: Path | None) -> Iterator[Path]:
     if source.shipped:
+        if data_dir is not None:
+            raise ConfigError(f"{name} comes with kvae: it takes no data folder (--data-dir).")
         yield Path(str(files("kvae") / "data" / name))
         return
     if data_dir is not None:
@@ -205,8 +207,8 @@ def _places(name: str, source: Source, data_dir: Path | None) -> Iterator[Path]:
             next(data_dir.iterdir(), None)
         except OSError as error:
             raise DataError(
-                f"data folder {data_dir} cannot be read: {error.strerror}. Expected {source.files[0].name}.gz and its "
-                f"kin there; name another --data-dir, or leave it out to look in the usual places."
+                f"data folder {data_dir} cannot be read: {error.strerror}. Expected {source.files[0].name}.gz and the "
+                f"other three files there; name another --data-dir, or leave it out to look in the usual places."
             ) from None
         yield data_dir
     yield download.cache_dir() / name

@@ -64,7 +64,8 @@ def fetch(name: str, hashes: dict[str, str], urls: tuple[str, ...], debian_packa
     package = f"apt-get install {debian_package}, or " if debian_package else ""
     raise DataError(
         f"{name} is not on this machine and could not be downloaded ({'; '.join(reasons)}). To go on: {package}put "
-        f"{next(iter(hashes))}.gz and its kin into a folder and pass --data-dir, or use --dataset fashion_mnist_mini."
+        f"{next(iter(hashes))}.gz and the other files into a folder and pass --data-dir, or use "
+        f"--dataset fashion_mnist_mini."
     )
 
 
@@ -102,5 +103,6 @@ def _run(command: list[str], folder: Path) -> None:
 def _reason(error: Exception) -> str:
     """What went wrong, in a few words: a program's last line, or the system's name for it."""
     cause = getattr(error, "reason", None) or error
-    text = getattr(error, "stderr", None) or getattr(cause, "strerror", None) or str(cause) or type(error).__name__
-    return text.strip().splitlines()[-1]
+    text = getattr(error, "stderr", None) or getattr(cause, "strerror", None) or str(cause)
+    lines = (text.decode(errors="replace") if isinstance(text, bytes) else text).strip().splitlines()
+    return lines[-1] if lines else type(error).__name__

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from kvae.errors import KvaeError
 from kvae.vae import VAE, Terms
 
 
@@ -35,15 +36,21 @@ class Metrics(NamedTuple):
 def evaluate(vae: VAE, images: NDArray[np.uint8], seed: int = 0, batch_size: int = 500) -> Metrics:
     """Evaluate the ELBO with one draw of the posterior per image.
 
-    The standard errors include the noise of that draw. The effective beta is measured, not read from a setting: it is
-    what the loss that training minimises leaves above the distortion, divided by the rate.
+    The standard errors include the noise of that draw. The effective beta is read off the loss, not off a setting: what
+    `VAE.loss_of`, which training minimises, leaves above the distortion, divided by the rate, both of them sums over
+    pixels and dimensions. It is the weight once a warm-up is over.
 
     Args:
         vae: the model.
         images: uint8 `(n, height, width, channels)`, n at least 2.
         seed: seed of the draws; the model's own generator is not touched.
         batch_size: images at a time.
+
+    Raises:
+        KvaeError: images of another type, or fewer than 2.
     """
+    if images.dtype != np.uint8 or len(images) < 2:
+        raise KvaeError(f"evaluation takes at least 2 images of uint8; got {len(images)} of {images.dtype}.")
     evaluate_batch = tf.function(lambda batch, draw: vae.terms(tf.cast(batch, tf.float32) / 255.0, draw))
     parts = [
         evaluate_batch(images[first : first + batch_size], np.array([seed, first], np.uint32).view(np.int32))

@@ -8,8 +8,8 @@ import onnx
 
 from kvae import __version__, card, graphs, likelihoods, pictures, priors, proof
 from kvae.atomic import atomic_folder
-from kvae.errors import KvaeError
-from kvae.manifest import FILE_NAME, METADATA_KEY, Manifest, sha256
+from kvae.errors import BundleError, KvaeError
+from kvae.manifest import FILE_NAME, METADATA_KEY, Manifest, contract, sha256
 from kvae.runtime import Bundle
 from kvae.vae import VAE
 
@@ -26,7 +26,7 @@ class Exported:
 
 def export(
     vae: VAE,
-    out: Path,
+    out: str | Path,
     *,
     dataset: dict[str, Any],
     metrics: dict[str, Any] | None = None,
@@ -40,7 +40,7 @@ def export(
     Args:
         vae: a built VAE with a standard-normal prior, a diagonal Gaussian posterior and a likelihood of
             `kvae.likelihoods`.
-        out: folder to make; a bundle that stands there is replaced.
+        out: folder to make; a bundle that stands there, and nothing beside it, is replaced.
         dataset: `name`, `sha256` and `num_images` of the training images.
         metrics: test metrics, each `{value, standard_error}`.
         training: the training config as JSON values.
@@ -54,9 +54,11 @@ def export(
     if not priors.is_standard_normal(vae.prior):
         raise KvaeError("format 1 of a bundle has the prior N(0, I) alone; this VAE has another.")
     functions = graphs.functions(vae)
+    parameters = likelihoods.get(functions.likelihood).parameters
+    tensors = contract(vae.image_shape, vae.latent_dim, len(parameters))
     models = {
-        "decoder": graphs.convert("decoder", functions.decode, (vae.latent_dim,)),
-        "encoder": graphs.convert("encoder", functions.encode, vae.image_shape),
+        "decoder": graphs.convert(functions.decode, tensors["decoder"]),
+        "encoder": graphs.convert(functions.encode, tensors["encoder"]),
     }
     manifest = Manifest(
         kvae_version=__version__,
@@ -64,31 +66,36 @@ def export(
         image_shape=list(vae.image_shape),
         latent_dim=vae.latent_dim,
         likelihood=functions.likelihood,
-        likelihood_parameters=list(likelihoods.get(functions.likelihood).parameters),
-        tensors={name: graphs.interface(model) for name, model in models.items()},
+        likelihood_parameters=list(parameters),
+        tensors=tensors,
         opset=graphs.OPSET,
         metrics=metrics or {},
         training=training or {},
     )
+    Manifest.from_json(manifest.to_json(), "the new manifest")  # its checks are those of every reader
     for name, model in models.items():
-        proof.check_graph(name, model)
+        proof.check_graph(name, model, tensors[name])
         model.metadata_props.add(key=METADATA_KEY, value=manifest.for_graph())
-    with atomic_folder(out, is_bundle, "a bundle") as folder:
+    with atomic_folder(Path(out), is_bundle, "a bundle") as folder:
         for name, model in models.items():
             onnx.save(model, folder / f"{name}.onnx")
-        _write_manifest(folder, manifest)
+        _write_manifest(folder, manifest)  # the bundle must open to be proved; once more when the last file is there
         bundle = Bundle.open(folder, device="cpu")
-        parity = proof.check_parity(bundle, functions)
+        parity = proof.check_parity(bundle, vae)
         if manifest.image_shape[-1] in (1, 3):
             pictures.save(pictures.grid(bundle.sample(64)), folder / "preview.png")
         (folder / "README.md").write_text(card.render(manifest, parity, proof.PARITY_TOLERANCE), encoding="utf-8")
         manifest = _write_manifest(folder, manifest)
-    return Exported(out, manifest, parity)
+    return Exported(Path(out), manifest, parity)
 
 
 def is_bundle(path: Path) -> bool:
-    """Whether a folder is a bundle, as far as its names tell."""
-    return (path / FILE_NAME).is_file() and (path / "decoder.onnx").is_file()
+    """Whether a folder is a bundle and holds nothing else, so that replacing it loses nothing."""
+    try:
+        files = Manifest.read(path).files
+    except BundleError:
+        return False
+    return {entry.name for entry in path.iterdir()} <= {FILE_NAME, *files}
 
 
 def _write_manifest(folder: Path, manifest: Manifest) -> Manifest:

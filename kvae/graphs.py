@@ -18,12 +18,6 @@ tfd = tfp.distributions
 
 OPSET = 17
 
-GRAPHS = {
-    "decoder": (["z"], ["mean", "likelihood_parameters"]),
-    "encoder": (["images"], ["loc", "scale"]),
-}
-"""The names of each graph's inputs and outputs: the bundle's contract."""
-
 
 class Functions(NamedTuple):
     """The two functions of a VAE that become graphs: tensors in, the tensors of a distribution out."""
@@ -40,40 +34,46 @@ def functions(vae: VAE) -> Functions:
     """The functions of a built VAE.
 
     Raises:
-        KvaeError: the decoder returns a distribution that a bundle cannot describe; `encode` raises the same when it
-            is called.
+        KvaeError: a network returns a distribution that a bundle cannot describe.
     """
     likelihood = likelihoods.tensors(vae.decoder(tf.zeros((1, vae.latent_dim)))).name
+    _posterior_tensors(vae.encoder(tf.zeros((1, *vae.image_shape))))
 
     def decode(z: tf.Tensor) -> Any:
         result = likelihoods.tensors(vae.decoder(z))
         return result.mean, result.parameters
 
     def encode(images: tf.Tensor) -> Any:
-        posterior = vae.encoder(images)
-        if isinstance(posterior, tfd.MultivariateNormalDiag):
-            # The tensors it was made of: its mean() and stddev() broadcast by an op that tf2onnx does not know.
-            return posterior.loc, posterior.parameters["scale_diag"]
-        base = getattr(posterior, "distribution", None)
-        if isinstance(base, tfd.Normal):
-            return base.loc, base.scale
-        raise KvaeError(
-            f"the encoder returns {type(posterior).__name__}, which a bundle cannot describe. Return "
-            f"tfd.MultivariateNormalDiag(loc=..., scale_diag=...) or tfd.Independent over tfd.Normal."
-        )
+        return _posterior_tensors(vae.encoder(images))
 
     return Functions(likelihood, decode, encode)
 
 
-def convert(name: str, function: Callable[..., Any], shape: tuple[int, ...]) -> onnx.ModelProto:
+def _posterior_tensors(posterior: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    """loc and scale, read off the distribution: its mean() and stddev() broadcast by an op that tf2onnx lacks."""
+    base = posterior.distribution if isinstance(posterior, tfd.Independent) else None
+    if isinstance(base, tfd.Normal):
+        loc, scale = base.loc, base.scale
+    elif isinstance(posterior, tfd.MultivariateNormalDiag) and posterior.parameters["scale_diag"] is not None:
+        loc, scale = posterior.loc, posterior.parameters["scale_diag"]
+    else:
+        found = type(posterior).__name__ + (f" over {type(base).__name__}" if base is not None else "")
+        raise KvaeError(
+            f"the encoder returns {found}, which a bundle cannot describe. Return "
+            f"tfd.MultivariateNormalDiag(loc=..., scale_diag=...) or tfd.Independent over tfd.Normal."
+        )
+    return loc, tf.ones_like(loc) * scale  # a scale that all images share gets its batch
+
+
+def convert(function: Callable[..., Any], tensors: dict[str, Any]) -> onnx.ModelProto:
     """The graph of one function, unchecked.
 
     Args:
-        name: "decoder" or "encoder".
         function: one of `Functions`.
-        shape: its input's shape, without the batch.
+        tensors: the inputs and outputs that `kvae.manifest.contract` prescribes for it.
     """
-    inputs, outputs = GRAPHS[name]
+    inputs, outputs = ([tensor["name"] for tensor in tensors[end]] for end in ("inputs", "outputs"))
+    _, *shape = tensors["inputs"][0]["shape"]
     signature = [tf.TensorSpec((None, *shape), tf.float32, name=inputs[0])]
     # tf2onnx reports an unsupported op in its log and writes the graph all the same: kvae.proof finds it, in one line.
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
@@ -81,7 +81,6 @@ def convert(name: str, function: Callable[..., Any], shape: tuple[int, ...]) -> 
         tf.function(function, input_signature=signature), input_signature=signature, opset=OPSET
     )
     _rename(model.graph, inputs, outputs)
-    model.graph.name = name
     del model.opset_import[:]  # tf2onnx names ai.onnx.ml too, whose ops kvae.proof refuses
     model.opset_import.append(onnx.helper.make_opsetid("", OPSET))
     return model
@@ -95,7 +94,9 @@ def _rename(graph: onnx.GraphProto, inputs: list[str], outputs: list[str]) -> No
             ends[:] = [names.get(end, end) for end in ends]
     for end in (*graph.input, *graph.output):
         end.name = names[end.name]
-        end.type.tensor_type.shape.dim[0].dim_param = "batch"
+        for dim in end.type.tensor_type.shape.dim[:1]:
+            if not dim.dim_value:
+                dim.dim_param = "batch"
     del graph.value_info[:]  # it names the dynamic dimension as tf2onnx did; onnxruntime infers shapes by itself
 
 

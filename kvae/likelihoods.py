@@ -73,7 +73,7 @@ def tensors(distribution: Any) -> LikelihoodTensors:
     """The tensors a likelihood is made of, which a graph can return where a distribution object cannot.
 
     They are read off the distribution rather than computed by its methods: `Normal.mean()`, for one, broadcasts by an
-    op that tf2onnx does not know.
+    op that tf2onnx does not know. That they are the same is proved at each export, by `kvae.proof`.
 
     Args:
         distribution: `tfd.Independent` over a Bernoulli or a Normal, as a decoder returns it.
@@ -81,13 +81,14 @@ def tensors(distribution: Any) -> LikelihoodTensors:
     Raises:
         KvaeError: another distribution, which the bundle format has no name for.
     """
-    base = getattr(distribution, "distribution", distribution)
+    base = distribution.distribution if isinstance(distribution, tfd.Independent) else None
     if isinstance(base, tfd.Bernoulli) and base.logits is not None:
         return LikelihoodTensors("bernoulli", tf.sigmoid(base.logits), base.logits)
     if isinstance(base, tfd.Normal):
         scale = tf.ones_like(base.loc) * base.scale
         return LikelihoodTensors("normal", base.loc, tf.concat([base.loc, scale], axis=-1))
+    found = type(distribution).__name__ + (f" over {type(base).__name__}" if base is not None else "")
     raise KvaeError(
-        f"the decoder returns {type(base).__name__}, which a bundle cannot describe. "
+        f"the decoder returns {found}, which a bundle cannot describe. "
         f"Return tfd.Independent over one of: Bernoulli(logits=...), Normal."
     )

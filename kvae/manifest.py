@@ -6,6 +6,8 @@ It stands in the bundle as `manifest.json`, and in each graph's `metadata_props`
 
 import hashlib
 import json
+import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,37 @@ from kvae.errors import BundleError
 FORMAT_VERSION = 1
 FILE_NAME = "manifest.json"
 METADATA_KEY = "kvae"
+
+
+def contract(image_shape: Sequence[int], latent_dim: int, num_parameters: int) -> dict[str, Any]:
+    """The tensors that format 1 prescribes, as a manifest lists them.
+
+    Args:
+        image_shape: `(height, width, channels)`.
+        latent_dim: length of z.
+        num_parameters: parameters of the likelihood, per pixel and image channel.
+
+    Returns:
+        For "decoder" and "encoder" their `inputs` and `outputs`, each `{name, dtype, shape}`.
+    """
+
+    def tensor(name: str, *shape: int) -> dict[str, Any]:
+        return {"name": name, "dtype": "float32", "shape": ["batch", *shape]}
+
+    height, width, channels = image_shape
+    return {
+        "decoder": {
+            "inputs": [tensor("z", latent_dim)],
+            "outputs": [
+                tensor("mean", height, width, channels),
+                tensor("likelihood_parameters", height, width, channels * num_parameters),
+            ],
+        },
+        "encoder": {
+            "inputs": [tensor("images", height, width, channels)],
+            "outputs": [tensor("loc", latent_dim), tensor("scale", latent_dim)],
+        },
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +75,7 @@ class Manifest:
     labels: list[str] | None = None
     """Class names, where the graphs take a `label`; null where they take none."""
     tensors: dict[str, Any]
-    """Per graph its `inputs` and `outputs`: a list of `{name, dtype, shape}`; "batch" is the one dynamic dimension."""
+    """Per graph its `inputs` and `outputs`, as `contract` has them; "batch" is the one dynamic dimension."""
     opset: int
     """Version of the standard ONNX operator set."""
     precision: str = "float32"
@@ -82,6 +115,8 @@ class Manifest:
         version = values.get("format_version")
         if not isinstance(version, int) or isinstance(version, bool):
             raise BundleError(f"{source} is not a kvae manifest: it has no format_version.")
+        if version < 1:
+            raise BundleError(f"{source}: 'format_version' must be at least 1; got {version}.")
         if version > FORMAT_VERSION:
             raise BundleError(
                 f"{source} has format_version {version}; this kvae reads up to {FORMAT_VERSION}. Use a newer kvae."
@@ -91,6 +126,9 @@ class Manifest:
                 raise BundleError(f"{source} lacks the field '{name}'.")
             if not fits(values[name]):
                 raise BundleError(f"{source}: '{name}' must be {expected}; got {_shorten(values[name])}.")
+        parameters = len(values["likelihood_parameters"])
+        if values["tensors"] != contract(values["image_shape"], values["latent_dim"], parameters):
+            raise BundleError(f"{source}: 'tensors' must be those of format 1 for its image_shape and latent_dim.")
         return cls(**{item.name: values[item.name] for item in fields(cls)})
 
     @classmethod
@@ -135,13 +173,22 @@ def _is_list_of(value: Any, fits: Any) -> bool:
     return isinstance(value, list) and all(fits(item) for item in value)
 
 
-def _are_tensors(value: Any) -> bool:
-    def is_tensor(item: Any) -> bool:
-        return _is_object(item) and _is_text(item.get("name")) and isinstance(item.get("shape"), list)
+def _is_dataset(value: Any) -> bool:
+    return (
+        _is_object(value)
+        and _is_text(value.get("name"))
+        and _is_text(value.get("sha256"))
+        and _is_positive(value.get("num_images"))
+    )
+
+
+def _are_metrics(value: Any) -> bool:
+    def is_finite(number: Any) -> bool:
+        return isinstance(number, (int, float)) and not isinstance(number, bool) and math.isfinite(number)
 
     return _is_object(value) and all(
-        _is_object(graph) and all(_is_list_of(graph.get(end), is_tensor) for end in ("inputs", "outputs"))
-        for graph in value.values()
+        _is_object(metric) and is_finite(metric.get("value")) and is_finite(metric.get("standard_error"))
+        for metric in value.values()
     )
 
 
@@ -156,18 +203,18 @@ def _shorten(value: Any) -> str:
 
 _CHECKS = {
     "kvae_version": (_is_text, "text"),
-    "dataset": (_is_object, "an object"),
+    "dataset": (_is_dataset, "{name, sha256, num_images}"),
     "image_shape": (lambda v: _is_list_of(v, _is_positive) and len(v) == 3, "[height, width, channels]"),
     "latent_dim": (_is_positive, "a positive integer"),
     "prior": (lambda v: v == "standard_normal", "'standard_normal'"),
     "likelihood": (_is_text, "text"),
-    "likelihood_parameters": (lambda v: _is_list_of(v, _is_text), "a list of names"),
+    "likelihood_parameters": (lambda v: _is_list_of(v, _is_text) and len(v) > 0, "a list of names"),
     "pixel_range": (lambda v: v == [0.0, 1.0], "[0.0, 1.0]"),
     "labels": (lambda v: v is None or _is_list_of(v, _is_text), "null or a list of names"),
-    "tensors": (_are_tensors, "inputs and outputs of each graph"),
+    "tensors": (_is_object, "an object"),
     "opset": (_is_positive, "a positive integer"),
     "precision": (_is_text, "text"),
-    "metrics": (_is_object, "an object"),
+    "metrics": (_are_metrics, "{value, standard_error} under each name, finite numbers"),
     "training": (_is_object, "an object"),
     "files": (_are_hashes, "file names with their sha256"),
 }

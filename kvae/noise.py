@@ -10,7 +10,8 @@ Image `i` under seed `s` has noise that depends on `(s, i)` alone (and on latent
 3. Box-Muller in float64: `r = sqrt(-2 ln u)`, and the two normals `r cos(2 pi v)` and `r sin(2 pi v)`, in this order.
 4. The first latent_dim of them, rounded to float32, are the noise.
 
-Hence sample(10) is the start of sample(100), and any machine can make images 5,000,000 to 6,000,000 by itself.
+Hence sample(10) is the start of sample(100), and any machine can make images 5,000,000 to 6,000,000 by itself. The
+words are the same bits everywhere; another library's logarithm, sine and cosine may differ in the last bit in step 3.
 """
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from kvae.errors import KvaeError
 
 WORDS_PER_BLOCK = 4
-MAX_SEED = 2**64 - 1
+MAX_WORD = 2**64 - 1
 
 
 def standard_normal(seed: int, start: int, count: int, dim: int) -> NDArray[np.float32]:
@@ -27,7 +28,7 @@ def standard_normal(seed: int, start: int, count: int, dim: int) -> NDArray[np.f
 
     Args:
         seed: 0 to 2^64 - 1.
-        start: index of the first image, at least 0.
+        start: index of the first image, 0 to 2^64 - 1.
         count: number of images.
         dim: numbers per image (latent_dim), at least 1.
 
@@ -37,12 +38,11 @@ def standard_normal(seed: int, start: int, count: int, dim: int) -> NDArray[np.f
     Raises:
         KvaeError: the seed or the start is out of range.
     """
-    if not 0 <= seed <= MAX_SEED:
-        raise KvaeError(f"seed must be between 0 and 2^64 - 1; got {seed}.")
-    if start < 0:
-        raise KvaeError(f"start must be at least 0; got {start}.")
+    for name, value in (("seed", seed), ("start", start)):
+        if not isinstance(value, (int, np.integer)) or not 0 <= value <= MAX_WORD:
+            raise KvaeError(f"{name} must be an integer between 0 and 2^64 - 1; got {value}.")
     blocks = -(-dim // WORDS_PER_BLOCK)
-    generator = np.random.Philox(key=seed, counter=start * blocks)
+    generator = np.random.Philox(key=int(seed), counter=int(start) * blocks)
     words = generator.random_raw(count * blocks * WORDS_PER_BLOCK).reshape(-1, 2)
     uniform = ((words[:, 0] >> np.uint64(11)).astype(np.float64) + 1.0) * 2.0**-53
     turn = (words[:, 1] >> np.uint64(11)).astype(np.float64) * 2.0**-53

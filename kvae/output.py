@@ -1,9 +1,11 @@
 """Samples into files: a PNG grid, .npy, .npz or a folder of PNGs; each appears whole or not at all."""
 
-import re
+import math
+import shutil
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +16,18 @@ from kvae.errors import KvaeError
 
 MAX_GRID = 10_000
 """Images in one grid; more would make a picture that viewers refuse."""
-_OUR_FILE = re.compile(r"\d{6,}\.png")
+MARKER = ".kvae-samples"
+"""In a folder of samples: the file that says kvae made it, so that a later call may replace it."""
 
 
 def check_target(path: Path, n: int) -> None:
     """Raise KvaeError if `n` images cannot go to `path`; called before any is made, so that nothing is lost."""
+    if n < 1:
+        raise KvaeError(f"n must be at least 1; got {n}.")
     if path.suffix not in (".png", ".npy", ".npz", "") and not path.is_dir():
         raise KvaeError(f"{path}: the name must end in .png, .npy or .npz, or be a folder for one PNG per image.")
     if _is_folder(path):
-        check_replaceable(path, _holds_samples, "a folder of samples")
+        check_replaceable(path, _holds_samples, "a folder that kvae sample wrote")
     elif path.is_dir():
         raise KvaeError(f"{path} is a folder; name a file, or a folder without a suffix.")
     if path.suffix == ".png" and n > MAX_GRID:
@@ -33,38 +38,47 @@ def write(batches: Iterable[NDArray[np.float32]], n: int, image_shape: list[int]
     """Write images to `path`, in the format that its name says.
 
     Args:
-        batches: `n` images in all, in batches `(batch, height, width, channels)` in [0, 1]. Batches going to `.npy` or
-            a folder are written as they come; memory does not grow with n.
+        batches: `n` images in all, in batches `(batch, height, width, channels)` in [0, 1]. They are written as they
+            come (but for a grid, which has a limit); memory does not grow with n.
         n: number of images.
         image_shape: `[height, width, channels]`.
         path: `.png` for one grid, `.npy` for float32 `(n, height, width, channels)`, `.npz` for the same under the
-            name `images`, or a folder (no suffix) for `000000.png`, `000001.png`, ...; what stands there is replaced.
+            name `images`, or a folder (no suffix) for `000000.png`, `000001.png`, ...; a file that stands there is
+            replaced, a folder only if an earlier call wrote it and nothing was added.
 
     Raises:
         KvaeError: the target cannot be written, or is not one of these.
     """
     check_target(path, n)
     if _is_folder(path):
-        with atomic_folder(path, _holds_samples, "a folder of samples") as folder:
+        with atomic_folder(path, _holds_samples, "a folder that kvae sample wrote") as folder:
             for index, image in enumerate(image for batch in batches for image in batch):
                 pictures.save(pictures.picture(image), folder / f"{index:06d}.png")
+            (folder / MARKER).write_text(f"{n}\n")
         return
     with atomic_file(path) as temporary:
-        if path.suffix == ".npy":
-            _write_npy(batches, (n, *image_shape), temporary)
-        elif path.suffix == ".npz":
-            with temporary.open("wb") as file:
-                np.savez_compressed(file, images=np.concatenate(list(batches)))
-        else:
+        if path.suffix == ".png":
             pictures.save(pictures.grid(np.concatenate(list(batches))), temporary)
+            return
+        shape = (n, *image_shape)
+        room = shutil.disk_usage(temporary.parent).free
+        if 4 * math.prod(shape) > room:
+            raise KvaeError(f"{path} needs {4 * math.prod(shape):,} bytes; the disk has {room:,} left.")
+        if path.suffix == ".npy":
+            with temporary.open("wb") as file:
+                _write_npy(batches, shape, file)
+        else:
+            with (
+                zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
+                archive.open("images.npy", "w", force_zip64=True) as file,
+            ):
+                _write_npy(batches, shape, file)
 
 
-def _write_npy(batches: Iterable[NDArray[np.float32]], shape: tuple[int, ...], path: Path) -> None:
-    header: dict[str, Any] = {"descr": "<f4", "fortran_order": False, "shape": shape}
-    with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        for batch in batches:
-            file.write(batch.astype("<f4", copy=False).tobytes())
+def _write_npy(batches: Iterable[NDArray[np.float32]], shape: tuple[int, ...], file: IO[bytes]) -> None:
+    np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    for batch in batches:
+        file.write(batch.astype("<f4", copy=False).tobytes())
 
 
 def _is_folder(path: Path) -> bool:
@@ -72,4 +86,10 @@ def _is_folder(path: Path) -> bool:
 
 
 def _holds_samples(path: Path) -> bool:
-    return all(_OUR_FILE.fullmatch(entry.name) for entry in path.iterdir())
+    """Whether an earlier call made the folder: it says how many images it wrote, and holds just them."""
+    try:
+        count = int((path / MARKER).read_text())
+    except (OSError, ValueError):
+        return False
+    names = {entry.name for entry in path.iterdir()}
+    return len(names) == count + 1 and all(f"{index:06d}.png" in names for index in range(count))

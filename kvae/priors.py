@@ -17,7 +17,7 @@ def standard_normal(latent_dim: int) -> Any:
 
 
 def is_standard_normal(prior: Any) -> bool:
-    """Whether `prior` is N(0, I), however it was spelled."""
+    """Whether `prior` is a MultivariateNormalDiag of zero mean and unit scale."""
     if not isinstance(prior, tfd.MultivariateNormalDiag):
         return False
     return bool(np.all(prior.mean().numpy() == 0.0) and np.all(prior.stddev().numpy() == 1.0))

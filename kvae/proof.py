@@ -1,6 +1,7 @@
 """What a bundle must prove before it appears: graphs as the contract has them, and parity with Keras."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import onnx
@@ -8,8 +9,10 @@ import tensorflow as tf
 
 from kvae import noise
 from kvae.errors import BundleError
-from kvae.graphs import GRAPHS, OPSET, Functions
+from kvae.graphs import OPSET, interface
+from kvae.likelihoods import tensors as likelihood_tensors
 from kvae.runtime import Bundle
+from kvae.vae import VAE
 
 PARITY_BATCHES = (1, 7, 64)
 PARITY_TOLERANCE = 1e-5
@@ -21,20 +24,21 @@ value's magnitude where that is above 1.
 """
 
 
-def check_graph(name: str, model: onnx.ModelProto) -> None:
-    """Refuse a graph that is not what the contract says: its ends, its shapes, standard and deterministic ops only.
+def check_graph(name: str, model: onnx.ModelProto, tensors: dict[str, Any]) -> None:
+    """Refuse a graph that is not what the contract says: its ends, standard and deterministic ops only.
+
+    Args:
+        name: the graph's name, for messages.
+        model: the graph.
+        tensors: the inputs and outputs that `kvae.manifest.contract` prescribes for it.
 
     Raises:
         BundleError: naming what was found.
     """
-    inputs, outputs = GRAPHS[name]
-    for end, expected in ((model.graph.input, inputs), (model.graph.output, outputs)):
-        if [value.name for value in end] != expected:
-            raise BundleError(f"{name}: expected tensors {expected}, got {[value.name for value in end]}.")
-        for value in end:
-            shape = [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
-            if shape[0] != "batch" or not all(isinstance(size, int) and size > 0 for size in shape[1:]):
-                raise BundleError(f"{name}: only the batch of '{value.name}' may be dynamic; its shape is {shape}.")
+    found = interface(model)
+    for end, expected in tensors.items():
+        if found[end] != expected:
+            raise BundleError(f"{name}: its {end} must be {_describe(expected)}; got {_describe(found[end])}.")
     for node in _nodes(model.graph):
         if node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type, OPSET):
             raise BundleError(f"{name}: {node.domain or 'op'} {node.op_type} is not a standard ONNX operator.")
@@ -54,14 +58,15 @@ def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
                 yield from _nodes(subgraph)
 
 
-def check_parity(bundle: Bundle, keras_functions: Functions) -> dict[str, float]:
+def check_parity(bundle: Bundle, vae: VAE) -> dict[str, float]:
     """Compare every output of both graphs with Keras, at several batch sizes.
 
-    Codes are draws of the prior; images are what they decode to, and as many of white noise.
+    Codes are draws of the prior; images are what they decode to, and as many of white noise. The reference is what the
+    distributions themselves say, `mean()` and `stddev()`, not the tensors that were exported.
 
     Args:
         bundle: the bundle, opened on the CPU.
-        keras_functions: the functions that its graphs were made of.
+        vae: the model that it was made of.
 
     Returns:
         The largest difference of each output, measured as `PARITY_TOLERANCE` says.
@@ -69,21 +74,19 @@ def check_parity(bundle: Bundle, keras_functions: Functions) -> dict[str, float]
     Raises:
         BundleError: one is above `PARITY_TOLERANCE`, or the mean image leaves [0, 1].
     """
-    worst = dict.fromkeys((*GRAPHS["decoder"][1], *GRAPHS["encoder"][1]), 0.0)
+    worst: dict[str, float] = {}
     white_noise = np.random.default_rng(0)
     for size in PARITY_BATCHES:
-        z = noise.standard_normal(seed=0, start=0, count=size, dim=bundle.manifest.latent_dim)
-        mean, parameters = (tensor.numpy() for tensor in keras_functions.decode(tf.constant(z)))
+        z = noise.standard_normal(seed=0, start=0, count=size, dim=vae.latent_dim)
+        likelihood = vae.decoder(tf.constant(z))
+        mean = likelihood.mean().numpy()
         if not (mean.min() >= 0.0 and mean.max() <= 1.0):
             raise BundleError(f"the decoder's mean must be in [0, 1]; it is in [{mean.min():g}, {mean.max():g}].")
-        pairs = [("decoder", z, (mean, parameters))]
+        parameters = likelihood_tensors(likelihood).parameters
+        _compare("decoder", bundle, z, {"mean": mean, "likelihood_parameters": parameters}, worst)
         for images in (mean, white_noise.random(mean.shape, dtype=np.float32)):
-            posterior = tuple(tensor.numpy() for tensor in keras_functions.encode(tf.constant(images)))
-            pairs.append(("encoder", images, posterior))
-        for graph, values, expected in pairs:
-            for name, ours, keras_s in zip(GRAPHS[graph][1], bundle.run(graph, values), expected, strict=True):
-                unit = np.maximum(1.0, np.abs(keras_s)) if name == "likelihood_parameters" else 1.0
-                worst[name] = float(np.maximum(worst[name], np.max(np.abs(ours - keras_s) / unit)))
+            posterior = vae.encoder(tf.constant(images))
+            _compare("encoder", bundle, images, {"loc": posterior.mean(), "scale": posterior.stddev()}, worst)
     for name, error in worst.items():
         if not error <= PARITY_TOLERANCE:
             raise BundleError(
@@ -91,3 +94,16 @@ def check_parity(bundle: Bundle, keras_functions: Functions) -> dict[str, float]
                 f"{PARITY_TOLERANCE:g} allowed; no bundle was written."
             )
     return worst
+
+
+def _compare(graph: str, bundle: Bundle, values: Any, expected: dict[str, Any], worst: dict[str, float]) -> None:
+    """Run one graph and enter into `worst` what its outputs are off by."""
+    for (name, reference), found in zip(expected.items(), bundle.run(graph, values, list(expected)), strict=True):
+        reference = np.asarray(reference)
+        unit = np.maximum(1.0, np.abs(reference)) if name == "likelihood_parameters" else 1.0
+        error = np.max(np.abs(found - reference) / unit)
+        worst[name] = float(np.maximum(worst.get(name, 0.0), error))  # unlike max, it keeps a NaN
+
+
+def _describe(ends: list[dict[str, Any]]) -> str:
+    return ", ".join(f"{end['name']} {end['dtype']} [{', '.join(map(str, end['shape']))}]" for end in ends)

@@ -2,10 +2,12 @@
 
 config.json        the settings            model.keras         the model, best on the validation ELBO
 environment.json   versions                checkpoints/        the last model, with its optimiser
-history.csv        a line per epoch        samples.png  reconstructions.png  curves.png
-metrics.json       test metrics            bundle/             the exported model
+dataset.json       name, sha256, number    samples.png  reconstructions.png  curves.png
+history.csv        a line per epoch        bundle/             the exported model
+metrics.json       test metrics
 """
 
+import contextlib
 import csv
 import datetime
 import json
@@ -13,7 +15,7 @@ import math
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -162,13 +164,13 @@ def _provenance(data: datasets.Dataset) -> dict[str, Any]:
 
 
 def _environment() -> dict[str, str]:
-    packages = ("tensorflow", "keras", "tensorflow-probability", "tf2onnx", "onnx", "onnxruntime", "numpy")
-    return {
-        "kvae": __version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        **{name: version(name) for name in packages},
-    }
+    versions = {"kvae": __version__, "python": platform.python_version(), "platform": platform.platform()}
+    for name in (
+        "tensorflow", "keras", "tensorflow-probability", "tf2onnx", "onnx", "onnxruntime", "onnxruntime-gpu", "numpy",
+    ):  # fmt: skip
+        with contextlib.suppress(PackageNotFoundError):  # one of the two onnxruntimes, as a rule
+            versions[name] = version(name)
+    return versions
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:

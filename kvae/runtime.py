@@ -19,15 +19,20 @@ from kvae.manifest import METADATA_KEY, Manifest, sha256
 
 try:
     import onnxruntime
-except ImportError:
+except ModuleNotFoundError as error:
+    if error.name != "onnxruntime":
+        raise
     raise KvaeError(
-        "onnxruntime is not installed. Install one of: pip install 'kvae-onnx[cpu]', pip install 'kvae-onnx[gpu]'."
+        "onnxruntime is not installed. Install one of: pip install 'kvae-onnx[cpu]', pip install 'kvae-onnx[gpu]' "
+        "(in a clone: pip install '.[cpu]', pip install '.[gpu]')."
     ) from None
 
 Floats = NDArray[np.float32]
 DEVICES = ("auto", "cpu", "cuda")
 BATCH_SIZE = 256
 """Images per call of onnxruntime; results do not depend on it."""
+MAX_TEMPERATURE = 1e6
+"""Far beyond any use; it keeps z within float32."""
 
 
 class Posterior(NamedTuple):
@@ -70,13 +75,16 @@ class Bundle:
             graphs = {name: path / f"{name}.onnx" for name in manifest.tensors}
             for graph in graphs.values():
                 _check_hash(graph, manifest)
-            return cls(manifest, graphs, device)
+            bundle = cls(manifest, graphs, device)
+            bundle._session("decoder")  # here, so that a bundle that opens can be sampled
+            return bundle
         session = _start_session(path, device)
         text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         if text is None:
             raise BundleError(f"{path} was not exported by kvae: its metadata has no '{METADATA_KEY}' entry.")
         manifest = Manifest.from_json(text, f"the metadata of {path}")
-        name = "encoder" if session.get_inputs()[0].name == "images" else "decoder"
+        name = "encoder" if [end.name for end in session.get_inputs()] == ["images"] else "decoder"
+        _check_tensors(path, session, manifest.tensors[name])
         bundle = cls(manifest, {name: path}, device)
         bundle._sessions[name] = session
         return bundle
@@ -108,14 +116,20 @@ class Bundle:
         self, n: int, seed: int = 0, temperature: float = 1.0, start: int = 0, batch_size: int = BATCH_SIZE
     ) -> Iterator[Floats]:
         """The images of `sample`, batch by batch, so that memory does not grow with `n`."""
-        if n < 1:
-            raise KvaeError(f"n must be at least 1; got {n}.")
-        if not (np.isfinite(temperature) and temperature >= 0):
-            raise KvaeError(f"temperature must be a number of at least 0; got {temperature}.")
-        for first in range(start, start + n, batch_size):
-            count = min(batch_size, start + n - first)
-            z = noise.standard_normal(seed, first, count, self.manifest.latent_dim)
-            yield self.decode(z * np.float32(temperature))
+        for name, value in (("n", n), ("batch_size", batch_size)):
+            if not isinstance(value, (int, np.integer)) or value < 1:
+                raise KvaeError(f"{name} must be at least 1; got {value}.")
+        if not 0 <= temperature <= MAX_TEMPERATURE:
+            raise KvaeError(f"temperature must be a number between 0 and {MAX_TEMPERATURE:g}; got {temperature}.")
+        noise.standard_normal(seed, start, 0, 1)  # checks them now, not when the first batch is asked for
+
+        def batches() -> Iterator[Floats]:
+            for first in range(start, start + n, batch_size):
+                count = min(batch_size, start + n - first)
+                z = noise.standard_normal(seed, first, count, self.manifest.latent_dim)
+                yield self.decode(z * np.float32(temperature))
+
+        return batches()
 
     def decode(self, z: ArrayLike) -> Floats:
         """Expected images `(batch, height, width, channels)` in [0, 1] of the codes `z`, `(batch, latent_dim)`."""
@@ -125,7 +139,7 @@ class Bundle:
     def encode(self, images: ArrayLike) -> Posterior:
         """The posterior of each image; `images` is `(batch, height, width, channels)` in [0, 1]."""
         pixels = _checked(images, tuple(self.manifest.image_shape), "images")
-        if pixels.size and not (pixels.min() >= 0.0 and pixels.max() <= 1.0):
+        if not (pixels.min() >= 0.0 and pixels.max() <= 1.0):
             raise KvaeError(f"images must be in [0, 1]; got [{pixels.min():g}, {pixels.max():g}].")
         return Posterior(*self.run("encoder", pixels, ["loc", "scale"]))
 
@@ -134,15 +148,27 @@ class Bundle:
         return self.decode(self.encode(images).loc)
 
     def run(self, graph: str, values: Floats, outputs: list[str] | None = None) -> list[Floats]:
-        """Run "decoder" or "encoder" as it is: its one input `values`, and the named outputs, or all of them."""
+        """Run "decoder" or "encoder" as it is: its one input `values`, and the named outputs, or all of them.
+
+        Raises:
+            BundleError: the graph fails on these values.
+        """
         session = self._session(graph)
-        return session.run(outputs, {session.get_inputs()[0].name: values})
+        (input_name,) = (end.name for end in session.get_inputs())
+        batches = [values[first : first + BATCH_SIZE] for first in range(0, len(values), BATCH_SIZE)]
+        try:
+            parts = [session.run(outputs, {input_name: batch}) for batch in batches]
+        except Exception as error:  # onnxruntime's exceptions share no narrower base
+            raise BundleError(f"onnxruntime cannot run {self._graphs[graph]}: {_shorten(error)}") from None
+        return parts[0] if len(parts) == 1 else [np.concatenate(column) for column in zip(*parts, strict=True)]
 
     def _session(self, name: str) -> Any:
         if name not in self._graphs:
             raise BundleError(f"this model has no {name}.onnx; open the whole bundle folder.")
         if name not in self._sessions:
-            self._sessions[name] = _start_session(self._graphs[name], self._device)
+            session = _start_session(self._graphs[name], self._device)
+            _check_tensors(self._graphs[name], session, self.manifest.tensors[name])
+            self._sessions[name] = session
         return self._sessions[name]
 
 
@@ -156,6 +182,14 @@ def _check_hash(path: Path, manifest: Manifest) -> None:
             f"{path} has sha256 {digest[:12]}..., the manifest says {str(manifest.files.get(path.name))[:12]}...: "
             f"it was changed or cut short. Export or copy the bundle again."
         )
+
+
+def _check_tensors(path: Path, session: Any, tensors: dict[str, Any]) -> None:
+    for end, found in (("inputs", session.get_inputs()), ("outputs", session.get_outputs())):
+        expected = [(tensor["name"], "tensor(float)", tensor["shape"]) for tensor in tensors[end]]
+        if [(tensor.name, tensor.type, tensor.shape) for tensor in found] != expected:
+            names = ", ".join(f"{tensor.name} {tensor.shape}" for tensor in found)
+            raise BundleError(f"{path} does not fit its manifest: its {end} are {names}. Export it again.")
 
 
 def _start_session(path: Path, device: str) -> Any:
@@ -173,8 +207,8 @@ def _start_session(path: Path, device: str) -> Any:
     if device == "auto":
         return _session_on(path, "CPUExecutionProvider")
     raise KvaeError(
-        "device cuda: this onnxruntime has no CUDA provider. Run pip uninstall onnxruntime, then "
-        "pip install onnxruntime-gpu; or use --device cpu."
+        "device cuda: this onnxruntime has no CUDA provider. Its CPU and GPU wheels overwrite each other: run "
+        "pip uninstall onnxruntime onnxruntime-gpu, then pip install onnxruntime-gpu; or use --device cpu."
     )
 
 
@@ -188,13 +222,16 @@ def _session_on(path: Path, provider: str) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime's exceptions share no narrower base
-        reason = " ".join(str(error).split())
-        raise BundleError(f"onnxruntime cannot load {path}: {reason[:200]}") from None
+        raise BundleError(f"onnxruntime cannot load {path}: {_shorten(error)}") from None
+
+
+def _shorten(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _checked(values: ArrayLike, shape: tuple[int, ...], name: str) -> Floats:
     array = np.ascontiguousarray(values, dtype=np.float32)
-    if array.shape[1:] != shape or array.ndim != len(shape) + 1:
+    if array.shape[1:] != shape or array.ndim != len(shape) + 1 or not len(array):
         expected = ", ".join(["batch", *map(str, shape)])
-        raise KvaeError(f"{name} must have shape ({expected}); got {array.shape}.")
+        raise KvaeError(f"{name} must have shape ({expected}), batch at least 1; got {array.shape}.")
     return array

@@ -7,7 +7,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from kvae import divergences as divergences  # registers KLs with TFP
+from kvae import networks as networks  # registers Encoder and Decoder with Keras, for load_model
 from kvae import priors
+from kvae.errors import KvaeError
 
 tfd = tfp.distributions
 
@@ -31,14 +33,16 @@ class VAE(keras.Model):
     """A variational autoencoder composed of an encoder, a decoder and a prior.
 
     It is an ordinary Keras model: `compile(optimizer)`, `fit(images)`, `evaluate`, `predict` (mean reconstructions),
-    callbacks and `.keras` files work as usual; the loss is its own, so `compile` needs none. Labels, where `fit` gets
-    any, are left aside.
+    callbacks and `.keras` files work as usual; the loss is its own, so `compile` takes none (regularisers of layers are
+    added to it). Labels, where `fit` gets any, are left aside.
 
     Args:
-        encoder: Keras model, images `(batch, height, width, channels)` in [0, 1] -> TFP distribution with event
-            `(latent_dim,)`.
-        decoder: Keras model, z `(batch, latent_dim)` -> TFP distribution with event `(height, width, channels)`.
-        prior: TFP distribution with event `(latent_dim,)`, for example `kvae.priors.standard_normal(latent_dim)`.
+        encoder: subclass of `keras.Model`, images `(batch, height, width, channels)` in [0, 1] -> TFP distribution
+            with event `(latent_dim,)`. (Keras's Sequential and functional models return tensors alone.)
+        decoder: subclass of `keras.Model`, z `(batch, latent_dim)` -> TFP distribution with event
+            `(height, width, channels)`.
+        prior: TFP distribution with event `(latent_dim,)`, for example `kvae.priors.standard_normal(latent_dim)`. It
+            is fixed: variables in it are not trained.
         beta: weight of the rate in the loss; 1, the default, makes the loss the negative ELBO.
         kl_warmup_steps: optimiser steps over which the weight grows from 0 to `beta`, linearly; 0, the default, for
             none. Only training is warmed up: `evaluate` has the full weight at any time.
@@ -75,23 +79,27 @@ class VAE(keras.Model):
         """Number of latent dimensions."""
         return int(self.prior.event_shape[0])
 
-    def terms(self, images: tf.Tensor, seed: tf.Tensor | None = None) -> Terms:
+    def terms(self, images: tf.Tensor, seed: tf.Tensor | None = None, training: bool = False) -> Terms:
         """Distortion and rate of each image.
 
         Args:
-            images: `(batch, height, width, channels)` in [0, 1].
+            images: `(batch, height, width, channels)`, floats in [0, 1].
             seed: int32 `(2,)` for a draw that depends on nothing else; by default the model's own generator moves on.
+            training: what layers such as Dropout are told.
+
+        Raises:
+            KvaeError: images of integers, or a network whose distribution does not cover all axes but the batch.
         """
         if seed is None:
             seed = tf.cast(self.seed_generator.next(), tf.int32)
-        # A tensor, also where a user's numpy array comes in: TFP would cast an array to the likelihood's own dtype,
-        # which for its Bernoulli is an integer.
-        images = tf.convert_to_tensor(images, tf.float32)
+        images = _as_floats(images)
         if not self.built:  # Keras builds a model when it is called, and training calls the networks instead
             self.build(images.shape)
-        posterior = self.encoder(images)  # q(z|x), event (latent_dim,)
+        posterior = self.encoder(images, training=training)  # q(z|x), event (latent_dim,)
         z = posterior.sample(seed=seed)  # (batch, latent_dim)
-        likelihood = self.decoder(z)  # p(x|z), event (height, width, channels)
+        likelihood = self.decoder(z, training=training)  # p(x|z), event (height, width, channels)
+        _check_event("encoder", posterior, self.prior.event_shape)
+        _check_event("decoder", likelihood, images.shape[1:])
         return Terms(
             distortion=-likelihood.log_prob(images),
             rate=tfd.kl_divergence(posterior, self.prior),
@@ -106,27 +114,36 @@ class VAE(keras.Model):
         weight = self.beta if beta is None else beta
         return tf.reduce_mean(terms.distortion + weight * terms.rate)
 
-    def call(self, images: tf.Tensor) -> tf.Tensor:
+    def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Mean reconstruction, `(batch, height, width, channels)` in [0, 1], decoded from the posterior's mean."""
-        return self.decoder(self.encoder(images).mean()).mean()
+        return self.decoder(self.encoder(images, training=training).mean(), training=training).mean()
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        images = _images(data)
+        images = self._images(data)
         with tf.GradientTape() as tape:
-            terms = self.terms(images)
-            loss = self.loss_of(terms, self._warmed_up_beta())
+            terms = self.terms(images, training=True)
+            loss = self.loss_of(terms, self._warmed_up_beta()) + tf.add_n(self.losses or [0.0])
             scaled_loss = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled_loss, self.trainable_variables)
         self.optimizer.apply(gradients, self.trainable_variables)
         return self._update_means(loss, terms)
 
     def test_step(self, data: Any) -> dict[str, Any]:
-        terms = self.terms(_images(data))
-        return self._update_means(self.loss_of(terms), terms)
+        terms = self.terms(self._images(data))
+        return self._update_means(self.loss_of(terms) + tf.add_n(self.losses or [0.0]), terms)
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
         return list(self._means.values())
+
+    def _images(self, data: Any) -> tf.Tensor:
+        # What would be left aside in silence is refused.
+        if self.loss is not None or self._compile_metrics is not None:
+            raise KvaeError("VAE has its own loss and metrics: compile it with an optimizer alone.")
+        images, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        if sample_weight is not None:
+            raise KvaeError("VAE weighs every image alike: fit and evaluate take no sample_weight.")
+        return images
 
     def _warmed_up_beta(self) -> tf.Tensor | float:
         if not self.kl_warmup_steps:
@@ -166,8 +183,21 @@ class VAE(keras.Model):
         return cls(**(config | networks | {"prior": priors.deserialize(config["prior"])}))
 
 
-def _images(data: Any) -> tf.Tensor:
-    images, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-    if sample_weight is not None:
-        raise ValueError("VAE weighs every image alike: fit and evaluate take no sample_weight.")
+def _as_floats(images: Any) -> tf.Tensor:
+    # A tensor, also where a user's numpy array comes in: TFP would cast an array to the likelihood's own dtype, which
+    # for its Bernoulli is an integer.
+    images = tf.convert_to_tensor(images)
+    if not images.dtype.is_floating:
+        raise KvaeError(f"images must be floats in [0, 1]; got {images.dtype.name}. Divide bytes by 255.")
+    if images.shape.rank != 4:
+        raise KvaeError(f"images must have shape (batch, height, width, channels); got {tuple(images.shape)}.")
     return tf.cast(images, tf.float32)
+
+
+def _check_event(network: str, distribution: Any, expected: Any) -> None:
+    # With an axis of the image in the batch, terms would broadcast, and the loss be a mean over pixels.
+    if not distribution.event_shape.is_compatible_with(expected) or distribution.batch_shape.rank not in (None, 1):
+        raise KvaeError(
+            f"the {network} must return a distribution with event {tuple(expected)} and batch (batch,), by "
+            f"tfd.Independent; got event {tuple(distribution.event_shape)} and batch {tuple(distribution.batch_shape)}."
+        )

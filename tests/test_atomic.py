@@ -63,3 +63,39 @@ def test_a_folder_without_permission_is_an_error(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(KvaeError, match="Permission denied"), atomic_file(tmp_path / "a"):
         pass
+
+
+def test_ctrl_c_between_the_two_renames_brings_the_old_folder_back(tmp_path, monkeypatch):
+    path = tmp_path / "out"
+    path.mkdir()
+    (path / "ours").write_text("old")
+    rename = Path.rename
+
+    def interrupted(self, target):
+        if self.name.endswith(".tmp"):
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt), atomic_folder(path, is_ours, "ours") as folder:
+        (folder / "ours").write_text("new")
+    assert (path / "ours").read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
+
+
+def test_an_empty_folder_is_filled_not_replaced(tmp_path):
+    """It may be a mount point, somebody's current folder, or the target of a link."""
+    path, link = tmp_path / "out", tmp_path / "link"
+    path.mkdir(mode=0o750)
+    link.symlink_to(path)
+    before = path.stat().st_ino
+    with atomic_folder(link, is_ours, "ours") as folder:
+        (folder / "ours").write_text("")
+    assert (path.stat().st_ino, path.stat().st_mode & 0o777) == (before, 0o750)
+    assert [entry.name for entry in path.iterdir()] == ["ours"]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["link", "out"]
+
+
+def test_a_name_that_is_too_long_is_an_error(tmp_path):
+    with pytest.raises(KvaeError, match="File name too long"), atomic_file(tmp_path / ("x" * 300)) as temporary:
+        temporary.write_text("")

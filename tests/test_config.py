@@ -49,6 +49,11 @@ def test_bounds_are_allowed():
     assert TrainConfig(beta=0, seed=2**32 - 1, kl_warmup_epochs=0, learning_rate=1).beta == 0
 
 
+def test_a_warm_up_must_end():
+    with pytest.raises(ConfigError, match="kl_warmup_epochs must be less than epochs"):
+        TrainConfig(epochs=3, kl_warmup_epochs=3)
+
+
 def test_an_unknown_setting_is_refused():
     with pytest.raises(ConfigError, match="momentum"):
         TrainConfig.from_dict({"momentum": 0.9})

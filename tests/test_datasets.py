@@ -146,6 +146,11 @@ def test_an_unreadable_data_folder(small, tmp_path):
         datasets.load("small", tmp_path / "data")
 
 
+def test_the_shipped_set_takes_no_data_folder(tmp_path):
+    with pytest.raises(ConfigError, match="it takes no data folder"):
+        datasets.load("fashion_mnist_mini", tmp_path)
+
+
 def test_an_unknown_name_suggests_the_nearest():
     with pytest.raises(ConfigError, match="'fashion_mnits' is unknown. Did you mean fashion_mnist?"):
         datasets.load("fashion_mnits")

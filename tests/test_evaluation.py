@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from tiny import make_vae
 
+from kvae.errors import KvaeError
 from kvae.evaluation import evaluate
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 1), dtype=np.uint8)
@@ -32,6 +33,12 @@ def test_evaluation_repeats_itself_and_leaves_the_model_as_it_was():
 def test_every_image_counts_once_whatever_the_batch_size():
     vae = make_vae()
     assert evaluate(vae, IMAGES, batch_size=7).rate.value == pytest.approx(evaluate(vae, IMAGES).rate.value, rel=1e-6)
+
+
+@pytest.mark.parametrize("images", [IMAGES / np.float32(255), IMAGES[:1]])
+def test_images_must_be_bytes_and_several(images):
+    with pytest.raises(KvaeError, match="at least 2 images of uint8"):
+        evaluate(make_vae(), images)
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.25, 1.0, 4.0])

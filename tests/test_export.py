@@ -10,7 +10,7 @@ import tensorflow_probability as tfp
 from onnx import TensorProto
 from tiny import DATASET, IMAGE_SHAPE, make_vae, random_images
 
-from kvae.errors import KvaeError
+from kvae.errors import BundleError, KvaeError
 from kvae.export import export
 from kvae.manifest import Manifest, sha256
 from kvae.runtime import Bundle
@@ -85,6 +85,20 @@ def test_a_second_export_replaces_the_first(tmp_path):
         Bundle.open(tmp_path / "b").decode(z), make_vae(seed=1).decoder(tf.constant(z)).mean(), atol=1e-6
     )
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+def test_a_bundle_with_something_added_is_left_alone(tmp_path):
+    export(make_vae(), tmp_path / "b", dataset=DATASET)
+    (tmp_path / "b" / "thesis.txt").write_text("years of work")
+    with pytest.raises(KvaeError, match="exists and is not a bundle"):
+        export(make_vae(), tmp_path / "b", dataset=DATASET)
+    assert (tmp_path / "b" / "thesis.txt").exists()
+
+
+def test_provenance_that_no_reader_would_take_is_refused(tmp_path):
+    with pytest.raises(BundleError, match="'dataset' must be"):
+        export(make_vae(), tmp_path / "b", dataset={"name": "x"})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_is_no_bundle_is_left_alone(tmp_path):

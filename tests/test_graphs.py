@@ -1,13 +1,17 @@
 """Conversion: the contract's names, and what the two functions return."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
-from tiny import make_vae, random_images
+from tiny import DATASET, make_vae, random_images
 
 from kvae import graphs
 from kvae.errors import KvaeError
+from kvae.export import export
+from kvae.manifest import contract
+from kvae.runtime import Bundle
 from kvae.vae import VAE
 
 tfd = tfp.distributions
@@ -26,21 +30,41 @@ def test_functions_return_what_the_distributions_are_made_of(vae):
 
 def test_the_graph_s_ends_have_the_contract_s_names():
     vae = make_vae(likelihood="normal")
-    model = graphs.convert("decoder", graphs.functions(vae).decode, (3,))
-    assert graphs.interface(model) == {
+    expected = {
         "inputs": [{"name": "z", "dtype": "float32", "shape": ["batch", 3]}],
         "outputs": [
             {"name": "mean", "dtype": "float32", "shape": ["batch", 8, 8, 1]},
             {"name": "likelihood_parameters", "dtype": "float32", "shape": ["batch", 8, 8, 2]},
         ],
     }
+    assert contract((8, 8, 1), 3, 2)["decoder"] == expected
+    assert graphs.interface(graphs.convert(graphs.functions(vae).decode, expected)) == expected
 
 
 def test_a_posterior_that_a_bundle_cannot_describe_is_named(own_networks):
     encoder, decoder = own_networks
     vae = VAE(encoder, decoder, tfd.MultivariateNormalDiag(tf.zeros(3), tf.ones(3)))
     vae.build((None, 8, 8, 1))
-    functions = graphs.functions(vae)
     encoder.call = lambda images: tfd.Independent(tfd.Laplace(tf.zeros((1, 3)), 1.0), 1)
-    with pytest.raises(KvaeError, match="the encoder returns Independent"):
-        functions.encode(tf.zeros((1, 8, 8, 1)))
+    with pytest.raises(KvaeError, match="the encoder returns Independent over Laplace"):
+        graphs.functions(vae)
+
+
+@pytest.mark.parametrize(
+    "posterior",
+    [
+        lambda loc: tfd.Independent(tfd.Normal(loc, 0.1), 1),
+        lambda loc: tfd.Independent(tfd.Normal(loc, tf.constant([0.1, 0.2, 0.3])), 1),
+        lambda loc: tfd.MultivariateNormalDiag(loc, tf.constant([0.1, 0.2, 0.3])),
+    ],
+)
+def test_a_scale_that_all_images_share_gets_their_batch(own_networks, posterior, tmp_path):
+    encoder, decoder = own_networks
+    flatten = keras.layers.Flatten()
+    encoder.call = lambda images: posterior(flatten(images)[:, :3])
+    vae = VAE(encoder, decoder, tfd.MultivariateNormalDiag(tf.zeros(3), tf.ones(3)))
+    encoder.built = True
+    vae.build((None, 8, 8, 1))
+    exported = export(vae, tmp_path / "b", dataset=DATASET)
+    scale = Bundle.open(exported.path).encode(random_images(5)).scale
+    np.testing.assert_allclose(scale, posterior(tf.zeros((5, 3))).stddev() * np.ones((5, 3)), rtol=1e-6)

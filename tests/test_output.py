@@ -37,17 +37,33 @@ def test_png_is_the_grid(tmp_path):
 
 def test_a_folder_holds_one_png_per_image_and_none_of_an_earlier_call(tmp_path):
     write(tmp_path / "out")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir())[-1] == "000009.png"
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.png"))[-1] == "000009.png"
     np.testing.assert_array_equal(read(tmp_path / "out" / "000003.png"), pictures.to_uint8(IMAGES[3, ..., 0]))
     output.write([IMAGES[:2]], 2, list(IMAGE_SHAPE), tmp_path / "out")
-    assert len(list((tmp_path / "out").iterdir())) == 2
+    assert len(list((tmp_path / "out").glob("*.png"))) == 2
 
 
-def test_a_folder_with_other_things_is_left_alone(tmp_path):
-    (tmp_path / "holiday.png").write_text("")
-    with pytest.raises(KvaeError, match="is not a folder of samples"):
+@pytest.mark.parametrize("name", ["holiday.png", "000000.png"])
+def test_a_folder_of_the_user_s_is_left_alone(tmp_path, name):
+    (tmp_path / name).write_text("")
+    with pytest.raises(KvaeError, match="is not a folder that kvae sample wrote"):
         write(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["holiday.png"]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_folder_of_samples_with_something_added_is_left_alone(tmp_path):
+    write(tmp_path / "out")
+    (tmp_path / "out" / "notes.txt").write_text("")
+    with pytest.raises(KvaeError, match="is not a folder that kvae sample wrote"):
+        write(tmp_path / "out")
+    assert len(list((tmp_path / "out").glob("*.png"))) == 10
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.npz"])
+def test_more_than_the_disk_holds_is_refused_at_once(tmp_path, name):
+    with pytest.raises(KvaeError, match="the disk has"):
+        output.write(iter([]), 10**15, list(IMAGE_SHAPE), tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("name", "message"), [("a.jpg", "must end in .png"), ("folder.png", "is a folder")])

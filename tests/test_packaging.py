@@ -87,7 +87,7 @@ def test_training_names_the_missing_extra(installed, tmp_path):
         installed, "from kvae.cli.main import main; main(['train', '--dataset', 'fashion_mnist_mini'])", tmp_path
     )
     assert done.returncode == 1
-    assert done.stderr.strip() == "Error: this needs tensorflow: pip install 'kvae-onnx[train]'."
+    assert done.stderr.strip().startswith("Error: this needs tensorflow: pip install 'kvae-onnx[train]'")
     assert list(tmp_path.iterdir()) == []
 
 

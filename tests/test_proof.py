@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 from tiny import DATASET, IMAGE_SHAPE, make_vae, random_images
 
 from kvae import export as exporting
-from kvae import graphs
+from kvae import graphs, likelihoods
 from kvae.errors import BundleError
 from kvae.export import export
 from kvae.networks import Decoder
@@ -79,18 +79,18 @@ def break_an_edge(model):
         (use_an_unknown_op, "BroadcastArgs is not a standard ONNX operator"),
         (hide_an_unknown_op_in_a_branch, "Secret is not a standard ONNX operator"),
         (draw_noise_inside, "RandomNormalLike draws noise inside the graph"),
-        (fix_the_batch, "only the batch of 'z' may be dynamic"),
-        (free_the_height, "only the batch of 'mean' may be dynamic"),
-        (rename_an_output, "expected tensors"),
+        (fix_the_batch, r"its inputs must be z float32 \[batch, 3\]; got z float32 \[1, 3\]"),
+        (free_the_height, r"its outputs must be mean .*; got mean float32 \[batch, height, 8, 1\]"),
+        (rename_an_output, "its outputs must be mean .*; got Identity:0"),
         (break_an_edge, "the ONNX checker refuses"),
     ],
 )
 def test_a_broken_graph_leaves_no_bundle(damage, message, tmp_path, monkeypatch):
     convert = graphs.convert
 
-    def convert_and_damage(name, function, shape):
-        model = convert(name, function, shape)
-        if name == "decoder":
+    def convert_and_damage(function, tensors):
+        model = convert(function, tensors)
+        if tensors["inputs"][0]["name"] == "z":
             damage(model)
         return model
 
@@ -137,4 +137,15 @@ def test_a_mean_outside_of_0_and_1_leaves_no_bundle(own_networks, tmp_path):
     vae(random_images(1))
     with pytest.raises(BundleError, match=r"mean must be in \[0, 1\]"):
         export(vae, tmp_path / "b", dataset=DATASET)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mean_that_is_not_the_distribution_s_leaves_no_bundle(tmp_path, monkeypatch):
+    """The reference is the distribution itself, not the tensors that are read off it."""
+    tensors = likelihoods.tensors
+    monkeypatch.setattr(
+        likelihoods, "tensors", lambda distribution: tensors(distribution)._replace(mean=distribution.mean() ** 2)
+    )
+    with pytest.raises(BundleError, match="'mean' differs"):
+        export(make_vae(), tmp_path / "b", dataset=DATASET)
     assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from importlib.metadata import PackageNotFoundError
 
 import numpy as np
 import pytest
@@ -100,6 +101,19 @@ def test_a_folder_that_is_no_run(tmp_path):
     (tmp_path / "model.keras").write_text("not a zip file")
     with pytest.raises(KvaeError, match="cannot load"):
         runs.load_model(tmp_path)
+
+
+def test_either_onnxruntime_will_do(monkeypatch):
+    """With the GPU wheel there is no distribution called onnxruntime."""
+
+    def version(name):
+        if name == "onnxruntime":
+            raise PackageNotFoundError
+        return "1.0"
+
+    monkeypatch.setattr(runs, "version", version)
+    assert "onnxruntime" not in runs._environment()
+    assert runs._environment()["onnxruntime-gpu"] == "1.0"
 
 
 def test_a_training_that_diverges_says_so(tmp_path):

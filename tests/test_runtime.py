@@ -11,6 +11,8 @@ from tiny import make_vae, random_images
 
 from kvae import noise, runtime
 from kvae.errors import BundleError, KvaeError
+from kvae.locate import locate
+from kvae.manifest import contract
 from kvae.runtime import Bundle
 
 
@@ -81,7 +83,9 @@ def test_a_lone_decoder_explains_itself(bundle, bundle_path, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [({"n": 0}, "n must be"), ({"n": -3}, "n must be"), ({"n": 1, "temperature": -1.0}, "temperature must be"),
-     ({"n": 1, "temperature": float("nan")}, "temperature must be"), ({"n": 1, "seed": -1}, "seed must be")],
+     ({"n": 1, "temperature": float("nan")}, "temperature must be"), ({"n": 1, "seed": -1}, "seed must be"),
+     ({"n": 1, "temperature": 1e39}, "temperature must be"), ({"n": 1, "seed": 1.5}, "seed must be"),
+     ({"n": 2.5}, "n must be"), ({"n": 1, "start": 2**64}, "start must be")],
 )  # fmt: skip
 def test_arguments_out_of_range(bundle, arguments, message):
     with pytest.raises(KvaeError, match=message):
@@ -89,7 +93,9 @@ def test_arguments_out_of_range(bundle, arguments, message):
 
 
 def test_images_of_the_wrong_shape_or_range(bundle):
-    with pytest.raises(KvaeError, match=r"images must have shape \(batch, 8, 8, 1\); got \(2, 8, 8\)"):
+    with pytest.raises(
+        KvaeError, match=r"images must have shape \(batch, 8, 8, 1\), batch at least 1; got \(2, 8, 8\)"
+    ):
         bundle.encode(np.zeros((2, 8, 8)))
     with pytest.raises(KvaeError, match=r"images must be in \[0, 1\]; got \[0, 255\]"):
         bundle.encode(np.linspace(0, 255, 64).reshape(1, 8, 8, 1))
@@ -138,6 +144,51 @@ def test_a_later_format_is_refused(copy):
     (copy / "manifest.json").write_text(json.dumps(manifest | {"format_version": 9}))
     with pytest.raises(BundleError, match="format_version 9"):
         Bundle.open(copy)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"image_shape": [14, 14, 1]}, {"latent_dim": 8}, {"latent_dim": 10**15}, {"likelihood_parameters": ["a", "b"]}],
+)
+def test_a_manifest_that_does_not_fit_its_graphs_is_refused(copy, changes):
+    """In the folder and in a lone graph, also where the manifest's tensors agree with its other fields."""
+    manifest = json.loads((copy / "manifest.json").read_text()) | changes
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match="'tensors' must be those of format 1"):
+        Bundle.open(copy)
+    shape, parameters = manifest["image_shape"], len(manifest["likelihood_parameters"])
+    manifest["tensors"] = contract(shape, manifest["latent_dim"], parameters)
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match="does not fit its manifest"):
+        Bundle.open(copy)
+    model = onnx.load(copy / "decoder.onnx")
+    model.metadata_props[0].value = json.dumps(manifest)
+    onnx.save(model, copy / "lone.onnx")
+    with pytest.raises(BundleError, match="does not fit its manifest"):
+        Bundle.open(copy / "lone.onnx")
+
+
+def test_a_lone_encoder_encodes_and_does_not_sample(bundle, bundle_path):
+    lone = Bundle.open(bundle_path / "encoder.onnx")
+    np.testing.assert_array_equal(lone.encode(random_images(2)).loc, bundle.encode(random_images(2)).loc)
+    with pytest.raises(BundleError, match="no decoder.onnx"):
+        lone.sample(1)
+
+
+def test_many_images_go_through_in_batches(bundle):
+    """More than one call of onnxruntime takes, and the same numbers."""
+    images = random_images(2 * runtime.BATCH_SIZE + 3)
+    whole = bundle.encode(images)
+    assert whole.loc.shape == (len(images), 3)
+    np.testing.assert_array_equal(whole.scale[-1:], bundle.encode(images[-1:]).scale)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+def test_the_shipped_convolutional_model_does_not_depend_on_the_batch_size(batch_size):
+    bundle = Bundle.open(locate("fashion_mnist"))
+    images = np.concatenate(list(bundle.sample_batches(70, batch_size=batch_size)))
+    np.testing.assert_allclose(images, bundle.sample(70), atol=1e-6)
+    np.testing.assert_array_equal(bundle.sample(10), bundle.sample(100)[:10])
 
 
 def test_cuda_is_strict_without_a_cuda_wheel(bundle_path, monkeypatch):

@@ -1,5 +1,8 @@
 """The mathematics: KL, ELBO and gradients against closed forms, numpy by hand, Monte-Carlo and finite differences."""
 
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +10,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from tiny import make_vae, random_images
 
-from kvae import priors
+from kvae.errors import KvaeError
+from kvae.networks import Decoder, Encoder
 from kvae.vae import VAE, Terms
 
 tfd = tfp.distributions
@@ -176,10 +180,63 @@ def test_the_same_seed_gives_the_same_draws_and_another_seed_others():
 
 def test_sample_weight_is_refused(vae):
     vae.compile(optimizer="sgd")
-    with pytest.raises(ValueError, match="sample_weight"):
+    with pytest.raises(KvaeError, match="sample_weight"):
         vae.fit(random_images(4), np.zeros(4), sample_weight=np.ones(4), verbose=0)
 
 
-def test_prior_sets_the_number_of_latent_dimensions(vae):
-    assert vae.latent_dim == 3
-    assert priors.is_standard_normal(vae.prior)
+def test_loss_and_metrics_of_compile_are_refused(vae):
+    for setting in ({"loss": "mse"}, {"metrics": ["mae"]}):
+        vae.compile(optimizer="sgd", **setting)
+        with pytest.raises(KvaeError, match="optimizer alone"):
+            vae.fit(random_images(4), random_images(4), verbose=0)
+
+
+def test_layers_are_told_that_they_train_and_their_regularisers_count():
+    """Dropout acts in `fit` alone, batch statistics move, and an L2 penalty is in the loss but not in the ELBO."""
+    penalty = keras.regularizers.L2(10.0)
+    norm = keras.layers.BatchNormalization()
+    body = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(4, kernel_regularizer=penalty), norm])
+    usual = make_vae()
+    vae = VAE(Encoder(body, 3), usual.decoder, usual.prior)
+    vae.compile(optimizer=keras.optimizers.SGD(0.0))
+    logs = vae.fit(random_images(8), verbose=0).history
+    assert np.abs(norm.moving_mean.numpy()).max() > 0
+    penalised = float(10.0 * tf.reduce_sum(body.layers[1].kernel ** 2))
+    assert logs["loss"][0] + logs["elbo"][0] == pytest.approx(penalised, rel=1e-3)
+
+
+def test_a_distribution_that_leaves_pixels_in_its_batch_is_refused():
+    """Its terms would broadcast, and the loss be a mean over pixels."""
+
+    class NotIndependent(Decoder):
+        def call(self, z):
+            return tfd.Bernoulli(logits=self.body(z))
+
+    usual = make_vae()
+    vae = VAE(usual.encoder, NotIndependent(usual.decoder.body), usual.prior)
+    with pytest.raises(KvaeError, match=r"the decoder must return .* event \(8, 8, 1\).*tfd.Independent"):
+        vae.elbo(random_images(2))
+
+
+def test_images_that_are_no_floats_or_have_no_channels_are_refused(vae):
+    with pytest.raises(KvaeError, match="got uint8. Divide bytes by 255"):
+        vae.elbo(np.zeros((2, 8, 8, 1), np.uint8))
+    with pytest.raises(KvaeError, match=r"must have shape \(batch, height, width, channels\); got \(2, 8, 8\)"):
+        vae.elbo(np.zeros((2, 8, 8), np.float32))
+    images = random_images(2)
+    np.testing.assert_array_equal(vae.elbo(tf.constant(images, tf.float64), SEED), vae.elbo(images, SEED))
+
+
+def test_a_model_loads_in_a_process_that_knows_the_vae_alone(vae, tmp_path):
+    vae.save(tmp_path / "model.keras")
+    code = "import kvae.vae, keras; print(type(keras.models.load_model('model.keras')).__name__)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout == "VAE\n", done.stderr
+
+
+def test_a_mixture_prior_trains(vae):
+    components = tfd.MultivariateNormalDiag(tf.constant([[1.0] * 3, [-1.0] * 3]), tf.ones((2, 3)))
+    prior = tfd.MixtureSameFamily(tfd.Categorical(logits=[0.0, 0.0]), components)
+    mixed = VAE(vae.encoder, vae.decoder, prior)
+    mixed.compile(optimizer="adam")
+    assert np.isfinite(mixed.fit(random_images(8), verbose=0).history["elbo"][0])
