@@ -14,7 +14,7 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest
 
-check: lint wheel-check test
+check: lint test
 
 lint: $(READY)
 	$(BIN)/ruff check .

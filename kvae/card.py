@@ -29,8 +29,8 @@ tags: [variational-autoencoder, vae, onnx]
 
 # A variational autoencoder of {name}
 
-{picture}Made by kvae {manifest.kvae_version}. Images are {height} x {width} x {channels}, z has
-{manifest.latent_dim} dimensions, the prior is N(0, I), the likelihood is {manifest.likelihood}.
+{picture}Made by kvae {manifest.kvae_version}. Images are {height} x {width} x {channels}.
+The code z has {manifest.latent_dim} dimensions, the prior is N(0, I), the likelihood is {manifest.likelihood}.
 
 Trained on {manifest.dataset["num_images"]:,} images. {_command(manifest)}
 
@@ -53,12 +53,14 @@ z = np.random.default_rng(0).standard_normal((64, {manifest.latent_dim}), dtype=
 |---|---|---|
 {_tensors(manifest)}
 
-`batch` is free; all numbers are float32, images lie in [0, 1]. The channels of `likelihood_parameters` are, for each
-image channel, {", ".join(manifest.likelihood_parameters)}. `manifest.json` says the same to programs.
+`batch` is free; all numbers are float32, images lie in [0, 1]. The last axis of `likelihood_parameters` holds, one
+after the other and each for all image channels: {", ".join(manifest.likelihood_parameters)}. `manifest.json` says the
+same to programs.
 
 ## Limits
 
-It draws images like those it was trained on, and no others. Licence of the data: {licence_text}.
+It was made to draw images like those it was trained on; a code far from the prior, or another kind of image, gets no
+sensible answer. Licence of the data: {licence_text}.
 """
 
 

@@ -69,7 +69,7 @@ class Manifest:
     likelihood: str
     """p(x|z): "bernoulli" or "normal"."""
     likelihood_parameters: list[str]
-    """What the channels of the decoder's second output are, e.g. `["logits"]`: one per parameter and image channel."""
+    """What the last axis of the decoder's second output holds, one after the other, each for all image channels."""
     pixel_range: list[float] = field(default_factory=lambda: [0.0, 1.0])
     """Range of the encoder's input and of the decoder's `mean`."""
     labels: list[str] | None = None

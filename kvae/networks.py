@@ -1,8 +1,8 @@
 """Encoder and decoder: Keras networks that return TFP distributions.
 
 An image becomes a posterior in `Encoder.call`; a code becomes a distribution over images in `Decoder.call`. The layers
-in between, the *body*, are an ordinary `keras.Sequential`: `mlp_encoder` ... `conv_decoder` build the ones kvae trains
-by default, and any other Keras network of the same shapes can take their place.
+in between, the *body*, are an ordinary `keras.Sequential`: `mlp_encoder_body` ... `conv_decoder_body` build those that
+kvae trains by default, and any other Keras network of the same shapes can take their place.
 """
 
 import math

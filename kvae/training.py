@@ -13,7 +13,7 @@ from kvae.datasets import Dataset
 from kvae.errors import ConfigError
 from kvae.vae import VAE
 
-# Measured on 2 CPU cores: XLA makes the dense networks faster; the convolutions run 1.3 times as fast without it.
+# On 2 CPU cores XLA makes the dense networks faster; the convolutions run 1.3 times as fast without it.
 USES_XLA = {"conv": False, "mlp": True}
 
 
