@@ -64,6 +64,11 @@ class VAE(keras.Model):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
+        if prior.event_shape.rank != 1 or prior.batch_shape.rank != 0:
+            raise KvaeError(
+                f"the prior must have event (latent_dim,) and no batch; got event {tuple(prior.event_shape)} and batch "
+                f"{tuple(prior.batch_shape)}. Wrap it in tfd.Independent."
+            )
         super().__init__(**kwargs)
         self.encoder = encoder
         self.decoder = decoder
@@ -179,8 +184,15 @@ class VAE(keras.Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "VAE":
-        networks = {name: keras.saving.deserialize_keras_object(config[name]) for name in ("encoder", "decoder")}
-        return cls(**(config | networks | {"prior": priors.deserialize(config["prior"])}))
+        parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in ("encoder", "decoder")}
+        return cls(**(config | parts | {"prior": priors.deserialize(config["prior"])}))
+
+    def save_own_variables(self, store: dict[str, Any]) -> None:
+        # Keras leaves the state of a seed generator out: a model that goes on from a checkpoint would repeat its noise.
+        store["seed_generator"] = self.seed_generator.state.numpy()
+
+    def load_own_variables(self, store: dict[str, Any]) -> None:
+        self.seed_generator.state.assign(store["seed_generator"])
 
 
 def _as_floats(images: Any) -> tf.Tensor:

@@ -58,11 +58,20 @@ def test_a_failed_block_leaves_no_folder(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_without_permission_is_an_error(tmp_path):
-    tmp_path.chmod(0o500)
-    with pytest.raises(KvaeError, match="Permission denied"), atomic_file(tmp_path / "a"):
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(28, "No space left on device")])
+def test_what_the_system_refuses_is_an_error_and_leaves_nothing(tmp_path, monkeypatch, error):
+    """Raised by hand: root may write anywhere."""
+
+    def refuse(*arguments):
+        raise error
+
+    monkeypatch.setattr(os, "replace", refuse)
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(KvaeError, match=f"cannot write .*: {error.strerror}"), atomic_file(tmp_path / "a") as temporary:
+        temporary.write_text("")
+    with pytest.raises(KvaeError, match=error.strerror), atomic_folder(tmp_path / "b", is_ours, "ours"):
         pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_ctrl_c_between_the_two_renames_brings_the_old_folder_back(tmp_path, monkeypatch):
