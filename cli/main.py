@@ -84,7 +84,6 @@ def sample(n: int, model: str | None, out: Path, seed: int, temperature: float, 
     from kvae import output
     from kvae.runtime import Bundle
 
-    output.check_target(out, n)
     path = _locate(model)
     bundle = Bundle.open(path, device)
     output.write(bundle.sample_batches(n, seed, temperature), n, bundle.manifest.image_shape, out)

@@ -2,10 +2,6 @@
 
 from kvae.manifest import Manifest
 
-_ZALANDO = ("mit", "MIT, copyright (c) 2017 Zalando SE")
-_LICENCES = {"fashion_mnist": _ZALANDO, "fashion_mnist_mini": _ZALANDO}
-"""By data set: the licence as model hubs spell it, and in words."""
-
 
 def render(manifest: Manifest, parity: dict[str, float], tolerance: float) -> str:
     """The card as Markdown, with the front matter that model hubs read.
@@ -17,7 +13,7 @@ def render(manifest: Manifest, parity: dict[str, float], tolerance: float) -> st
     """
     name = manifest.dataset["name"]
     height, width, channels = manifest.image_shape
-    licence, licence_text = _LICENCES.get(name, ("other", "see the source of the data"))
+    licence = manifest.dataset.get("licence", "other")
     picture = "![64 samples of the prior](preview.png)\n\n" if channels in (1, 3) else ""
     return f"""---
 library_name: onnx
@@ -60,7 +56,7 @@ same to programs.
 ## Limits
 
 It was made to draw images like those it was trained on; a code far from the prior, or another kind of image, gets no
-sensible answer. Licence of the data: {licence_text}.
+sensible answer. Licence of the images it was trained on: {licence}.
 """
 
 

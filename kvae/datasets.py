@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,8 @@ class Source:
     num_validation: int
     """The last images of the training file, held out."""
     class_names: tuple[str, ...]
+    licence: str
+    """Licence of the images, as model hubs spell it."""
     urls: tuple[str, ...] = ()
     """Folders to download from, tried in turn."""
     debian_package: str | None = None
@@ -73,7 +76,17 @@ class Dataset:
     validation: Split
     test: Split
     class_names: tuple[str, ...]
+    licence: str
     sha256: str
+
+    def provenance(self) -> dict[str, Any]:
+        """What a bundle says of the data that its model was trained on."""
+        return {
+            "name": self.name,
+            "sha256": self.sha256,
+            "num_images": len(self.train.images),
+            "licence": self.licence,
+        }
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -105,6 +118,7 @@ SOURCES = {
         ),
         num_validation=10_000,
         class_names=FASHION_CLASSES,
+        licence="mit",
         urls=(
             "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
             "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
@@ -124,6 +138,7 @@ SOURCES = {
         ),
         num_validation=10_000,
         class_names=tuple("0123456789"),
+        licence="cc-by-sa-3.0",
         urls=(
             "https://storage.googleapis.com/cvdf-datasets/mnist/",
             "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -142,13 +157,13 @@ SOURCES = {
         ),
         num_validation=500,
         class_names=FASHION_CLASSES,
+        licence="mit",
         shipped=True,
     ),
 }
 
 
-def check_name(name: str) -> None:
-    """Raise ConfigError, with the nearest known name, if `name` is no data set."""
+def _check_name(name: str) -> None:
     if name not in SOURCES:
         close = difflib.get_close_matches(name, SOURCES, n=1, cutoff=0.4)
         hint = f" Did you mean {close[0]}?" if close else ""
@@ -173,7 +188,7 @@ def load(name: str, data_dir: Path | None = None) -> Dataset:
         ConfigError: an unknown name.
         DataError: a file that is missing, damaged or not the pinned bits; the message says what to do.
     """
-    check_name(name)
+    _check_name(name)
     source = SOURCES[name]
     places = list(_places(name, source, data_dir))
     paths = {file: path for file in source.files if (path := _find(file, places))}
@@ -192,6 +207,7 @@ def load(name: str, data_dir: Path | None = None) -> Dataset:
         validation=Split(images[cut:, ..., None], labels[cut:]),
         test=Split(test_images[..., None], test_labels),
         class_names=source.class_names,
+        licence=source.licence,
         sha256=source.sha256,
     )
 

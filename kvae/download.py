@@ -48,6 +48,8 @@ def fetch(name: str, hashes: dict[str, str], urls: tuple[str, ...], debian_packa
     for url in urls:
         try:
             for stem, digest in hashes.items():
+                if (target / f"{stem}.gz").exists():
+                    continue  # the server before this one had it
                 logger.info("downloading %s%s.gz", url, stem)
                 with urllib.request.urlopen(f"{url}{stem}.gz", timeout=TIMEOUT) as response:
                     content = response.read()

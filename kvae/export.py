@@ -41,7 +41,7 @@ def export(
         vae: a built VAE with a standard-normal prior, a diagonal Gaussian posterior and a likelihood of
             `kvae.likelihoods`.
         out: folder to make; a bundle that stands there, and nothing beside it, is replaced.
-        dataset: `name`, `sha256` and `num_images` of the training images.
+        dataset: `name`, `sha256` and `num_images` of the training images, and their `licence` where it is known.
         metrics: test metrics, each `{value, standard_error}`.
         training: the training config as JSON values.
 

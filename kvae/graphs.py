@@ -57,9 +57,8 @@ def _posterior_tensors(posterior: Any) -> tuple[tf.Tensor, tf.Tensor]:
     elif isinstance(posterior, tfd.MultivariateNormalDiag) and posterior.parameters["scale_diag"] is not None:
         loc, scale = posterior.loc, posterior.parameters["scale_diag"]
     else:
-        found = type(posterior).__name__ + (f" over {type(base).__name__}" if base is not None else "")
         raise KvaeError(
-            f"the encoder returns {found}, which a bundle cannot describe. Return "
+            f"the encoder returns {posterior}, which a bundle cannot describe. Return "
             f"tfd.MultivariateNormalDiag(loc=..., scale_diag=...) or tfd.Independent over tfd.Normal."
         )
     return loc, tf.ones_like(loc) * scale  # a scale that all images share gets its batch

@@ -87,8 +87,7 @@ def tensors(distribution: Any) -> LikelihoodTensors:
     if isinstance(base, tfd.Normal):
         scale = tf.ones_like(base.loc) * base.scale
         return LikelihoodTensors("normal", base.loc, tf.concat([base.loc, scale], axis=-1))
-    found = type(distribution).__name__ + (f" over {type(base).__name__}" if base is not None else "")
     raise KvaeError(
-        f"the decoder returns {found}, which a bundle cannot describe. "
+        f"the decoder returns {distribution}, which a bundle cannot describe. "
         f"Return tfd.Independent over one of: Bernoulli(logits=...), Normal."
     )

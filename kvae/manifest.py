@@ -59,7 +59,7 @@ class Manifest:
     kvae_version: str
     """Version of kvae that wrote the bundle."""
     dataset: dict[str, Any]
-    """`name`, `sha256` and `num_images` (of the training split)."""
+    """`name`, `sha256` and `num_images` (of the training split); `licence` of the images, where it is known."""
     image_shape: list[int]
     """`[height, width, channels]`."""
     latent_dim: int
@@ -179,6 +179,7 @@ def _is_dataset(value: Any) -> bool:
         and _is_text(value.get("name"))
         and _is_text(value.get("sha256"))
         and _is_positive(value.get("num_images"))
+        and _is_text(value.get("licence", ""))
     )
 
 

@@ -11,27 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvae import pictures
-from kvae.atomic import atomic_file, atomic_folder, check_replaceable
+from kvae.atomic import atomic_file, atomic_folder
 from kvae.errors import KvaeError
 
 MAX_GRID = 10_000
 """Images in one grid; more would make a picture that viewers refuse."""
 MARKER = ".kvae-samples"
 """In a folder of samples: the file that says kvae made it, so that a later call may replace it."""
-
-
-def check_target(path: Path, n: int) -> None:
-    """Raise KvaeError if `n` images cannot go to `path`; called before any is made, so that nothing is lost."""
-    if n < 1:
-        raise KvaeError(f"n must be at least 1; got {n}.")
-    if path.suffix not in (".png", ".npy", ".npz", "") and not path.is_dir():
-        raise KvaeError(f"{path}: the name must end in .png, .npy or .npz, or be a folder for one PNG per image.")
-    if _is_folder(path):
-        check_replaceable(path, _holds_samples, "a folder that kvae sample wrote")
-    elif path.is_dir():
-        raise KvaeError(f"{path} is a folder; name a file, or a folder without a suffix.")
-    if path.suffix == ".png" and n > MAX_GRID:
-        raise KvaeError(f"a grid holds at most {MAX_GRID} images; write {n} to .npy or a folder.")
 
 
 def write(batches: Iterable[NDArray[np.float32]], n: int, image_shape: list[int], path: Path) -> None:
@@ -49,13 +35,13 @@ def write(batches: Iterable[NDArray[np.float32]], n: int, image_shape: list[int]
     Raises:
         KvaeError: the target cannot be written, or is not one of these.
     """
-    check_target(path, n)
     if _is_folder(path):
         with atomic_folder(path, _holds_samples, "a folder that kvae sample wrote") as folder:
             for index, image in enumerate(image for batch in batches for image in batch):
                 pictures.save(pictures.picture(image), folder / f"{index:06d}.png")
             (folder / MARKER).write_text(f"{n}\n")
         return
+    _check_file(path, n)
     with atomic_file(path) as temporary:
         if path.suffix == ".png":
             pictures.save(pictures.grid(np.concatenate(list(batches))), temporary)
@@ -73,6 +59,15 @@ def write(batches: Iterable[NDArray[np.float32]], n: int, image_shape: list[int]
                 archive.open("images.npy", "w", force_zip64=True) as file,
             ):
                 _write_npy(batches, shape, file)
+
+
+def _check_file(path: Path, n: int) -> None:
+    if path.suffix not in (".png", ".npy", ".npz"):
+        raise KvaeError(f"{path}: the name must end in .png, .npy or .npz, or be a folder for one PNG per image.")
+    if path.is_dir():
+        raise KvaeError(f"{path} is a folder; name a file, or a folder without a suffix.")
+    if path.suffix == ".png" and n > MAX_GRID:
+        raise KvaeError(f"a grid holds at most {MAX_GRID} images; write {n} to .npy or a folder.")
 
 
 def _write_npy(batches: Iterable[NDArray[np.float32]], shape: tuple[int, ...], file: IO[bytes]) -> None:

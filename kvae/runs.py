@@ -8,7 +8,6 @@ metrics.json       test metrics
 """
 
 import contextlib
-import csv
 import datetime
 import json
 import math
@@ -23,6 +22,7 @@ import keras
 import numpy as np
 
 from kvae import __version__, curves, datasets, evaluation, export, pictures, training
+from kvae.atomic import check_replaceable
 from kvae.config import TrainConfig
 from kvae.errors import KvaeError
 from kvae.locate import BUNDLE_FOLDER, RUNS_FOLDER
@@ -66,8 +66,7 @@ def train(
     Raises:
         KvaeError: bad settings, missing data, or a folder that holds something already.
     """
-    datasets.check_name(config.dataset)
-    _check_new(out)
+    check_replaceable(out, lambda folder: False, "an empty folder")
     data = datasets.load(config.dataset, data_dir)
     vae = training.build(config, data.image_shape, len(data.train.images))
     try:
@@ -76,7 +75,7 @@ def train(
         raise KvaeError(f"cannot write {out}: {error.strerror}.") from None
     _write_json(out / "config.json", config.to_dict())
     _write_json(out / "environment.json", _environment())
-    training.fit(
+    history = training.fit(
         vae,
         config,
         data,
@@ -87,13 +86,21 @@ def train(
             *callbacks,
         ],
     )
-    metrics = evaluation.evaluate(load_model(out), data.test.images, seed=config.seed)
+    best = load_model(out)
+    metrics = evaluation.evaluate(best, data.test.images, seed=config.seed)
     if not math.isfinite(metrics.elbo.value):
         raise KvaeError(f"training diverged: the ELBO is {metrics.elbo.value}. Lower --learning-rate; see {out}.")
     _write_json(out / "metrics.json", metrics.to_dict())
-    _write_json(out / "dataset.json", _provenance(data))
-    exported = export_run(out, out / BUNDLE_FOLDER)
+    _write_json(out / "dataset.json", data.provenance())
+    exported = export.export(
+        best,
+        out / BUNDLE_FOLDER,
+        dataset=data.provenance(),
+        metrics=metrics.to_dict(),
+        training=config.to_dict(),
+    )
     _draw_pictures(out, data)
+    curves.save(history, out / "curves.png")
     return Run(out, metrics, exported)
 
 
@@ -149,18 +156,6 @@ def _draw_pictures(run: Path, data: datasets.Dataset) -> None:
         for images in (originals, reconstructions)
     ]
     pictures.save(pictures.grid(np.concatenate(rows), columns), run / "reconstructions.png")
-    with (run / "history.csv").open(newline="") as file:
-        lines = list(csv.DictReader(file))
-    curves.save({name: [float(line[name]) for line in lines] for name in lines[0]}, run / "curves.png")
-
-
-def _check_new(out: Path) -> None:
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise KvaeError(f"{out} exists already and is left as it is. Name another folder with --out.")
-
-
-def _provenance(data: datasets.Dataset) -> dict[str, Any]:
-    return {"name": data.name, "sha256": data.sha256, "num_images": len(data.train.images)}
 
 
 def _environment() -> dict[str, str]:

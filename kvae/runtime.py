@@ -112,20 +112,17 @@ class Bundle:
         """
         return np.concatenate(list(self.sample_batches(n, seed, temperature, start)))
 
-    def sample_batches(
-        self, n: int, seed: int = 0, temperature: float = 1.0, start: int = 0, batch_size: int = BATCH_SIZE
-    ) -> Iterator[Floats]:
-        """The images of `sample`, batch by batch, so that memory does not grow with `n`."""
-        for name, value in (("n", n), ("batch_size", batch_size)):
-            if not isinstance(value, (int, np.integer)) or value < 1:
-                raise KvaeError(f"{name} must be at least 1; got {value}.")
+    def sample_batches(self, n: int, seed: int = 0, temperature: float = 1.0, start: int = 0) -> Iterator[Floats]:
+        """The images of `sample`, in batches of `BATCH_SIZE`, so that memory does not grow with `n`."""
+        if not isinstance(n, (int, np.integer)) or n < 1:
+            raise KvaeError(f"n must be at least 1; got {n}.")
         if not 0 <= temperature <= MAX_TEMPERATURE:
             raise KvaeError(f"temperature must be a number between 0 and {MAX_TEMPERATURE:g}; got {temperature}.")
         noise.standard_normal(seed, start, 0, 1)  # checks them now, not when the first batch is asked for
 
         def batches() -> Iterator[Floats]:
-            for first in range(start, start + n, batch_size):
-                count = min(batch_size, start + n - first)
+            for first in range(start, start + n, BATCH_SIZE):
+                count = min(BATCH_SIZE, start + n - first)
                 z = noise.standard_normal(seed, first, count, self.manifest.latent_dim)
                 yield self.decode(z * np.float32(temperature))
 

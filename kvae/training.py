@@ -46,16 +46,21 @@ def build(config: TrainConfig, image_shape: tuple[int, int, int], num_train: int
     return vae
 
 
-def fit(vae: VAE, config: TrainConfig, data: Dataset, callbacks: Sequence[keras.callbacks.Callback] = ()) -> None:
+def fit(
+    vae: VAE, config: TrainConfig, data: Dataset, callbacks: Sequence[keras.callbacks.Callback] = ()
+) -> dict[str, list[float]]:
     """Fit on the training split; the validation split is evaluated after each epoch, the test split is not touched.
 
     Args:
         vae: from `build`.
         config: the settings.
         data: the data set.
-        callbacks: Keras callbacks; their logs hold `loss`, `elbo`, `distortion`, `rate` and the same with `val_`.
+        callbacks: Keras callbacks.
+
+    Returns:
+        The history: `loss`, `elbo`, `distortion`, `rate` and the same with `val_`, one number per epoch.
     """
-    vae.fit(
+    history = vae.fit(
         batches(data.train.images, config.batch_size, shuffle_seed=config.seed),
         validation_data=batches(data.validation.images, config.batch_size),
         epochs=config.epochs,
@@ -63,6 +68,7 @@ def fit(vae: VAE, config: TrainConfig, data: Dataset, callbacks: Sequence[keras.
         verbose=0,
         callbacks=list(callbacks),
     )
+    return history.history
 
 
 def batches(images: NDArray[np.uint8], batch_size: int, shuffle_seed: int | None = None) -> tf.data.Dataset:

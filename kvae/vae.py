@@ -127,7 +127,7 @@ class VAE(keras.Model):
         images = self._images(data)
         with tf.GradientTape() as tape:
             terms = self.terms(images, training=True)
-            loss = self.loss_of(terms, self._warmed_up_beta()) + tf.add_n(self.losses or [0.0])
+            loss = self.loss_of(terms, self._warmed_up_beta()) + self._penalty()
             scaled_loss = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled_loss, self.trainable_variables)
         self.optimizer.apply(gradients, self.trainable_variables)
@@ -135,7 +135,7 @@ class VAE(keras.Model):
 
     def test_step(self, data: Any) -> dict[str, Any]:
         terms = self.terms(self._images(data))
-        return self._update_means(self.loss_of(terms) + tf.add_n(self.losses or [0.0]), terms)
+        return self._update_means(self.loss_of(terms) + self._penalty(), terms)
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -149,6 +149,9 @@ class VAE(keras.Model):
         if sample_weight is not None:
             raise KvaeError("VAE weighs every image alike: fit and evaluate take no sample_weight.")
         return images
+
+    def _penalty(self) -> tf.Tensor | float:
+        return tf.add_n(self.losses) if self.losses else 0.0  # regularisers of layers
 
     def _warmed_up_beta(self) -> tf.Tensor | float:
         if not self.kl_warmup_steps:

@@ -169,7 +169,7 @@ def test_ctrl_c_in_training_says_what_is_left(kvae, monkeypatch, tmp_path):
         (["train", "--latent-dim", "0"], 1, "latent_dim must be an integer of at least 1; got 0"),
         (["train", "--dataset", "fashion_mnits"], 1, "Did you mean fashion_mnist?"),
         (["train", "--architecture", "gan"], 2, "'gan' is not one of"),
-        (["train", "--out", "taken"], 1, "exists already"),
+        (["train", "--out", "taken"], 1, "exists and is not an empty folder"),
         (["train", "--dataset", "fashion_mnist_mini", "--out", "file/run"], 1, "cannot write file/run"),
         (["train", "--kl-warmup-epochs", "20"], 1, "kl_warmup_epochs must be less than epochs"),
         (["train", "--data-dir", "nowhere"], 1, "data folder nowhere cannot be read"),

@@ -42,6 +42,17 @@ def test_a_file_is_fetched_from_the_first_server_that_has_it(server, tmp_path):
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["images.gz"]
 
 
+def test_what_one_server_gave_is_not_asked_of_the_next(server, tmp_path):
+    """Each has one of the two files."""
+    folder, url = server
+    for place, stem in (("a", "images"), ("b", "labels")):
+        (folder / place).mkdir()
+        (folder / place / f"{stem}.gz").write_bytes(gzip.compress(CONTENT))
+    hashes = dict.fromkeys(("images", "labels"), HASHES["images"])
+    download.fetch("small", hashes, (f"{url}a/", f"{url}b/"), None, tmp_path / "cache")
+    assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == ["images.gz", "labels.gz"]
+
+
 @pytest.mark.parametrize(
     "served", [None, b"<html>log in first</html>", gzip.compress(CONTENT)[:-9], gzip.compress(b"another file")]
 )

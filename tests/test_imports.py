@@ -46,8 +46,8 @@ TABLE = {
         {"onnx"},
     ),
     "runs": (
-        {"", "config", "curves", "datasets", "errors", "evaluation", "export", "locate", "pictures", "runtime",
-         "training"},
+        {"", "atomic", "config", "curves", "datasets", "errors", "evaluation", "export", "locate", "pictures",
+         "runtime", "training"},
         {"keras", "numpy"},
     ),
     "cli/__init__": (set(), set()),

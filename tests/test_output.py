@@ -86,4 +86,4 @@ def test_a_failure_half_way_leaves_nothing(tmp_path):
 
 def test_a_grid_has_a_limit(tmp_path):
     with pytest.raises(KvaeError, match="at most 10000 images"):
-        output.check_target(tmp_path / "a.png", 10_001)
+        output.write(iter([]), 10_001, list(IMAGE_SHAPE), tmp_path / "a.png")
