@@ -82,11 +82,13 @@ def export(run: Path, out: Path, as_json: bool) -> None:
 def sample(n: int, model: str | None, out: Path, seed: int, temperature: float, device: str, as_json: bool) -> None:
     """Draw images from a model."""
     from kvae import output
+    from kvae.locate import locate
     from kvae.runtime import Bundle
 
-    path = _locate(model)
+    path = locate(model)
     bundle = Bundle.open(path, device)
     output.write(bundle.sample_batches(n, seed, temperature), n, bundle.manifest.image_shape, out)
+    _tell_which(model, path)
     report = {"out": str(out), "n": n, "seed": seed, "model": str(path), "device": bundle.device}
     click.echo(json.dumps(report) if as_json else str(out))
 
@@ -97,20 +99,19 @@ def sample(n: int, model: str | None, out: Path, seed: int, temperature: float, 
 def info(model: str | None, as_json: bool) -> None:
     """Show the manifest, sizes, tensors and metrics of MODEL (as for `kvae sample --model`)."""
     from kvae import summary
+    from kvae.locate import locate
     from kvae.runtime import Bundle
 
-    path = _locate(model)
+    path = locate(model)
     manifest = Bundle.open(path, device="cpu").manifest
+    _tell_which(model, path)
     click.echo(json.dumps(summary.as_json(manifest, path), indent=2) if as_json else summary.as_text(manifest, path))
 
 
-def _locate(model: str | None) -> Path:
-    from kvae.locate import locate
-
-    path = locate(model)
+def _tell_which(model: str | None, path: Path) -> None:
+    """Say which model was taken where none was named; after the work, so that an error stays one line."""
     if model is None:
         click.echo(f"model: {path}", err=True)
-    return path
 
 
 def _log_to_stderr() -> None:
