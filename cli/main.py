@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
-from kvae import __version__
+from kvae import __version__, recipes
 from kvae.cli.group import OneLineGroup
-from kvae.cli.options import config_options
-from kvae.config import ModelConfig, TrainConfig
+from kvae.cli.options import config_options, given
+from kvae.config import REGULARIZERS, ModelConfig, TrainConfig
 
+PRESETS = ["why-kl"]  # those of kvae.comparison, which loads Keras
 PATH = click.Path(path_type=Path, readable=False)  # whether it can be read is checked, with advice, where it is used
 model_option = click.option(
     "--model",
@@ -25,6 +26,20 @@ device_option = click.option(
     show_default=True,
     help="Where to run; cuda fails where there is none, auto takes the CPU then.",
 )
+data_dir_option = click.option("--data-dir", type=PATH, help="Folder with the data set's idx files.")
+regularizer_option = click.option(
+    "--regularizer",
+    type=click.Choice(list(REGULARIZERS)),
+    help="A name for a corner of the loss: kl is --entropy-weight 1, cross-entropy --entropy-weight 0, none --beta 0.",
+)
+recipe_option = click.option(
+    "--recipe",
+    type=click.Choice(list(recipes.RECIPES)),
+    help="Settings that gave a published figure; options that are given change them.",
+)
+importance_samples_option = click.option(
+    "--importance-samples", type=int, default=500, show_default=True, help="Draws per image; 5000 for publication."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print a machine's answer on stdout.")
 
 
@@ -36,17 +51,52 @@ def main() -> None:
 
 @main.command()
 @config_options(TrainConfig, ModelConfig)
-@click.option("--data-dir", type=PATH, help="Folder with the data set's idx files.")
+@regularizer_option
+@recipe_option
+@data_dir_option
 @click.option("--out", type=PATH, help="The run's new folder. [default: runs/DATASET-ARCHITECTURE-TIME]")
 @json_option
-def train(data_dir: Path | None, out: Path | None, as_json: bool, **settings: Any) -> None:
+@click.pass_context
+def train(
+    context: click.Context, recipe: str | None, data_dir: Path | None, out: Path | None, as_json: bool, **settings: Any
+) -> None:
     """Train a model, evaluate it on the test images, and export it."""
-    model = {item: settings.pop(item) for item in ModelConfig.__dataclass_fields__}
-    config = TrainConfig(model=ModelConfig(**model), **settings)
+    config = recipes.resolve(recipe, given(context, settings))
     _log_to_stderr()
     from kvae.cli.train import run_training  # TensorFlow loads here, not for --help
 
     run_training(config, out, data_dir, as_json)
+
+
+@main.command()
+@click.option(
+    "--vary", multiple=True, metavar="SETTING=VALUE,...", help="A setting and its values; repeat it for a grid."
+)
+@click.option(
+    "--preset", type=click.Choice(PRESETS), help="why-kl: the KL, the cross-entropy, what lies between, none."
+)
+@config_options(TrainConfig, ModelConfig)
+@regularizer_option
+@importance_samples_option
+@data_dir_option
+@click.option("--out", type=PATH, default="comparison", show_default=True, help="Folder of the runs and the report.")
+@json_option
+@click.pass_context
+def compare(
+    context: click.Context,
+    vary: tuple[str, ...],
+    preset: str | None,
+    importance_samples: int,
+    data_dir: Path | None,
+    out: Path,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Train the same model under several settings, measure each, and write a report."""
+    _log_to_stderr()
+    from kvae.cli.compare import run_comparison
+
+    run_comparison(given(context, settings), vary, preset, out, data_dir, importance_samples, as_json)
 
 
 @main.command()
@@ -91,6 +141,29 @@ def sample(n: int, model: str | None, out: Path, seed: int, temperature: float, 
     _tell_which(model, path)
     report = {"out": str(out), "n": n, "seed": seed, "model": str(path), "device": bundle.device}
     click.echo(json.dumps(report) if as_json else str(out))
+
+
+@main.command()
+@click.argument("model", metavar="RUN|BUNDLE", required=False)
+@importance_samples_option
+@click.option("--against", metavar="OTHER", help="A second model: differences are paired, image by image.")
+@click.option("--per-image", type=PATH, help="An .npz to write the values of each image to.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the draws.")
+@click.option(
+    "--proposal",
+    type=click.Choice(["adaptive", "posterior"]),
+    default="adaptive",
+    show_default=True,
+    help="Where the importance samples come from: the posterior, or that widened where it is far too narrow.",
+)
+@data_dir_option
+@device_option
+@json_option
+def evaluate(model: str | None, against: str | None, **options: Any) -> None:
+    """Evaluate a run or a bundle on the test images: ELBO, NLL, rate, distortion and what the codes hold."""
+    from kvae.cli.evaluate import run_evaluation
+
+    run_evaluation(model, against, **options)
 
 
 @main.command()

@@ -25,3 +25,12 @@ def config_options(*configs: type) -> Callable[[Callable[..., Any]], Callable[..
         return command
 
     return decorate
+
+
+def given(context: click.Context, settings: dict[str, Any]) -> dict[str, Any]:
+    """Those of a command's settings that the user wrote, without the defaults."""
+    return {
+        name: value
+        for name, value in settings.items()
+        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+    }

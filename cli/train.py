@@ -4,11 +4,13 @@ import json
 import math
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
+from kvae import caveats
 from kvae.config import TrainConfig
 
 
@@ -49,7 +51,7 @@ def run_training(config: TrainConfig, out: Path | None, data_dir: Path | None, a
         raise KeyboardInterrupt(f"interrupted.{kept}") from None
     finally:
         progress.close()
-    click.echo(json.dumps(_as_json(run), indent=2) if as_json else _as_text(run, config))
+    click.echo(json.dumps(_as_json(run, config), indent=2) if as_json else _as_text(run, config))
 
 
 def parity_text(parity: dict[str, float]) -> str:
@@ -57,13 +59,15 @@ def parity_text(parity: dict[str, float]) -> str:
     return "worst error " + ", ".join(f"{name} {error:.1e}" for name, error in parity.items())
 
 
-def _as_json(run: Any) -> dict[str, Any]:
-    beta = run.metrics.effective_beta
+def _as_json(run: Any, config: TrainConfig) -> dict[str, Any]:
+    beta = run.effective_beta
     return {
         "run": str(run.path),
         "bundle": str(run.exported.path),
-        "metrics": run.metrics.to_dict(),
+        "metrics": {name: asdict(metric) for name, metric in run.metrics.items()},
+        "kind": caveats.kind(config.model.likelihood, str(config.binarize)),
         "effective_beta": beta if math.isfinite(beta) else None,
+        "loss_caveat": caveats.about_loss(config.beta, config.entropy_weight),
         "parity": run.exported.parity,
         "files": sorted(str(path) for path in run.path.rglob("*") if path.is_file()),
     }
@@ -72,16 +76,15 @@ def _as_json(run: Any) -> dict[str, Any]:
 def _as_text(run: Any, config: TrainConfig) -> str:
     metrics = run.metrics
     lines = [
-        f"{label:<15}{metric.value:.2f} ± {metric.standard_error:.2f} nats per image"
-        for label, metric in (
-            ("test ELBO", metrics.elbo),
-            ("distortion", metrics.distortion),
-            ("rate", metrics.rate),
-        )
+        f"{label:<15}{metrics[name].value:.2f} ± {metrics[name].standard_error:.2f} nats per image"
+        for label, name in (("test ELBO", "elbo"), ("distortion", "distortion"), ("rate", "rate"))
     ]
-    if config.model.likelihood == "bernoulli":
-        lines[0] += " (grey intensities: a surrogate, not a likelihood)"
-    lines.append(f"{'effective beta':<15}{metrics.effective_beta:.3f}")
+    lines[0] += f" ({caveats.about_numbers(config.model.likelihood, str(config.binarize))})"
+    lines.append(f"{'active units':<15}{metrics['active_units'].value:.0f} of {config.model.latent_dim}")
+    lines.append(f"{'effective beta':<15}{run.effective_beta:.3f}")
+    caveat = caveats.about_loss(config.beta, config.entropy_weight)
+    if caveat:
+        lines.append(f"{'loss':<15}{caveat}")
     lines.append(f"{'parity':<15}{parity_text(run.exported.parity)}")
     lines.append(f"{'run':<15}{run.path}")
     lines += [f"{'':<15}{path.relative_to(run.path)}" for path in sorted(run.path.rglob("*")) if path.is_file()]

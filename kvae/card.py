@@ -1,5 +1,6 @@
 """The model card: the README.md of a bundle, written from its manifest alone."""
 
+from kvae import caveats
 from kvae.manifest import Manifest
 
 
@@ -72,17 +73,14 @@ def _command(manifest: Manifest) -> str:
 def _metrics(manifest: Manifest) -> str:
     if not manifest.metrics:
         return "No metrics were measured."
-    surrogate = (
-        "Pixels are grey intensities under a Bernoulli likelihood: the ELBO compares models of this kind, and is no "
-        "likelihood of the images.\n\n"
-        if manifest.likelihood == "bernoulli"
-        else ""
-    )
+    about = caveats.about_numbers(manifest.likelihood, manifest.binarize)
+    loss = caveats.about_training(manifest.training)
     rows = "\n".join(
         f"| {name} | {metric['value']:.2f} | {metric['standard_error']:.2f} |"
         for name, metric in manifest.metrics.items()
     )
-    return f"{surrogate}| test images | nats per image | standard error |\n|---|---|---|\n{rows}"
+    notes = f"The ELBO and its terms are {about}.\n\n" + (f"Note: {loss}.\n\n" if loss else "")
+    return f"{notes}| test images | nats per image | standard error |\n|---|---|---|\n{rows}"
 
 
 def _parity(parity: dict[str, float]) -> str:

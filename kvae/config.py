@@ -9,9 +9,18 @@ from typing import Any
 
 from kvae.errors import ConfigError
 
-DEFAULT_HIDDEN_UNITS = {"conv": 128, "mlp": 512}
-"""Width of the hidden dense layer where `hidden_units` is not given, by architecture."""
+DEFAULT_HIDDEN_UNITS = {"conv": 128, "mlp": 512, "gated_mlp": 300}
+"""Width of the hidden dense layers where `hidden_units` is not given, by architecture."""
 _DEFAULT_TEXT = ", ".join(f"{units} for {name}" for name, units in DEFAULT_HIDDEN_UNITS.items())
+LIKELIHOODS = ("bernoulli", "continuous_bernoulli", "discretized_logistic", "normal")
+DEFAULT_BINARIZE = {"bernoulli": "dynamic"}
+"""How images are binarised where `binarize` is not given, by likelihood; "none" for those not named."""
+REGULARIZERS: dict[str, dict[str, float]] = {
+    "kl": {"entropy_weight": 1.0},
+    "cross-entropy": {"entropy_weight": 0.0},
+    "none": {"beta": 0.0},
+}
+"""Names for the corners of the loss distortion + beta (H(q, p) - entropy_weight H(q)), as the settings they mean."""
 
 
 def _setting(
@@ -31,13 +40,19 @@ def _setting(
 class ModelConfig:
     """What the networks look like. Raises ConfigError for a value outside its range."""
 
-    architecture: str = _setting("conv", "Convolutional networks, or dense ones.", choices=("conv", "mlp"))
+    architecture: str = _setting(
+        "conv",
+        "Convolutional networks, dense ones, or two gated dense layers on each side.",
+        choices=("conv", "mlp", "gated_mlp"),
+    )
     latent_dim: int = _setting(16, "Number of latent dimensions.", minimum=1)
-    hidden_units: int | None = _setting(None, f"Units of the hidden dense layer. [default: {_DEFAULT_TEXT}]", minimum=1)
+    hidden_units: int | None = _setting(
+        None, f"Units of each hidden dense layer. [default: {_DEFAULT_TEXT}]", minimum=1
+    )
     likelihood: str = _setting(
         "bernoulli",
-        "The likelihood p(x|z). bernoulli takes grey intensities as they are.",
-        choices=("bernoulli", "normal"),
+        "The likelihood p(x|z): of bits, a density on [0, 1], of 8-bit levels, or a density with a learned scale.",
+        choices=LIKELIHOODS,
     )
 
     def __post_init__(self) -> None:
@@ -52,12 +67,25 @@ class TrainConfig:
 
     model: ModelConfig = field(default_factory=ModelConfig)
     dataset: str = _setting("fashion_mnist", "Name of the data set.")
+    binarize: str | None = _setting(
+        None,
+        "Draw each pixel as 0 or 1, its intensity being the probability: anew in each epoch (dynamic), or not at all. "
+        "bernoulli with none takes grey intensities: a surrogate, not a likelihood. "
+        "[default: dynamic for bernoulli, else none]",
+        choices=("dynamic", "none"),
+    )
     epochs: int = _setting(20, "Passes over the training images.", minimum=1)
     batch_size: int = _setting(128, "Images per optimiser step.", minimum=1)
     learning_rate: float = _setting(
         2e-3, "Adam's first learning rate; it falls to 0 along half a cosine over the run.", above=0.0
     )
-    beta: float = _setting(1.0, "Weight of the KL in the loss; 1 makes the loss the negative ELBO.", minimum=0.0)
+    beta: float = _setting(1.0, "Weight of the regulariser H(q, p) - entropy_weight H(q) in the loss.", minimum=0.0)
+    entropy_weight: float = _setting(
+        1.0,
+        "Weight of the posterior's entropy in the regulariser: 1 is the KL, 0 the cross-entropy. "
+        "Anything but 1 is no bound on the likelihood.",
+        minimum=0.0,
+    )
     kl_warmup_epochs: int = _setting(0, "Epochs over which beta grows from 0, linearly.", minimum=0)
     seed: int = _setting(
         0, "Seed of the weights, the order of images and the posterior's draws.", minimum=0, maximum=2**32 - 1
@@ -65,6 +93,13 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         _check(self)
+        likelihood = self.model.likelihood
+        if self.binarize is None:
+            object.__setattr__(self, "binarize", DEFAULT_BINARIZE.get(likelihood, "none"))
+        if self.binarize == "dynamic" and likelihood != "bernoulli":
+            raise ConfigError(
+                f"binarize must be none for the likelihood {likelihood}, which is not one of bits; got dynamic."
+            )
         if self.kl_warmup_epochs >= self.epochs:
             raise ConfigError(
                 f"kl_warmup_epochs must be less than epochs ({self.epochs}), or beta is never reached; "
@@ -86,6 +121,37 @@ class TrainConfig:
             return cls(**(values | {"model": ModelConfig(**values.get("model", {}))}))
         except (TypeError, AttributeError) as error:
             raise ConfigError(f"not a kvae training config: {error}.") from None
+
+
+def from_settings(settings: dict[str, Any]) -> TrainConfig:
+    """The config that flat settings describe, of the model and of its training side by side.
+
+    Args:
+        settings: fields of TrainConfig and ModelConfig; those that are missing take their defaults. `regularizer`, a
+            key of `REGULARIZERS`, stands for the settings it names.
+
+    Raises:
+        ConfigError: a setting is unknown, outside its range, or contradicts the regulariser.
+    """
+    settings = dict(settings)
+    name = settings.pop("regularizer", None)
+    if name is not None:
+        if name not in REGULARIZERS:
+            raise ConfigError(f"regularizer must be one of {', '.join(REGULARIZERS)}; got '{name}'.")
+        for key, value in REGULARIZERS[name].items():
+            if settings.setdefault(key, value) != value:
+                raise ConfigError(f"regularizer {name} means {key} {value}; got {key} {settings[key]} beside it.")
+    model = {key: settings.pop(key) for key in list(settings) if key in ModelConfig.__dataclass_fields__}
+    unknown = set(settings) - set(TrainConfig.__dataclass_fields__) | set(settings) & {"model"}
+    if unknown:
+        raise ConfigError(f"unknown setting: {', '.join(sorted(unknown))}.")
+    return TrainConfig(model=ModelConfig(**model), **settings)
+
+
+def to_settings(config: TrainConfig) -> dict[str, Any]:
+    """The flat settings of a config, as `from_settings` reads them."""
+    settings = config.to_dict()
+    return settings.pop("model") | settings
 
 
 def _check(config: Any) -> None:

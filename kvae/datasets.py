@@ -50,6 +50,8 @@ class Source:
     """Folders to download from, tried in turn."""
     debian_package: str | None = None
     """Debian's package of the same files, in `share/datasets/<name>` under `/usr`."""
+    test_bits_sha256: str | None = None
+    """Hash of the binarised test images, where it was ever computed; see `kvae.binarization`."""
     shipped: bool = False
     """Whether the files come with kvae."""
 
@@ -78,6 +80,8 @@ class Dataset:
     class_names: tuple[str, ...]
     licence: str
     sha256: str
+    test_bits_sha256: str | None = None
+    """That of its `Source`."""
 
     def provenance(self) -> dict[str, Any]:
         """What a bundle says of the data that its model was trained on."""
@@ -119,6 +123,7 @@ SOURCES = {
         num_validation=10_000,
         class_names=FASHION_CLASSES,
         licence="mit",
+        test_bits_sha256="5a9877a0a97d088a030417e52548c32331d4f91f9d45f0098c2157a9edeabbbd",
         urls=(
             "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
             "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
@@ -158,6 +163,7 @@ SOURCES = {
         num_validation=500,
         class_names=FASHION_CLASSES,
         licence="mit",
+        test_bits_sha256="738129dc79c9661d739039b0dcbd7e6181dad4ead0a1024ca3ba38881309e7ce",
         shipped=True,
     ),
 }
@@ -209,6 +215,7 @@ def load(name: str, data_dir: Path | None = None) -> Dataset:
         class_names=source.class_names,
         licence=source.licence,
         sha256=source.sha256,
+        test_bits_sha256=source.test_bits_sha256,
     )
 
 

@@ -1,72 +1,283 @@
-"""How good a model is: ELBO, distortion and rate over a set of images, each with its standard error."""
+"""How good a model is: ELBO, NLL and what its codes hold, from its bundle alone, each with its standard error.
 
+One estimator in numpy over onnxruntime serves runs and bundles, with TensorFlow installed or not.
+"""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
-from kvae.errors import KvaeError
-from kvae.vae import VAE, Terms
+from kvae import binarization, caveats, datasets, densities, importance, information
+from kvae.errors import DataError, KvaeError
+from kvae.manifest import Manifest
+from kvae.runtime import Bundle
+
+ENCODE_BATCH = 1024
+"""Images encoded at a time."""
+MIN_EFFECTIVE = 10.0
+"""An image whose effective sample size is below this has an NLL that rests on a handful of draws."""
+MAX_SHARE_BELOW = 0.05
+"""Share of such images from which on the mean NLL gets a warning."""
+PROPOSALS = ("adaptive", "posterior")
+DETERMINISTIC = 0.01
+"""A latent dimension whose posterior scale is below this share of the spread of its means acts without noise."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over images, in nats per image, and its standard error over images."""
+    """A mean over images and its standard error over images."""
 
     value: float
     standard_error: float
 
+    @classmethod
+    def of(cls, values: NDArray[Any]) -> "Estimate":
+        """From one number per image; the standard error holds the noise of the estimator too."""
+        doubles = np.asarray(values, np.float64)
+        return cls(float(doubles.mean()), float(doubles.std(ddof=1) / np.sqrt(len(doubles))))
 
-class Metrics(NamedTuple):
+
+@dataclass(frozen=True)
+class Evaluation:
     """What `evaluate` finds."""
 
-    elbo: Estimate
-    distortion: Estimate
-    rate: Estimate
-    effective_beta: float
-    """What the rate weighs in the loss against a nat of distortion; NaN for a model whose rate is 0."""
+    manifest: Manifest
+    images_sha256: str
+    """Hash of the images as the model met them: two evaluations are of the same images where it is the same."""
+    importance_samples: int
+    proposal: str
+    seed: int
+    per_image: dict[str, NDArray[np.float64]]
+    """One number per image, nats if not said otherwise: `elbo`, `distortion`, `rate`, `nll`, `gap` (the sharpness of
+    the bound: nll below -elbo), `bits_per_dim` (nll in bits per pixel and channel), `effective_sample_size` (draws),
+    `widening` (factor on the proposal's scale; 1 is the posterior itself), and, for one draw each,
+    `mutual_information` and `marginal_kl`, of which only the means mean something."""
+    loc: NDArray[np.float64]
+    """Posterior means, `(n, latent_dim)`."""
+    scale: NDArray[np.float64]
+    """Posterior standard deviations, `(n, latent_dim)`."""
+
+    @property
+    def metrics(self) -> dict[str, Estimate]:
+        """The means over images by name, and `active_units`, whose standard error is the bootstrap's."""
+        active = Estimate(float(self.active.sum()), information.active_units_error(self.loc))
+        return {name: Estimate.of(values) for name, values in self.per_image.items()} | {"active_units": active}
+
+    @property
+    def active(self) -> NDArray[np.bool_]:
+        """Which latent dimensions are in use; see `kvae.information.active_units`."""
+        return information.active_units(self.loc)
+
+    @property
+    def posterior_scale(self) -> list[Estimate]:
+        """The mean posterior standard deviation of each latent dimension."""
+        return [Estimate.of(column) for column in self.scale.T]
+
+    @property
+    def kind(self) -> str:
+        """What the NLL is of; see `kvae.caveats.kind`."""
+        return caveats.kind(self.manifest.likelihood, self.manifest.binarize)
+
+    @property
+    def about(self) -> str:
+        """The same in words."""
+        return caveats.about_numbers(self.manifest.likelihood, self.manifest.binarize)
+
+    @property
+    def loss_caveat(self) -> str | None:
+        """What to say of the loss the model was trained on, where it is not the negative ELBO."""
+        return caveats.about_training(self.manifest.training)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the numbers say is wrong, in words."""
+        found = []
+        rate, latent_dim = self.per_image["rate"].mean(), self.manifest.latent_dim
+        num_active = int(self.active.sum())
+        if num_active <= latent_dim // 10:
+            found.append(
+                f"posterior collapse: {num_active} of {latent_dim} latent dimensions are in use, and the code carries "
+                f"{rate:.2f} nats; the decoder all but ignores it. Lower beta or warm it up."
+            )
+        noiseless = int(np.sum(self.scale.mean(axis=0) < DETERMINISTIC * self.loc.std(axis=0)))
+        if noiseless:
+            found.append(
+                f"scales at the floor: in {noiseless} of {latent_dim} latent dimensions the posterior's scale is below "
+                f"{DETERMINISTIC:.0%} of the spread of its means; there the model is an autoencoder without noise, and "
+                f"draws of the prior need not fall where its codes are."
+            )
+        wide = float(np.mean(self.per_image["widening"] > 1))
+        if wide > MAX_SHARE_BELOW:
+            found.append(
+                f"the encoder is too narrow: for {wide:.0%} of the images the NLL was sampled with the posterior's "
+                f"scale widened, by up to {self.per_image['widening'].max():g}; with the posterior as the proposal it "
+                f"would come out too high. The ELBO and the rate are the encoder's own."
+            )
+        below = float(np.mean(self.per_image["effective_sample_size"] < MIN_EFFECTIVE))
+        if below > MAX_SHARE_BELOW:
+            found.append(
+                f"the NLL is not to be believed: for {below:.0%} of the images the effective sample size is below "
+                f"{MIN_EFFECTIVE:.0f} of {self.importance_samples}; it is an upper bound, and may be far above the "
+                f"model's own. Take more --importance-samples."
+            )
+        limit = np.log(len(self.loc))
+        if self.per_image["mutual_information"].mean() > 0.9 * limit:
+            found.append(
+                f"the mutual information is at its limit, ln({len(self.loc)}) = {limit:.2f} nats: I(x;z) is at least "
+                f"that, and the marginal KL at most the one stated."
+            )
+        return found
 
     def to_dict(self) -> dict[str, Any]:
-        """The estimates as JSON values, without `effective_beta`, which is no property of the images."""
-        return {name: asdict(getattr(self, name)) for name in ("elbo", "distortion", "rate")}
+        """The evaluation as JSON values, without the values per image."""
+        return {
+            "dataset": self.manifest.dataset["name"],
+            "split": "test",
+            "num_images": len(self.loc),
+            "images_sha256": self.images_sha256,
+            "likelihood": self.manifest.likelihood,
+            "binarize": self.manifest.binarize,
+            "kind": self.kind,
+            "about": self.about,
+            "loss_caveat": self.loss_caveat,
+            "importance_samples": self.importance_samples,
+            "proposal": self.proposal,
+            "seed": self.seed,
+            "metrics": {name: asdict(metric) for name, metric in self.metrics.items()},
+            "posterior_scale": [asdict(scale) for scale in self.posterior_scale],
+            "active": [bool(active) for active in self.active],
+            "warnings": self.warnings,
+        }
 
 
-def evaluate(vae: VAE, images: NDArray[np.uint8], seed: int = 0, batch_size: int = 500) -> Metrics:
-    """Evaluate the ELBO with one draw of the posterior per image.
-
-    The standard errors include the noise of that draw. The effective beta is read off the loss, not off a setting: what
-    `VAE.loss_of`, which training minimises, leaves above the distortion, divided by the rate, both of them sums over
-    pixels and dimensions. It is the weight once a warm-up is over.
-
-    Args:
-        vae: the model.
-        images: uint8 `(n, height, width, channels)`, n at least 2.
-        seed: seed of the draws; the model's own generator is not touched.
-        batch_size: images at a time.
+def test_images(manifest: Manifest, data_dir: Path | None = None) -> NDArray[np.uint8]:
+    """The test images of the data set that a bundle was trained on, binarised if the model is one of bits.
 
     Raises:
-        KvaeError: images of another type, or fewer than 2.
+        DataError: the bundle's data set is not one that kvae knows, or not the same bits.
+    """
+    name = manifest.dataset["name"]
+    data = datasets.load(name, data_dir)
+    if data.sha256 != manifest.dataset["sha256"]:
+        raise DataError(
+            f"the model was trained on another {name} (sha256 {manifest.dataset['sha256'][:12]}...) than kvae has "
+            f"({data.sha256[:12]}...)."
+        )
+    return binarization.held_out(data, "test", manifest.binarize == "dynamic")
+
+
+def evaluate(
+    bundle: Bundle,
+    images: NDArray[np.uint8],
+    importance_samples: int = 500,
+    seed: int = 0,
+    proposal: str = "adaptive",
+    progress: Callable[[int], None] | None = None,
+) -> Evaluation:
+    """Evaluate a model on images.
+
+    Memory grows with the number of images, not with that of the samples. Images are worked on in parallel; the numbers
+    depend on the seed alone.
+
+    Args:
+        bundle: the model, with its encoder.
+        images: uint8 `(n, height, width, channels)`, n at least 2; for a model of bits, bytes 0 and 255.
+        importance_samples: draws of each posterior, at least 1.
+        seed: seed of the draws.
+        proposal: what the importance samples are drawn from: "posterior" for the encoder's, as published figures have
+            it; "adaptive", the default, for the same widened where that is far too narrow (see
+            `kvae.importance.widening`).
+        progress: called with the number of images done since the last call.
+
+    Raises:
+        KvaeError: images of another type or shape, fewer than 2, or a number of samples out of range.
     """
     if images.dtype != np.uint8 or len(images) < 2:
         raise KvaeError(f"evaluation takes at least 2 images of uint8; got {len(images)} of {images.dtype}.")
-    evaluate_batch = tf.function(lambda batch, draw: vae.terms(tf.cast(batch, tf.float32) / 255.0, draw))
-    parts = [
-        evaluate_batch(images[first : first + batch_size], np.array([seed, first], np.uint32).view(np.int32))
-        for first in range(0, len(images), batch_size)
+    if bundle.manifest.binarize == "dynamic" and np.any((images != 0) & (images != 255)):
+        raise KvaeError("this is a model of binarised images: evaluate it on bytes 0 and 255, by kvae.binarization.")
+    if not 1 <= importance_samples <= importance.MAX_SAMPLES:
+        raise KvaeError(f"importance_samples must be between 1 and {importance.MAX_SAMPLES}; got {importance_samples}.")
+    if proposal not in PROPOSALS:
+        raise KvaeError(f"proposal must be one of {', '.join(PROPOSALS)}; got '{proposal}'.")
+    densities.check(bundle.manifest.likelihood)
+    posteriors = [
+        bundle.encode(images[first : first + ENCODE_BATCH] / np.float32(255))
+        for first in range(0, len(images), ENCODE_BATCH)
     ]
-    terms = Terms(*(tf.concat(column, axis=0) for column in zip(*parts, strict=True)))
-    excess = float(vae.loss_of(terms)) - float(tf.reduce_mean(terms.distortion))
-    rate = float(tf.reduce_mean(terms.rate))
-    return Metrics(
-        elbo=_estimate(terms.elbo),
-        distortion=_estimate(terms.distortion),
-        rate=_estimate(terms.rate),
-        effective_beta=excess / rate if rate > 0 else float("nan"),
+    loc, scale = (np.concatenate(parts) for parts in zip(*posteriors, strict=True))
+
+    def of_image(index: int) -> tuple[float, ...]:
+        image = bundle, images[index] / np.float32(255), loc[index]
+        factor = importance.widening(*image, scale[index], index, seed) if proposal == "adaptive" else 1.0
+        wide = importance.widened(scale[index], factor)
+        found = importance.estimate(*image, wide, index, importance_samples, seed)
+        if factor == 1.0:
+            return (*found, factor)
+        own = importance.estimate(*image, scale[index], index, importance.PILOT_SAMPLES, seed)
+        return own.distortion, found.nll, found.effective_sample_size, factor
+
+    estimates = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        try:
+            for estimate in pool.map(of_image, range(len(images))):
+                estimates.append(estimate)
+                if progress:
+                    progress(1)
+        except BaseException:  # Ctrl-C: what is waiting in the pool is not begun
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    distortion, nll, effective, factors = np.array(estimates).T
+    loc, scale = loc.astype(np.float64), scale.astype(np.float64)
+    rate = np.sum(0.5 * (loc**2 + scale**2 - 1.0) - np.log(scale), axis=1)  # KL to N(0, I), in closed form
+    first_draws = np.stack([importance.draws(seed, index, 0, 1, loc.shape[1])[0] for index in range(len(loc))])
+    info = information.measure(loc, scale, loc + scale * first_draws)
+    return Evaluation(
+        manifest=bundle.manifest,
+        images_sha256=binarization.sha256(images),
+        importance_samples=importance_samples,
+        proposal=proposal,
+        seed=seed,
+        per_image={
+            "elbo": -distortion - rate,
+            "distortion": distortion,
+            "rate": rate,
+            "nll": nll,
+            "gap": distortion + rate - nll,
+            "bits_per_dim": nll / (np.prod(images.shape[1:]) * np.log(2)),
+            "effective_sample_size": effective,
+            "widening": factors,
+            "mutual_information": info.mutual_information,
+            "marginal_kl": info.marginal_kl,
+        },
+        loc=loc,
+        scale=scale,
     )
 
 
-def _estimate(values: tf.Tensor) -> Estimate:
-    array = values.numpy().astype(np.float64)
-    return Estimate(float(array.mean()), float(array.std(ddof=1) / np.sqrt(len(array))))
+def check_comparable(
+    one: Manifest, other: Manifest, images: NDArray[np.uint8], other_images: NDArray[np.uint8]
+) -> None:
+    """Raise KvaeError where the numbers of two models are not of the same images, or not of the same kind."""
+    kinds = [caveats.about_numbers(manifest.likelihood, manifest.binarize) for manifest in (one, other)]
+    if caveats.kind(one.likelihood, one.binarize) != caveats.kind(other.likelihood, other.binarize):
+        raise KvaeError(f"the models cannot be compared: one has {kinds[0]}; the other {kinds[1]}.")
+    if not np.array_equal(images, other_images):
+        raise KvaeError(
+            f"the models cannot be compared: their test images differ ({one.dataset['name']}, binarize {one.binarize}; "
+            f"{other.dataset['name']}, binarize {other.binarize})."
+        )
+
+
+def paired(one: Evaluation, other: Evaluation) -> dict[str, Estimate]:
+    """The mean difference of each number, `one` minus `other`, image by image; `check_comparable` says of which models.
+
+    Two models find the same images easy: the standard error of the difference is far below that of either mean.
+    """
+    return {name: Estimate.of(values - other.per_image[name]) for name, values in one.per_image.items()}

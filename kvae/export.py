@@ -1,5 +1,6 @@
 """A VAE becomes a bundle: two ONNX graphs, a manifest, a card and a picture, proved before they appear."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,9 @@ def export(
     out: str | Path,
     *,
     dataset: dict[str, Any],
-    metrics: dict[str, Any] | None = None,
+    metrics: dict[str, Any] | Callable[[Bundle], dict[str, Any]] | None = None,
     training: dict[str, Any] | None = None,
+    binarize: str = "none",
 ) -> Exported:
     """Write the bundle of a model, or nothing.
 
@@ -42,8 +44,9 @@ def export(
             `kvae.likelihoods`.
         out: folder to make; a bundle that stands there, and nothing beside it, is replaced.
         dataset: `name`, `sha256` and `num_images` of the training images, and their `licence` where it is known.
-        metrics: test metrics, each `{value, standard_error}`.
+        metrics: test metrics, each `{value, standard_error}`, or a function that measures them on the proved bundle.
         training: the training config as JSON values.
+        binarize: "dynamic" for a model of binarised images, "none", the default, for one of images as they are.
 
     Raises:
         BundleError: the graphs fail one of these proofs.
@@ -69,19 +72,19 @@ def export(
         likelihood_parameters=list(parameters),
         tensors=tensors,
         opset=graphs.OPSET,
-        metrics=metrics or {},
+        binarize=binarize,
+        metrics=metrics if isinstance(metrics, dict) else {},
         training=training or {},
     )
     Manifest.from_json(manifest.to_json(), "the new manifest")  # its checks are those of every reader
     for name, model in models.items():
         proof.check_graph(name, model, tensors[name])
-        model.metadata_props.add(key=METADATA_KEY, value=manifest.for_graph())
     with atomic_folder(Path(out), is_bundle, "a bundle") as folder:
-        for name, model in models.items():
-            onnx.save(model, folder / f"{name}.onnx")
-        _write_manifest(folder, manifest)  # the bundle must open to be proved; once more when the last file is there
-        bundle = Bundle.open(folder, device="cpu")
+        bundle = _write_graphs(folder, models, manifest)  # the bundle must open to be proved
         parity = proof.check_parity(bundle, vae)
+        if callable(metrics):
+            manifest = replace(manifest, metrics=metrics(bundle))
+            bundle = _write_graphs(folder, models, manifest)
         if manifest.image_shape[-1] in (1, 3):
             pictures.save(pictures.grid(bundle.sample(64)), folder / "preview.png")
         (folder / "README.md").write_text(card.render(manifest, parity, proof.PARITY_TOLERANCE), encoding="utf-8")
@@ -96,6 +99,16 @@ def is_bundle(path: Path) -> bool:
     except BundleError:
         return False
     return {entry.name for entry in path.iterdir()} <= {FILE_NAME, *files}
+
+
+def _write_graphs(folder: Path, models: dict[str, onnx.ModelProto], manifest: Manifest) -> Bundle:
+    """Write the graphs with the manifest in them, and the manifest beside them; the bundle that they are."""
+    for name, model in models.items():
+        del model.metadata_props[:]
+        model.metadata_props.add(key=METADATA_KEY, value=manifest.for_graph())
+        onnx.save(model, folder / f"{name}.onnx")
+    _write_manifest(folder, manifest)
+    return Bundle.open(folder, device="cpu")
 
 
 def _write_manifest(folder: Path, manifest: Manifest) -> Manifest:

@@ -6,7 +6,6 @@ It stands in the bundle as `manifest.json`, and in each graph's `metadata_props`
 
 import hashlib
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -67,9 +66,12 @@ class Manifest:
     prior: str = "standard_normal"
     """p(z); in format 1 always N(0, I)."""
     likelihood: str
-    """p(x|z): "bernoulli" or "normal"."""
+    """p(x|z): the name of a likelihood in `kvae.densities`."""
     likelihood_parameters: list[str]
     """What the last axis of the decoder's second output holds, one after the other, each for all image channels."""
+    binarize: str = "none"
+    """Whether the model is one of images as they are ("none"), or of their binarised form ("dynamic"), which the
+    encoder then expects; see `kvae.binarization`."""
     pixel_range: list[float] = field(default_factory=lambda: [0.0, 1.0])
     """Range of the encoder's input and of the decoder's `mean`."""
     labels: list[str] | None = None
@@ -121,6 +123,7 @@ class Manifest:
             raise BundleError(
                 f"{source} has format_version {version}; this kvae reads up to {FORMAT_VERSION}. Use a newer kvae."
             )
+        values.setdefault("binarize", "none")  # bundles of kvae before it could binarise
         for name, (fits, expected) in _CHECKS.items():
             if name not in values:
                 raise BundleError(f"{source} lacks the field '{name}'.")
@@ -185,7 +188,7 @@ def _is_dataset(value: Any) -> bool:
 
 def _are_metrics(value: Any) -> bool:
     def is_finite(number: Any) -> bool:
-        return isinstance(number, (int, float)) and not isinstance(number, bool) and math.isfinite(number)
+        return isinstance(number, (int, float)) and not isinstance(number, bool) and abs(number) < 1e300
 
     return _is_object(value) and all(
         _is_object(metric) and is_finite(metric.get("value")) and is_finite(metric.get("standard_error"))
@@ -210,6 +213,7 @@ _CHECKS = {
     "prior": (lambda v: v == "standard_normal", "'standard_normal'"),
     "likelihood": (_is_text, "text"),
     "likelihood_parameters": (lambda v: _is_list_of(v, _is_text) and len(v) > 0, "a list of names"),
+    "binarize": (lambda v: v in ("none", "dynamic"), "'none' or 'dynamic'"),
     "pixel_range": (lambda v: v == [0.0, 1.0], "[0.0, 1.0]"),
     "labels": (lambda v: v is None or _is_list_of(v, _is_text), "null or a list of names"),
     "tensors": (_is_object, "an object"),

@@ -83,7 +83,7 @@ class Decoder(keras.Model):
         super().__init__(**kwargs)
         self.body = body
         self.likelihood = likelihood
-        self._distribution = likelihoods.get(likelihood).distribution
+        self._distribution = likelihoods.get(likelihood).of_images
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         if not self.body.built:
@@ -106,7 +106,8 @@ class Decoder(keras.Model):
 
 def build_encoder(config: ModelConfig, image_shape: tuple[int, int, int]) -> Encoder:
     """The encoder that `config` describes, with fresh weights, for images of `(height, width, channels)`."""
-    body = {"conv": conv_encoder_body, "mlp": mlp_encoder_body}[config.architecture]
+    bodies = {"conv": conv_encoder_body, "mlp": mlp_encoder_body, "gated_mlp": gated_mlp_encoder_body}
+    body = bodies[config.architecture]
     return Encoder(body(image_shape, _width(config)), config.latent_dim, name="encoder")
 
 
@@ -114,8 +115,8 @@ def build_decoder(config: ModelConfig, image_shape: tuple[int, int, int]) -> Dec
     """The decoder that `config` describes, with fresh weights, for images of `(height, width, channels)`."""
     height, width, channels = image_shape
     outputs = channels * len(likelihoods.get(config.likelihood).parameters)
-    body = {"conv": conv_decoder_body, "mlp": mlp_decoder_body}[config.architecture]
-    network = body((height, width, outputs), _width(config), config.latent_dim)
+    bodies = {"conv": conv_decoder_body, "mlp": mlp_decoder_body, "gated_mlp": gated_mlp_decoder_body}
+    network = bodies[config.architecture]((height, width, outputs), _width(config), config.latent_dim)
     return Decoder(network, config.likelihood, name="decoder")
 
 
@@ -134,6 +135,29 @@ def mlp_decoder_body(output_shape: tuple[int, int, int], hidden_units: int, late
         [
             keras.Input((latent_dim,)),
             layers.Dense(hidden_units, "relu"),
+            layers.Dense(math.prod(output_shape)),
+            layers.Reshape(output_shape),
+        ]
+    )
+
+
+def gated_mlp_encoder_body(image_shape: tuple[int, int, int], hidden_units: int) -> keras.Sequential:
+    """Two gated layers: images -> features `(batch, hidden_units)`.
+
+    Reference: Tomczak & Welling, VAE with a VampPrior, arXiv 1705.07120, whose dense networks these are.
+    """
+    return keras.Sequential(
+        [keras.Input(image_shape), layers.Flatten(), GatedDense(hidden_units), GatedDense(hidden_units)]
+    )
+
+
+def gated_mlp_decoder_body(output_shape: tuple[int, int, int], hidden_units: int, latent_dim: int) -> keras.Sequential:
+    """Two gated layers: z -> `(batch, *output_shape)`; reference as for `gated_mlp_encoder_body`."""
+    return keras.Sequential(
+        [
+            keras.Input((latent_dim,)),
+            GatedDense(hidden_units),
+            GatedDense(hidden_units),
             layers.Dense(math.prod(output_shape)),
             layers.Reshape(output_shape),
         ]
@@ -177,6 +201,37 @@ def conv_decoder_body(output_shape: tuple[int, int, int], hidden_units: int, lat
             layers.Cropping2D(((0, rows * 4 - height), (0, columns * 4 - width))),
         ]
     )
+
+
+@keras.saving.register_keras_serializable("kvae")
+class GatedDense(keras.layers.Layer):
+    """A dense layer whose outputs are weighed by a second one in (0, 1): `(batch, features)` -> `(batch, units)`.
+
+    Args:
+        units: number of outputs.
+
+    Reference: Dauphin et al., Language Modeling with Gated Convolutional Networks, arXiv 1612.08083.
+    """
+
+    def __init__(self, units: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.units = units
+        self.values = layers.Dense(units, name="values")
+        self.gates = layers.Dense(units, "sigmoid", name="gates")
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        self.values.build(input_shape)
+        self.gates.build(input_shape)
+        self.built = True
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return self.values(inputs) * self.gates(inputs)
+
+    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (*input_shape[:-1], self.units)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"units": self.units}
 
 
 @keras.saving.register_keras_serializable("kvae")

@@ -3,9 +3,9 @@
 import math
 import shutil
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,16 @@ def write(batches: Iterable[NDArray[np.float32]], n: int, image_shape: list[int]
                 archive.open("images.npy", "w", force_zip64=True) as file,
             ):
                 _write_npy(batches, shape, file)
+
+
+def write_arrays(arrays: Mapping[str, Any], path: Path) -> None:
+    """Write arrays under their names to the .npz `path`, which is replaced if it exists.
+
+    Raises:
+        KvaeError: the file cannot be written.
+    """
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **dict(arrays))
 
 
 def _check_file(path: Path, n: int) -> None:

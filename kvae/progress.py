@@ -13,13 +13,15 @@ class TrainingProgress(keras.callbacks.Callback):
 
     Args:
         batch_size: images per step.
+        lines: whether a line is left for each epoch; without, there is the bar of a terminal alone.
     """
 
     UPDATE_EVERY = 10
     """Steps between updates of the bar."""
 
-    def __init__(self, batch_size: int) -> None:
+    def __init__(self, batch_size: int, lines: bool = True) -> None:
         super().__init__()
+        self._lines = lines
         self._batch_size = batch_size
         self._console = Console(stderr=True, highlight=False)
         self._bar = Progress(
@@ -38,17 +40,21 @@ class TrainingProgress(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._name = f"epoch {epoch + 1}/{self.params['epochs']}"
         self._started = time.perf_counter()
+        self._next_update = self.UPDATE_EVERY
         self._bar.reset(self._task, description=self._name, total=self.params["steps"])
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        if self._bar.disable or (batch + 1) % self.UPDATE_EVERY:
+        if self._bar.disable or batch + 1 < self._next_update:  # Keras may take several steps between two calls
             return
+        self._next_update = batch + 1 + self.UPDATE_EVERY
         self._bar.update(self._task, completed=batch + 1, figures=self._figures(batch + 1, logs or {}))
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._speed = self._images_per_second(self.params["steps"])
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if not self._lines:
+            return
         logs = logs or {}
         line = f"{self._name}  {self._speed:,.0f} images/s  " + "  ".join(
             f"{name} {logs[name]:.2f}" for name in ("elbo", "rate", "distortion", "val_elbo") if name in logs

@@ -1,6 +1,6 @@
 """A run: one folder with everything that a training left behind, and how it is made.
 
-config.json        the settings            model.keras         the model, best on the validation ELBO
+config.json        the settings            model.keras         the model, best on the validation loss
 environment.json   versions                checkpoints/        the last model, with its optimiser
 dataset.json       name, sha256, number    samples.png  reconstructions.png  curves.png
 history.csv        a line per epoch        bundle/             the exported model
@@ -13,15 +13,16 @@ import json
 import math
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
-from kvae import __version__, curves, datasets, evaluation, export, pictures, training
+from kvae import __version__, binarization, curves, datasets, evaluation, export, pictures, training
 from kvae.atomic import check_replaceable
 from kvae.config import TrainConfig
 from kvae.errors import KvaeError
@@ -30,6 +31,9 @@ from kvae.runtime import Bundle
 
 MODEL = "model.keras"
 LAST_CHECKPOINT = "checkpoints/last.keras"
+TEST_DRAWS = 10
+"""Draws of each test image's posterior for the metrics of a run; `kvae evaluate` takes more, and gives the NLL."""
+EFFECTIVE_BETA_IMAGES = 1000
 NUM_PICTURED = 64
 """Samples, and images with their reconstructions, in a run's pictures."""
 
@@ -39,7 +43,10 @@ class Run:
     """A finished run."""
 
     path: Path
-    metrics: evaluation.Metrics
+    metrics: dict[str, evaluation.Estimate]
+    """`elbo`, `distortion`, `rate` (nats per test image) and `active_units`."""
+    effective_beta: float
+    """What the regulariser weighs in the loss; see `kvae.training.effective_beta`."""
     exported: export.Exported
 
 
@@ -73,35 +80,43 @@ def train(
         (out / LAST_CHECKPOINT).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise KvaeError(f"cannot write {out}: {error.strerror}.") from None
-    _write_json(out / "config.json", config.to_dict())
-    _write_json(out / "environment.json", _environment())
+    write_json(out / "config.json", config.to_dict())
+    write_json(out / "environment.json", _environment())
     history = training.fit(
         vae,
         config,
         data,
         [
-            keras.callbacks.ModelCheckpoint(out / MODEL, monitor="val_elbo", mode="max", save_best_only=True),
+            keras.callbacks.ModelCheckpoint(out / MODEL, monitor="val_loss", mode="min", save_best_only=True),
             keras.callbacks.ModelCheckpoint(out / LAST_CHECKPOINT),
             keras.callbacks.CSVLogger(out / "history.csv"),
             *callbacks,
         ],
     )
+    if not any(map(math.isfinite, history["val_loss"])):
+        raise KvaeError(f"training diverged: the loss is {history['val_loss'][-1]}. Lower --learning-rate; see {out}.")
     best = load_model(out)
-    metrics = evaluation.evaluate(best, data.test.images, seed=config.seed)
-    if not math.isfinite(metrics.elbo.value):
-        raise KvaeError(f"training diverged: the ELBO is {metrics.elbo.value}. Lower --learning-rate; see {out}.")
-    _write_json(out / "metrics.json", metrics.to_dict())
-    _write_json(out / "dataset.json", data.provenance())
+    test = binarization.held_out(data, "test", config.binarize == "dynamic")
+    metrics: dict[str, evaluation.Estimate] = {}
+
+    def measure(bundle: Bundle) -> dict[str, Any]:
+        measured = evaluation.evaluate(bundle, test, TEST_DRAWS, config.seed, proposal="posterior").metrics
+        metrics.update({name: measured[name] for name in ("elbo", "distortion", "rate", "active_units")})
+        return {name: asdict(metric) for name, metric in metrics.items()}
+
     exported = export.export(
         best,
         out / BUNDLE_FOLDER,
         dataset=data.provenance(),
-        metrics=metrics.to_dict(),
+        metrics=measure,
         training=config.to_dict(),
+        binarize=str(config.binarize),
     )
-    _draw_pictures(out, data)
+    write_json(out / "metrics.json", exported.manifest.metrics)
+    write_json(out / "dataset.json", data.provenance())
+    _draw_pictures(out, test)
     curves.save(history, out / "curves.png")
-    return Run(out, metrics, exported)
+    return Run(out, metrics, training.effective_beta(best, test[:EFFECTIVE_BETA_IMAGES]), exported)
 
 
 def export_run(run: Path, out: Path) -> export.Exported:
@@ -125,6 +140,7 @@ def export_run(run: Path, out: Path) -> export.Exported:
         dataset=parts["dataset.json"],
         metrics=parts["metrics.json"],
         training=config.to_dict(),
+        binarize=str(config.binarize),
     )
 
 
@@ -143,11 +159,11 @@ def load_model(run: Path) -> Any:
         raise KvaeError(f"cannot load {path}: {' '.join(str(error).split())[:200]}") from None
 
 
-def _draw_pictures(run: Path, data: datasets.Dataset) -> None:
+def _draw_pictures(run: Path, images: NDArray[np.uint8]) -> None:
     bundle = Bundle.open(run / BUNDLE_FOLDER, device="cpu")
     pictures.save(pictures.grid(bundle.sample(NUM_PICTURED)), run / "samples.png")
     # Above each reconstruction its original, in rows of 16.
-    originals = data.test.images[:NUM_PICTURED].astype(np.float32) / 255.0
+    originals = images[:NUM_PICTURED].astype(np.float32) / 255.0
     reconstructions = bundle.reconstruct(originals)
     columns = min(16, len(originals))
     rows = [
@@ -168,5 +184,6 @@ def _environment() -> dict[str, str]:
     return versions
 
 
-def _write_json(path: Path, values: dict[str, Any]) -> None:
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write JSON, indented."""
     path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from kvae import caveats
 from kvae.manifest import Manifest
 
 
@@ -20,7 +21,8 @@ def as_text(manifest: Manifest, path: Path) -> str:
         f"trained on    {manifest.dataset['name']}, {manifest.dataset['num_images']:,} images",
         f"images        {height} x {width} x {channels} in [0, 1]",
         f"z             {manifest.latent_dim} dimensions, prior {manifest.prior}",
-        f"likelihood    {manifest.likelihood} ({', '.join(manifest.likelihood_parameters)})",
+        f"likelihood    {manifest.likelihood} ({', '.join(manifest.likelihood_parameters)}) of images "
+        + ("binarised" if manifest.binarize == "dynamic" else "as they are"),
         f"graphs        opset {manifest.opset}, {manifest.precision}",
     ]
     for graph, ends in manifest.tensors.items():
@@ -28,9 +30,13 @@ def as_text(manifest: Manifest, path: Path) -> str:
             for tensor in ends[end]:
                 shape = ", ".join(map(str, tensor["shape"]))
                 lines.append(f"  {graph} {arrow} {tensor['name']} {tensor['dtype']} [{shape}]")
-    lines.append("test metrics  " + ("nats per image" if manifest.metrics else "none"))
+    about = caveats.about_numbers(manifest.likelihood, manifest.binarize)
+    lines.append("test metrics  " + (f"nats per image; {about}" if manifest.metrics else "none"))
     for name, metric in manifest.metrics.items():
         lines.append(f"  {name:<12}{metric['value']:9.2f} ± {metric['standard_error']:.2f}")
+    loss = caveats.about_training(manifest.training)
+    if loss:
+        lines.append(f"note          {loss}")
     lines.append("files")
     lines += [f"  {name:<16}{size:>12,} bytes" for name, size in sizes(path).items()]
     return "\n".join(lines)

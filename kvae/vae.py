@@ -15,16 +15,18 @@ tfd = tfp.distributions
 
 
 class Terms(NamedTuple):
-    """The two terms of the ELBO for each image of a batch, both `(batch,)`, in nats."""
+    """What the loss and the ELBO are made of, for each image of a batch: each `(batch,)`, in nats."""
 
     distortion: tf.Tensor
     """-log p(x|z) at one reparameterised draw z of the posterior: an unbiased estimate of -E_q log p(x|z)."""
     rate: tf.Tensor
     """KL(q(z|x) || p(z))."""
+    regularizer: tf.Tensor
+    """H(q, p) - entropy_weight H(q): the rate itself where the weight is 1."""
 
     @property
     def elbo(self) -> tf.Tensor:
-        """Evidence lower bound log p(x) >= -distortion - rate, `(batch,)`, in nats."""
+        """Evidence lower bound log p(x) >= -distortion - rate, `(batch,)`, in nats, whatever the loss weighs."""
         return -self.distortion - self.rate
 
 
@@ -43,7 +45,11 @@ class VAE(keras.Model):
             `(height, width, channels)`.
         prior: TFP distribution with event `(latent_dim,)`, for example `kvae.priors.standard_normal(latent_dim)`. It
             is fixed: variables in it are not trained.
-        beta: weight of the rate in the loss; 1, the default, makes the loss the negative ELBO.
+        beta: weight of the regulariser in the loss. 1 by default.
+        entropy_weight: the lambda of the regulariser H(q, p) - lambda H(q), in which H(q, p) is the cross-entropy of
+            the posterior and the prior, H(q) the posterior's entropy. At 1, the default, it is the KL, and the loss the
+            negative ELBO where beta is 1 too; at 0 it is the cross-entropy. At anything but 1 the loss is no bound on
+            the likelihood, and the encoder's `entropy()` must be defined.
         kl_warmup_steps: optimiser steps over which the weight grows from 0 to `beta`, linearly; 0, the default, for
             none. Only training is warmed up: `evaluate` has the full weight at any time.
         seed: seed of the posterior's draws.
@@ -60,6 +66,7 @@ class VAE(keras.Model):
         prior: Any,
         *,
         beta: float = 1.0,
+        entropy_weight: float = 1.0,
         kl_warmup_steps: int = 0,
         seed: int | None = None,
         **kwargs: Any,
@@ -74,6 +81,7 @@ class VAE(keras.Model):
         self.decoder = decoder
         self.prior = prior
         self.beta = beta
+        self.entropy_weight = entropy_weight
         self.kl_warmup_steps = kl_warmup_steps
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
@@ -85,7 +93,7 @@ class VAE(keras.Model):
         return int(self.prior.event_shape[0])
 
     def terms(self, images: tf.Tensor, seed: tf.Tensor | None = None, training: bool = False) -> Terms:
-        """Distortion and rate of each image.
+        """Distortion, rate and regulariser of each image.
 
         Args:
             images: `(batch, height, width, channels)`, floats in [0, 1].
@@ -105,19 +113,26 @@ class VAE(keras.Model):
         likelihood = self.decoder(z, training=training)  # p(x|z), event (height, width, channels)
         _check_event("encoder", posterior, self.prior.event_shape)
         _check_event("decoder", likelihood, images.shape[1:])
+        rate = tfd.kl_divergence(posterior, self.prior)
         return Terms(
             distortion=-likelihood.log_prob(images),
-            rate=tfd.kl_divergence(posterior, self.prior),
+            rate=rate,
+            regularizer=self._regularizer(posterior, rate),
         )
+
+    def _regularizer(self, posterior: Any, rate: tf.Tensor) -> tf.Tensor:
+        if self.entropy_weight == 1.0:
+            return rate  # KL(q || p) = H(q, p) - H(q)
+        return rate + (1.0 - self.entropy_weight) * posterior.entropy()
 
     def elbo(self, images: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
         """Evidence lower bound of each image, `(batch,)`, in nats; arguments as for `terms`."""
         return self.terms(images, seed).elbo
 
     def loss_of(self, terms: Terms, beta: tf.Tensor | float | None = None) -> tf.Tensor:
-        """The scalar the optimiser sees: batch mean of distortion + beta * rate, in nats per image."""
+        """The scalar the optimiser sees: batch mean of distortion + beta * regularizer, in nats per image."""
         weight = self.beta if beta is None else beta
-        return tf.reduce_mean(terms.distortion + weight * terms.rate)
+        return tf.reduce_mean(terms.distortion + weight * terms.regularizer)
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Mean reconstruction, `(batch, height, width, channels)` in [0, 1], decoded from the posterior's mean."""
@@ -181,6 +196,7 @@ class VAE(keras.Model):
             "decoder": keras.saving.serialize_keras_object(self.decoder),
             "prior": priors.serialize(self.prior),
             "beta": self.beta,
+            "entropy_weight": self.entropy_weight,
             "kl_warmup_steps": self.kl_warmup_steps,
             "seed": self.seed,
         }

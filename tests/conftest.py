@@ -10,7 +10,7 @@ import keras
 import pytest
 from tiny import DATASET, OwnDecoder, OwnEncoder, make_vae
 
-from kvae import export
+from kvae import comparison, export
 from kvae.config import ModelConfig, TrainConfig
 from kvae.runs import Run, train
 from kvae.vae import VAE
@@ -37,6 +37,18 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         model=ModelConfig(architecture="mlp", latent_dim=4, hidden_units=64),
     )
     return train(config, tmp_path_factory.mktemp("runs") / "mini")
+
+
+@pytest.fixture(scope="session")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[comparison.Result]]:
+    """Three settings of a small model on the mini set, compared, and their folder."""
+    base = {"dataset": "fashion_mnist_mini", "architecture": "mlp", "latent_dim": 2, "hidden_units": 16, "epochs": 2}
+    out = tmp_path_factory.mktemp("sweep")
+    settings = [
+        *comparison.grid(base, [("entropy_weight", [0.5, 1.0])]),
+        *comparison.grid(base, [("binarize", ["none"])]),
+    ]
+    return out, comparison.compare(settings, out, importance_samples=20)
 
 
 @pytest.fixture

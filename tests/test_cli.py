@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from kvae.cli.main import main
-from kvae.config import ModelConfig, TrainConfig
+from kvae import comparison, recipes, runs
+from kvae.cli.main import PRESETS, main
+from kvae.config import ModelConfig, TrainConfig, from_settings
 from kvae.runtime import Bundle
 
 
@@ -83,7 +84,8 @@ def test_info_shows_manifest_sizes_tensors_and_metrics(kvae, run):
     text = kvae("info", str(run.path)).stdout
     for fact in (
         "fashion_mnist_mini, 4,000 images", "28 x 28 x 1", "decoder -> z float32 [batch, 4]",
-        "decoder <- mean float32 [batch, 28, 28, 1]", "decoder.onnx", "bytes", f"{run.metrics.elbo.value:.2f} ±",
+        "decoder <- mean float32 [batch, 28, 28, 1]", "decoder.onnx", "bytes", f"{run.metrics['elbo'].value:.2f} ±",
+        "log-probabilities of binarised images",
     ):  # fmt: skip
         assert fact in text
 
@@ -94,16 +96,20 @@ def test_train_passes_every_option_on(kvae, monkeypatch, run):
     result = kvae(
         "train", "--dataset", "fashion_mnist_mini", "--architecture", "mlp", "--latent-dim", "5", "--hidden-units", "6",
         "--epochs", "7", "--batch-size", "8", "--learning-rate", "0.5", "--beta", "2", "--kl-warmup-epochs", "3",
-        "--likelihood", "normal", "--seed", "4", "--data-dir", "d", "--out", "o",
+        "--likelihood", "bernoulli", "--binarize", "none", "--entropy-weight", "0.5", "--seed", "4",
+        "--data-dir", "d", "--out", "o",
     )  # fmt: skip
     config, out, data_dir, _ = calls[0]
     assert config == TrainConfig(
         dataset="fashion_mnist_mini", epochs=7, batch_size=8, learning_rate=0.5, beta=2.0, kl_warmup_epochs=3, seed=4,
-        model=ModelConfig(architecture="mlp", latent_dim=5, hidden_units=6, likelihood="normal"),
+        binarize="none", entropy_weight=0.5,
+        model=ModelConfig(architecture="mlp", latent_dim=5, hidden_units=6, likelihood="bernoulli"),
     )  # fmt: skip
     assert (str(out), str(data_dir)) == ("o", "d")
     assert "test ELBO" in result.stdout
     assert "effective beta 1.000" in result.stdout
+    assert "(grey intensities under a Bernoulli likelihood: a surrogate, not a likelihood)" in result.stdout
+    assert "weighs the posterior's entropy by 0.5, not 1: it is not a bound" in result.stdout
     assert str(run.path) in result.stdout
 
 
@@ -115,6 +121,82 @@ def test_train_without_options_is_the_default_config(kvae, monkeypatch, run):
     assert config == TrainConfig()
     assert str(out).startswith("runs/fashion_mnist-conv-")
     assert data_dir is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings"),
+    [
+        (["--regularizer", "kl"], {"entropy_weight": 1.0}),
+        (["--regularizer", "cross-entropy"], {"entropy_weight": 0.0}),
+        (["--regularizer", "none"], {"beta": 0.0}),
+        (["--recipe", "fashion_mnist_vae"], recipes.RECIPES["fashion_mnist_vae"]),
+        (["--recipe", "fashion_mnist_vae", "--epochs", "40"], recipes.RECIPES["fashion_mnist_vae"] | {"epochs": 40}),
+    ],
+)
+def test_regularizers_and_recipes_stand_for_settings(kvae, monkeypatch, run, arguments, settings):
+    calls = []
+    monkeypatch.setattr("kvae.runs.train", lambda *arguments: calls.append(arguments) or run)
+    kvae("train", *arguments)
+    assert calls[0][0] == from_settings(settings)
+
+
+def test_evaluate_prints_a_table_warnings_and_json(kvae, run, tmp_path):
+    result = kvae("evaluate", str(run.path), "--importance-samples", "20", "--per-image", "values.npz")
+    assert result.exit_code == 0
+    for fact in (
+        "500 test images (sha256 738129dc79c9...)", "20 importance samples", "log-probabilities of binarised images",
+        "−ELBO", "NLL", "bits", "effective sample size", "active units", "posterior scale by dimension: z",
+    ):  # fmt: skip
+        assert fact in result.stdout
+    assert "Warning: the NLL is not to be believed" in result.stderr
+    report = json.loads(kvae("evaluate", str(run.path), "--importance-samples", "20", "--json").stdout)
+    with np.load(tmp_path / "values.npz") as values:
+        assert report["metrics"]["nll"]["value"] == pytest.approx(values["nll"].mean())
+        assert values["elbo"].shape == (500,)
+    assert report["kind"] == "log-probability"
+    assert len(report["posterior_scale"]) == 4
+
+
+def test_evaluate_against_another_model_is_paired(kvae, run):
+    arguments = ["evaluate", str(run.path), "--against", str(run.path), "--importance-samples", "5"]
+    report = json.loads(kvae(*arguments, "--json").stdout)
+    assert report["difference"]["nll"] == {"value": 0.0, "standard_error": 0.0}
+    assert "difference, paired" in kvae(*arguments).stdout
+
+
+def test_models_of_other_kinds_are_not_compared(kvae, run):
+    """The shipped model is one of grey intensities on another test set."""
+    result = kvae("evaluate", str(run.path), "--against", "fashion_mnist")
+    assert "cannot be compared" in one_line(result, 1)
+
+
+def test_compare_writes_a_report_and_goes_on_where_it_stopped(kvae, tmp_path, monkeypatch):
+    """A second call trains nothing, a third one the missing setting alone."""
+    settings = ["--dataset", "fashion_mnist_mini", "--architecture", "mlp", "--hidden-units", "8", "--epochs", "1",
+                "--latent-dim", "2", "--importance-samples", "3", "--out", "sweep"]  # fmt: skip
+    result = kvae("compare", "--vary", "entropy_weight=0,1", *settings)
+    assert result.exit_code == 0
+    assert "not a bound" in result.stdout
+    assert result.stdout.endswith("sweep/report.html\n")
+    assert len(json.loads((tmp_path / "sweep" / "results.json").read_text())["results"]) == 2
+    trained = []
+    real = runs.train
+    monkeypatch.setattr("kvae.runs.train", lambda config, *rest: trained.append(config) or real(config, *rest))
+    report = json.loads(kvae("compare", "--vary", "entropy_weight=0,1", *settings, "--json").stdout)
+    assert trained == []
+    assert [item["name"] for item in report["results"]] == ["entropy_weight=0", "entropy_weight=1"]
+    kvae("compare", "--vary", "entropy_weight=0,0.5", *settings)
+    assert [config.entropy_weight for config in trained] == [0.5]
+
+
+def test_ctrl_c_in_a_comparison_says_how_to_go_on(kvae, monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kvae.comparison.compare", interrupted)
+    result = kvae("compare", "--vary", "beta=1,2")
+    assert result.exit_code == 130
+    assert "Finished runs are in comparison; the same command goes on" in result.stderr
 
 
 def test_train_export_and_sample_for_real(kvae, tmp_path):
@@ -173,6 +255,22 @@ def test_ctrl_c_in_training_says_what_is_left(kvae, monkeypatch, tmp_path):
         (["train", "--dataset", "fashion_mnist_mini", "--out", "file/run"], 1, "cannot write file/run"),
         (["train", "--kl-warmup-epochs", "20"], 1, "kl_warmup_epochs must be less than epochs"),
         (["train", "--data-dir", "nowhere"], 1, "data folder nowhere cannot be read"),
+        (["train", "--regularizer", "kl", "--entropy-weight", "0"], 1, "regularizer kl means entropy_weight 1.0; got"),
+        (["train", "--likelihood", "normal", "--binarize", "dynamic"], 1, "binarize must be none for"),
+        (["train", "--entropy-weight", "-1"], 1, "entropy_weight must be a number of at least 0"),
+        (["train", "--recipe", "mnist"], 2, "'mnist' is not one of"),
+        (["evaluate", "nothing"], 1, "model 'nothing' not found"),
+        (["evaluate", "--importance-samples", "0"], 1, "importance_samples must be between 1"),
+        (["evaluate", "--per-image", "a.csv"], 1, "must end in .npz"),
+        (["compare"], 1, "say what to compare"),
+        (["compare", "--vary", "beta=1", "--preset", "why-kl"], 1, "say what to compare"),
+        (["compare", "--vary", "momentum=1"], 1, "cannot vary 'momentum'"),
+        (["compare", "--vary", "beta"], 1, "--vary takes SETTING=VALUE"),
+        (["compare", "--vary", "beta=1,x"], 1, "the values of beta must be numbers"),
+        (["compare", "--vary", "beta=1,-1"], 1, "beta must be a number of at least 0"),
+        (["compare", "--vary", "beta=1", "--beta", "2"], 1, "beta is given more than once"),
+        (["compare", "--preset", "why-kl", "--beta", "2"], 1, "varies beta itself"),
+        (["compare", "--vary", "beta=1", "--out", "file"], 1, "cannot write file"),
         (["export", "nothing", "--out", "b"], 1, "is not a finished run"),
         (["export", "taken"], 2, "Missing option '--out'"),
     ],
@@ -229,3 +327,7 @@ def test_a_refused_export_exits_with_1_and_leaves_no_bundle(kvae, monkeypatch, t
     monkeypatch.setattr("kvae.proof.PARITY_TOLERANCE", 0.0)
     assert "differs between onnxruntime and Keras" in one_line(kvae("export", str(run.path), "--out", "b"), 1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_presets_that_are_offered_exist():
+    assert list(comparison.PRESETS) == PRESETS

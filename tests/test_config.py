@@ -4,7 +4,15 @@ import json
 
 import pytest
 
-from kvae.config import ModelConfig, TrainConfig
+from kvae.config import (
+    DEFAULT_BINARIZE,
+    LIKELIHOODS,
+    REGULARIZERS,
+    ModelConfig,
+    TrainConfig,
+    from_settings,
+    to_settings,
+)
 from kvae.errors import ConfigError
 
 
@@ -13,7 +21,7 @@ def test_json_round_trip():
     assert TrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
-@pytest.mark.parametrize(("architecture", "units"), [("conv", 128), ("mlp", 512)])
+@pytest.mark.parametrize(("architecture", "units"), [("conv", 128), ("mlp", 512), ("gated_mlp", 300)])
 def test_hidden_units_depend_on_the_architecture(architecture, units):
     assert ModelConfig(architecture=architecture).hidden_units == units
     assert ModelConfig(architecture=architecture, hidden_units=7).hidden_units == 7
@@ -34,6 +42,11 @@ def test_hidden_units_depend_on_the_architecture(architecture, units):
         (TrainConfig, "learning_rate", float("nan")),
         (TrainConfig, "beta", -0.1),
         (TrainConfig, "beta", float("inf")),
+        (TrainConfig, "entropy_weight", -0.5),
+        (TrainConfig, "entropy_weight", float("nan")),
+        (TrainConfig, "entropy_weight", "1"),
+        (TrainConfig, "binarize", "static"),
+        (TrainConfig, "binarize", True),
         (TrainConfig, "kl_warmup_epochs", -1),
         (TrainConfig, "seed", -1),
         (TrainConfig, "seed", 2**32),
@@ -57,3 +70,104 @@ def test_a_warm_up_must_end():
 def test_an_unknown_setting_is_refused():
     with pytest.raises(ConfigError, match="momentum"):
         TrainConfig.from_dict({"momentum": 0.9})
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_images_are_binarised_for_the_bernoulli_alone(likelihood):
+    """Where nothing else is asked for; grey images under a Bernoulli must be."""
+    config = TrainConfig(model=ModelConfig(likelihood=likelihood))
+    assert config.binarize == ("dynamic" if likelihood == "bernoulli" else "none")
+    assert TrainConfig(model=ModelConfig(likelihood=likelihood), binarize="none").binarize == "none"
+    assert set(DEFAULT_BINARIZE) <= set(LIKELIHOODS)
+
+
+@pytest.mark.parametrize("likelihood", [name for name in LIKELIHOODS if name != "bernoulli"])
+def test_bits_under_another_likelihood_are_refused(likelihood):
+    with pytest.raises(ConfigError, match=f"binarize must be none for the likelihood {likelihood}.*got dynamic"):
+        TrainConfig(model=ModelConfig(likelihood=likelihood), binarize="dynamic")
+
+
+def test_json_keeps_how_images_were_binarised():
+    """Also where it is not the default."""
+    for config in (TrainConfig(), TrainConfig(binarize="none"), TrainConfig(model=ModelConfig(likelihood="normal"))):
+        values = json.loads(json.dumps(config.to_dict()))
+        assert values["binarize"] == config.binarize
+        assert TrainConfig.from_dict(values) == config
+
+
+def test_the_loss_is_the_negative_elbo_where_nothing_else_is_asked_for():
+    assert (TrainConfig().beta, TrainConfig().entropy_weight, TrainConfig().kl_warmup_epochs) == (1.0, 1.0, 0)
+
+
+def test_flat_settings_are_those_of_the_model_and_of_its_training():
+    config = from_settings({"latent_dim": 3, "epochs": 5, "likelihood": "normal", "architecture": "mlp"})
+    assert config == TrainConfig(epochs=5, model=ModelConfig(latent_dim=3, likelihood="normal", architecture="mlp"))
+    assert from_settings({}) == TrainConfig()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        TrainConfig(),
+        TrainConfig(epochs=3, beta=0.5, entropy_weight=0.1, binarize="none", model=ModelConfig(hidden_units=7)),
+        TrainConfig(model=ModelConfig(architecture="gated_mlp", likelihood="discretized_logistic")),
+    ],
+)
+def test_a_config_is_its_flat_settings(config):
+    settings = to_settings(config)
+    assert not any(isinstance(value, dict) for value in settings.values())
+    assert from_settings(json.loads(json.dumps(settings))) == config
+
+
+def test_flat_settings_are_not_changed_by_reading_them():
+    settings = {"regularizer": "none", "latent_dim": 2, "epochs": 2}
+    from_settings(settings)
+    assert settings == {"regularizer": "none", "latent_dim": 2, "epochs": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "beta", "entropy_weight"), [("kl", 1.0, 1.0), ("cross-entropy", 1.0, 0.0), ("none", 0.0, 1.0)]
+)
+def test_a_regulariser_s_name_stands_for_its_weights(name, beta, entropy_weight):
+    config = from_settings({"regularizer": name})
+    assert (config.beta, config.entropy_weight) == (beta, entropy_weight)
+    assert REGULARIZERS.keys() == {"kl", "cross-entropy", "none"}
+
+
+def test_a_regulariser_leaves_the_other_weight_free():
+    assert from_settings({"regularizer": "cross-entropy", "beta": 0.3}).beta == 0.3
+    assert from_settings({"regularizer": "kl", "beta": 4.0, "entropy_weight": 1}).beta == 4.0
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "value"),
+    [("kl", "entropy_weight", 0.5), ("cross-entropy", "entropy_weight", 1.0), ("none", "beta", 1.0)],
+)
+def test_a_weight_that_contradicts_the_regulariser_is_refused(name, setting, value):
+    with pytest.raises(ConfigError, match=f"regularizer {name} means {setting} .*; got {setting} {value} beside it"):
+        from_settings({"regularizer": name, setting: value})
+
+
+def test_an_unknown_regulariser_is_refused():
+    with pytest.raises(ConfigError, match="regularizer must be one of kl, cross-entropy, none; got 'l2'"):
+        from_settings({"regularizer": "l2"})
+
+
+@pytest.mark.parametrize("name", ["momentum", "model"])
+def test_an_unknown_flat_setting_is_refused(name):
+    """`model` too, which is no flat one."""
+    with pytest.raises(ConfigError, match=f"unknown setting: {name}"):
+        from_settings({name: {"latent_dim": 3}})
+
+
+def test_flat_settings_have_the_ranges_of_the_config():
+    with pytest.raises(ConfigError, match="latent_dim must be an integer of at least 1; got 0"):
+        from_settings({"latent_dim": 0})
+    with pytest.raises(ConfigError, match="binarize must be none for the likelihood normal"):
+        from_settings({"likelihood": "normal", "binarize": "dynamic"})
+
+
+@pytest.mark.parametrize("value", ["0.5", None])
+def test_a_weight_that_is_no_number_beside_a_regulariser_is_refused(value):
+    with pytest.raises(ConfigError, match="entropy_weight"):
+        from_settings({"regularizer": "kl", "entropy_weight": value})

@@ -13,6 +13,11 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 DOCUMENTS = [README, *(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))]
 SHORT = ["--dataset", "fashion_mnist_mini", "--architecture", "mlp", "--epochs", "1"]
+SHORTENED = {
+    "train": [*SHORT, "--kl-warmup-epochs", "0"],
+    "compare": [*SHORT, "--hidden-units", "8", "--importance-samples", "2"],
+    "evaluate": ["--importance-samples", "2"],
+}
 
 
 def blocks(text, language):
@@ -31,7 +36,7 @@ def test_the_readme_s_commands_and_python_work_in_their_order(tmp_path, monkeypa
     ours = [words[1:] for words in commands(README) if words[0] == "kvae"]
     assert {words[0] for words in ours} == set(main.commands)
     for words in ours:
-        result = CliRunner().invoke(main, words + SHORT if words[0] == "train" else words, catch_exceptions=False)
+        result = CliRunner().invoke(main, words + SHORTENED.get(words[0], []), catch_exceptions=False)
         assert result.exit_code == 0, (words, result.output)
     for block in blocks(README, "python"):
         exec(compile(block, "README.md", "exec"), {"__name__": "__main__"})

@@ -60,6 +60,10 @@ def test_text_that_is_no_manifest(text):
         ("files", {"../../etc/passwd": "0"}),
         ("files", {"decoder.onnx": 3}),
         ("labels", "all"),
+        ("binarize", "static"),
+        ("binarize", True),
+        ("binarize", None),
+        ("binarize", []),
         ("metrics", []),
     ],
 )
@@ -72,6 +76,24 @@ def test_a_missing_field_is_named(values):
     del values["likelihood"]
     with pytest.raises(BundleError, match="lacks the field 'likelihood'"):
         Manifest.from_json(json.dumps(values), "m.json")
+
+
+def test_a_bundle_of_a_kvae_that_could_not_binarise_is_one_of_images_as_they_are(values):
+    """Format 1 was written without the field once."""
+    del values["binarize"]
+    assert Manifest.from_json(json.dumps(values), "m.json").binarize == "none"
+
+
+@pytest.mark.parametrize("binarize", ["none", "dynamic"])
+def test_it_says_whether_the_model_is_one_of_bits(values, binarize):
+    manifest = Manifest.from_json(json.dumps(values | {"binarize": binarize}), "m.json")
+    assert manifest.binarize == binarize
+    assert json.loads(manifest.for_graph())["binarize"] == binarize
+
+
+def test_a_model_is_one_of_images_as_they_are_where_nothing_is_said(bundle_path):
+    """`export` without `binarize`."""
+    assert Manifest.read(bundle_path).binarize == "none"
 
 
 def test_a_folder_without_one_is_no_bundle(tmp_path):

@@ -101,10 +101,28 @@ def test_numpy_images_are_not_cast_to_integers(vae):
 
 
 def test_loss_weighs_the_rate_by_beta():
-    terms = Terms(distortion=tf.constant([1.0, 3.0]), rate=tf.constant([10.0, 20.0]))
+    rate = tf.constant([10.0, 20.0])
+    terms = Terms(distortion=tf.constant([1.0, 3.0]), rate=rate, regularizer=rate)
     assert float(make_vae().loss_of(terms)) == pytest.approx(2 + 15)
     assert float(make_vae(beta=0.5).loss_of(terms)) == pytest.approx(2 + 7.5)
     np.testing.assert_allclose(terms.elbo, [-11.0, -23.0])
+
+
+def test_the_entropy_weight_is_in_the_loss_alone():
+    """loss = distortion + beta (H(q, p) - lambda H(q)); the ELBO is the same whatever lambda is."""
+    images = random_images(5)
+    plain, weighted = make_vae(beta=0.7), make_vae(beta=0.7, entropy_weight=0.3)
+    posterior = plain.encoder(images)
+    expected = posterior.cross_entropy(plain.prior) - 0.3 * posterior.entropy()
+    terms = weighted.terms(images, SEED)
+    np.testing.assert_allclose(terms.regularizer, expected, rtol=1e-5)
+    np.testing.assert_array_equal(terms.elbo, plain.elbo(images, SEED))
+    assert float(weighted.loss_of(terms)) == pytest.approx(np.mean(terms.distortion + 0.7 * expected), rel=1e-5)
+
+
+def test_at_entropy_weight_1_the_regulariser_is_the_kl_itself(vae):
+    terms = vae.terms(random_images(5), SEED)
+    np.testing.assert_array_equal(terms.regularizer, terms.rate)
 
 
 def test_beta_warms_up_over_the_steps_in_training_alone():
@@ -147,18 +165,22 @@ def test_predict_returns_mean_reconstructions(vae):
 
 def test_a_user_s_own_networks_fit_save_and_load(own_networks, tmp_path):
     """Networks without `build`, never called before `fit`; the saved file has weights, optimiser and prior."""
-    vae = VAE(*own_networks, tfd.MultivariateNormalDiag(tf.zeros(3), 2.0 * tf.ones(3)), beta=0.7, seed=3)
+    vae = VAE(
+        *own_networks, tfd.MultivariateNormalDiag(tf.zeros(3), 2.0 * tf.ones(3)), beta=0.7, entropy_weight=0.5, seed=3
+    )
     vae.compile(optimizer="adam")
     images = random_images(32)
     vae.fit(images, np.zeros(32), epochs=1, verbose=0)
     vae.save(tmp_path / "own.keras")
     loaded = keras.models.load_model(tmp_path / "own.keras")
     np.testing.assert_allclose(loaded.elbo(images, SEED), vae.elbo(images, SEED), rtol=1e-6)
-    assert loaded.beta == 0.7
+    assert (loaded.beta, loaded.entropy_weight) == (0.7, 0.5)
     assert int(loaded.optimizer.iterations) == int(vae.optimizer.iterations) == 1
 
 
-@pytest.mark.parametrize("settings", [{}, {"architecture": "conv"}, {"likelihood": "normal"}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"architecture": "conv"}, {"architecture": "gated_mlp"}, {"likelihood": "normal"}]
+)
 def test_saving_round_trips_exactly(settings, tmp_path):
     vae = make_vae(**settings)
     vae.compile(optimizer="adam")

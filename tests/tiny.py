@@ -16,15 +16,15 @@ DATASET = {"name": "fashion_mnist_mini", "sha256": "0" * 64, "num_images": 4000}
 
 
 def make_vae(image_shape: tuple[int, int, int] = IMAGE_SHAPE, seed: int = 0, **settings) -> VAE:
-    """An untrained model with 3 latent dimensions; `settings` go to ModelConfig, `beta` to the VAE."""
-    beta = settings.pop("beta", 1.0)
+    """An untrained model with 3 latent dimensions; `settings` go to ModelConfig, weights of the loss to the VAE."""
+    weights = {name: settings.pop(name) for name in ("beta", "entropy_weight") if name in settings}
     config = ModelConfig(**({"architecture": "mlp", "latent_dim": 3, "hidden_units": 8} | settings))
     keras.utils.set_random_seed(seed)
     vae = VAE(
         networks.build_encoder(config, image_shape),
         networks.build_decoder(config, image_shape),
         priors.standard_normal(config.latent_dim),
-        beta=beta,
+        **weights,
         seed=seed,
     )
     vae.build((None, *image_shape))

@@ -1,0 +1,69 @@
+"""The body of `kvae compare`: a line per run on stderr, a table or JSON on stdout, the report in a folder."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kvae.cli.train import import_tensorflow_quietly
+from kvae.errors import ConfigError
+
+REPORT = "report.html"
+
+
+def run_comparison(
+    base: dict[str, Any],
+    vary: tuple[str, ...],
+    preset: str | None,
+    out: Path,
+    data_dir: Path | None,
+    importance_samples: int,
+    as_json: bool,
+) -> None:
+    """Train and measure a sweep, and print what came of it; see `kvae.comparison`."""
+    if (preset is None) == (not vary):
+        raise ConfigError("say what to compare: either --vary SETTING=VALUE,VALUE,... (once or more) or --preset.")
+    import_tensorflow_quietly()
+    from kvae import comparison, report
+    from kvae.progress import TrainingProgress
+
+    if preset is not None:
+        settings = comparison.preset(preset, base)
+    else:
+        settings = comparison.grid(base, [comparison.parse_vary(text) for text in vary])
+    try:
+        results = comparison.compare(
+            settings,
+            out,
+            data_dir,
+            importance_samples,
+            lambda config: [TrainingProgress(config.batch_size, lines=False)],
+            lambda line: click.echo(line, err=True),
+        )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted. Finished runs are in {out}; the same command goes on.") from None
+    title = "Why KL? The loss of a VAE, varied" if preset == "why-kl" else "kvae compare"
+    report.write(results, out / REPORT, title, "kvae " + shlex.join(sys.argv[1:]))
+    if as_json:
+        rows = [result.to_dict() for result in results]
+        click.echo(json.dumps({"report": str(out / REPORT), "results": rows}, indent=2))
+        return
+    click.echo(_table(results))
+    click.echo(str(out / REPORT))
+
+
+def _table(results: list[Any]) -> str:
+    width = max(len(result.setting.name) for result in results) + 2
+    lines = [f"{'nats per test image':<{width}}{'loss':>10}{'−ELBO':>10}{'NLL':>10}{'ESS':>8}  caveat".rstrip()]
+    for result in results:
+        metrics = result.evaluation.metrics
+        lines.append(
+            f"{result.setting.name:<{width}}{result.loss.value:>10.2f}{-metrics['elbo'].value:>10.2f}"
+            f"{metrics['nll'].value:>10.2f}{metrics['effective_sample_size'].value:>8.1f}"
+            + (f"  {result.evaluation.loss_caveat}" if result.evaluation.loss_caveat else "")
+        )
+    lines.append(f"numbers are {results[0].evaluation.about}")
+    return "\n".join(lines)

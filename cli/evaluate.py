@@ -1,0 +1,110 @@
+"""The body of `kvae evaluate`: progress on stderr, a table or JSON on stdout."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kvae.locate import locate
+
+ROWS = {
+    "elbo": ("−ELBO", -1.0, "nats"),
+    "distortion": ("distortion", 1.0, "nats"),
+    "rate": ("rate", 1.0, "nats"),
+    "nll": ("NLL", 1.0, "nats"),
+    "gap": ("gap: −ELBO − NLL", 1.0, "nats"),
+    "bits_per_dim": ("NLL per dimension", 1.0, "bits"),
+    "effective_sample_size": ("effective sample size", 1.0, "draws"),
+    "widening": ("proposal widened by", 1.0, "times"),
+    "mutual_information": ("mutual information I(x;z)", 1.0, "nats"),
+    "marginal_kl": ("marginal KL(q(z)‖p)", 1.0, "nats"),
+    "active_units": ("active units", 1.0, "dimensions"),
+}
+"""How a metric is shown: its label, its sign in the table, its unit."""
+
+
+def run_evaluation(
+    model: str | None,
+    against: str | None,
+    importance_samples: int,
+    per_image: Path | None,
+    seed: int,
+    proposal: str,
+    data_dir: Path | None,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Evaluate one model, or two image by image, and print what came of it; see `kvae.evaluation`."""
+    from kvae import evaluation, output
+    from kvae.errors import KvaeError
+    from kvae.runtime import Bundle
+
+    if per_image is not None and per_image.suffix != ".npz":
+        raise KvaeError(f"{per_image}: the name must end in .npz.")
+    paths = [locate(model)] + ([locate(against)] if against is not None else [])
+    bundles = [Bundle.open(path, device) for path in paths]
+    images = [evaluation.test_images(bundle.manifest, data_dir) for bundle in bundles]
+    if len(bundles) == 2:
+        evaluation.check_comparable(bundles[0].manifest, bundles[1].manifest, images[0], images[1])
+    results = []
+    for path, bundle, pixels in zip(paths, bundles, images, strict=True):
+        with click.progressbar(length=len(pixels), label=str(path), file=sys.stderr) as bar:
+            results.append(evaluation.evaluate(bundle, pixels, importance_samples, seed, proposal, bar.update))
+    difference = evaluation.paired(*results) if len(results) == 2 else None
+    if per_image is not None:
+        output.write_arrays(results[0].per_image, per_image)
+    if as_json:
+        report = {"model": str(paths[0])} | results[0].to_dict()
+        if difference is not None:
+            report["against"] = {"model": str(paths[1])} | results[1].to_dict()
+            report["difference"] = {name: asdict(estimate) for name, estimate in difference.items()}
+        click.echo(json.dumps(report, indent=2))
+        return
+    click.echo(_heading(paths, results))
+    click.echo(_table(results, difference))
+    click.echo(_scales(results[0]))
+    for path, result in zip(paths, results, strict=True):
+        for warning in result.warnings:
+            click.echo(f"Warning{f' ({path})' if len(results) == 2 else ''}: {warning}", err=True)
+
+
+def _heading(paths: list[Path], results: list[Any]) -> str:
+    first = results[0]
+    lines = [
+        f"{first.manifest.dataset['name']}, {len(first.loc):,} test images (sha256 {first.images_sha256[:12]}...), "
+        f"{first.importance_samples} importance samples, seed {first.seed}",
+        f"numbers are {first.about}",
+    ]
+    for path, result in zip(paths, results, strict=True):
+        lines.append(f"model: {path}" + (f" ({result.loss_caveat})" if result.loss_caveat else ""))
+    return "\n".join(lines)
+
+
+def _table(results: list[Any], difference: Any) -> str:
+    rows = []
+    for name, (label, sign, unit) in ROWS.items():
+        row = f"{label:<28}"
+        for result in results:
+            metric = result.metrics[name]
+            row += f"{sign * metric.value:>10.3f} ± {metric.standard_error:<7.3f}"
+        if difference is not None and name in difference:
+            row += f"{sign * difference[name].value:>+10.3f} ± {difference[name].standard_error:<7.3f}"
+        elif difference is not None:
+            row += " " * 20
+        rows.append(f"{row} {unit}")
+    if difference is not None:
+        rows.insert(0, f"{'':<28}{'this':>10}{'':<10}{'other':>10}{'':<10}{'difference':>10}, paired")
+    return "\n".join(rows)
+
+
+def _scales(result: Any) -> str:
+    """The mean posterior scale of each dimension, those in use first."""
+    order = sorted(range(len(result.active)), key=lambda index: result.posterior_scale[index].value)
+    cells = [
+        f"z{index} {result.posterior_scale[index].value:.3g}{'' if result.active[index] else ' (unused)'}"
+        for index in order
+    ]
+    return "posterior scale by dimension: " + ", ".join(cells)

@@ -1,0 +1,57 @@
+"""Images as bits: each pixel 1 with its grey intensity as the probability, the usual test bed of binary VAEs.
+
+Training images are binarised anew each epoch (by `kvae.training`). What a model is chosen by and reported on is
+binarised once, here, by a specification: with `w` the 64-bit words of Philox4x64-10 with key `(k, 0)` and counters
+1, 2, ... (as numpy's `Philox(key=k).random_raw` gives them), k = 1 for the validation and 2 for the test split, pixel i
+of the split, in C order, is 1 where `(w[i] >> 11) / 2^53 < intensity / 255`. The bits of the test split are pinned by
+their sha256.
+
+Reference: Burda, Grosse & Salakhutdinov, Importance Weighted Autoencoders, arXiv 1509.00519 (dynamic binarisation).
+"""
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kvae.datasets import Dataset
+from kvae.errors import DataError
+
+KEYS = {"validation": 1, "test": 2}
+"""The key of a split's random words."""
+
+
+def binarize(images: NDArray[np.uint8], key: int) -> NDArray[np.uint8]:
+    """Bytes 0 and 255 in place of grey bytes, drawn as the module says; the shape is kept."""
+    words = np.random.Philox(key=key).random_raw(images.size)
+    uniform = (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    bits = uniform < images.ravel() / 255.0
+    return (bits * np.uint8(255)).astype(np.uint8).reshape(images.shape)
+
+
+def sha256(images: NDArray[np.uint8]) -> str:
+    """The hash of images: of their bytes in C order."""
+    return hashlib.sha256(np.ascontiguousarray(images).tobytes()).hexdigest()
+
+
+def held_out(data: Dataset, split: str, binarize_images: bool) -> NDArray[np.uint8]:
+    """The images of a held-out split as a model meets them: grey bytes, or the split's frozen bits as bytes 0 and 255.
+
+    Args:
+        data: the data set.
+        split: "validation" or "test".
+        binarize_images: whether the model is one of bits.
+
+    Raises:
+        DataError: the test split's bits are not the pinned ones.
+    """
+    images: NDArray[np.uint8] = getattr(data, split).images
+    if not binarize_images:
+        return images
+    bits = binarize(images, KEYS[split])
+    if split == "test" and data.test_bits_sha256 is not None and sha256(bits) != data.test_bits_sha256:
+        raise DataError(
+            f"the binarised test images of {data.name} have sha256 {sha256(bits)[:12]}..., expected "
+            f"{data.test_bits_sha256[:12]}...: this numpy draws other bits, and its numbers could not be compared."
+        )
+    return bits

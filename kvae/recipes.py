@@ -1,0 +1,38 @@
+"""Recipes: whole sets of settings under a name, whose results are in docs/results.md."""
+
+from typing import Any
+
+from kvae.config import TrainConfig, from_settings
+from kvae.errors import ConfigError
+
+RECIPES: dict[str, dict[str, Any]] = {
+    # The network and the data of the binarised Fashion-MNIST benchmark: Tomczak & Welling, arXiv 1705.07120, and
+    # Norouzi, Fleet & Norouzi, Exemplar VAE, arXiv 2004.04795, table 1. The schedule is kvae's own.
+    "fashion_mnist_vae": {
+        "dataset": "fashion_mnist",
+        "architecture": "gated_mlp",
+        "hidden_units": 300,
+        "latent_dim": 40,
+        "likelihood": "bernoulli",
+        "binarize": "dynamic",
+        "batch_size": 100,
+        "epochs": 300,
+        "learning_rate": 1e-3,
+        "kl_warmup_epochs": 30,
+    },
+}
+
+
+def resolve(recipe: str | None, settings: dict[str, Any]) -> TrainConfig:
+    """The config of a recipe with some settings changed; without a recipe, that of the settings and the defaults.
+
+    Args:
+        recipe: a key of `RECIPES`, or None.
+        settings: flat settings as `kvae.config.from_settings` takes them.
+
+    Raises:
+        ConfigError: an unknown recipe, or bad settings.
+    """
+    if recipe is not None and recipe not in RECIPES:
+        raise ConfigError(f"recipe '{recipe}' is unknown. Known: {', '.join(RECIPES)}.")
+    return from_settings(RECIPES[recipe] | settings if recipe else settings)

@@ -1,0 +1,192 @@
+"""A comparison as one HTML page that holds its figures itself and opens with no network."""
+
+import base64
+import html
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from kvae import __version__, comparison, figures, pictures
+from kvae.atomic import atomic_file
+from kvae.comparison import Result
+from kvae.evaluation import Estimate
+
+_STYLE = """
+:root { color-scheme: light; }
+body { font: 16px/1.5 system-ui, sans-serif; color: #111; background: #fff; max-width: 62rem; margin: 2rem auto;
+       padding: 0 1rem; }
+h1 { line-height: 1.2; } h2 { margin-top: 2.5rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-size: 0.85rem; white-space: nowrap; font-variant-numeric: tabular-nums; }
+th, td { padding: 0.3rem 0.6rem; text-align: right; border-bottom: 1px solid #ddd; }
+th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: #fff; }
+small { color: #555; } img { max-width: 100%; height: auto; }
+figure { margin: 1rem 0; } figcaption { color: #444; font-size: 0.9rem; }
+.grids { display: grid; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); gap: 1rem; }
+.grids img { image-rendering: pixelated; width: 100%; }
+"""
+
+_ROWS: list[tuple[str, str, Callable[[Result], Estimate | None]]] = [
+    ("loss", "what the optimiser minimised, on the test images", lambda result: result.loss),
+    ("−ELBO", "distortion + rate: a bound on −log p(x), whatever the loss", lambda result: _metric(result, "elbo", -1)),
+    ("distortion", "−E log p(x|z)", lambda result: _metric(result, "distortion")),
+    ("rate", "KL(q(z|x) ‖ p(z))", lambda result: _metric(result, "rate")),
+    ("NLL", "−log p(x), by importance sampling", lambda result: _metric(result, "nll")),
+    ("NLL − reference", "paired, image by image", lambda result: result.against_reference.get("nll")),
+    ("effective sample size", "draws", lambda result: _metric(result, "effective_sample_size")),
+    ("proposal widened", "factor on the posterior's scale, for the NLL", lambda result: _metric(result, "widening")),
+    ("active units", "latent dimensions in use", lambda result: _metric(result, "active_units")),
+    ("I(x;z)", "mutual information", lambda result: _metric(result, "mutual_information")),
+    ("KL(q(z) ‖ p)", "marginal KL", lambda result: _metric(result, "marginal_kl")),
+    ("samples of the prior", "energy distance from the test images", lambda result: result.sample_distance),
+    ("samples of the fit", "the same, z from a Gaussian fitted to codes", lambda result: result.fitted_distance),
+]
+
+
+def write(results: Sequence[Result], path: Path, title: str, command: str) -> None:
+    """Write the page.
+
+    Args:
+        results: from `kvae.comparison.compare`, at least one.
+        path: the .html file, replaced if it exists.
+        title: heading of the page.
+        command: the command that makes it again.
+
+    Raises:
+        KvaeError: the file cannot be written.
+    """
+    with atomic_file(path) as temporary:
+        temporary.write_text(render(results, title, command), encoding="utf-8")
+
+
+def render(results: Sequence[Result], title: str, command: str) -> str:
+    """The page as text; arguments as for `write`."""
+    first = results[0]
+    evaluation, config = first.evaluation, first.setting.config
+    plots = [
+        ("The loss, the bound and the likelihood", figures.objectives(results),
+         "Where the loss lies left of the NLL it is no bound: it promises what the model does not hold."),
+        ("Posterior scales", figures.posterior_scales(results),
+         "Theory: a dimension that the decoder does not use sits at σ = √λ, with λ the weight of the posterior's "
+         "entropy in the loss (1 for the KL); a used one below it."),
+        ("Rate and distortion", figures.rate_distortion(results), "Left: a short code. Low: a faithful one."),
+        ("The aggregated posterior against the prior", figures.aggregated_posteriors(results),
+         "A draw of the posterior of each of up to 1,000 test images, in the two dimensions whose means vary most. A "
+         "sample of the prior falls inside the circles, whether codes are there or not. Where the codes fill a corner "
+         "too small to be seen, an inset enlarges it."),
+        ("Training", figures.histories(results), "On the validation images, at the full weights, after each epoch."),
+    ]  # fmt: skip
+    sections = [_section(heading, _figure(figure, caption)) for heading, figure, caption in plots]
+    grids = (
+        ("Reconstructions", "Above each reconstruction its test image.", _reconstructions),
+        ("Samples of the prior", "What the model was trained for: z drawn from N(0, I).", _grid("samples")),
+        ("Samples of a density fitted afterwards",
+         "z drawn from a Gaussian that was fitted to the codes of training images after training.", _grid("fitted")),
+    )  # fmt: skip
+    for heading, caption, draw in grids:
+        cells = "".join(
+            f"<figure>{_png(draw(result), f'{heading}, {result.setting.name}')}"
+            f"<figcaption>{html.escape(result.setting.name)}</figcaption></figure>"
+            for result in results
+            if first.evaluation.manifest.image_shape[-1] in (1, 3)
+        )
+        sections.append(_section(heading, f'<p>{caption}</p><div class="grids">{cells}</div>'))
+    about = (
+        f"{config.dataset}, {len(evaluation.loc):,} test images, {evaluation.importance_samples} importance samples, "
+        f"seed {config.seed}; numbers are {evaluation.about}. ± is the standard error over images."
+    )
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{html.escape(title)}</title>\n'
+        f"<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{html.escape(title)}</h1>\n<p>{html.escape(about)}</p>\n"
+        f"<p>Made by kvae {__version__} with <code>{html.escape(command)}</code></p>\n"
+        f"{_section('Numbers', _table(results) + _notes(results))}\n" + "\n".join(sections) + "\n</body>\n</html>\n"
+    )
+
+
+def _metric(result: Result, name: str, sign: float = 1.0) -> Estimate:
+    metric = result.evaluation.metrics[name]
+    return Estimate(sign * metric.value, metric.standard_error)
+
+
+def _section(heading: str, body: str) -> str:
+    return f"<section>\n<h2>{html.escape(heading)}</h2>\n{body}\n</section>"
+
+
+def _table(results: Sequence[Result]) -> str:
+    head = "".join(f"<th>{html.escape(result.setting.name)}</th>" for result in results)
+    rows = "".join(
+        f"<tr><td>{html.escape(name)}<br><small>{html.escape(about)}</small></td>"
+        + "".join(f"<td>{_cell(estimate_of(result))}</td>" for result in results)
+        + "</tr>\n"
+        for name, about, estimate_of in _ROWS
+    )
+    bounds = "".join(f"<td>{'no' if result.evaluation.loss_caveat else 'yes'}</td>" for result in results)
+    return (
+        f'<div class="wide"><table>\n<thead><tr><th></th>{head}</tr></thead>\n<tbody>\n'
+        f"<tr><td>is the loss the −ELBO?</td>{bounds}</tr>\n{rows}</tbody></table></div>\n"
+        f"<p><small>Nats per image where no other unit is named.</small></p>"
+    )
+
+
+def _cell(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "–"
+    digits = 2 if abs(estimate.value) < 1000 else 0
+    return f"{estimate.value:,.{digits}f}<br><small>± {estimate.standard_error:.{digits}f}</small>"
+
+
+def _notes(results: Sequence[Result]) -> str:
+    """What must be said of each setting: losses that are no bounds, and the evaluation's warnings."""
+    base = results[comparison.reference([result.setting for result in results])].setting.name
+    caveats = "".join(
+        f"<li>{html.escape(result.setting.name)}: {html.escape(result.evaluation.loss_caveat)}</li>\n"
+        for result in results
+        if result.evaluation.loss_caveat
+    )
+    warnings = "".join(
+        f"<li>{html.escape(result.setting.name)}: {html.escape(text)}</li>\n"
+        for result in results
+        for text in result.evaluation.warnings
+    )
+    return (
+        f"<p>The reference is {html.escape(base)}.</p>\n<ul>\n{caveats}</ul>\n"
+        f"<details><summary>Warnings of the evaluation</summary>\n<ul>\n{warnings}</ul>\n</details>"
+    )
+
+
+def _figure(figure: Figure, caption: str) -> str:
+    text = io.StringIO()
+    figure.savefig(text, format="svg", dpi=150, metadata={"Date": None})
+    svg = text.getvalue()
+    data = base64.b64encode(svg.encode()).decode()
+    return (
+        f'<figure><img alt="{html.escape(caption)}" src="data:image/svg+xml;base64,{data}">'
+        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+    )
+
+
+def _png(image: Image.Image, alt: str) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    return f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+
+
+def _reconstructions(result: Result) -> Image.Image:
+    originals, reconstructions = result.pictures["originals"], result.pictures["reconstructions"]
+    columns = min(8, len(originals))
+    rows = [
+        part
+        for first in range(0, len(originals) - columns + 1, columns)
+        for part in (originals[first : first + columns], reconstructions[first : first + columns])
+    ]
+    return pictures.grid(np.concatenate(rows), columns)
+
+
+def _grid(name: str) -> Any:
+    return lambda result: pictures.grid(result.pictures[name], columns=8)

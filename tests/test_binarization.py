@@ -1,0 +1,104 @@
+"""Binarised images: the specification word by word, the frozen bits by their hashes."""
+
+import dataclasses
+import hashlib
+
+import numpy as np
+import pytest
+from test_noise import philox  # in Python integers
+
+from kvae import binarization, datasets
+from kvae.binarization import binarize, held_out
+from kvae.datasets import SOURCES, Dataset, Split
+from kvae.errors import DataError
+
+
+@pytest.fixture(scope="module")
+def mini():
+    return datasets.load("fashion_mnist_mini")
+
+
+def small_dataset(**changes):
+    rng = np.random.default_rng(0)
+    splits = {
+        name: Split(rng.integers(0, 256, (3, 4, 4, 1), dtype=np.uint8), np.zeros(3, np.uint8))
+        for name in ("train", "validation", "test")
+    }
+    return Dataset(name="small", class_names=("a",), licence="mit", sha256="0" * 64, **splits, **changes)
+
+
+@pytest.mark.parametrize("key", [1, 2])
+def test_bits_are_those_of_the_specification(key):
+    """In Python's integers: pixel i is 1 where (w[i] >> 11) / 2^53 < intensity / 255, w the words of Philox."""
+    images = np.random.default_rng(3).integers(0, 256, (3, 5, 4, 2), dtype=np.uint8)
+    words = [word for counter in range(1, 31) for word in philox(counter, key)]
+    expected = [
+        255 if (word >> 11) * 255 < int(pixel) << 53 else 0 for word, pixel in zip(words, images.flat, strict=True)
+    ]
+    found = binarize(images, key)
+    assert (found.dtype, found.shape) == (np.uint8, images.shape)
+    assert found.ravel().tolist() == expected
+    assert set(expected) == {0, 255}
+
+
+def test_black_is_always_0_and_white_always_255():
+    for key in (1, 2):
+        assert not binarize(np.zeros((100, 10, 10, 1), np.uint8), key).any()
+        assert (binarize(np.full((100, 10, 10, 1), 255, np.uint8), key) == 255).all()
+
+
+def test_a_pixel_is_1_with_its_intensity_as_the_probability():
+    """Over 20,000 draws of each of three greys, within 5 standard errors."""
+    images = np.tile(np.uint8([1, 100, 254]), (20_000, 1))
+    intensity = images[0] / 255
+    share = (binarize(images, 1) == 255).mean(axis=0)
+    assert np.all(np.abs(share - intensity) < 5 * np.sqrt(intensity * (1 - intensity) / 20_000))
+
+
+def test_a_non_contiguous_view_has_the_bits_of_its_c_order():
+    images = np.random.default_rng(0).integers(0, 256, (4, 6, 6, 1), dtype=np.uint8)
+    view = images[:, ::2, ::-1]
+    np.testing.assert_array_equal(binarize(view, 2), binarize(view.copy(), 2))
+    assert binarization.sha256(view) == binarization.sha256(view.copy())
+
+
+def test_the_hash_is_that_of_the_bytes():
+    images = np.arange(12, dtype=np.uint8).reshape(3, 2, 2, 1)
+    assert binarization.sha256(images) == hashlib.sha256(bytes(range(12))).hexdigest()
+
+
+def test_the_mini_set_s_frozen_bits_are_pinned(mini):
+    bits = held_out(mini, "test", True)
+    digest = "738129dc79c9661d739039b0dcbd7e6181dad4ead0a1024ca3ba38881309e7ce"
+    assert hashlib.sha256(bits.tobytes()).hexdigest() == digest == mini.test_bits_sha256
+    np.testing.assert_array_equal(bits, binarize(mini.test.images, 2))
+
+
+def test_the_full_set_s_hash_is_pinned():
+    """Results in docs/results.md are of these bits."""
+    digest = "5a9877a0a97d088a030417e52548c32331d4f91f9d45f0098c2157a9edeabbbd"
+    assert SOURCES["fashion_mnist"].test_bits_sha256 == digest
+
+
+def test_validation_has_bits_of_its_own(mini):
+    bits = held_out(mini, "validation", True)
+    np.testing.assert_array_equal(bits, binarize(mini.validation.images, 1))
+    assert not np.array_equal(binarize(mini.validation.images, 2), bits)
+
+
+def test_grey_models_meet_grey_images(mini):
+    for split in ("validation", "test"):
+        assert held_out(mini, split, False) is getattr(mini, split).images
+
+
+def test_other_bits_than_the_pinned_ones_are_refused(mini):
+    other = dataclasses.replace(mini, test_bits_sha256="f" * 64)
+    with pytest.raises(DataError, match="have sha256 738129dc79c9..., expected ffffffffffff..."):
+        held_out(other, "test", True)
+    assert len(held_out(other, "validation", True)) == 500
+    assert len(held_out(other, "test", False)) == 500
+
+
+def test_a_data_set_without_a_pinned_hash_is_binarised_all_the_same():
+    data = small_dataset()
+    np.testing.assert_array_equal(held_out(data, "test", True), binarize(data.test.images, 2))
