@@ -44,15 +44,17 @@ def run_evaluation(
 
     if per_image is not None and per_image.suffix != ".npz":
         raise KvaeError(f"{per_image}: the name must end in .npz.")
+    evaluation.check_settings(importance_samples, proposal)
     paths = [locate(model)] + ([locate(against)] if against is not None else [])
     bundles = [Bundle.open(path, device) for path in paths]
-    images = [evaluation.test_images(bundle.manifest, data_dir) for bundle in bundles]
     if len(bundles) == 2:
-        evaluation.check_comparable(bundles[0].manifest, bundles[1].manifest, images[0], images[1])
+        evaluation.check_comparable(bundles[0].manifest, bundles[1].manifest)
+    images = evaluation.test_images(bundles[0].manifest, data_dir)
     results = []
-    for path, bundle, pixels in zip(paths, bundles, images, strict=True):
-        with click.progressbar(length=len(pixels), label=str(path), file=sys.stderr) as bar:
-            results.append(evaluation.evaluate(bundle, pixels, importance_samples, seed, proposal, bar.update))
+    for path, bundle in zip(paths, bundles, strict=True):
+        quiet = not sys.stderr.isatty()
+        with click.progressbar(length=len(images), label=str(path), file=sys.stderr, hidden=quiet) as bar:
+            results.append(evaluation.evaluate(bundle, images, importance_samples, seed, proposal, bar.update))
     difference = evaluation.paired(*results) if len(results) == 2 else None
     if per_image is not None:
         output.write_arrays(results[0].per_image, per_image)

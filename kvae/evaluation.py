@@ -172,6 +172,14 @@ def test_images(manifest: Manifest, data_dir: Path | None = None) -> NDArray[np.
     return binarization.held_out(data, "test", manifest.binarize == "dynamic")
 
 
+def check_settings(importance_samples: int, proposal: str) -> None:
+    """Raise KvaeError for settings that `evaluate` does not take; before data are read, and models opened."""
+    if not 1 <= importance_samples <= importance.MAX_SAMPLES:
+        raise KvaeError(f"importance_samples must be between 1 and {importance.MAX_SAMPLES}; got {importance_samples}.")
+    if proposal not in PROPOSALS:
+        raise KvaeError(f"proposal must be one of {', '.join(PROPOSALS)}; got '{proposal}'.")
+
+
 def evaluate(
     bundle: Bundle,
     images: NDArray[np.uint8],
@@ -202,10 +210,7 @@ def evaluate(
         raise KvaeError(f"evaluation takes at least 2 images of uint8; got {len(images)} of {images.dtype}.")
     if bundle.manifest.binarize == "dynamic" and np.any((images != 0) & (images != 255)):
         raise KvaeError("this is a model of binarised images: evaluate it on bytes 0 and 255, by kvae.binarization.")
-    if not 1 <= importance_samples <= importance.MAX_SAMPLES:
-        raise KvaeError(f"importance_samples must be between 1 and {importance.MAX_SAMPLES}; got {importance_samples}.")
-    if proposal not in PROPOSALS:
-        raise KvaeError(f"proposal must be one of {', '.join(PROPOSALS)}; got '{proposal}'.")
+    check_settings(importance_samples, proposal)
     densities.check(bundle.manifest.likelihood)
     posteriors = [
         bundle.encode(images[first : first + ENCODE_BATCH] / np.float32(255))
@@ -261,14 +266,12 @@ def evaluate(
     )
 
 
-def check_comparable(
-    one: Manifest, other: Manifest, images: NDArray[np.uint8], other_images: NDArray[np.uint8]
-) -> None:
-    """Raise KvaeError where the numbers of two models are not of the same images, or not of the same kind."""
-    kinds = [caveats.about_numbers(manifest.likelihood, manifest.binarize) for manifest in (one, other)]
+def check_comparable(one: Manifest, other: Manifest) -> None:
+    """Raise KvaeError where the numbers of two models are not of the same kind, or not of the same test images."""
     if caveats.kind(one.likelihood, one.binarize) != caveats.kind(other.likelihood, other.binarize):
+        kinds = [caveats.about_numbers(manifest.likelihood, manifest.binarize) for manifest in (one, other)]
         raise KvaeError(f"the models cannot be compared: one has {kinds[0]}; the other {kinds[1]}.")
-    if not np.array_equal(images, other_images):
+    if (one.dataset["sha256"], one.binarize) != (other.dataset["sha256"], other.binarize):
         raise KvaeError(
             f"the models cannot be compared: their test images differ ({one.dataset['name']}, binarize {one.binarize}; "
             f"{other.dataset['name']}, binarize {other.binarize})."

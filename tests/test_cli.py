@@ -258,7 +258,7 @@ def test_ctrl_c_in_training_says_what_is_left(kvae, monkeypatch, tmp_path):
         (["train", "--regularizer", "kl", "--entropy-weight", "0"], 1, "regularizer kl means entropy_weight 1.0; got"),
         (["train", "--likelihood", "normal", "--binarize", "dynamic"], 1, "binarize must be none for"),
         (["train", "--entropy-weight", "-1"], 1, "entropy_weight must be a number of at least 0"),
-        (["train", "--recipe", "mnist"], 2, "'mnist' is not one of"),
+        (["train", "--recipe", "mnist"], 2, "'mnist' is not"),
         (["evaluate", "nothing"], 1, "model 'nothing' not found"),
         (["evaluate", "--importance-samples", "0"], 1, "importance_samples must be between 1"),
         (["evaluate", "--per-image", "a.csv"], 1, "must end in .npz"),
