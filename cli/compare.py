@@ -34,36 +34,40 @@ def run_comparison(
         settings = comparison.preset(preset, base)
     else:
         settings = comparison.grid(base, [comparison.parse_vary(text) for text in vary])
+    progress = TrainingProgress(settings[0].config.batch_size, lines=False)
     try:
         results = comparison.compare(
             settings,
             out,
             data_dir,
             importance_samples,
-            lambda config: [TrainingProgress(config.batch_size, lines=False)],
+            [progress],
             lambda line: click.echo(line, err=True),
         )
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted. Finished runs are in {out}; the same command goes on.") from None
+    finally:
+        progress.close()
     title = "Why KL? The loss of a VAE, varied" if preset == "why-kl" else "kvae compare"
     report.write(results, out / REPORT, title, "kvae " + shlex.join(sys.argv[1:]))
     if as_json:
         rows = [result.to_dict() for result in results]
         click.echo(json.dumps({"report": str(out / REPORT), "results": rows}, indent=2))
         return
-    click.echo(_table(results))
+    click.echo(_table(results, report.about_numbers(results)))
     click.echo(str(out / REPORT))
 
 
-def _table(results: list[Any]) -> str:
+def _table(results: list[Any], about_numbers: str) -> str:
     width = max(len(result.setting.name) for result in results) + 2
     lines = [f"{'nats per test image':<{width}}{'loss':>10}{'−ELBO':>10}{'NLL':>10}{'ESS':>8}  caveat".rstrip()]
     for result in results:
-        metrics = result.evaluation.metrics
+        metrics, caveat = result.evaluation.metrics, result.evaluation.loss_caveat
+        bound = "" if result.evaluation.nll_is_believable else "≤ "
         lines.append(
             f"{result.setting.name:<{width}}{result.loss.value:>10.2f}{-metrics['elbo'].value:>10.2f}"
-            f"{metrics['nll'].value:>10.2f}{metrics['effective_sample_size'].value:>8.1f}"
-            + (f"  {result.evaluation.loss_caveat}" if result.evaluation.loss_caveat else "")
+            f"{bound:>4}{metrics['nll'].value:>6.2f}{metrics['effective_sample_size'].value:>8.1f}"
+            + (f"  {caveat}" if caveat else "")
         )
-    lines.append(f"numbers are {results[0].evaluation.about}")
+    lines.append(f"numbers are {about_numbers}")
     return "\n".join(lines)

@@ -78,10 +78,11 @@ def _heading(paths: list[Path], results: list[Any]) -> str:
     lines = [
         f"{first.manifest.dataset['name']}, {len(first.loc):,} test images (sha256 {first.images_sha256[:12]}...), "
         f"{first.importance_samples} importance samples, seed {first.seed}",
-        f"numbers are {first.about}",
     ]
     for path, result in zip(paths, results, strict=True):
-        lines.append(f"model: {path}" + (f" ({result.loss_caveat})" if result.loss_caveat else ""))
+        lines.append(
+            f"model: {path}; numbers are {result.about}" + (f"; {result.loss_caveat}" if result.loss_caveat else "")
+        )
     return "\n".join(lines)
 
 

@@ -64,7 +64,7 @@ sensible answer. Licence of the images it was trained on: {licence}.
 def _command(manifest: Manifest) -> str:
     settings = dict(manifest.training)
     model = settings.pop("model", {})
-    if not settings:
+    if "dataset" not in settings:  # not trained by the command
         return ""
     options = " ".join(f"--{key.replace('_', '-')} {value}" for key, value in (settings | model).items())
     return f"The command was:\n\n```sh\nkvae train {options}\n```"

@@ -5,11 +5,20 @@ from typing import Any
 PROBABILITY, DENSITY, SURROGATE = "log-probability", "log-density", "surrogate"
 
 
+KINDS = {
+    "bernoulli": PROBABILITY,
+    "continuous_bernoulli": DENSITY,
+    "discretized_logistic": PROBABILITY,
+    "normal": DENSITY,
+}
+"""What log p(x|z) is, by likelihood."""
+
+
 def kind(likelihood: str, binarize: str) -> str:
-    """What log p(x|z) is under a likelihood: PROBABILITY, DENSITY or SURROGATE; others than kvae's are densities."""
-    if likelihood == "bernoulli":
-        return PROBABILITY if binarize == "dynamic" else SURROGATE
-    return PROBABILITY if likelihood == "discretized_logistic" else DENSITY
+    """What log p(x|z) is under a likelihood: PROBABILITY, DENSITY, or SURROGATE for a Bernoulli of grey intensities."""
+    if likelihood == "bernoulli" and binarize == "none":
+        return SURROGATE
+    return KINDS.get(likelihood, DENSITY)
 
 
 def about_numbers(likelihood: str, binarize: str) -> str:

@@ -10,7 +10,7 @@ import itertools
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from kvae import binarization, caveats, datasets, energy, evaluation, noise, runs
+from kvae import binarization, caveats, datasets, energy, evaluation, noise, runs, training
 from kvae.config import ModelConfig, TrainConfig, from_settings
 from kvae.errors import ConfigError, KvaeError
 from kvae.evaluation import Estimate, Evaluation
@@ -82,9 +82,10 @@ class Result:
     history: dict[str, list[float]]
     """One number per epoch, as `history.csv` has them."""
     sample_distance: Estimate
-    """Energy distance of samples of the prior from the test images; see `kvae.energy`."""
+    """Energy distance of mean images E[x|z] of draws of the prior from the grey test images; see `kvae.energy`. The
+    pixels' own noise is not in it."""
     fitted_distance: Estimate
-    """The same for samples of a Gaussian fitted to the codes of training images afterwards."""
+    """The same for draws of a Gaussian fitted to the codes of training images afterwards."""
     against_reference: dict[str, Estimate] = field(default_factory=dict)
     """Paired differences from the sweep's reference; empty for the reference, and where kinds differ."""
     pictures: dict[str, NDArray[np.float32]] = field(default_factory=dict)
@@ -176,7 +177,7 @@ def compare(
     out: Path,
     data_dir: Path | None = None,
     importance_samples: int = 500,
-    callbacks: Callable[[TrainConfig], Sequence[keras.callbacks.Callback]] = lambda config: (),
+    callbacks: Sequence[keras.callbacks.Callback] = (),
     announce: Callable[[str], None] = lambda line: None,
 ) -> list[Result]:
     """Train what is missing, measure all, and write `results.json` into the folder `out`.
@@ -187,12 +188,15 @@ def compare(
         out: the sweep's folder, made if it is missing.
         data_dir: where the data set's files are; see `kvae.datasets.load`.
         importance_samples: draws per test image.
-        callbacks: Keras callbacks for the training of a config.
+        callbacks: Keras callbacks of each training.
         announce: called with a line for each run as it begins.
 
     Raises:
         KvaeError: bad data, a run that diverges, or a folder that cannot be written.
     """
+    evaluation.check_settings(importance_samples, "adaptive")  # what is wrong is said before hours of training
+    for setting in settings:
+        training.check_batch_size(setting.config, len(datasets.load(setting.config.dataset, data_dir).train.images))
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -207,7 +211,7 @@ def compare(
             if run.exists():
                 shutil.rmtree(run)  # cut off in training: the name, with its hash, is this module's own
             keras.utils.clear_session()
-            runs.train(setting.config, run, data_dir, callbacks(setting.config))
+            runs.train(setting.config, run, data_dir, callbacks)
         results.append(_measure(setting, run, data_dir, importance_samples))
     results = _against_reference(results)
     runs.write_json(out / "results.json", {"results": [result.to_dict() for result in results]})
@@ -231,7 +235,7 @@ def _against_reference(results: list[Result]) -> list[Result]:
         ours = result.evaluation
         alike = ours is not base and ours.kind == base.kind and ours.images_sha256 == base.images_sha256
         difference = evaluation.paired(ours, base) if alike else {}
-        compared.append(Result(**(vars(result) | {"against_reference": difference})))
+        compared.append(replace(result, against_reference=difference))
     return compared
 
 
@@ -285,7 +289,8 @@ def fitted_samples(
     loc = posterior.loc.astype(np.float64)
     covariance = np.cov(loc, rowvar=False).reshape(loc.shape[1], -1)
     covariance += np.diag(np.mean(posterior.scale.astype(np.float64) ** 2, axis=0))
-    root = np.linalg.cholesky(covariance)
+    values, vectors = np.linalg.eigh(covariance)  # a covariance of tiny scales may not be positive to the last bit
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
     z = loc.mean(axis=0) + noise.standard_normal(seed, 0, n, loc.shape[1]) @ root.T
     return bundle.decode(z)
 

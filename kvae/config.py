@@ -118,6 +118,7 @@ class TrainConfig:
             ConfigError: a setting is unknown or outside its range.
         """
         try:
+            values = {"binarize": "none"} | values  # configs of kvae before it could binarise
             return cls(**(values | {"model": ModelConfig(**values.get("model", {}))}))
         except (TypeError, AttributeError) as error:
             raise ConfigError(f"not a kvae training config: {error}.") from None
@@ -146,12 +147,6 @@ def from_settings(settings: dict[str, Any]) -> TrainConfig:
     if unknown:
         raise ConfigError(f"unknown setting: {', '.join(sorted(unknown))}.")
     return TrainConfig(model=ModelConfig(**model), **settings)
-
-
-def to_settings(config: TrainConfig) -> dict[str, Any]:
-    """The flat settings of a config, as `from_settings` reads them."""
-    settings = config.to_dict()
-    return settings.pop("model") | settings
 
 
 def _check(config: Any) -> None:

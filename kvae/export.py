@@ -74,7 +74,7 @@ def export(
         opset=graphs.OPSET,
         binarize=binarize,
         metrics=metrics if isinstance(metrics, dict) else {},
-        training=training or {},
+        training={"beta": vae.beta, "entropy_weight": vae.entropy_weight} | (training or {}),
     )
     Manifest.from_json(manifest.to_json(), "the new manifest")  # its checks are those of every reader
     for name, model in models.items():

@@ -7,8 +7,8 @@
 | discretized_logistic | 8-bit levels | a log-probability, hence bits per dimension |
 | normal | real numbers | a log-density |
 
-Adding a likelihood is adding one entry to `LIKELIHOODS`; to score images without TensorFlow too, its density in numpy
-goes into `kvae.densities`.
+Adding a likelihood is adding one entry to `LIKELIHOODS`, and its name to the tables of the world without TensorFlow:
+`kvae.config`, `kvae.caveats` (what its numbers are) and `kvae.densities` (its density in numpy, for `kvae evaluate`).
 """
 
 from collections.abc import Callable

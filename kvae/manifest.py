@@ -85,7 +85,7 @@ class Manifest:
     metrics: dict[str, Any]
     """Test metrics, each `{value, standard_error}` in nats per image; empty where none were measured."""
     training: dict[str, Any]
-    """The training config; empty where a model was not trained by `kvae train`."""
+    """The training config; `beta` and `entropy_weight` alone where a model was not trained by `kvae train`."""
     files: dict[str, str] = field(default_factory=dict)
     """sha256 of each other file of the bundle."""
 

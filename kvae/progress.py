@@ -34,6 +34,8 @@ class TrainingProgress(keras.callbacks.Callback):
         )
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        for task in self._bar.task_ids:  # of an earlier training
+            self._bar.remove_task(task)
         self._task = self._bar.add_task("compiling", figures="", total=self.params["steps"])
         self._bar.start()
 

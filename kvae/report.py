@@ -43,8 +43,8 @@ _ROWS: list[tuple[str, str, Callable[[Result], Estimate | None]]] = [
     ("active units", "latent dimensions in use", lambda result: _metric(result, "active_units")),
     ("I(x;z)", "mutual information", lambda result: _metric(result, "mutual_information")),
     ("KL(q(z) ‖ p)", "marginal KL", lambda result: _metric(result, "marginal_kl")),
-    ("samples of the prior", "energy distance from the test images", lambda result: result.sample_distance),
-    ("samples of the fit", "the same, z from a Gaussian fitted to codes", lambda result: result.fitted_distance),
+    ("decoded draws of the prior", "energy distance of mean images from grey ones", lambda r: r.sample_distance),
+    ("decoded draws of the fit", "the same, z from a Gaussian fitted to codes", lambda r: r.fitted_distance),
 ]
 
 
@@ -84,7 +84,7 @@ def render(results: Sequence[Result], title: str, command: str) -> str:
     sections = [_section(heading, _figure(figure, caption)) for heading, figure, caption in plots]
     grids = (
         ("Reconstructions", "Above each reconstruction its test image.", _reconstructions),
-        ("Samples of the prior", "What the model was trained for: z drawn from N(0, I).", _grid("samples")),
+        ("Samples of the prior", "What the model was trained for: z drawn from N(0, I), decoded to the mean image.", _grid("samples")),
         ("Samples of a density fitted afterwards",
          "z drawn from a Gaussian that was fitted to the codes of training images after training.", _grid("fitted")),
     )  # fmt: skip
@@ -98,7 +98,7 @@ def render(results: Sequence[Result], title: str, command: str) -> str:
         sections.append(_section(heading, f'<p>{caption}</p><div class="grids">{cells}</div>'))
     about = (
         f"{config.dataset}, {len(evaluation.loc):,} test images, {evaluation.importance_samples} importance samples, "
-        f"seed {config.seed}; numbers are {evaluation.about}. ± is the standard error over images."
+        f"seed {config.seed}; numbers are {about_numbers(results)}. ± is the standard error over images; it holds no bias."
     )
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -107,6 +107,15 @@ def render(results: Sequence[Result], title: str, command: str) -> str:
         f"<p>Made by kvae {__version__} with <code>{html.escape(command)}</code></p>\n"
         f"{_section('Numbers', _table(results) + _notes(results))}\n" + "\n".join(sections) + "\n</body>\n</html>\n"
     )
+
+
+def about_numbers(results: Sequence[Result]) -> str:
+    """What the numbers of a comparison are, in words; by setting where they differ."""
+    kinds = {result.evaluation.about for result in results}
+    if len(kinds) == 1:
+        return kinds.pop()
+    each = "; ".join(f"{result.setting.name}: {result.evaluation.about}" for result in results)
+    return f"of different kinds, and not to be compared with one another ({each})"
 
 
 def _metric(result: Result, name: str, sign: float = 1.0) -> Estimate:
@@ -122,7 +131,11 @@ def _table(results: Sequence[Result]) -> str:
     head = "".join(f"<th>{html.escape(result.setting.name)}</th>" for result in results)
     rows = "".join(
         f"<tr><td>{html.escape(name)}<br><small>{html.escape(about)}</small></td>"
-        + "".join(f"<td>{_cell(estimate_of(result))}</td>" for result in results)
+        + "".join(
+            f"<td>{'≤ ' if name.startswith('NLL') and not result.evaluation.nll_is_believable else ''}"
+            f"{_cell(estimate_of(result))}</td>"
+            for result in results
+        )
         + "</tr>\n"
         for name, about, estimate_of in _ROWS
     )
@@ -130,7 +143,8 @@ def _table(results: Sequence[Result]) -> str:
     return (
         f'<div class="wide"><table>\n<thead><tr><th></th>{head}</tr></thead>\n<tbody>\n'
         f"<tr><td>is the loss the −ELBO?</td>{bounds}</tr>\n{rows}</tbody></table></div>\n"
-        f"<p><small>Nats per image where no other unit is named.</small></p>"
+        f"<p><small>Nats per image where no other unit is named. ≤: an upper bound, for the effective sample size is too "
+        f"small.</small></p>"
     )
 
 
@@ -156,7 +170,7 @@ def _notes(results: Sequence[Result]) -> str:
     )
     return (
         f"<p>The reference is {html.escape(base)}.</p>\n<ul>\n{caveats}</ul>\n"
-        f"<details><summary>Warnings of the evaluation</summary>\n<ul>\n{warnings}</ul>\n</details>"
+        f"<details open><summary>Warnings of the evaluation</summary>\n<ul>\n{warnings}</ul>\n</details>"
     )
 
 

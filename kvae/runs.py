@@ -93,7 +93,7 @@ def train(
             *callbacks,
         ],
     )
-    if not any(map(math.isfinite, history["val_loss"])):
+    if not all(map(math.isfinite, history["val_loss"])):
         raise KvaeError(f"training diverged: the loss is {history['val_loss'][-1]}. Lower --learning-rate; see {out}.")
     best = load_model(out)
     test = binarization.held_out(data, "test", config.binarize == "dynamic")
@@ -112,10 +112,10 @@ def train(
         training=config.to_dict(),
         binarize=str(config.binarize),
     )
-    write_json(out / "metrics.json", exported.manifest.metrics)
     write_json(out / "dataset.json", data.provenance())
     _draw_pictures(out, test)
     curves.save(history, out / "curves.png")
+    write_json(out / "metrics.json", exported.manifest.metrics)  # last: it says that the run is whole
     return Run(out, metrics, training.effective_beta(best, test[:EFFECTIVE_BETA_IMAGES]), exported)
 
 

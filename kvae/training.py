@@ -31,8 +31,7 @@ def build(config: TrainConfig, image_shape: tuple[int, int, int], num_train: int
     Raises:
         ConfigError: a batch larger than the training split.
     """
-    if config.batch_size > num_train:
-        raise ConfigError(f"batch_size must be at most {num_train}, the number of training images of {config.dataset}.")
+    check_batch_size(config, num_train)
     keras.utils.set_random_seed(config.seed)
     steps_per_epoch = num_train // config.batch_size
     vae = VAE(
@@ -52,6 +51,12 @@ def build(config: TrainConfig, image_shape: tuple[int, int, int], num_train: int
         steps_per_execution=STEPS_PER_EXECUTION[config.model.architecture],
     )
     return vae
+
+
+def check_batch_size(config: TrainConfig, num_train: int) -> None:
+    """Raise ConfigError where a batch is larger than the training split."""
+    if config.batch_size > num_train:
+        raise ConfigError(f"batch_size must be at most {num_train}, the number of training images of {config.dataset}.")
 
 
 def fit(

@@ -64,7 +64,8 @@ TABLE = {
         {"keras", "numpy"},
     ),
     "comparison": (
-        {"binarization", "caveats", "config", "datasets", "energy", "errors", "evaluation", "noise", "runs", "runtime"},
+        {"binarization", "caveats", "config", "datasets", "energy", "errors", "evaluation", "noise", "runs", "runtime",
+         "training"},
         {"keras", "numpy"},
     ),
     "figures": ({"comparison"}, {"matplotlib", "numpy"}),

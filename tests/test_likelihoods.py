@@ -151,7 +151,9 @@ def test_log_prob_is_the_closed_form_whatever_the_decoder_says(name):
         found = likelihoods.get(name).distribution(tf.constant(outputs)).log_prob(images[..., None]).numpy()[..., 0]
         rounding = 1e-6
         if name == "discretized_logistic":
-            rounding = 1e-6 + 2.0**-22 * (1 + np.abs(parameters[0])) / np.minimum(1 / 2040 + softplus(parameters[1]), 10)
+            rounding = 1e-6 + 2.0**-22 * (1 + np.abs(parameters[0])) / np.minimum(
+                1 / 2040 + softplus(parameters[1]), 10
+            )
         if name == "normal":  # (x - loc) / scale is squared
             scale = 0.01 + softplus(parameters[1])
             rounding = 1e-6 + 2.0**-22 / scale * (1 + 1 / scale)
