@@ -146,8 +146,8 @@ class Evaluation:
             below = float(np.mean(self.per_image["effective_sample_size"] < MIN_EFFECTIVE))
             found.append(
                 f"the NLL is not to be believed: for {below:.0%} of the images the effective sample size is below "
-                f"{MIN_EFFECTIVE:.0f} of {self.importance_samples}; in expectation it is an upper bound, and may be far "
-                f"above the model's own. Take more --importance-samples."
+                f"{MIN_EFFECTIVE:.0f} of {self.importance_samples}; in expectation it is an upper bound, and may be "
+                f"far above the model's own. Take more --importance-samples."
             )
         elif self.nll_bias > MAX_BIAS:
             found.append(
@@ -157,8 +157,8 @@ class Evaluation:
         limit = np.log(len(self.loc))
         if self.per_image["mutual_information"].mean() > 0.9 * limit:
             found.append(
-                f"the mutual information is near its limit for {len(self.loc)} images, {limit:.2f} nats: over all images "
-                f"I(x;z) is at least the value stated, and the marginal KL at most."
+                f"the mutual information is near its limit for {len(self.loc)} images, {limit:.2f} nats: over all "
+                f"images I(x;z) is at least the value stated, and the marginal KL at most."
             )
         return found
 

@@ -84,7 +84,8 @@ def render(results: Sequence[Result], title: str, command: str) -> str:
     sections = [_section(heading, _figure(figure, caption)) for heading, figure, caption in plots]
     grids = (
         ("Reconstructions", "Above each reconstruction its test image.", _reconstructions),
-        ("Samples of the prior", "What the model was trained for: z drawn from N(0, I), decoded to the mean image.", _grid("samples")),
+        ("Samples of the prior", "What the model was trained for: z drawn from N(0, I), decoded to the mean image.",
+         _grid("samples")),
         ("Samples of a density fitted afterwards",
          "z drawn from a Gaussian that was fitted to the codes of training images after training.", _grid("fitted")),
     )  # fmt: skip
@@ -98,7 +99,8 @@ def render(results: Sequence[Result], title: str, command: str) -> str:
         sections.append(_section(heading, f'<p>{caption}</p><div class="grids">{cells}</div>'))
     about = (
         f"{config.dataset}, {len(evaluation.loc):,} test images, {evaluation.importance_samples} importance samples, "
-        f"seed {config.seed}; numbers are {about_numbers(results)}. ± is the standard error over images; it holds no bias."
+        f"seed {config.seed}; numbers are {about_numbers(results)}. "
+        f"± is the standard error over images; it holds no bias."
     )
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -143,8 +145,8 @@ def _table(results: Sequence[Result]) -> str:
     return (
         f'<div class="wide"><table>\n<thead><tr><th></th>{head}</tr></thead>\n<tbody>\n'
         f"<tr><td>is the loss the −ELBO?</td>{bounds}</tr>\n{rows}</tbody></table></div>\n"
-        f"<p><small>Nats per image where no other unit is named. ≤: an upper bound, for the effective sample size is too "
-        f"small.</small></p>"
+        f"<p><small>Nats per image where no other unit is named. ≤: an upper bound, for the effective sample size is "
+        f"too small.</small></p>"
     )
 
 

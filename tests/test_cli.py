@@ -270,7 +270,7 @@ def test_ctrl_c_in_training_says_what_is_left(kvae, monkeypatch, tmp_path):
         (["compare", "--vary", "beta=1,-1"], 1, "beta must be a number of at least 0"),
         (["compare", "--vary", "beta=1", "--beta", "2"], 1, "beta is given more than once"),
         (["compare", "--preset", "why-kl", "--beta", "2"], 1, "varies beta itself"),
-        (["compare", "--vary", "beta=1", "--out", "file"], 1, "cannot write file"),
+        (["compare", "--vary", "beta=1", "--dataset", "fashion_mnist_mini", "--out", "file"], 1, "cannot write file"),
         (["export", "nothing", "--out", "b"], 1, "is not a finished run"),
         (["export", "taken"], 2, "Missing option '--out'"),
     ],
