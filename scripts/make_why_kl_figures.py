@@ -45,7 +45,8 @@ def samples(results: Sequence[comparison.Result]) -> Image.Image:
     for row, (kind, images) in enumerate(zip(("prior", "fitted Gaussian"), grids, strict=True)):
         for column, (result, image) in enumerate(zip(chosen, images, strict=True)):
             left, top = column * (width + 12), row * (height + margin)
-            draw.text((left, top + 4), f"{result.setting.name}, {kind}", fill=0, font=font)
+            label = f"{result.setting.name}, {kind}".replace("λ", "lambda")  # Pillow's font has no Greek
+            draw.text((left, top + 4), label, fill=0, font=font)
             sheet.paste(image.resize((width, height), Image.Resampling.LANCZOS), (left, top + margin))
     return sheet
 
