@@ -46,7 +46,7 @@ def run_evaluation(
         raise KvaeError(f"{per_image}: the name must end in .npz.")
     evaluation.check_settings(importance_samples, proposal)
     paths = [locate(model)] + ([locate(against)] if against is not None else [])
-    bundles = [Bundle.open(path, device) for path in paths]
+    bundles = [Bundle.open(path, device, threads=1) for path in paths]
     if len(bundles) == 2:
         evaluation.check_comparable(bundles[0].manifest, bundles[1].manifest)
     images = evaluation.test_images(bundles[0].manifest, data_dir)

@@ -244,7 +244,7 @@ def _measure(setting: Setting, run: Path, data_dir: Path | None, importance_samp
     data = datasets.load(config.dataset, data_dir)
     bits = config.binarize == "dynamic"
     test = binarization.held_out(data, "test", bits)
-    bundle = Bundle.open(run / "bundle", device="cpu")
+    bundle = Bundle.open(run / "bundle", device="cpu", threads=1)
     measured = evaluation.evaluate(bundle, test, importance_samples, config.seed)
     entropy = np.sum(np.log(measured.scale) + 0.5 * np.log(2 * np.pi * np.e), axis=1)
     regularizer = measured.per_image["rate"] + (1 - config.entropy_weight) * entropy
