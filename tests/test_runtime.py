@@ -207,7 +207,7 @@ def test_cuda_is_strict_where_onnxruntime_falls_back(bundle_path, monkeypatch):
     monkeypatch.setattr(
         runtime.onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
     )
-    monkeypatch.setattr(runtime, "_session_on", lambda path, provider, threads: on_cpu(path, "CPUExecutionProvider", threads))
+    monkeypatch.setattr(runtime, "_session_on", lambda path, _, threads: on_cpu(path, "CPUExecutionProvider", threads))
     with pytest.raises(KvaeError, match="does not start"):
         Bundle.open(bundle_path, device="cuda").sample(1)
     assert Bundle.open(bundle_path, device="auto").sample(1).shape == (1, 8, 8, 1)
