@@ -77,12 +77,12 @@ class Evaluation:
         active = Estimate(float(self.active.sum()), information.active_units_error(self.loc))
         return {name: Estimate.of(values) for name, values in self.per_image.items()} | {"active_units": active}
 
-    @property
+    @cached_property
     def active(self) -> NDArray[np.bool_]:
         """Which latent dimensions are in use; see `kvae.information.active_units`."""
         return information.active_units(self.loc)
 
-    @property
+    @cached_property
     def posterior_scale(self) -> list[Estimate]:
         """The mean posterior standard deviation of each latent dimension."""
         return [Estimate.of(column) for column in self.scale.T]

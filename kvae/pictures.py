@@ -54,6 +54,23 @@ def grid(images: NDArray[Any], columns: int | None = None) -> Image.Image:
     return picture(canvas.repeat(factor, axis=0).repeat(factor, axis=1))
 
 
+def reconstructions(originals: NDArray[Any], decoded: NDArray[Any], columns: int) -> Image.Image:
+    """A grid with each original above its reconstruction; images that do not fill a row are left out.
+
+    Args:
+        originals: `(n, height, width, channels)`, floats in [0, 1] or bytes.
+        decoded: their reconstructions, of the same shape and type.
+        columns: images per row, or n where that is less.
+    """
+    columns = min(columns, len(originals))
+    rows = [
+        images[first : first + columns]
+        for first in range(0, len(originals) - columns + 1, columns)
+        for images in (originals, decoded)
+    ]
+    return grid(np.concatenate(rows), columns)
+
+
 def save(image: Image.Image, path: Path) -> None:
     """Write a PNG, whatever the name of `path` ends with."""
     image.save(path, format="PNG")

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -194,14 +193,7 @@ def _png(image: Image.Image, alt: str) -> str:
 
 
 def _reconstructions(result: Result) -> Image.Image:
-    originals, reconstructions = result.pictures["originals"], result.pictures["reconstructions"]
-    columns = min(8, len(originals))
-    rows = [
-        part
-        for first in range(0, len(originals) - columns + 1, columns)
-        for part in (originals[first : first + columns], reconstructions[first : first + columns])
-    ]
-    return pictures.grid(np.concatenate(rows), columns)
+    return pictures.reconstructions(result.pictures["originals"], result.pictures["reconstructions"], columns=8)
 
 
 def _grid(name: str) -> Any:

@@ -162,16 +162,9 @@ def load_model(run: Path) -> Any:
 def _draw_pictures(run: Path, images: NDArray[np.uint8]) -> None:
     bundle = Bundle.open(run / BUNDLE_FOLDER, device="cpu")
     pictures.save(pictures.grid(bundle.sample(NUM_PICTURED)), run / "samples.png")
-    # Above each reconstruction its original, in rows of 16.
     originals = images[:NUM_PICTURED].astype(np.float32) / 255.0
-    reconstructions = bundle.reconstruct(originals)
-    columns = min(16, len(originals))
-    rows = [
-        images[first : first + columns]
-        for first in range(0, len(originals) - columns + 1, columns)
-        for images in (originals, reconstructions)
-    ]
-    pictures.save(pictures.grid(np.concatenate(rows), columns), run / "reconstructions.png")
+    picture = pictures.reconstructions(originals, bundle.reconstruct(originals), columns=16)
+    pictures.save(picture, run / "reconstructions.png")
 
 
 def _environment() -> dict[str, str]:

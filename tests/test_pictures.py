@@ -41,3 +41,11 @@ def test_a_png_is_written_whatever_the_name(tmp_path):
     pictures.save(pictures.picture(np.ones((2, 2, 1))), tmp_path / "a.tmp")
     with Image.open(tmp_path / "a.tmp") as picture:
         assert picture.format == "PNG"
+
+
+def test_each_original_stands_above_its_reconstruction():
+    """Five images in rows of two: two whole rows of pairs, the fifth left out."""
+    originals = np.arange(5, dtype=np.uint8).reshape(5, 1, 1, 1).repeat(56, axis=1).repeat(56, axis=2) * 10
+    picture = np.asarray(pictures.reconstructions(originals, originals + 1, columns=2))
+    middles = picture[2 + 28 :: 58, 2 + 28 :: 58]
+    np.testing.assert_array_equal(middles, [[0, 10], [1, 11], [20, 30], [21, 31]])
