@@ -54,18 +54,25 @@ def main() -> None:
 @regularizer_option
 @recipe_option
 @data_dir_option
+@device_option
 @click.option("--out", type=PATH, help="The run's new folder. [default: runs/DATASET-ARCHITECTURE-TIME]")
 @json_option
 @click.pass_context
 def train(
-    context: click.Context, recipe: str | None, data_dir: Path | None, out: Path | None, as_json: bool, **settings: Any
+    context: click.Context,
+    recipe: str | None,
+    data_dir: Path | None,
+    device: str,
+    out: Path | None,
+    as_json: bool,
+    **settings: Any,
 ) -> None:
     """Train a model, evaluate it on the test images, and export it."""
     config = recipes.resolve(recipe, given(context, settings))
     _log_to_stderr()
     from kvae.cli.train import run_training  # TensorFlow loads here, not for --help
 
-    run_training(config, out, data_dir, as_json)
+    run_training(config, out, data_dir, device, as_json)
 
 
 @main.command()

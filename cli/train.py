@@ -35,12 +35,13 @@ def import_tensorflow_quietly() -> None:
         os.close(stderr)
 
 
-def run_training(config: TrainConfig, out: Path | None, data_dir: Path | None, as_json: bool) -> None:
+def run_training(config: TrainConfig, out: Path | None, data_dir: Path | None, device: str, as_json: bool) -> None:
     """Train as `config` says and print what came of it; see `kvae.runs.train`."""
     import_tensorflow_quietly()
-    from kvae import runs
+    from kvae import runs, training
     from kvae.progress import TrainingProgress
 
+    training.set_up_process(config, device)
     folder = out or runs.default_folder(config)
     progress = TrainingProgress(config.batch_size)
     try:

@@ -90,6 +90,16 @@ class TrainConfig:
     seed: int = _setting(
         0, "Seed of the weights, the order of images and the posterior's draws.", minimum=0, maximum=2**32 - 1
     )
+    precision: str = _setting(
+        "float32",
+        "Arithmetic of the networks; mixed_bfloat16 is for a GPU, and slower on a CPU. Weights are float32 in both.",
+        choices=("float32", "mixed_bfloat16"),
+    )
+    jit: str = _setting(
+        "auto",
+        "Compile the training step with XLA. auto: on a GPU, and for the dense networks on a CPU.",
+        choices=("auto", "on", "off"),
+    )
 
     def __post_init__(self) -> None:
         _check(self)

@@ -53,8 +53,9 @@ class Encoder(keras.Model):
 
     def call(self, images: tf.Tensor) -> Any:
         features = self.body(images)
-        scale = MIN_POSTERIOR_SCALE + tf.nn.softplus(self.raw_scale(features))
-        return tfd.MultivariateNormalDiag(loc=self.loc(features), scale_diag=scale)
+        # Whatever the layers compute in, the distribution is one of float32.
+        loc, raw_scale = (tf.cast(head(features), tf.float32) for head in (self.loc, self.raw_scale))
+        return tfd.MultivariateNormalDiag(loc=loc, scale_diag=MIN_POSTERIOR_SCALE + tf.nn.softplus(raw_scale))
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
@@ -91,7 +92,7 @@ class Decoder(keras.Model):
         self.built = True
 
     def call(self, z: tf.Tensor) -> Any:
-        return self._distribution(self.body(z))
+        return self._distribution(tf.cast(self.body(z), tf.float32))
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {

@@ -12,12 +12,9 @@ class TrainingProgress(keras.callbacks.Callback):
     """Shows images/s, ELBO, rate and distortion (nats per image, running means of the epoch).
 
     Args:
-        batch_size: images per step.
+        batch_size: images per optimiser step, of which a step of Keras may hold many.
         lines: whether a line is left for each epoch; without, there is the bar of a terminal alone.
     """
-
-    UPDATE_EVERY = 10
-    """Steps between updates of the bar."""
 
     def __init__(self, batch_size: int, lines: bool = True) -> None:
         super().__init__()
@@ -42,17 +39,15 @@ class TrainingProgress(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._name = f"epoch {epoch + 1}/{self.params['epochs']}"
         self._started = time.perf_counter()
-        self._next_update = self.UPDATE_EVERY
+        self._steps_before = int(self.model.optimizer.iterations)
         self._bar.reset(self._task, description=self._name, total=self.params["steps"])
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        if self._bar.disable or batch + 1 < self._next_update:  # Keras may take several steps between two calls
-            return
-        self._next_update = batch + 1 + self.UPDATE_EVERY
-        self._bar.update(self._task, completed=batch + 1, figures=self._figures(batch + 1, logs or {}))
+        if not self._bar.disable:
+            self._bar.update(self._task, completed=batch + 1, figures=self._figures(logs or {}))
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self._speed = self._images_per_second(self.params["steps"])
+        self._speed = self._images_per_second()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if not self._lines:
@@ -70,9 +65,10 @@ class TrainingProgress(keras.callbacks.Callback):
         """Take the bar off the screen; also where training was interrupted."""
         self._bar.stop()
 
-    def _images_per_second(self, steps: int) -> float:
+    def _images_per_second(self) -> float:
+        steps = int(self.model.optimizer.iterations) - self._steps_before
         return steps * self._batch_size / max(time.perf_counter() - self._started, 1e-9)
 
-    def _figures(self, steps: int, logs: dict[str, Any]) -> str:
+    def _figures(self, logs: dict[str, Any]) -> str:
         figures = " ".join(f"{name} {float(logs[name]):.1f}" for name in ("elbo", "rate", "distortion"))
-        return f"{self._images_per_second(steps):,.0f} images/s {figures}"
+        return f"{self._images_per_second():,.0f} images/s {figures}"

@@ -145,7 +145,7 @@ def export_run(run: Path, out: Path) -> export.Exported:
 
 
 def load_model(run: Path) -> Any:
-    """The best model of a run, as a `kvae.vae.VAE`.
+    """The best model of a run, as a `kvae.vae.VAE` that computes in float32, whatever it was trained in.
 
     Raises:
         KvaeError: the run holds none, or it cannot be read.
@@ -154,9 +154,12 @@ def load_model(run: Path) -> Any:
     if not path.is_file():
         raise KvaeError(f"{run} holds no {MODEL}.")
     try:
-        return keras.models.load_model(path)
+        model = keras.models.load_model(path)
     except (ValueError, OSError, KeyError, TypeError) as error:
         raise KvaeError(f"cannot load {path}: {' '.join(str(error).split())[:200]}") from None
+    for layer in model._flatten_layers():
+        layer.dtype_policy = "float32"
+    return model
 
 
 def _draw_pictures(run: Path, images: NDArray[np.uint8]) -> None:

@@ -6,9 +6,13 @@ bundle = Bundle.open("exported/fashion_mnist")
 images = bundle.sample(64, seed=0)  # float32 (64, 28, 28, 1) in [0, 1]
 """
 
-from collections.abc import Iterator
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,8 +33,11 @@ except ModuleNotFoundError as error:
 
 Floats = NDArray[np.float32]
 DEVICES = ("auto", "cpu", "cuda")
+Result = TypeVar("Result")
 BATCH_SIZE = 256
-"""Images per call of onnxruntime; results do not depend on it."""
+"""Images per call of onnxruntime; results do not depend on it. Many batches are worked on side by side, a core each,
+which is faster than sharing out the inside of one call: nobody waits for the other core, and the noise of one batch is
+drawn while another one is decoded."""
 MAX_TEMPERATURE = 1e6
 """Far beyond any use; it keeps z within float32."""
 
@@ -52,7 +59,8 @@ class Bundle:
         self._graphs = graphs
         self._device = device
         self._threads = threads
-        self._sessions: dict[str, Any] = {}
+        self._sessions: dict[tuple[str, int], Any] = {}
+        self._starting = threading.Lock()
 
     @classmethod
     def open(cls, path: str | Path, device: str = "auto", threads: int = 0) -> "Bundle":
@@ -61,8 +69,8 @@ class Bundle:
         Args:
             path: the folder, or a graph that kvae exported (it can sample and decode, but not encode).
             device: "cpu", "cuda", or "auto" (the default) for CUDA where it works, else the CPU. "cuda" is strict.
-            threads: CPU threads of one call; 0, the default, for one per core. Programs that call from threads of their
-                own, as `kvae.evaluation` does, are faster with 1.
+            threads: CPU threads; 0, the default, for one per core. Programs that call from threads of their own, as
+                `kvae.evaluation` does, are faster with 1.
 
         Raises:
             BundleError: no bundle there, a later format, or a file whose sha256 is not the manifest's.
@@ -79,7 +87,7 @@ class Bundle:
             for graph in graphs.values():
                 _check_hash(graph, manifest)
             bundle = cls(manifest, graphs, device, threads)
-            bundle._session("decoder")  # here, so that a bundle that opens can be sampled
+            bundle._session("decoder", threads)  # here, so that a bundle that opens can be sampled
             return bundle
         session = _start_session(path, device, threads)
         text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
@@ -89,14 +97,15 @@ class Bundle:
         name = "encoder" if [end.name for end in session.get_inputs()] == ["images"] else "decoder"
         _check_tensors(path, session, manifest.tensors[name])
         bundle = cls(manifest, {name: path}, device, threads)
-        bundle._sessions[name] = session
+        bundle._sessions[name, threads] = session
         return bundle
 
     @property
     def device(self) -> str:
         """Where the graphs run: "cpu" or "cuda"."""
         name = next(iter(self._graphs))
-        return "cuda" if self._session(name).get_providers()[0] == "CUDAExecutionProvider" else "cpu"
+        session = self._session(name, self._threads)
+        return "cuda" if session.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
 
     def sample(self, n: int, seed: int = 0, temperature: float = 1.0, start: int = 0) -> Floats:
         """Decode `n` draws of the prior.
@@ -113,23 +122,31 @@ class Bundle:
         Raises:
             KvaeError: an argument out of range.
         """
-        return np.concatenate(list(self.sample_batches(n, seed, temperature, start)))
+        images = np.empty((_checked_count(n, seed, temperature, start), *self.manifest.image_shape), np.float32)
+
+        def fill(first: int, count: int, threads: int) -> None:
+            z = self._noise(seed, start + first, count, temperature)
+            self._call("decoder", z, {"mean": images[first : first + count]}, threads)
+
+        for _ in self._batch_by_batch(n, fill):
+            pass
+        return images
 
     def sample_batches(self, n: int, seed: int = 0, temperature: float = 1.0, start: int = 0) -> Iterator[Floats]:
         """The images of `sample`, in batches of `BATCH_SIZE`, so that memory does not grow with `n`."""
-        if not isinstance(n, (int, np.integer)) or n < 1:
-            raise KvaeError(f"n must be at least 1; got {n}.")
-        if not 0 <= temperature <= MAX_TEMPERATURE:
-            raise KvaeError(f"temperature must be a number between 0 and {MAX_TEMPERATURE:g}; got {temperature}.")
-        noise.standard_normal(seed, start, 0, 1)  # checks them now, not when the first batch is asked for
+        _checked_count(n, seed, temperature, start)  # now, not when the first batch is asked for
 
-        def batches() -> Iterator[Floats]:
-            for first in range(start, start + n, BATCH_SIZE):
-                count = min(BATCH_SIZE, start + n - first)
-                z = noise.standard_normal(seed, first, count, self.manifest.latent_dim)
-                yield self.decode(z * np.float32(temperature))
+        def batch(first: int, count: int, threads: int) -> Floats:
+            images = np.empty((count, *self.manifest.image_shape), np.float32)
+            self._call("decoder", self._noise(seed, start + first, count, temperature), {"mean": images}, threads)
+            return images
 
-        return batches()
+        return self._batch_by_batch(n, batch)
+
+    def _noise(self, seed: int, start: int, count: int, temperature: float) -> Floats:
+        z = noise.standard_normal(seed, start, count, self.manifest.latent_dim)
+        z *= np.float32(temperature)
+        return z
 
     def decode(self, z: ArrayLike) -> Floats:
         """Expected images `(batch, height, width, channels)` in [0, 1] of the codes `z`, `(batch, latent_dim)`."""
@@ -153,23 +170,71 @@ class Bundle:
         Raises:
             BundleError: the graph fails on these values.
         """
-        session = self._session(graph)
-        (input_name,) = (end.name for end in session.get_inputs())
-        batches = [values[first : first + BATCH_SIZE] for first in range(0, len(values), BATCH_SIZE)]
+        values = np.ascontiguousarray(values)
+        shapes = {tensor["name"]: tensor["shape"][1:] for tensor in self.manifest.tensors[graph]["outputs"]}
+        results = {name: np.empty((len(values), *shapes[name]), np.float32) for name in outputs or shapes}
+
+        def fill(first: int, count: int, threads: int) -> None:
+            part = slice(first, first + count)
+            self._call(graph, values[part], {name: result[part] for name, result in results.items()}, threads)
+
+        for _ in self._batch_by_batch(len(values), fill):
+            pass
+        return list(results.values())
+
+    def _batch_by_batch(self, n: int, work: Callable[[int, int, int], Result]) -> Iterator[Result]:
+        """What `work(first, count, threads)` returns for each batch, in order; several batches at a time on a CPU."""
+        firsts = range(0, n, BATCH_SIZE)
+        workers = min(self._threads or os.cpu_count() or 1, len(firsts))
+        if workers == 1 or self.device != "cpu":
+            for first in firsts:
+                yield work(first, min(BATCH_SIZE, n - first), self._threads)
+            return
+        with ThreadPoolExecutor(workers) as pool:
+            pending: deque[Future[Result]] = deque()
+            try:
+                for first in firsts:
+                    pending.append(pool.submit(work, first, min(BATCH_SIZE, n - first), 1))
+                    if len(pending) > 2 * workers:  # enough that no worker waits, and memory stays bounded
+                        yield pending.popleft().result()
+                while pending:
+                    yield pending.popleft().result()
+            finally:
+                for future in pending:
+                    future.cancel()
+
+    def _call(self, graph: str, values: Floats, results: dict[str, Floats], threads: int) -> None:
+        """Run a graph on one batch; onnxruntime writes right into `results`."""
+        session = self._session(graph, threads)
+        binding = session.io_binding()
+        (end,) = session.get_inputs()
+        binding.bind_cpu_input(end.name, values)
+        for name, result in results.items():
+            binding.bind_output(name, "cpu", 0, np.float32, result.shape, result.ctypes.data)
         try:
-            parts = [session.run(outputs, {input_name: batch}) for batch in batches]
+            session.run_with_iobinding(binding)
         except Exception as error:  # onnxruntime's exceptions share no narrower base
             raise BundleError(f"onnxruntime cannot run {self._graphs[graph]}: {_shorten(error)}") from None
-        return parts[0] if len(parts) == 1 else [np.concatenate(column) for column in zip(*parts, strict=True)]
 
-    def _session(self, name: str) -> Any:
+    def _session(self, name: str, threads: int) -> Any:
         if name not in self._graphs:
             raise BundleError(f"this model has no {name}.onnx; open the whole bundle folder.")
-        if name not in self._sessions:
-            session = _start_session(self._graphs[name], self._device, self._threads)
-            _check_tensors(self._graphs[name], session, self.manifest.tensors[name])
-            self._sessions[name] = session
-        return self._sessions[name]
+        with self._starting:
+            if (name, threads) not in self._sessions:
+                session = _start_session(self._graphs[name], self._device, threads)
+                _check_tensors(self._graphs[name], session, self.manifest.tensors[name])
+                self._sessions[name, threads] = session
+        return self._sessions[name, threads]
+
+
+def _checked_count(n: int, seed: int, temperature: float, start: int) -> int:
+    """`n`, where it and the other arguments of `sample` are in their ranges."""
+    if not isinstance(n, (int, np.integer)) or n < 1:
+        raise KvaeError(f"n must be at least 1; got {n}.")
+    if not 0 <= temperature <= MAX_TEMPERATURE:
+        raise KvaeError(f"temperature must be a number between 0 and {MAX_TEMPERATURE:g}; got {temperature}.")
+    noise.standard_normal(seed, start, 0, 1)  # checks them
+    return int(n)
 
 
 def _check_hash(path: Path, manifest: Manifest) -> None:

@@ -1,5 +1,7 @@
 """From a config and a data set to a fitted VAE: builds the model, streams the batches, runs `fit`."""
 
+import math
+import os
 from collections.abc import Sequence
 
 import keras
@@ -7,17 +9,61 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from kvae import binarization, networks, priors
+from kvae import batches, binarization, networks, optimizers, priors
 from kvae.config import TrainConfig
 from kvae.datasets import Dataset
-from kvae.errors import ConfigError
+from kvae.errors import ConfigError, KvaeError
 from kvae.vae import VAE
 
-# On 2 CPU cores XLA makes the dense networks faster; the convolutions run 1.3 times as fast without it.
-USES_XLA = {"conv": False, "mlp": True, "gated_mlp": True}
-# Steps between two returns to Python, where a compiled step is short: 1.3 times as fast for the gated networks, and the
-# losses are the same to the last bit.
-STEPS_PER_EXECUTION = {"conv": 1, "mlp": 20, "gated_mlp": 20}
+# By benchmarks/training.py: one XLA loop over many steps makes the dense networks faster, but of convolutions XLA knows
+# only slow ones on a CPU.
+XLA_ON_CPU = {"conv": False, "mlp": True, "gated_mlp": True}
+STEPS_PER_CALL = {"conv": 10, "mlp": 100, "gated_mlp": 100}
+"""Optimiser steps between two returns to Python, where progress is shown and Ctrl-C heard: a fraction of a second."""
+VALIDATION_BATCH_SIZE = 1000
+
+
+def set_up_process(config: TrainConfig, device: str = "auto") -> None:
+    """Choose the device, and the threads that suit the network, for a process that is to train it and nothing else.
+
+    Call it before TensorFlow has done anything: its threads and devices cannot be changed later.
+
+    Args:
+        config: the settings.
+        device: "cpu", "cuda", or "auto" (the default) for a GPU where TensorFlow sees one. "cuda" is strict.
+
+    Raises:
+        KvaeError: CUDA asked for and not to be had, or TensorFlow is at work already.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    if device == "cuda" and not gpus:
+        raise KvaeError(
+            "device cuda: TensorFlow sees no GPU. Install its CUDA libraries (pip install 'tensorflow[and-cuda]'), "
+            "check the driver, or use --device cpu."
+        )
+    try:
+        if device == "cpu":
+            tf.config.set_visible_devices([], "GPU")
+        if _parts(config) > 1:
+            tf.config.threading.set_intra_op_parallelism_threads(1)
+            tf.config.threading.set_inter_op_parallelism_threads(_parts(config))
+    except RuntimeError as error:
+        raise KvaeError(f"TensorFlow is at work in this process already: {error}") from None
+
+
+def uses_xla(config: TrainConfig) -> bool:
+    """Whether XLA compiles the training step; with `jit` "auto", where that is faster."""
+    if config.jit == "auto":
+        return _on_gpu() or XLA_ON_CPU[config.model.architecture]
+    return config.jit == "on"
+
+
+def _on_gpu() -> bool:
+    return bool(tf.config.get_visible_devices("GPU"))
+
+
+def _parts(config: TrainConfig) -> int:
+    return 1 if uses_xla(config) or _on_gpu() else os.cpu_count() or 1
 
 
 def build(config: TrainConfig, image_shape: tuple[int, int, int], num_train: int) -> VAE:
@@ -34,9 +80,16 @@ def build(config: TrainConfig, image_shape: tuple[int, int, int], num_train: int
     check_batch_size(config, num_train)
     keras.utils.set_random_seed(config.seed)
     steps_per_epoch = num_train // config.batch_size
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(config.precision)
+    try:
+        encoder = networks.build_encoder(config.model, image_shape)
+        decoder = networks.build_decoder(config.model, image_shape)
+    finally:
+        keras.config.set_dtype_policy(policy)
     vae = VAE(
-        networks.build_encoder(config.model, image_shape),
-        networks.build_decoder(config.model, image_shape),
+        encoder,
+        decoder,
         priors.standard_normal(config.model.latent_dim),
         beta=config.beta,
         entropy_weight=config.entropy_weight,
@@ -45,11 +98,11 @@ def build(config: TrainConfig, image_shape: tuple[int, int, int], num_train: int
     )
     vae.build((None, *image_shape))
     schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, config.epochs * steps_per_epoch)
-    vae.compile(
-        optimizer=keras.optimizers.Adam(schedule),
-        jit_compile=USES_XLA[config.model.architecture],
-        steps_per_execution=STEPS_PER_EXECUTION[config.model.architecture],
-    )
+    vae.compile(optimizer=optimizers.FusedAdam(schedule), jit_compile=uses_xla(config))
+    # Without XLA, operations on half a batch that run side by side, one thread each, are faster than one after the
+    # other on all threads, which wait for each other at the end of each.
+    if tf.config.threading.get_intra_op_parallelism_threads() == 1:
+        vae.num_parts = _parts(config)
     return vae
 
 
@@ -74,9 +127,10 @@ def fit(
         The history: `loss`, `elbo`, `distortion`, `rate` and the same with `val_`, one number per epoch.
     """
     bits = config.binarize == "dynamic"
+    per_call = steps_per_call(config, len(data.train.images))
     history = vae.fit(
-        batches(data.train.images, config.batch_size, shuffle_seed=config.seed, binarize=bits),
-        validation_data=batches(binarization.held_out(data, "validation", bits), config.batch_size),
+        batches.steps(data.train.images, config.batch_size, per_call, config.seed, bits),
+        validation_data=batches.batches(binarization.held_out(data, "validation", bits), VALIDATION_BATCH_SIZE),
         epochs=config.epochs,
         shuffle=False,  # done in `batches`
         verbose=0,
@@ -85,35 +139,14 @@ def fit(
     return history.history
 
 
-def batches(
-    images: NDArray[np.uint8], batch_size: int, shuffle_seed: int | None = None, binarize: bool = False
-) -> tf.data.Dataset:
-    """Batches float32 `(batch, height, width, channels)` in [0, 1] of uint8 images.
+def steps_per_call(config: TrainConfig, num_train: int) -> int:
+    """Optimiser steps that `fit` makes between two returns to Python, and so between two calls of a callback.
 
-    Args:
-        images: the images.
-        batch_size: images per batch.
-        shuffle_seed: with one, the order is new in each epoch, and what does not fill a batch is left out of that
-            epoch, so that all steps have one shape. Without one, all images come in their order.
-        binarize: draw each pixel as 0 or 1, anew in each epoch, with its intensity as the probability; it takes a
-            `shuffle_seed`.
+    An epoch is shared out evenly, so that no call is nearly empty; the last one may have fewer.
     """
-    # Indices are shuffled rather than images: whole batches are then gathered and scaled at once.
-    indices = tf.data.Dataset.range(len(images))
-    if shuffle_seed is not None:
-        indices = indices.shuffle(len(images), seed=shuffle_seed)
-    pixels = tf.constant(images)
-    grey = indices.batch(batch_size, drop_remainder=shuffle_seed is not None).map(
-        lambda chosen: tf.cast(tf.gather(pixels, chosen), tf.float32) / 255.0
-    )
-    if not binarize:
-        return grey.prefetch(tf.data.AUTOTUNE)
-    draws = tf.data.Dataset.random(shuffle_seed, rerandomize_each_iteration=True).batch(2)
-    return (
-        tf.data.Dataset.zip(grey, draws)
-        .map(lambda batch, seed: tf.cast(tf.random.stateless_uniform(tf.shape(batch), seed) < batch, tf.float32))
-        .prefetch(tf.data.AUTOTUNE)
-    )
+    per_epoch = num_train // config.batch_size
+    calls = math.ceil(per_epoch / STEPS_PER_CALL[config.model.architecture])
+    return math.ceil(per_epoch / calls)
 
 
 def effective_beta(vae: VAE, images: NDArray[np.uint8]) -> float:

@@ -8,7 +8,9 @@ import tensorflow_probability as tfp
 
 from kvae import divergences as divergences  # registers KLs with TFP
 from kvae import networks as networks  # registers Encoder and Decoder with Keras, for load_model
+from kvae import optimizers as optimizers  # registers FusedAdam
 from kvae import priors
+from kvae.batches import Steps
 from kvae.errors import KvaeError
 
 tfd = tfp.distributions
@@ -84,6 +86,8 @@ class VAE(keras.Model):
         self.entropy_weight = entropy_weight
         self.kl_warmup_steps = kl_warmup_steps
         self.seed = seed
+        self.num_parts = 1
+        """Parts of a batch whose terms are computed side by side; see `kvae.training.build`."""
         self.seed_generator = keras.random.SeedGenerator(seed)
         self._means = {name: keras.metrics.Mean(name=name) for name in ("loss", "elbo", "distortion", "rate")}
 
@@ -108,6 +112,15 @@ class VAE(keras.Model):
         images = _as_floats(images)
         if not self.built:  # Keras builds a model when it is called, and training calls the networks instead
             self.build(images.shape)
+        if self.num_parts == 1:
+            return self._terms(images, seed, training)
+        size = -(-tf.shape(images)[0] // self.num_parts)
+        parts = [images[part * size : (part + 1) * size] for part in range(self.num_parts)]
+        seeds = tfp.random.split_seed(seed, self.num_parts)
+        terms = [self._terms(images, seed, training) for images, seed in zip(parts, seeds, strict=True)]
+        return Terms(*(tf.concat(values, axis=0) for values in zip(*terms, strict=True)))
+
+    def _terms(self, images: tf.Tensor, seed: tf.Tensor, training: bool) -> Terms:
         posterior = self.encoder(images, training=training)  # q(z|x), event (latent_dim,)
         z = posterior.sample(seed=seed)  # (batch, latent_dim)
         likelihood = self.decoder(z, training=training)  # p(x|z), event (height, width, channels)
@@ -139,18 +152,31 @@ class VAE(keras.Model):
         return self.decoder(self.encoder(images, training=training).mean(), training=training).mean()
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        images = self._images(data)
+        if isinstance(data, Steps):
+
+            def make_step(step: tf.Tensor) -> list[tf.Tensor]:
+                self._step(self._images(data.batch(step)))
+                return [step + 1]
+
+            tf.while_loop(lambda step: step < data.count, make_step, [tf.zeros([], tf.int64)])
+        else:
+            self._step(self._images(data))
+        return self._results()
+
+    def _step(self, images: tf.Tensor) -> None:
+        """One update of the weights."""
         with tf.GradientTape() as tape:
             terms = self.terms(images, training=True)
             loss = self.loss_of(terms, self._warmed_up_beta()) + self._penalty()
             scaled_loss = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled_loss, self.trainable_variables)
         self.optimizer.apply(gradients, self.trainable_variables)
-        return self._update_means(loss, terms)
+        self._update_means(loss, terms)
 
     def test_step(self, data: Any) -> dict[str, Any]:
         terms = self.terms(self._images(data))
-        return self._update_means(self.loss_of(terms) + self._penalty(), terms)
+        self._update_means(self.loss_of(terms) + self._penalty(), terms)
+        return self._results()
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -174,10 +200,12 @@ class VAE(keras.Model):
         progress = tf.cast(self.optimizer.iterations, tf.float32) / self.kl_warmup_steps
         return self.beta * tf.minimum(1.0, progress)
 
-    def _update_means(self, loss: tf.Tensor, terms: Terms) -> dict[str, Any]:
+    def _update_means(self, loss: tf.Tensor, terms: Terms) -> None:
         self._means["loss"].update_state(loss, sample_weight=tf.size(terms.rate))
         for name, values in (("elbo", terms.elbo), ("distortion", terms.distortion), ("rate", terms.rate)):
             self._means[name].update_state(values)
+
+    def _results(self) -> dict[str, Any]:
         return {name: mean.result() for name, mean in self._means.items()}
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kvae import binarization, datasets, evaluation, runs, training
+from kvae import batches, binarization, datasets, evaluation, runs
 from kvae.config import ModelConfig, TrainConfig
 from kvae.errors import KvaeError
 from kvae.runtime import Bundle
@@ -82,8 +82,7 @@ def test_the_best_model_is_that_of_the_lowest_validation_loss(run):
         losses = [float(row["val_loss"]) for row in csv.DictReader(file)]
     data = datasets.load("fashion_mnist_mini")
     bits = binarization.held_out(data, "validation", True)
-    batches = training.batches(bits, 100)
-    logs = runs.load_model(run.path).evaluate(batches, verbose=0, return_dict=True)
+    logs = runs.load_model(run.path).evaluate(batches.batches(bits, 100), verbose=0, return_dict=True)
     assert logs["loss"] == pytest.approx(min(losses), abs=1.0)
 
 

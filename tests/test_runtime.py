@@ -216,3 +216,35 @@ def test_cuda_is_strict_where_onnxruntime_falls_back(bundle_path, monkeypatch):
 def test_an_unknown_device(bundle_path):
     with pytest.raises(KvaeError, match="device must be one of auto, cpu, cuda"):
         Bundle.open(bundle_path, device="tpu")
+
+
+def test_many_batches_are_worked_on_side_by_side_and_come_in_order(bundle, bundle_path, monkeypatch):
+    """The same bytes as from one thread; a consumer that is slow, or leaves early, changes nothing."""
+    monkeypatch.setattr(runtime.os, "cpu_count", lambda: 4)
+    alone = Bundle.open(bundle_path, threads=1)
+    expected = alone.sample(20 * runtime.BATCH_SIZE + 5, seed=2, start=7)
+    np.testing.assert_array_equal(bundle.sample(len(expected), seed=2, start=7), expected)
+    batches = list(bundle.sample_batches(len(expected), seed=2, start=7))
+    np.testing.assert_array_equal(np.concatenate(batches), expected)
+    first = next(iter(bundle.sample_batches(10**12, seed=2, start=7)))
+    np.testing.assert_array_equal(first, expected[: runtime.BATCH_SIZE])
+
+
+def test_an_error_in_a_batch_comes_through(bundle, monkeypatch):
+    """Wherever it happens, in one line, and the generator ends."""
+    monkeypatch.setattr(runtime.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(bundle, "_graphs", dict(bundle._graphs))
+    batches = bundle.sample_batches(5 * runtime.BATCH_SIZE)
+    next(batches)
+    monkeypatch.setattr(bundle, "_noise", lambda *_: np.zeros((runtime.BATCH_SIZE, 4), np.float32))
+    with pytest.raises(BundleError, match="onnxruntime cannot run"):
+        for _ in range(4 + 2 * 2):
+            next(batches)
+    with pytest.raises(StopIteration):
+        next(batches)
+
+
+def test_values_that_are_not_contiguous(bundle):
+    z = np.asfortranarray(noise.standard_normal(0, 0, 10, 3))
+    np.testing.assert_array_equal(bundle.run("decoder", z)[0], bundle.run("decoder", np.ascontiguousarray(z))[0])
+    assert bundle.run("decoder", z[::2], ["mean"])[0].shape == (5, 8, 8, 1)

@@ -1,0 +1,114 @@
+"""The batches of training: real permutations, bits drawn as they should be, and the same ones in both forms."""
+
+import numpy as np
+import pytest
+
+from kvae import batches
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 1), dtype=np.uint8)
+
+
+def test_shuffled_batches_are_a_new_permutation_in_each_epoch():
+    images = np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1)
+    stream = batches.batches(images, 5, shuffle_seed=0)
+    epochs = [np.concatenate([batch.numpy().ravel() for batch in stream]) for _ in range(2)]
+    for epoch in epochs:
+        np.testing.assert_allclose(np.sort(epoch), np.arange(10) / 255, rtol=1e-6)
+    assert not np.array_equal(*epochs)
+    again = batches.batches(images, 5, shuffle_seed=0)
+    np.testing.assert_array_equal(np.concatenate([batch.numpy().ravel() for batch in again]), epochs[0])
+
+
+def test_training_batches_have_one_shape_and_validation_loses_nothing():
+    images = np.zeros((10, 2, 2, 1), np.uint8)
+    assert [len(batch) for batch in batches.batches(images, 4, shuffle_seed=0)] == [4, 4]
+    assert [len(batch) for batch in batches.batches(images, 4)] == [4, 4, 2]
+
+
+def shaded(grey, count=400):
+    """Images of one grey."""
+    return np.full((count, 4, 4, 1), grey, np.uint8)
+
+
+def epoch_of(stream):
+    return np.concatenate([batch.numpy() for batch in stream])
+
+
+def test_binarised_batches_hold_bits_alone():
+    stream = batches.batches(IMAGES, 10, shuffle_seed=0, binarize=True)
+    assert [batch.shape for batch in stream] == [(10, 8, 8, 1)] * 5
+    epoch = epoch_of(stream)
+    assert epoch.dtype == np.float32
+    assert set(np.unique(epoch)) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize("grey", [0, 1, 60, 200, 254, 255])
+def test_the_mean_bit_is_the_intensity(grey):
+    """Over 6,400 pixels an epoch and 5 epochs: within 5 standard errors; black is always 0 and white always 1."""
+    stream = batches.batches(shaded(grey), 100, shuffle_seed=1, binarize=True)
+    bits = np.concatenate([epoch_of(stream) for _ in range(5)])
+    error = np.sqrt(grey / 255 * (1 - grey / 255) / bits.size)
+    assert abs(bits.mean(dtype=np.float64) - grey / 255) <= 5 * error
+
+
+def test_bits_are_drawn_anew_for_each_pixel_batch_and_epoch():
+    """A grey of 128: any two images, batches or epochs differ in half of their pixels, within 5 standard errors."""
+    stream = batches.batches(shaded(128), 200, shuffle_seed=0, binarize=True)
+    one, other = epoch_of(stream), epoch_of(stream)
+    tolerance = 5 * 0.5 / np.sqrt(200 * 16)
+    assert np.mean(one[:200] != one[200:]) == pytest.approx(0.5, abs=tolerance)  # two batches
+    assert np.mean(one != other) == pytest.approx(0.5, abs=tolerance)
+    assert np.mean(one[0:200:2] != one[1:200:2]) == pytest.approx(0.5, abs=tolerance)
+    assert np.mean(one[:, :2] != one[:, 2:]) == pytest.approx(0.5, abs=tolerance)  # pixels of one image
+
+
+def test_bits_repeat_themselves_from_the_seed():
+    streams = [batches.batches(IMAGES, 10, shuffle_seed=seed, binarize=True) for seed in (3, 3, 4)]
+    epochs = [[epoch_of(stream) for _ in range(2)] for stream in streams]
+    for one, other in zip(epochs[0], epochs[1], strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert not np.array_equal(epochs[0][0], epochs[2][0])
+
+
+def test_bits_come_in_the_order_of_their_images():
+    """Images all black or all white, which no draw changes, stand where the grey stream of the seed has them."""
+    images = np.repeat(np.uint8([0, 255]), 20).reshape(40, 1, 1, 1)
+    grey, bits = (epoch_of(batches.batches(images, 8, shuffle_seed=5, binarize=flag)) for flag in (False, True))
+    np.testing.assert_array_equal(grey, bits)
+    assert not np.array_equal(bits.ravel(), images.ravel() / 255)
+
+
+def unrolled(element):
+    """The batches of one element of `steps`, as a list."""
+    assert isinstance(element, batches.Steps)
+    return [element.batch(step).numpy() for step in range(int(element.count))]
+
+
+@pytest.mark.parametrize("binarize", [False, True])
+@pytest.mark.parametrize("steps_per_call", [1, 3, 5, 12])
+def test_steps_hold_the_batches_of_the_plain_stream(steps_per_call, binarize):
+    """12 batches of 4 in each of two epochs, the same to the last bit, whether or not the calls come out even."""
+    plain = batches.batches(IMAGES, 4, shuffle_seed=2, binarize=binarize)
+    packed = batches.steps(IMAGES, 4, steps_per_call, shuffle_seed=2, binarize=binarize)
+    for _ in range(2):
+        expected = [batch.numpy() for batch in plain]
+        found = [batch for element in packed for batch in unrolled(element)]
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_all_elements_of_an_epoch_have_one_shape():
+    """Else each shape would be compiled anew; what is beyond an element's count is filler."""
+    elements = list(batches.steps(IMAGES, 4, 5, shuffle_seed=0, binarize=True))
+    assert [int(element.count) for element in elements] == [5, 5, 2]
+    for element in elements:
+        assert (element.order.shape, element.seeds.shape) == ((5, 4), (5, 2))
+    spec = batches.steps(IMAGES, 4, 5, shuffle_seed=0).element_spec
+    assert tuple(spec.order.shape) == (5, 4)
+
+
+def test_the_data_set_is_held_once():
+    """Each element refers to the same bytes."""
+    first, second = list(batches.steps(IMAGES, 4, 6, shuffle_seed=0))
+    assert first.images.numpy().dtype == np.uint8
+    np.testing.assert_array_equal(first.images, IMAGES)
+    assert np.shares_memory(first.images._numpy(), second.images._numpy())
