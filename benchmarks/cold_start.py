@@ -1,10 +1,12 @@
-"""How long does a cold `kvae sample --n 64` take, beside the imports that it cannot do without?
+"""How long does a cold `kvae sample --n 64` take, beside the imports that it cannot do without, and where does it go?
 
 Whole processes, A and B in turn, so that a machine whose speed drifts slows both; prints medians and the median ratio.
+Then the same command taken apart: a process that takes its steps one by one, and looks at the clock after each.
 
     python benchmarks/cold_start.py
 """
 
+import shlex
 import statistics
 import subprocess
 import sys
@@ -12,12 +14,32 @@ import tempfile
 import time
 from pathlib import Path
 
+import rounds
+
 ROUNDS = 15
 KVAE = str(Path(sys.executable).parent / "kvae")
 PAIRS = [
     ([KVAE, "sample", "--n", "64"], [sys.executable, "-c", "import numpy, onnxruntime, PIL.Image"]),
     ([KVAE, "--help"], [sys.executable, "-c", "import click"]),
 ]
+STEPS = {
+    "import click": "import click",
+    "import numpy": "import numpy",
+    "import onnxruntime": "import onnxruntime",
+    "import PIL": "import PIL.Image",
+    "import kvae": "from kvae import output; from kvae.cli import main; from kvae.locate import locate; "
+    "from kvae.runtime import Bundle",
+    "open the bundle: manifest, hashes, session": "bundle = Bundle.open(locate(None))",
+    "draw and decode 64 images": "batches = list(bundle.sample_batches(64))",
+    "write the PNG": "output.write(batches, 64, bundle.manifest.image_shape, Path('samples.png'))",
+}
+SCRIPT = "\n".join(
+    [
+        "from time import perf_counter; clock = [perf_counter()]; from pathlib import Path",
+        *(f"{step}; clock.append(perf_counter())" for step in STEPS.values()),
+        "print(*clock)",
+    ]
+)
 
 
 def seconds(command: list[str], folder: str) -> float:
@@ -27,16 +49,30 @@ def seconds(command: list[str], folder: str) -> float:
     return time.perf_counter() - start
 
 
+def seconds_of_steps(folder: str) -> list[float]:
+    """Those of a process that takes `STEPS`: until the interpreter runs, of each step, and of its end."""
+    start = time.perf_counter()  # of Linux's monotonic clock, as is the other process's
+    printed = subprocess.run([sys.executable, "-c", SCRIPT], cwd=folder, check=True, capture_output=True).stdout
+    times = [start, *map(float, printed.split()), time.perf_counter()]
+    return [after - before for before, after in zip(times, times[1:], strict=False)]
+
+
 def main() -> None:
+    print(rounds.machine())
     with tempfile.TemporaryDirectory() as folder:
+        print("\n| command | time | against | time | ratio |\n|---|---|---|---|---|")
         for pair in PAIRS:
             for command in pair:
                 seconds(command, folder)  # warm-up: the files are in the page cache from here on
             times = [[seconds(command, folder) for command in pair] for _ in range(ROUNDS)]
             ours, theirs = (statistics.median(column) for column in zip(*times, strict=True))
             ratio = statistics.median(a / b for a, b in times)
-            names = [" ".join([Path(command[0]).name, *command[1:]]) for command in pair]
-            print(f"{names[0]}: {ours:.3f} s   {names[1]}: {theirs:.3f} s   ratio {ratio:.2f}")
+            names = [shlex.join([Path(command[0]).name, *command[1:]]) for command in pair]
+            print(f"| `{names[0]}` | {ours:.3f} s | `{names[1]}` | {theirs:.3f} s | {ratio:.2f} |", flush=True)
+        columns = zip(*(seconds_of_steps(folder) for _ in range(ROUNDS)), strict=True)
+        print("\n| step of `kvae sample --n 64` | time, ms |\n|---|---|")
+        for name, column in zip(["start the interpreter", *STEPS, "exit"], columns, strict=True):
+            print(f"| {name} | {1e3 * statistics.median(column):.1f} |")
 
 
 if __name__ == "__main__":

@@ -1,34 +1,33 @@
-"""What training is fed with: single batches of images, or many steps' worth in one element of a `tf.data.Dataset`.
+"""What training is fed with: single batches of images, or many steps' worth of them in one element of the stream.
 
-Both give the same batches in the same order. The second lets one call run many optimiser steps inside one loop, over a
-data set that stays in memory as bytes: gathering, scaling and binarising are then part of the step.
+Both give the same batches in the same order. The second lets one call run many optimiser steps in one compiled loop.
+The data set stays in memory as bytes; a batch becomes floats where it is used, in the step.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+BEYOND_SEEDS = 2**32
+"""Set apart the words that order the images from those that their bits are drawn from."""
+
 
 class Steps(NamedTuple):
-    """The batches of several optimiser steps, as indices into a data set that is held once.
+    """The batches of several optimiser steps.
 
     `VAE.train_step` takes one in the place of a batch, and makes all its steps.
     """
 
-    images: tf.Tensor
-    """All training images, uint8 `(num_images, height, width, channels)`."""
-    order: tf.Tensor
-    """Which of them each step takes, int64 `(steps, batch)`."""
-    seeds: tf.Tensor
-    """What each step's bits are drawn from, int64 `(steps, 2)`; `(steps, 0)` where images are not binarised."""
+    pixels: tf.Tensor
+    """Bytes, uint8 `(steps, batch, height, width, channels)`."""
     count: tf.Tensor
     """How many of the steps are to be made, int64 `()`: the last element of an epoch may be filled up."""
 
     def batch(self, step: tf.Tensor) -> tf.Tensor:
         """The images of one step, float32 `(batch, height, width, channels)` in [0, 1]."""
-        return _batch(self.images, self.order[step], self.seeds[step])
+        return _floats(self.pixels[step])
 
 
 def steps(
@@ -46,12 +45,14 @@ def steps(
         shuffle_seed: seed of the order, new in each epoch, and of the bits.
         binarize: draw each pixel as 0 or 1 with its intensity as the probability.
     """
-    pixels = tf.constant(images)
-    return _chosen(len(images), batch_size, shuffle_seed, binarize).batch(steps_per_call).map(
-        lambda order, seeds: Steps(
-            pixels, _filled(order, steps_per_call), _filled(seeds, steps_per_call), tf.shape(order, tf.int64)[0]
-        )
-    ).prefetch(2)  # fmt: skip
+
+    def fill_up(pixels: tf.Tensor) -> Steps:
+        count = tf.shape(pixels, tf.int64)[0]
+        filled = tf.pad(pixels, [[0, steps_per_call - count], *[[0, 0]] * 4])
+        return Steps(tf.ensure_shape(filled, [steps_per_call, batch_size, *images.shape[1:]]), count)
+
+    stream = _bytes(images, batch_size, shuffle_seed, binarize)
+    return stream.batch(steps_per_call).map(fill_up).prefetch(2)
 
 
 def batches(
@@ -67,34 +68,42 @@ def batches(
         binarize: draw each pixel as 0 or 1, anew in each epoch, with its intensity as the probability; it takes a
             `shuffle_seed`.
     """
+    return _bytes(images, batch_size, shuffle_seed, binarize).map(_floats).prefetch(tf.data.AUTOTUNE)
+
+
+def _floats(pixels: tf.Tensor) -> tf.Tensor:
+    return tf.cast(pixels, tf.float32) / 255.0
+
+
+def _bytes(images: NDArray[np.uint8], batch_size: int, shuffle_seed: int | None, binarize: bool) -> tf.data.Dataset:
+    """Batches uint8 `(batch, height, width, channels)`; bits are the bytes 0 and 255."""
     pixels = tf.constant(images)
-    return (
-        _chosen(len(images), batch_size, shuffle_seed, binarize)
-        .map(lambda order, seed: _batch(pixels, order, seed))
-        .prefetch(tf.data.AUTOTUNE)
-    )
-
-
-def _chosen(num_images: int, batch_size: int, shuffle_seed: int | None, binarize: bool) -> tf.data.Dataset:
-    """Pairs: the indices of a batch, and the seed of its bits, empty where there are none."""
-    indices = tf.data.Dataset.range(num_images)
-    if shuffle_seed is not None:
-        indices = indices.shuffle(num_images, seed=shuffle_seed)
-    order = indices.batch(batch_size, drop_remainder=shuffle_seed is not None)
+    if shuffle_seed is None:
+        order = tf.data.Dataset.range(len(images)).batch(batch_size)
+    else:
+        # A permutation at a time: to shuffle a stream of indices took as long as a tenth of the training steps.
+        order = _words(shuffle_seed + BEYOND_SEEDS).take(1).flat_map(
+            lambda seed: tf.data.Dataset.from_tensor_slices(_permutation(len(images), batch_size, seed))
+        )  # fmt: skip
+        order = order.apply(tf.data.experimental.assert_cardinality(len(images) // batch_size))
+    grey = order.map(lambda chosen: tf.gather(pixels, chosen))
     if not binarize:
-        return order.map(lambda chosen: (chosen, tf.zeros([0], tf.int64)))
-    return tf.data.Dataset.zip(
-        order, tf.data.Dataset.random(shuffle_seed, rerandomize_each_iteration=True).batch(2, drop_remainder=True)
-    )
-
-
-def _batch(images: tf.Tensor, order: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    grey = tf.cast(tf.gather(images, order), tf.float32) / 255.0
-    if seed.shape[0] == 0:
         return grey
-    return tf.cast(tf.random.stateless_uniform(tf.shape(grey), seed) < grey, tf.float32)
+    # Not in the step: of TensorFlow's Philox generator XLA makes code for a CPU that takes half as long as the step.
+    return tf.data.Dataset.zip(grey, _words(cast(int, shuffle_seed))).map(_bits, tf.data.AUTOTUNE)
 
 
-def _filled(rows: tf.Tensor, count: int) -> tf.Tensor:
-    filled = tf.pad(rows, [[0, count - tf.shape(rows)[0]], [0, 0]])
-    return tf.ensure_shape(filled, [count, *rows.shape[1:]])
+def _bits(grey: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.random.stateless_uniform(tf.shape(grey), seed) < _floats(grey), tf.uint8) * np.uint8(255)
+
+
+def _words(seed: int) -> tf.data.Dataset:
+    """Pairs of random words, int64 `(2,)`, without end, and other ones in each epoch."""
+    return tf.data.Dataset.random(seed, rerandomize_each_iteration=True).batch(2, drop_remainder=True)
+
+
+def _permutation(num_images: int, batch_size: int, seed: tf.Tensor) -> tf.Tensor:
+    """The indices of all whole batches of an epoch, int64 `(steps, batch)`."""
+    steps = num_images // batch_size
+    shuffled = tf.random.experimental.stateless_shuffle(tf.range(num_images, dtype=tf.int64), seed)
+    return tf.reshape(shuffled[: steps * batch_size], [steps, batch_size])

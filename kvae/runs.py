@@ -12,6 +12,7 @@ import datetime
 import json
 import math
 import platform
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -23,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvae import __version__, binarization, curves, datasets, evaluation, export, pictures, training
-from kvae.atomic import check_replaceable
+from kvae.atomic import atomic_file, check_replaceable
 from kvae.config import TrainConfig
 from kvae.errors import KvaeError
 from kvae.locate import BUNDLE_FOLDER, RUNS_FOLDER
@@ -87,8 +88,7 @@ def train(
         config,
         data,
         [
-            keras.callbacks.ModelCheckpoint(out / MODEL, monitor="val_loss", mode="min", save_best_only=True),
-            keras.callbacks.ModelCheckpoint(out / LAST_CHECKPOINT),
+            Checkpoints(out),
             keras.callbacks.CSVLogger(out / "history.csv"),
             *callbacks,
         ],
@@ -117,6 +117,27 @@ def train(
     curves.save(history, out / "curves.png")
     write_json(out / "metrics.json", exported.manifest.metrics)  # last: it says that the run is whole
     return Run(out, metrics, training.effective_beta(best, test[:EFFECTIVE_BETA_IMAGES]), exported)
+
+
+class Checkpoints(keras.callbacks.Callback):
+    """Saves the model after each epoch, once, and keeps a copy of the one with the lowest validation loss.
+
+    Args:
+        run: the run's folder.
+    """
+
+    def __init__(self, run: Path) -> None:
+        super().__init__()
+        self._run = run
+        self._lowest = math.inf
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.model.save(self._run / LAST_CHECKPOINT)
+        loss = (logs or {})["val_loss"]
+        if loss < self._lowest:
+            self._lowest = loss
+            with atomic_file(self._run / MODEL) as path:
+                shutil.copyfile(self._run / LAST_CHECKPOINT, path)
 
 
 def export_run(run: Path, out: Path) -> export.Exported:

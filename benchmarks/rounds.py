@@ -1,0 +1,147 @@
+"""Timing things side by side: each contender in a process of its own, in turn, round after round.
+
+A machine whose speed drifts slows all contenders of a round alike, so the ratio within a round is what is trusted: the
+median over the rounds is printed, with the smallest and the largest. A contender is a process that calls `serve`; the
+others wait while it works.
+"""
+
+import contextlib
+import datetime
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+ROUNDS = 5
+PAUSE = 0.2
+"""Seconds before a round: the threads of the contender before it may still be spinning, waiting for work."""
+PACKAGES = ("numpy", "tensorflow", "keras", "onnxruntime", "torch", "pythae")
+
+
+@dataclass
+class Contender:
+    """One side of a comparison."""
+
+    name: str
+    command: list[str]
+    """Arguments for this Python: a script that calls `serve`, and what it takes."""
+    work: float = 1.0
+    """What one round does, in units of the figure printed: 10,000 images, say."""
+    setup: float = 0.0
+    """Seconds from the process's start to its first round: imports, data, compilation, one round unmeasured."""
+    seconds: list[float] = field(default_factory=list)
+    """One per round."""
+
+    @property
+    def rates(self) -> list[float]:
+        """Units of work per second, one per round."""
+        return [self.work / seconds for seconds in self.seconds]
+
+    @property
+    def rate(self) -> float:
+        """Median of `rates`."""
+        return statistics.median(self.rates)
+
+
+def serve(round_of_work: Callable[[], object]) -> None:
+    """In a contender's process: one round unmeasured, then one, timed, for each line on stdin."""
+    round_of_work()
+    answer("ready")
+    while asked():
+        start = time.perf_counter()
+        round_of_work()
+        answer(time.perf_counter() - start)
+
+
+def answer(what: object) -> None:
+    """In a contender that cannot be called round by round, what `serve` prints: "ready", then the seconds of a round.
+
+    It goes past a redirected `sys.stdout`, which is where libraries that print should be sent.
+    """
+    print(what, file=sys.__stdout__, flush=True)
+
+
+def asked() -> bool:
+    """In such a contender: wait until the next round is asked for; False where no more will be."""
+    return bool(sys.stdin.readline())
+
+
+def alternate(contenders: Sequence[Contender], rounds: int = ROUNDS) -> None:
+    """Run the contenders' rounds in turn, filling in their `setup` and `seconds`."""
+    workers = []
+    try:
+        for contender in contenders:
+            start = time.perf_counter()
+            worker = subprocess.Popen(
+                [sys.executable, *contender.command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+            workers.append(worker)
+            _read(worker, contender)
+            contender.setup = time.perf_counter() - start
+        for _ in range(rounds):
+            for contender, worker in zip(contenders, workers, strict=True):
+                assert worker.stdin is not None
+                time.sleep(PAUSE)
+                worker.stdin.write("go\n")
+                worker.stdin.flush()
+                contender.seconds.append(float(_read(worker, contender)))
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+
+
+def _read(worker: "subprocess.Popen[str]", contender: Contender) -> str:
+    assert worker.stdout is not None
+    line = worker.stdout.readline()
+    if not line:
+        raise SystemExit(f"{contender.name} stopped: {' '.join(contender.command)}")
+    return line
+
+
+def ratios(one: Contender, other: Contender) -> list[float]:
+    """How many times as fast `one` is as `other`, in each round."""
+    return [mine / theirs for mine, theirs in zip(one.rates, other.rates, strict=True)]
+
+
+def table(contenders: Sequence[Contender], unit: str) -> str:
+    """A Markdown table: each contender's median rate, its setup, and how the first one compares with it."""
+    first = contenders[0]
+    lines = [f"| what | {unit} | set-up, s | {first.name} is ... times as fast |", "|---|---|---|---|"]
+    for contender in contenders:
+        quotients = ratios(first, contender)
+        compared = f"{statistics.median(quotients):.2f} ({min(quotients):.2f} to {max(quotients):.2f})"
+        lines.append(f"| {contender.name} | {contender.rate:,.0f} | {contender.setup:.1f} | {compared} |")
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    """What the figures were measured on, and when, in one line."""
+    cpu = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+    versions = [f"Python {platform.python_version()}"]
+    for name in PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            versions.append(f"{name} {version(name)}")
+    cores = f"{os.cpu_count()} cores of {cpu[1] if cpu else platform.machine()}"
+    return ", ".join([datetime.date.today().isoformat(), cores, *versions])
+
+
+def check(measured: dict[str, float], baseline: Path, tolerance: float = 0.7) -> None:
+    """Print the ratios as JSON; exit with an error where one fell below `tolerance` of that in the file `baseline`."""
+    print(json.dumps(measured, indent=2))
+    expected = json.loads(baseline.read_text(encoding="utf-8"))
+    fallen = [
+        f"{name}: {value:.2f}, below {tolerance} x {expected[name]:.2f}"
+        for name, value in measured.items()
+        if value < tolerance * expected[name]
+    ]
+    if fallen:
+        raise SystemExit("a ratio fell: " + "; ".join(fallen))

@@ -1,0 +1,234 @@
+"""How fast does kvae train, beside PyTorch, pythae, a plain Keras `fit`, and the matrix products it cannot do without?
+
+    python benchmarks/training.py                    # both networks, all contenders that are installed
+    python benchmarks/training.py --network dense
+    python benchmarks/training.py --quick            # without the peers, against baseline.json
+
+Every contender trains the same network at batch 128 in float32 with Adam on all cores; a round is one epoch over the
+first images of Fashion-MNIST. kvae's rounds are epochs of one long `kvae.training.fit`, as `kvae train` runs it, each
+up to its validation. The matrix products are those of the dense network's forward and backward pass, with nothing in
+between: what a step costs where everything else is free, in numpy's BLAS and in PyTorch's.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import importlib.util
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rounds
+
+from kvae import datasets
+from kvae.cli.train import import_tensorflow_quietly
+from kvae.config import ModelConfig, TrainConfig
+
+BATCH_SIZE = 128
+MODELS = {
+    "dense": ModelConfig(architecture="mlp", latent_dim=16, hidden_units=512),
+    "conv": ModelConfig(architecture="conv", latent_dim=16, hidden_units=128),
+}
+STEPS = {"dense": 200, "conv": 30}
+"""Optimiser steps of one round: one to three seconds on 2 cores."""
+QUICK_STEPS = {"dense": 100, "conv": 15}
+
+
+def train_data(steps: int) -> datasets.Dataset:
+    """Fashion-MNIST with `steps` batches to train on, and a validation split of one batch, which is not measured."""
+    data = datasets.load("fashion_mnist")
+    images, labels = data.train.images[: steps * BATCH_SIZE], data.train.labels[: steps * BATCH_SIZE]
+    validation = datasets.Split(data.validation.images[:BATCH_SIZE], data.validation.labels[:BATCH_SIZE])
+    return dataclasses.replace(data, train=datasets.Split(images, labels), validation=validation)
+
+
+def epochs_as_rounds() -> Any:
+    """A Keras callback for a `fit` with a validation split: each epoch is a round, from its begin to its validation."""
+    import keras
+
+    class Epochs(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            if epoch and not rounds.asked():  # the first one compiles and is not measured
+                sys.exit()
+            self.start = time.perf_counter()
+
+        def on_test_begin(self, logs: Any = None) -> None:
+            float(self.model.metrics[0].result())  # it is there once all steps are made
+            self.seconds = time.perf_counter() - self.start
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # the others must not begin during the validation
+            rounds.answer(self.seconds if epoch else "ready")
+
+    return Epochs()
+
+
+def kvae_fit(network: str, steps: int, epochs: int) -> None:
+    """kvae as `kvae train` runs it."""
+    import_tensorflow_quietly()
+    from kvae import training
+
+    config = TrainConfig(model=MODELS[network], binarize="none", batch_size=BATCH_SIZE, epochs=epochs)
+    training.set_up_process(config, "auto")
+    data = train_data(steps)
+    vae = training.build(config, data.image_shape, len(data.train.images))
+    training.fit(vae, config, data, [epochs_as_rounds()])
+
+
+def keras_fit(network: str, steps: int, epochs: int) -> None:
+    """The same model with what Keras and tf.data do where nothing is tuned."""
+    import_tensorflow_quietly()
+    import keras
+    import tensorflow as tf
+
+    from kvae import networks, priors
+    from kvae.vae import VAE
+
+    config, data = MODELS[network], train_data(steps)
+    vae = VAE(
+        networks.build_encoder(config, data.image_shape),
+        networks.build_decoder(config, data.image_shape),
+        priors.standard_normal(config.latent_dim),
+        seed=0,
+    )
+    vae.compile(optimizer=keras.optimizers.Adam(1e-3), jit_compile=False)
+
+    def batches(images: Any, shuffle_buffer: int) -> tf.data.Dataset:
+        shuffled = tf.data.Dataset.from_tensor_slices(images).shuffle(shuffle_buffer)
+        scaled = shuffled.batch(BATCH_SIZE).map(lambda batch: tf.cast(batch, tf.float32) / 255.0)
+        return scaled.prefetch(tf.data.AUTOTUNE)
+
+    vae.fit(
+        batches(data.train.images, len(data.train.images)),
+        validation_data=batches(data.validation.images, 1),
+        epochs=epochs,
+        shuffle=False,  # done in `batches`
+        verbose=0,
+        callbacks=[epochs_as_rounds()],
+    )
+
+
+def torch_loop(network: str, steps: int, epochs: int, **options: bool) -> None:
+    """PyTorch, by hand; options of `peers.torch_epoch`."""
+    import peers
+
+    rounds.serve(peers.torch_epoch(network, train_data(steps).train.images, **options))
+
+
+def pythae_trainer(network: str, steps: int, epochs: int) -> None:
+    """pythae's trainer."""
+    import peers
+
+    with tempfile.TemporaryDirectory() as folder:
+        rounds.serve(peers.pythae_epoch(train_data(steps).train.images, Path(folder)))
+
+
+def numpy_products(network: str, steps: int, epochs: int) -> None:
+    """The matrix products of `steps` steps, in numpy."""
+    pairs = [(a, b, np.empty((len(a), b.shape[1]), np.float32)) for a, b in dense_products()]
+
+    def products() -> None:
+        for _ in range(steps):
+            for a, b, out in pairs:
+                np.matmul(a, b, out=out)
+
+    rounds.serve(products)
+
+
+def torch_products(network: str, steps: int, epochs: int) -> None:
+    """The same in PyTorch, whose BLAS is another one."""
+    import torch
+
+    torch.set_num_threads(os.cpu_count() or 1)
+    pairs = [(torch.from_numpy(a), torch.from_numpy(b)) for a, b in dense_products()]
+    triples = [(a, b, torch.empty(len(a), b.shape[1])) for a, b in pairs]
+
+    def products() -> None:
+        for _ in range(steps):
+            for a, b, out in triples:
+                torch.matmul(a, b, out=out)
+
+    rounds.serve(products)
+
+
+def dense_products() -> list[tuple[Any, Any]]:
+    """The factors of the 11 products of a step of the dense network: forward, for the weights, for the inputs."""
+    generator = np.random.default_rng(0)
+
+    def normal(*shape: int) -> Any:
+        return generator.standard_normal(shape, dtype=np.float32)
+
+    factors = []
+    for inputs, outputs in ((784, 512), (512, 32), (16, 512), (512, 784)):
+        x, weights, gradient = normal(BATCH_SIZE, inputs), normal(inputs, outputs), normal(BATCH_SIZE, outputs)
+        factors += [(x, weights), (x.T, gradient)]
+        if inputs != 784:  # nobody asks for the gradient of the images
+            factors.append((gradient, weights.T))
+    return factors
+
+
+CONTENDERS: dict[str, Callable[[str, int, int], None]] = {
+    "kvae": kvae_fit,
+    "keras fit": keras_fit,
+    "matrix products": numpy_products,
+    "matrix products, torch": torch_products,
+    "torch": torch_loop,
+    "torch compiled": partial(torch_loop, compiled=True),
+    "torch, channels_last": partial(torch_loop, channels_last=True),
+    "torch compiled, channels_last": partial(torch_loop, compiled=True, channels_last=True),
+    "pythae": pythae_trainer,
+}
+ALWAYS = {"dense": ["kvae", "keras fit", "matrix products"], "conv": ["kvae", "keras fit"]}
+PEERS = {
+    "dense": ["matrix products, torch", "torch", "torch compiled", "pythae"],
+    "conv": ["torch", "torch compiled", "torch, channels_last", "torch compiled, channels_last"],
+}
+
+
+def compare(network: str, names: list[str], steps: int, number: int) -> list[rounds.Contender]:
+    """The named contenders, after `number` rounds each of `steps` steps."""
+    contenders = []
+    for name in names:
+        command = [__file__, "--worker", name, "--network", network, "--steps", str(steps), "--rounds", str(number)]
+        contenders.append(rounds.Contender(name, command, work=steps * BATCH_SIZE))
+    rounds.alternate(contenders, number)
+    return contenders
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", choices=MODELS, help="One of the two; by default both.")
+    parser.add_argument("--rounds", type=int, help=f"Rounds of each contender. [default: {rounds.ROUNDS}; quick: 3]")
+    parser.add_argument("--quick", action="store_true", help="Short rounds without the peers, against baseline.json.")
+    parser.add_argument("--worker", choices=CONTENDERS, help=argparse.SUPPRESS)
+    parser.add_argument("--steps", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        with contextlib.redirect_stdout(sys.stderr):
+            CONTENDERS[options.worker](options.network, options.steps, options.rounds + 1)
+        return
+
+    peers = not options.quick and all(importlib.util.find_spec(name) for name in ("torch", "pythae"))
+    number = options.rounds or (3 if options.quick else rounds.ROUNDS)
+    measured = {}
+    print(rounds.machine())
+    if not peers and not options.quick:
+        print("Without torch and pythae: pip install -r benchmarks/requirements.txt")
+    for network in [options.network] if options.network else MODELS:
+        names = ALWAYS[network] + (PEERS[network] if peers else [])
+        kvae, *others = compare(network, names, (QUICK_STEPS if options.quick else STEPS)[network], number)
+        print(f"\n{network}\n\n{rounds.table([kvae, *others], 'images/s')}")
+        for other in others:
+            measured[f"training/{network}/{other.name}"] = statistics.median(rounds.ratios(kvae, other))
+    if options.quick:
+        rounds.check(measured, Path(__file__).with_name("baseline.json"))
+
+
+if __name__ == "__main__":
+    main()
