@@ -38,9 +38,7 @@ def standard_normal(seed: int, start: int, count: int, dim: int) -> NDArray[np.f
     Raises:
         KvaeError: the seed or the start is out of range.
     """
-    for name, value in (("seed", seed), ("start", start)):
-        if not isinstance(value, (int, np.integer)) or not 0 <= value <= MAX_WORD:
-            raise KvaeError(f"{name} must be an integer between 0 and 2^64 - 1; got {value}.")
+    check(seed, start)
     blocks = -(-dim // WORDS_PER_BLOCK)
     generator = np.random.Philox(key=int(seed), counter=int(start) * blocks)
     words = generator.random_raw(count * blocks * WORDS_PER_BLOCK).reshape(-1, 2)
@@ -50,3 +48,10 @@ def standard_normal(seed: int, start: int, count: int, dim: int) -> NDArray[np.f
     angle = 2.0 * np.pi * turn
     normals = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
     return normals.reshape(count, blocks * WORDS_PER_BLOCK)[:, :dim].astype(np.float32)
+
+
+def check(seed: int, start: int) -> None:
+    """Raise KvaeError where a seed or the index of an image is out of range."""
+    for name, value in (("seed", seed), ("start", start)):
+        if not isinstance(value, (int, np.integer)) or not 0 <= value <= MAX_WORD:
+            raise KvaeError(f"{name} must be an integer between 0 and 2^64 - 1; got {value}.")

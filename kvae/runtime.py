@@ -38,6 +38,7 @@ BATCH_SIZE = 256
 """Images per call of onnxruntime; results do not depend on it. Many batches are worked on side by side, a core each,
 which is faster than sharing out the inside of one call: nobody waits for the other core, and the noise of one batch is
 drawn while another one is decoded."""
+CORES = os.cpu_count() or 1
 MAX_TEMPERATURE = 1e6
 """Far beyond any use; it keeps z within float32."""
 
@@ -185,7 +186,7 @@ class Bundle:
     def _batch_by_batch(self, n: int, work: Callable[[int, int, int], Result]) -> Iterator[Result]:
         """What `work(first, count, threads)` returns for each batch, in order; several batches at a time on a CPU."""
         firsts = range(0, n, BATCH_SIZE)
-        workers = min(self._threads or os.cpu_count() or 1, len(firsts))
+        workers = min(self._threads or CORES, len(firsts))
         if workers == 1 or self.device != "cpu":
             for first in firsts:
                 yield work(first, min(BATCH_SIZE, n - first), self._threads)
@@ -233,7 +234,7 @@ def _checked_count(n: int, seed: int, temperature: float, start: int) -> int:
         raise KvaeError(f"n must be at least 1; got {n}.")
     if not 0 <= temperature <= MAX_TEMPERATURE:
         raise KvaeError(f"temperature must be a number between 0 and {MAX_TEMPERATURE:g}; got {temperature}.")
-    noise.standard_normal(seed, start, 0, 1)  # checks them
+    noise.check(seed, start)
     return int(n)
 
 

@@ -220,7 +220,7 @@ def test_an_unknown_device(bundle_path):
 
 def test_many_batches_are_worked_on_side_by_side_and_come_in_order(bundle, bundle_path, monkeypatch):
     """The same bytes as from one thread; a consumer that is slow, or leaves early, changes nothing."""
-    monkeypatch.setattr(runtime.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(runtime, "CORES", 4)
     alone = Bundle.open(bundle_path, threads=1)
     expected = alone.sample(20 * runtime.BATCH_SIZE + 5, seed=2, start=7)
     np.testing.assert_array_equal(bundle.sample(len(expected), seed=2, start=7), expected)
@@ -232,7 +232,7 @@ def test_many_batches_are_worked_on_side_by_side_and_come_in_order(bundle, bundl
 
 def test_an_error_in_a_batch_comes_through(bundle, monkeypatch):
     """Wherever it happens, in one line, and the generator ends."""
-    monkeypatch.setattr(runtime.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(runtime, "CORES", 2)
     monkeypatch.setattr(bundle, "_graphs", dict(bundle._graphs))
     batches = bundle.sample_batches(5 * runtime.BATCH_SIZE)
     next(batches)
