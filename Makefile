@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check lint format wheel-check shipped clean
+.PHONY: demo test check lint bench-quick format wheel-check shipped clean
 
 demo: $(READY)
 	$(BIN)/kvae train --dataset fashion_mnist
@@ -14,12 +14,17 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest
 
-check: lint test
+check: lint test bench-quick
 
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Ratios against what is installed anyway; fails where an optimisation was lost. The whole of it: benchmarks/README.md.
+bench-quick: $(READY)
+	$(BIN)/python benchmarks/training.py --quick
+	$(BIN)/python benchmarks/sampling.py --quick
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -112,6 +112,11 @@ def ratios(one: Contender, other: Contender) -> list[float]:
     return [mine / theirs for mine, theirs in zip(one.rates, other.rates, strict=True)]
 
 
+def best(one: Contender, other: Contender) -> float:
+    """The largest of `ratios`: a lost optimisation lowers every round, a busy machine only some of them."""
+    return max(ratios(one, other))
+
+
 def table(contenders: Sequence[Contender], unit: str) -> str:
     """A Markdown table: each contender's median rate, its setup, and how the first one compares with it."""
     first = contenders[0]
