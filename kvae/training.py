@@ -1,5 +1,6 @@
 """From a config and a data set to a fitted VAE: builds the model, streams the batches, runs `fit`."""
 
+import contextlib
 import math
 import os
 from collections.abc import Sequence
@@ -26,14 +27,14 @@ VALIDATION_BATCH_SIZE = 1000
 def set_up_process(config: TrainConfig, device: str = "auto") -> None:
     """Choose the device, and the threads that suit the network, for a process that is to train it and nothing else.
 
-    Call it before TensorFlow has done anything: its threads and devices cannot be changed later.
+    Call it before TensorFlow has done anything: later, its threads stay as they are, and training is a little slower.
 
     Args:
         config: the settings.
         device: "cpu", "cuda", or "auto" (the default) for a GPU where TensorFlow sees one. "cuda" is strict.
 
     Raises:
-        KvaeError: CUDA asked for and not to be had, or TensorFlow is at work already.
+        KvaeError: CUDA asked for and not to be had; or a GPU to be left aside that TensorFlow is at work on already.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if device == "cuda" and not gpus:
@@ -41,14 +42,15 @@ def set_up_process(config: TrainConfig, device: str = "auto") -> None:
             "device cuda: TensorFlow sees no GPU. Install its CUDA libraries (pip install 'tensorflow[and-cuda]'), "
             "check the driver, or use --device cpu."
         )
-    try:
-        if device == "cpu":
+    if device == "cpu" and gpus:
+        try:
             tf.config.set_visible_devices([], "GPU")
-        if _parts(config) > 1:
+        except RuntimeError:
+            raise KvaeError("device cpu: TensorFlow is at work on the GPU in this process already.") from None
+    if _parts(config) > 1:
+        with contextlib.suppress(RuntimeError):
             tf.config.threading.set_intra_op_parallelism_threads(1)
             tf.config.threading.set_inter_op_parallelism_threads(_parts(config))
-    except RuntimeError as error:
-        raise KvaeError(f"TensorFlow is at work in this process already: {error}") from None
 
 
 def uses_xla(config: TrainConfig) -> bool:

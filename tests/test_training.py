@@ -1,5 +1,7 @@
 """Training on the real mini set: what is streamed, that it repeats itself, that it learns, and what its loss weighs."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import keras
@@ -180,10 +182,39 @@ def test_a_device_that_is_not_there_is_an_error():
         training.set_up_process(TrainConfig(model=MLP), "cuda")
 
 
-def test_threads_are_not_changed_under_a_tensorflow_at_work():
+def test_threads_stay_as_they_are_under_a_tensorflow_at_work():
+    """Then batches are not divided either: that is faster only with one thread per operation."""
     tf.zeros(1)
-    with pytest.raises(KvaeError, match="TensorFlow is at work in this process already"):
-        training.set_up_process(TrainConfig(), "cpu")
+    before = tf.config.threading.get_intra_op_parallelism_threads()
+    training.set_up_process(TrainConfig(), "cpu")
+    assert tf.config.threading.get_intra_op_parallelism_threads() == before
+    assert training.build(TrainConfig(), (8, 8, 1), 4000).num_parts == 1
+
+
+SET_UP = """
+import os; os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import numpy as np, tensorflow as tf
+from kvae import training
+from kvae.config import ModelConfig, TrainConfig
+config = TrainConfig(model=ModelConfig(architecture="conv", latent_dim=2, hidden_units=4))
+training.os.cpu_count = lambda: 3
+training.set_up_process(config)
+vae = training.build(config, (8, 8, 1), 4000)
+assert vae.num_parts == 3, vae.num_parts
+assert tf.config.threading.get_intra_op_parallelism_threads() == 1
+images = np.random.default_rng(0).random((10, 8, 8, 1)).astype(np.float32)
+divided = vae.terms(images)
+vae.num_parts = 1
+whole = vae.terms(images)
+np.testing.assert_allclose(divided.rate, whole.rate, rtol=1e-5)  # without noise: the same for each image, in order
+assert divided.distortion.shape == (10,)
+np.testing.assert_allclose(np.mean(divided.distortion), np.mean(whole.distortion), rtol=0.05)
+"""
+
+
+def test_a_process_of_its_own_divides_the_batches_of_convolutions_among_its_cores():
+    """10 images among 3 threads."""
+    subprocess.run([sys.executable, "-c", SET_UP], check=True, timeout=120)
 
 
 def test_a_batch_larger_than_the_data_is_an_error():
