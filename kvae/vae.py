@@ -139,8 +139,10 @@ class VAE(keras.Model):
         if self._in_xla and isinstance(posterior, tfd.MultivariateNormalDiag):
             # TensorFlow's default generator, Philox, becomes code for a CPU that takes a fifth of the dense network's
             # step; ThreeFry, which XLA alone has, takes next to nothing.
-            noise = tf.random.stateless_normal(tf.shape(posterior.loc), seed, alg="threefry")
-            return posterior.bijector.forward(noise)
+            shape = tf.concat([posterior.batch_shape_tensor(), posterior.event_shape_tensor()], axis=0)
+            return posterior.bijector.forward(
+                tf.random.stateless_normal(shape, seed, dtype=posterior.dtype, alg="threefry")
+            )
         return posterior.sample(seed=seed)
 
     @property

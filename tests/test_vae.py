@@ -292,3 +292,22 @@ def test_a_step_that_is_compiled_once_leaves_eager_use_as_it_was():
     vae.compile("adam", jit_compile=True)
     vae.fit(random_images(8), batch_size=4, verbose=0)
     assert np.isfinite(vae.elbo(random_images(2)).numpy()).all()
+
+
+def test_compiled_draws_of_images_that_share_a_mean_are_their_own():
+    """4,000 draws of N(1, s^2) with s of each image and one mean: all different, and distributed as they should be."""
+    vae = make_vae()
+    vae.compile("adam", jit_compile=True)
+    scale = np.linspace(0.5, 2.0, 4000, dtype=np.float32)[:, None] * np.ones((1, 3), np.float32)
+
+    @tf.function(jit_compile=True)
+    def draw():
+        vae._compiling = True
+        z = vae._draw(tfd.MultivariateNormalDiag(tf.ones(3), scale), SEED)
+        vae._compiling = False
+        return z
+
+    noise = (draw().numpy() - 1.0) / scale
+    assert len(np.unique(noise)) > 0.99 * noise.size
+    assert noise.mean() == pytest.approx(0, abs=5 / np.sqrt(noise.size))
+    assert (noise**2).mean() == pytest.approx(1, abs=5 * np.sqrt(2 / noise.size))
