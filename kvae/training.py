@@ -101,7 +101,7 @@ def build(config: TrainConfig, image_shape: tuple[int, int, int], num_train: int
     vae.build((None, *image_shape))
     schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, config.epochs * steps_per_epoch)
     vae.compile(optimizer=optimizers.FusedAdam(schedule), jit_compile=uses_xla(config))
-    # Without XLA, operations on half a batch that run side by side, one thread each, are faster than one after the
+    # Without XLA, operations on parts of a batch that run side by side, one thread each, are faster than one after the
     # other on all threads, which wait for each other at the end of each.
     if tf.config.threading.get_intra_op_parallelism_threads() == 1:
         vae.num_parts = _parts(config)
