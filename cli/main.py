@@ -1,7 +1,6 @@
 """`kvae VERB`: each command parses, calls one library function and prints. Heavy imports stand inside the commands."""
 
 import json
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +194,8 @@ def _tell_which(model: str | None, path: Path) -> None:
 
 
 def _log_to_stderr() -> None:
+    import logging  # 8 ms that --help can do without
+
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("kvae")
