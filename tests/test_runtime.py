@@ -234,11 +234,11 @@ def test_an_error_in_a_batch_comes_through(bundle, monkeypatch):
     """Wherever it happens, in one line, and the generator ends."""
     monkeypatch.setattr(runtime, "CORES", 2)
     monkeypatch.setattr(bundle, "_graphs", dict(bundle._graphs))
-    batches = bundle.sample_batches(5 * runtime.BATCH_SIZE)
+    batches = bundle.sample_batches(50 * runtime.BATCH_SIZE)  # far more than are under way when the first one comes
     next(batches)
     monkeypatch.setattr(bundle, "_noise", lambda *_: np.zeros((runtime.BATCH_SIZE, 4), np.float32))
     with pytest.raises(BundleError, match="onnxruntime cannot run"):
-        for _ in range(4 + 2 * 2):
+        for _ in range(49):
             next(batches)
     with pytest.raises(StopIteration):
         next(batches)
