@@ -52,7 +52,7 @@ def steps(
         return Steps(tf.ensure_shape(filled, [steps_per_call, batch_size, *images.shape[1:]]), count)
 
     stream = _bytes(images, batch_size, shuffle_seed, binarize)
-    return stream.batch(steps_per_call).map(fill_up).prefetch(2)
+    return stream.batch(steps_per_call).map(fill_up).repeat().prefetch(2)
 
 
 def batches(
