@@ -41,8 +41,22 @@ class _Bernoulli(tfd.Bernoulli):  # type: ignore[name-defined]  # tfp has no typ
     """
 
     def _log_prob(self, event: tf.Tensor) -> tf.Tensor:
-        event = tf.cast(event, self.logits.dtype) + tf.zeros_like(self.logits)  # of one shape, which TensorFlow wants
-        return -tf.nn.sigmoid_cross_entropy_with_logits(event, self.logits + tf.zeros_like(event))
+        event = tf.cast(event, self.logits.dtype) + tf.zeros_like(self.logits)  # of one shape
+        logits = self.logits + tf.zeros_like(event)
+        flat = [tf.shape(event)[0], -1]
+        return tf.reshape(_bernoulli_log_prob(tf.reshape(event,flat), tf.reshape(logits,flat)),tf.shape(event))
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def _bernoulli_log_prob(event: tf.Tensor, logits: tf.Tensor) -> Any:
+    """x l - log(1 + exp(l)) for events x and logits l of one shape."""
+    exponential = tf.exp(-tf.abs(logits))
+    log_prob = event * logits - tf.maximum(logits, 0.0) - tf.math.log(1.0 + exponential)
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return upstream * logits, upstream * (event - tf.sigmoid(logits))
+
+    return log_prob, gradient
 
 
 class DiscretizedLogistic(tfd.Distribution):  # type: ignore[name-defined]  # tfp has no types

@@ -134,7 +134,7 @@ def fit(
         batches.steps(data.train.images, config.batch_size, per_call, config.seed, bits),
         validation_data=batches.batches(binarization.held_out(data, "validation", bits), VALIDATION_BATCH_SIZE),
         epochs=config.epochs,
-        steps_per_epoch=math.ceil(len(data.train.images) // config.batch_size / per_call),
+        steps_per_epoch=batches.calls_per_epoch(len(data.train.images), config.batch_size, per_call),
         shuffle=False,  # done in `batches`
         verbose=0,
         callbacks=list(callbacks),
