@@ -249,30 +249,40 @@ def evaluate(
     ]
     loc, scale = (np.concatenate(parts) for parts in zip(*posteriors, strict=True))
 
-    def of_image(index: int) -> tuple[float, ...]:
-        image = bundle, images[index] / np.float32(255), loc[index]
-        factor = importance.widening(*image, scale[index], index, seed) if proposal == "adaptive" else 1.0
-        wide = importance.widened(scale[index], factor)
-        found = importance.estimate(*image, wide, index, importance_samples, seed)
-        if factor == 1.0:
-            return (*found, factor)
-        own = importance.estimate(*image, scale[index], index, importance.PILOT_SAMPLES, seed)
-        return own.distortion, found.nll, found.effective_sample_size, factor
+    def of_images(first: int) -> list[tuple[float, ...]]:
+        part = slice(first, first + group)
+        pixels, own_loc, own_scale = images[part].astype(np.float32) / np.float32(255), loc[part], scale[part]
+        indices = range(first, first + len(pixels))
+        factors = [
+            importance.widening(bundle, *image, index, seed) if proposal == "adaptive" else 1.0
+            for index, image in zip(indices, zip(pixels, own_loc, own_scale, strict=True), strict=True)
+        ]
+        wide = np.stack(list(map(importance.widened, own_scale, factors)))
+        found = importance.estimates(bundle, pixels, own_loc, wide, indices, importance_samples, seed)
+        if any(factor != 1.0 for factor in factors):
+            pilots = importance.PILOT_SAMPLES
+            own = importance.estimates(bundle, pixels, own_loc, own_scale, indices, pilots, seed)
+            found = [
+                estimate if factor == 1.0 else estimate._replace(distortion=posterior.distortion)
+                for estimate, posterior, factor in zip(found, own, factors, strict=True)
+            ]
+        return [(*estimate, factor) for estimate, factor in zip(found, factors, strict=True)]
 
-    estimates = []
+    group = max(1, importance.GROUP // importance_samples)
+    estimates: list[tuple[float, ...]] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
-            for estimate in pool.map(of_image, range(len(images))):
-                estimates.append(estimate)
+            for found in pool.map(of_images, range(0, len(images), group)):
+                estimates += found
                 if progress:
-                    progress(1)
+                    progress(len(found))
         except BaseException:  # Ctrl-C: what is waiting in the pool is not begun
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     distortion, nll, effective, factors = np.array(estimates).T
     loc, scale = loc.astype(np.float64), scale.astype(np.float64)
     rate = np.sum(0.5 * (loc**2 + scale**2 - 1.0) - np.log(scale), axis=1)  # KL to N(0, I), in closed form
-    first_draws = np.stack([importance.draws(seed, index, 0, 1, loc.shape[1])[0] for index in range(len(loc))])
+    first_draws = importance.draws(seed, range(len(loc)), 0, 1, loc.shape[1])[:, 0]
     info = information.measure(loc, scale, loc + scale * first_draws)
     return Evaluation(
         manifest=bundle.manifest,

@@ -14,6 +14,7 @@ Draw s of image i is a function of the seed, i and s alone: more samples contain
 noise.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +23,9 @@ from kvae import densities, noise
 from kvae.runtime import Bundle, Floats
 
 CHUNK = 512
-"""Draws at a time: memory does not grow with their number."""
+"""Draws of an image at a time: memory does not grow with their number."""
+GROUP = 256
+"""Draws of several images at a time, where each has fewer."""
 MAX_SAMPLES = 2**32
 """Draws of one image; image i begins at draw i * MAX_SAMPLES of the noise."""
 
@@ -48,9 +51,9 @@ class ImageEstimate(NamedTuple):
     """Between 1 and the number of draws."""
 
 
-def draws(seed: int, image: int, first: int, count: int, latent_dim: int) -> Floats:
-    """Standard-normal noise `(count, latent_dim)` of the draws from `first` on of one image."""
-    return noise.standard_normal(seed, image * MAX_SAMPLES + first, count, latent_dim)
+def draws(seed: int, images: Sequence[int], first: int, count: int, latent_dim: int) -> Floats:
+    """Standard-normal noise `(len(images), count, latent_dim)` of the draws from `first` on of each image."""
+    return noise.standard_normals(seed, [image * MAX_SAMPLES + first for image in images], count, latent_dim)
 
 
 def estimate(
@@ -75,27 +78,48 @@ def estimate(
         seed: seed of the noise.
         start: number of the first draw.
     """
-    log_scale = float(np.sum(np.log(scale.astype(np.float64))))
-    log_likelihood, top, total, total_of_squares = 0.0, -np.inf, 0.0, 0.0
+    return estimates(bundle, pixels[None], loc[None], scale[None], [index], num_samples, seed, start)[0]
+
+
+def estimates(
+    bundle: Bundle,
+    pixels: Floats,
+    loc: Floats,
+    scale: Floats,
+    indices: Sequence[int],
+    num_samples: int,
+    seed: int,
+    start: int = 0,
+) -> list[ImageEstimate]:
+    """`estimate` of several images at once, which is faster where each has few draws: one call decodes for all of them.
+
+    Arguments as for `estimate`, with an axis for the images before all others. `GROUP // num_samples` images, and one
+    at least, are as many as it is made for: memory grows with their number.
+    """
+    num_images = len(indices)
+    log_scale = np.sum(np.log(scale.astype(np.float64)), axis=1)
+    log_likelihood, total, total_of_squares = np.zeros((3, num_images))
+    top = np.full(num_images, -np.inf)
     for first in range(0, num_samples, CHUNK):
-        epsilon = draws(seed, index, start + first, min(CHUNK, num_samples - first), len(loc))
-        z = loc + scale * epsilon
-        (parameters,) = bundle.run("decoder", z, ["likelihood_parameters"])
-        log_p = densities.log_density(bundle.manifest.likelihood, parameters, pixels)
+        count = min(CHUNK, num_samples - first)
+        epsilon = draws(seed, indices, start + first, count, loc.shape[1])
+        z = loc[:, None] + scale[:, None] * epsilon  # (images, draws, latent_dim)
+        (parameters,) = bundle.run("decoder", z.reshape(-1, z.shape[-1]), ["likelihood_parameters"])
+        of_images = parameters.reshape(num_images, count, *parameters.shape[1:])
+        likelihood = bundle.manifest.likelihood
+        log_p = np.stack([densities.log_density(likelihood, *pair) for pair in zip(of_images, pixels, strict=True)])
         # The constants of log p(z) - log q(z|x) cancel.
-        log_ratio = 0.5 * (np.sum(epsilon**2, axis=1, dtype=np.float64) - np.sum(z**2, axis=1, dtype=np.float64))
-        log_weight = log_p + log_ratio + log_scale
+        log_ratio = 0.5 * (np.sum(epsilon**2, axis=2, dtype=np.float64) - np.sum(z**2, axis=2, dtype=np.float64))
+        log_weight = log_p + log_ratio + log_scale[:, None]
         # A running sum of the weights, in units of the largest so far.
-        largest = max(top, float(log_weight.max()))
-        weights = np.exp(log_weight - largest)
-        total = total * np.exp(top - largest) + weights.sum()
-        total_of_squares = total_of_squares * np.exp(2 * (top - largest)) + np.sum(weights**2)
-        log_likelihood, top = log_likelihood + log_p.sum(), largest
-    return ImageEstimate(
-        distortion=-float(log_likelihood / num_samples),
-        nll=-float(top + np.log(total / num_samples)),
-        effective_sample_size=float(total**2 / total_of_squares),
-    )
+        largest = np.maximum(top, log_weight.max(axis=1))
+        weights = np.exp(log_weight - largest[:, None])
+        total = total * np.exp(top - largest) + weights.sum(axis=1)
+        total_of_squares = total_of_squares * np.exp(2 * (top - largest)) + np.sum(weights**2, axis=1)
+        log_likelihood, top = log_likelihood + log_p.sum(axis=1), largest
+    distortion = -log_likelihood / num_samples
+    nll = -(top + np.log(total / num_samples))
+    return list(map(ImageEstimate, *(column.tolist() for column in (distortion, nll, total**2 / total_of_squares))))
 
 
 def widening(bundle: Bundle, pixels: Floats, loc: Floats, scale: Floats, index: int, seed: int) -> float:

@@ -43,13 +43,17 @@ class _Bernoulli(tfd.Bernoulli):  # type: ignore[name-defined]  # tfp has no typ
     def _log_prob(self, event: tf.Tensor) -> tf.Tensor:
         event = tf.cast(event, self.logits.dtype) + tf.zeros_like(self.logits)  # of one shape
         logits = self.logits + tf.zeros_like(event)
-        flat = [tf.shape(event)[0], -1]
-        return tf.reshape(_bernoulli_log_prob(tf.reshape(event,flat), tf.reshape(logits,flat)),tf.shape(event))
+        # In rows, whose loops XLA vectorises; those over the one channel of an image's pixels it does not.
+        rows = [tf.shape(event)[0], -1]
+        return tf.reshape(_bernoulli_log_prob(tf.reshape(event, rows), tf.reshape(logits, rows)), tf.shape(event))
 
 
-@tf.custom_gradient  # type: ignore[untyped-decorator]
+@tf.custom_gradient
 def _bernoulli_log_prob(event: tf.Tensor, logits: tf.Tensor) -> Any:
-    """x l - log(1 + exp(l)) for events x and logits l of one shape."""
+    """x l - log(1 + exp(l)) for events x and logits l of one shape, within 1.2e-7 (a log1p would be exact, and slower).
+
+    The gradient is that of the closed form, where TensorFlow would differentiate each of the terms.
+    """
     exponential = tf.exp(-tf.abs(logits))
     log_prob = event * logits - tf.maximum(logits, 0.0) - tf.math.log(1.0 + exponential)
 

@@ -14,6 +14,8 @@ Hence sample(10) is the start of sample(100), and any machine can make images 5,
 words are the same bits everywhere; another library's logarithm, sine and cosine may differ in the last bit in step 3.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,16 +40,25 @@ def standard_normal(seed: int, start: int, count: int, dim: int) -> NDArray[np.f
     Raises:
         KvaeError: the seed or the start is out of range.
     """
-    check(seed, start)
+    return standard_normals(seed, [start], count, dim)[0]
+
+
+def standard_normals(seed: int, starts: Sequence[int], count: int, dim: int) -> NDArray[np.float32]:
+    """`standard_normal` from each of several starts, `(len(starts), count, dim)`: faster than one after the other."""
+    for start in starts:
+        check(seed, start)
     blocks = -(-dim // WORDS_PER_BLOCK)
-    generator = np.random.Philox(key=int(seed), counter=int(start) * blocks)
-    words = generator.random_raw(count * blocks * WORDS_PER_BLOCK).reshape(-1, 2)
-    uniform = ((words[:, 0] >> np.uint64(11)).astype(np.float64) + 1.0) * 2.0**-53
-    turn = (words[:, 1] >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    num_words = count * blocks * WORDS_PER_BLOCK
+    words = np.empty((len(starts), num_words), np.uint64)
+    for row, start in zip(words, starts, strict=True):
+        row[:] = np.random.Philox(key=int(seed), counter=int(start) * blocks).random_raw(num_words)
+    words >>= np.uint64(11)
+    uniform = (words[:, 0::2].astype(np.float64) + 1.0) * 2.0**-53
+    turn = words[:, 1::2].astype(np.float64) * 2.0**-53
     radius = np.sqrt(-2.0 * np.log(uniform))
     angle = 2.0 * np.pi * turn
     normals = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
-    return normals.reshape(count, blocks * WORDS_PER_BLOCK)[:, :dim].astype(np.float32)
+    return normals.reshape(len(starts), count, blocks * WORDS_PER_BLOCK)[:, :, :dim].astype(np.float32)
 
 
 def check(seed: int, start: int) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kvae import importance, noise
-from kvae.importance import PILOT_SAMPLES, draws, estimate, widened, widening
+from kvae.importance import PILOT_SAMPLES, draws, estimate, estimates, widened, widening
 from kvae.runtime import Bundle
 
 IMAGE_SHAPE = (3, 4, 1)
@@ -140,7 +140,7 @@ def test_weights_far_apart_neither_overflow_nor_vanish(linear, pixels, monkeypat
     monkeypatch.setattr(importance, "CHUNK", chunk)
     loc, scale = np.float32([3.0, -4.0]), np.float32([5.0, 5.0])
     for index in range(6):
-        epsilon = draws(0, index, 0, 4, 2).astype(np.float64)
+        epsilon = draws(0, [index], 0, 4, 2)[0].astype(np.float64)
         z = loc + scale * epsilon
         residual = pixels.ravel() - linear.offset - z @ linear.weights.T
         log_p = np.sum(-0.5 * (residual / NOISE) ** 2 - np.log(NOISE) - 0.5 * np.log(2 * np.pi), axis=1)
@@ -173,18 +173,38 @@ def test_more_draws_contain_the_fewer(linear, pixels):
 
 
 def test_a_draw_is_a_function_of_seed_image_and_number():
-    many = draws(3, 8, 0, 20, 5)
-    np.testing.assert_array_equal(draws(3, 8, 6, 4, 5), many[6:10])
+    many = draws(3, [8], 0, 20, 5)[0]
+    np.testing.assert_array_equal(draws(3, [8], 6, 4, 5)[0], many[6:10])
     np.testing.assert_array_equal(many, noise.standard_normal(3, 8 * 2**32, 20, 5))
-    for other in (draws(4, 8, 0, 20, 5), draws(3, 9, 0, 20, 5)):
+    for other in (draws(4, [8], 0, 20, 5)[0], draws(3, [9], 0, 20, 5)[0]):
         assert not np.any(other == many)
 
 
 def test_the_last_draw_of_an_image_is_the_neighbour_of_the_next_one_s_first():
     """No two images share a draw, whatever the number of samples up to MAX_SAMPLES."""
     both = noise.standard_normal(0, 5 * importance.MAX_SAMPLES - 1, 2, 3)
-    np.testing.assert_array_equal(draws(0, 4, importance.MAX_SAMPLES - 1, 1, 3)[0], both[0])
-    np.testing.assert_array_equal(draws(0, 5, 0, 1, 3)[0], both[1])
+    np.testing.assert_array_equal(draws(0, [4], importance.MAX_SAMPLES - 1, 1, 3)[0, 0], both[0])
+    np.testing.assert_array_equal(draws(0, [5], 0, 1, 3)[0, 0], both[1])
+
+
+def test_draws_of_several_images_are_those_of_each():
+    together = draws(3, [8, 2, 5], 4, 6, 5)
+    np.testing.assert_array_equal(together, np.concatenate([draws(3, [image], 4, 6, 5) for image in (8, 2, 5)]))
+
+
+@pytest.mark.parametrize("num_samples", [1, 7, 600])
+def test_estimates_of_several_images_are_those_of_each(linear, num_samples):
+    """Of other images, posteriors and noise, in one chunk of draws or more."""
+    pixels = np.random.default_rng(2).random((3, *IMAGE_SHAPE), dtype=np.float32)
+    loc, scale = (np.stack(parts) for parts in zip(*map(linear.posterior, pixels), strict=True))
+    scale *= np.float32([[1], [2], [0.5]])
+    together = estimates(linear, pixels, loc, scale, [4, 9, 2], num_samples, 7)
+    alone = [
+        estimate(linear, *image, index, num_samples, 7)
+        for image, index in zip(zip(pixels, loc, scale, strict=True), (4, 9, 2), strict=True)
+    ]
+    np.testing.assert_allclose(together, alone, rtol=1e-6)
+    assert len({found.nll for found in together}) == 3
 
 
 def test_an_estimate_can_begin_at_any_draw(linear, pixels):
@@ -258,9 +278,9 @@ def test_the_factor_is_chosen_on_draws_of_its_own(linear, pixels, monkeypatch):
     """None of the pilot's draws is one of an estimate's: the NLL stays unbiased for p(x)."""
     asked = []
 
-    def recorded(seed, image, first, count, latent_dim):
+    def recorded(seed, images, first, count, latent_dim):
         asked.append((first, first + count))
-        return draws(seed, image, first, count, latent_dim)
+        return draws(seed, images, first, count, latent_dim)
 
     monkeypatch.setattr(importance, "draws", recorded)
     widening(linear, pixels, *linear.posterior(pixels), 3, seed=0)

@@ -96,6 +96,20 @@ def test_bernoulli_is_the_cross_entropy_of_grey_intensities():
     assert distribution.event_shape == (2, 2, 1)
 
 
+@pytest.mark.parametrize("logit", [-100.0, -20.0, -17.0, -1e-3, 0.0, 0.7, 17.0, 100.0])
+@pytest.mark.parametrize("x", [0.0, 0.3, 1.0])
+def test_bernoulli_and_its_gradients_are_those_of_the_closed_form(logit, x):
+    """In float64: x l - log(1 + e^l), x - sigmoid(l) in the logit, and l in the intensity."""
+    logits, image = (tf.Variable(tf.fill([2, 1, 1, 1], value)) for value in (logit, x))
+    with tf.GradientTape() as tape:
+        log_prob = likelihoods.get("bernoulli").of_images(logits).log_prob(image)
+    in_logits, in_image = (gradient.numpy() for gradient in tape.gradient(log_prob, (logits, image)))
+    x64, logit64 = float(np.float32(x)), float(np.float32(logit))
+    np.testing.assert_allclose(log_prob, x64 * logit64 - np.logaddexp(0, logit64), rtol=1e-6, atol=1.2e-7)
+    np.testing.assert_allclose(in_logits, x64 - 1 / (1 + np.exp(-logit64)), rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(in_image, logit64, rtol=1e-6)
+
+
 def test_normal_is_the_density_in_pixel_units():
     outputs = RNG.normal(size=(3, 2, 2, 2)).astype(np.float32)
     loc = 1 / (1 + np.exp(-outputs[..., :1]))

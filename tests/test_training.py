@@ -46,8 +46,7 @@ def test_fit_streams_bits_to_a_model_of_bits(mini, binarize):
         def fit(self, stream, validation_data, steps_per_epoch, **_):
             elements = iter(stream)
             self.epochs = [
-                np.concatenate([element.batch(0) for element in islice(elements, steps_per_epoch)])
-                for _ in range(2)
+                np.concatenate([element.batch(0) for element in islice(elements, steps_per_epoch)]) for _ in range(2)
             ]
             self.validation = np.concatenate([batch.numpy() for batch in validation_data])
             return keras.callbacks.History()
