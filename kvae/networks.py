@@ -40,18 +40,21 @@ class Encoder(keras.Model):
         super().__init__(**kwargs)
         self.body = body
         self.latent_dim = latent_dim
-        self.parameters = layers.Dense(2 * latent_dim, name="parameters")
+        self.loc = layers.Dense(latent_dim, name="loc")
+        self.raw_scale = layers.Dense(latent_dim, name="raw_scale")
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         if not self.body.built:
             self.body.build(input_shape)
         features = self.body.compute_output_shape(input_shape)
-        self.parameters.build(features)
+        self.loc.build(features)
+        self.raw_scale.build(features)
         self.built = True
 
     def call(self, images: tf.Tensor) -> Any:
+        features = self.body(images)
         # Whatever the layers compute in, the distribution is one of float32.
-        loc, raw_scale = tf.split(tf.cast(self.parameters(self.body(images)), tf.float32), 2, axis=-1)
+        loc, raw_scale = (tf.cast(head(features), tf.float32) for head in (self.loc, self.raw_scale))
         return tfd.MultivariateNormalDiag(loc=loc, scale_diag=MIN_POSTERIOR_SCALE + tf.nn.softplus(raw_scale))
 
     def get_config(self) -> dict[str, Any]:
