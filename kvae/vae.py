@@ -38,8 +38,8 @@ class VAE(keras.Model):
 
     It is an ordinary Keras model: `compile(optimizer)`, `fit(images)`, `evaluate`, `predict` (mean reconstructions),
     callbacks and `.keras` files work as usual; the loss is its own, so `compile` takes none (regularisers of layers are
-    added to it). Labels, where `fit` gets any, are left aside. `fit` takes `kvae.batches.steps(...)` too: then one call
-    makes many optimiser steps, in one loop, with the same losses.
+    added to it). Labels, where `fit` gets any, are left aside. `fit` takes `kvae.batches.steps(...)` too, with
+    `steps_per_epoch`: then one call makes many optimiser steps, in one loop, with the same losses.
 
     Args:
         encoder: subclass of `keras.Model`, images `(batch, height, width, channels)` in [0, 1] -> TFP distribution
