@@ -9,7 +9,7 @@ images = bundle.sample(64, seed=0)  # float32 (64, 28, 28, 1) in [0, 1]
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -36,8 +36,10 @@ DEVICES = ("auto", "cpu", "cuda")
 Result = TypeVar("Result")
 BATCH_SIZE = 256
 """Images per call of onnxruntime; results do not depend on it. Many batches are worked on side by side, a core each,
-which is faster than sharing out the inside of one call: nobody waits for the other core, and the noise of one batch is
-drawn while another one is decoded."""
+which is faster than sharing out the inside of one call: nobody waits for the other core."""
+NOISE_BATCHES = 4
+"""Batches whose noise is drawn at once. Noise is many short calls of numpy, which wait for Python's lock while other
+threads call onnxruntime: fewer, longer ones, in the one thread that hands out the batches, wait less."""
 CORES = os.cpu_count() or 1
 MAX_TEMPERATURE = 1e6
 """Far beyond any use; it keeps z within float32."""
@@ -125,11 +127,10 @@ class Bundle:
         """
         images = np.empty((_checked_count(n, seed, temperature, start), *self.manifest.image_shape), np.float32)
 
-        def fill(first: int, count: int, threads: int) -> None:
-            z = self._noise(seed, start + first, count, temperature)
-            self._call("decoder", z, {"mean": images[first : first + count]}, threads)
+        def fill(part: slice, z: Floats, threads: int) -> None:
+            self._call("decoder", z, {"mean": images[part]}, threads)
 
-        for _ in self._batch_by_batch(n, fill):
+        for _ in self._batch_by_batch(n, self._codes(n, seed, temperature, start), fill):
             pass
         return images
 
@@ -137,17 +138,20 @@ class Bundle:
         """The images of `sample`, in batches of `BATCH_SIZE`, so that memory does not grow with `n`."""
         _checked_count(n, seed, temperature, start)  # now, not when the first batch is asked for
 
-        def batch(first: int, count: int, threads: int) -> Floats:
-            images = np.empty((count, *self.manifest.image_shape), np.float32)
-            self._call("decoder", self._noise(seed, start + first, count, temperature), {"mean": images}, threads)
+        def batch(part: slice, z: Floats, threads: int) -> Floats:
+            images = np.empty((len(z), *self.manifest.image_shape), np.float32)
+            self._call("decoder", z, {"mean": images}, threads)
             return images
 
-        return self._batch_by_batch(n, batch)
+        return self._batch_by_batch(n, self._codes(n, seed, temperature, start), batch)
 
-    def _noise(self, seed: int, start: int, count: int, temperature: float) -> Floats:
-        z = noise.standard_normal(seed, start, count, self.manifest.latent_dim)
-        z *= np.float32(temperature)
-        return z
+    def _codes(self, n: int, seed: int, temperature: float, start: int) -> Iterator[Floats]:
+        """Draws of the prior, batch by batch."""
+        stretch = NOISE_BATCHES * BATCH_SIZE
+        for first in range(0, n, stretch):
+            z = noise.standard_normal(seed, start + first, min(stretch, n - first), self.manifest.latent_dim)
+            z *= np.float32(temperature)
+            yield from (z[row : row + BATCH_SIZE] for row in range(0, len(z), BATCH_SIZE))
 
     def decode(self, z: ArrayLike) -> Floats:
         """Expected images `(batch, height, width, channels)` in [0, 1] of the codes `z`, `(batch, latent_dim)`."""
@@ -175,27 +179,33 @@ class Bundle:
         shapes = {tensor["name"]: tensor["shape"][1:] for tensor in self.manifest.tensors[graph]["outputs"]}
         results = {name: np.empty((len(values), *shapes[name]), np.float32) for name in outputs or shapes}
 
-        def fill(first: int, count: int, threads: int) -> None:
-            part = slice(first, first + count)
-            self._call(graph, values[part], {name: result[part] for name, result in results.items()}, threads)
+        def fill(part: slice, batch: Floats, threads: int) -> None:
+            self._call(graph, batch, {name: result[part] for name, result in results.items()}, threads)
 
-        for _ in self._batch_by_batch(len(values), fill):
+        n = len(values)
+        for _ in self._batch_by_batch(n, (values[row : row + BATCH_SIZE] for row in range(0, n, BATCH_SIZE)), fill):
             pass
         return list(results.values())
 
-    def _batch_by_batch(self, n: int, work: Callable[[int, int, int], Result]) -> Iterator[Result]:
-        """What `work(first, count, threads)` returns for each batch, in order; several batches at a time on a CPU."""
+    def _batch_by_batch(
+        self, n: int, inputs: Iterable[Floats], work: Callable[[slice, Floats, int], Result]
+    ) -> Iterator[Result]:
+        """What `work(part, input, threads)` returns for each batch of `n` images in all, in order.
+
+        On a CPU several batches are worked on at a time; `inputs` is advanced in the caller's thread, as they go.
+        """
         firsts = range(0, n, BATCH_SIZE)
+        parts = (slice(first, min(first + BATCH_SIZE, n)) for first in firsts)
         workers = min(self._threads or CORES, len(firsts))
         if workers == 1 or self.device != "cpu":
-            for first in firsts:
-                yield work(first, min(BATCH_SIZE, n - first), self._threads)
+            for part, batch in zip(parts, inputs, strict=True):
+                yield work(part, batch, self._threads)
             return
         with ThreadPoolExecutor(workers) as pool:
             pending: deque[Future[Result]] = deque()
             try:
-                for first in firsts:
-                    pending.append(pool.submit(work, first, min(BATCH_SIZE, n - first), 1))
+                for part, batch in zip(parts, inputs, strict=True):
+                    pending.append(pool.submit(work, part, batch, 1))
                     if len(pending) > 2 * workers:  # enough that no worker waits, and memory stays bounded
                         yield pending.popleft().result()
                 while pending:

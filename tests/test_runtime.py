@@ -236,7 +236,9 @@ def test_an_error_in_a_batch_comes_through(bundle, monkeypatch):
     monkeypatch.setattr(bundle, "_graphs", dict(bundle._graphs))
     batches = bundle.sample_batches(50 * runtime.BATCH_SIZE)  # far more than are under way when the first one comes
     next(batches)
-    monkeypatch.setattr(bundle, "_noise", lambda *_: np.zeros((runtime.BATCH_SIZE, 4), np.float32))
+    monkeypatch.setattr(
+        runtime.noise, "standard_normal", lambda seed, start, count, dim: np.zeros((count, dim + 1), np.float32)
+    )
     with pytest.raises(BundleError, match="onnxruntime cannot run"):
         for _ in range(49):
             next(batches)
