@@ -12,6 +12,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+PARALLEL_CALLS = 2
+"""Elements of a stream that are made side by side."""
 BEYOND_SEEDS = 2**32
 """Set apart the words that order the images from those that their bits are drawn from."""
 
@@ -38,8 +40,9 @@ def steps(
     """The batches of `batches` with the same arguments, `steps_per_call` of them in each element, as `Steps`.
 
     Every element has the same shapes, so that one compiled loop serves all of them: the last one of an epoch is filled
-    up beyond its `count`. One epoch follows another without end, for Keras waits at times for half a second where it
-    makes a new iterator: `fit` takes `steps_per_epoch`, which is `calls_per_epoch` with the same arguments.
+    up beyond its `count`. One epoch follows another without end, for at each epoch's start Keras makes new iterators,
+    which draw an order first and have nothing ready: `fit` takes `steps_per_epoch`, which is `calls_per_epoch` with
+    the same arguments.
 
     Args:
         images: uint8 `(num_images, height, width, channels)`.
@@ -60,7 +63,7 @@ def steps(
         return Steps(tf.ensure_shape(pixels, [steps_per_call, batch_size, *images.shape[1:]]), count)
 
     calls = _order(len(images), batch_size, shuffle_seed).batch(steps_per_call)
-    return calls.map(make, num_parallel_calls=2, deterministic=True).repeat().prefetch(2)
+    return _untuned(calls.map(make, num_parallel_calls=PARALLEL_CALLS, deterministic=True).repeat().prefetch(2))
 
 
 def calls_per_epoch(num_images: int, batch_size: int, steps_per_call: int) -> int:
@@ -86,7 +89,15 @@ def batches(
         order = tf.data.Dataset.range(len(images)).batch(batch_size).map(lambda chosen: (chosen, tf.zeros(2, tf.int64)))
     else:
         order = _order(len(images), batch_size, shuffle_seed)
-    return order.map(lambda chosen, seed: _floats(batch(chosen, seed)), tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    return _untuned(order.map(lambda chosen, seed: _floats(batch(chosen, seed)), PARALLEL_CALLS).prefetch(2))
+
+
+def _untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    # Where an iterator ends, tf.data waits for the thread that tunes it, which now and then misses the call to stop
+    # and sleeps on: half a second for a young iterator, five or ten for an old one.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 def _floats(pixels: tf.Tensor) -> tf.Tensor:
