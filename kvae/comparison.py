@@ -196,7 +196,7 @@ def compare(
     """
     evaluation.check_settings(importance_samples, "adaptive")  # what is wrong is said before hours of training
     for setting in settings:
-        training.check_batch_size(setting.config, len(datasets.load(setting.config.dataset, data_dir).train.images))
+        training.check_size(setting.config, len(datasets.load(setting.config.dataset, data_dir).train.images))
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -77,7 +77,18 @@ class TrainConfig:
     epochs: int = _setting(20, "Passes over the training images.", minimum=1)
     batch_size: int = _setting(128, "Images per optimiser step.", minimum=1)
     learning_rate: float = _setting(
-        2e-3, "Adam's first learning rate; it falls to 0 along half a cosine over the run.", above=0.0
+        2e-3, "Adam's highest learning rate; it falls to 0 along half a cosine over the run.", above=0.0
+    )
+    lr_warmup_steps: int = _setting(
+        0,
+        "Optimiser steps over which the learning rate first grows from 0, linearly: a larger one bears it.",
+        minimum=0,
+    )
+    adam_beta2: float = _setting(
+        0.999,
+        "Adam's decay of the squared gradients per step; a run of few epochs comes further with 0.99.",
+        minimum=0.0,
+        maximum=0.9999,
     )
     beta: float = _setting(1.0, "Weight of the regulariser H(q, p) - entropy_weight H(q) in the loss.", minimum=0.0)
     entropy_weight: float = _setting(

@@ -77,9 +77,9 @@ def build(config: TrainConfig, image_shape: tuple[int, int, int], num_train: int
         num_train: number of training images, for the schedules.
 
     Raises:
-        ConfigError: a batch larger than the training split.
+        ConfigError: a batch larger than the training split, or a warm-up of the learning rate that does not end.
     """
-    check_batch_size(config, num_train)
+    check_size(config, num_train)
     keras.utils.set_random_seed(config.seed)
     steps_per_epoch = num_train // config.batch_size
     policy = keras.config.dtype_policy()
@@ -99,8 +99,8 @@ def build(config: TrainConfig, image_shape: tuple[int, int, int], num_train: int
         seed=config.seed,
     )
     vae.build((None, *image_shape))
-    schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, config.epochs * steps_per_epoch)
-    vae.compile(optimizer=optimizers.FusedAdam(schedule), jit_compile=uses_xla(config))
+    schedule = _learning_rate(config, config.epochs * steps_per_epoch)
+    vae.compile(optimizer=optimizers.FusedAdam(schedule, beta_2=config.adam_beta2), jit_compile=uses_xla(config))
     # Without XLA, operations on parts of a batch that run side by side, one thread each, are faster than one after the
     # other on all threads, which wait for each other at the end of each.
     if tf.config.threading.get_intra_op_parallelism_threads() == 1:
@@ -108,10 +108,24 @@ def build(config: TrainConfig, image_shape: tuple[int, int, int], num_train: int
     return vae
 
 
-def check_batch_size(config: TrainConfig, num_train: int) -> None:
-    """Raise ConfigError where a batch is larger than the training split."""
+def check_size(config: TrainConfig, num_train: int) -> None:
+    """Raise ConfigError where a batch is larger than the training split, or the warm-up as long as the run."""
     if config.batch_size > num_train:
         raise ConfigError(f"batch_size must be at most {num_train}, the number of training images of {config.dataset}.")
+    num_steps = config.epochs * (num_train // config.batch_size)
+    if config.lr_warmup_steps >= num_steps:
+        raise ConfigError(
+            f"lr_warmup_steps must be less than {num_steps}, the optimiser steps of the run; "
+            f"got {config.lr_warmup_steps}."
+        )
+
+
+def _learning_rate(config: TrainConfig, num_steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
+    if not config.lr_warmup_steps:
+        return keras.optimizers.schedules.CosineDecay(config.learning_rate, num_steps)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, num_steps - config.lr_warmup_steps, warmup_target=config.learning_rate, warmup_steps=config.lr_warmup_steps
+    )
 
 
 def fit(

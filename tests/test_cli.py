@@ -96,13 +96,14 @@ def test_train_passes_every_option_on(kvae, monkeypatch, run):
     result = kvae(
         "train", "--dataset", "fashion_mnist_mini", "--architecture", "mlp", "--latent-dim", "5", "--hidden-units", "6",
         "--epochs", "7", "--batch-size", "8", "--learning-rate", "0.5", "--beta", "2", "--kl-warmup-epochs", "3",
+        "--lr-warmup-steps", "9", "--adam-beta2", "0.9",
         "--likelihood", "bernoulli", "--binarize", "none", "--entropy-weight", "0.5", "--seed", "4",
         "--data-dir", "d", "--out", "o",
     )  # fmt: skip
     config, out, data_dir, _ = calls[0]
     assert config == TrainConfig(
         dataset="fashion_mnist_mini", epochs=7, batch_size=8, learning_rate=0.5, beta=2.0, kl_warmup_epochs=3, seed=4,
-        binarize="none", entropy_weight=0.5,
+        lr_warmup_steps=9, adam_beta2=0.9, binarize="none", entropy_weight=0.5,
         model=ModelConfig(architecture="mlp", latent_dim=5, hidden_units=6, likelihood="bernoulli"),
     )  # fmt: skip
     assert (str(out), str(data_dir)) == ("o", "d")

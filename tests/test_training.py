@@ -1,5 +1,6 @@
 """Training on the real mini set: what is streamed, that it repeats itself, that it learns, and what its loss weighs."""
 
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -104,6 +105,28 @@ def test_every_step_and_every_validation_image_counts(two_runs, mini):
 def test_warm_up_counts_epochs_in_steps(mini):
     vae = training.build(TrainConfig(kl_warmup_epochs=3, batch_size=100, model=MLP), mini.image_shape, 4050)
     assert vae.kl_warmup_steps == 120
+
+
+def test_the_learning_rate_grows_and_falls(mini):
+    """To its height over the warm-up, and then along half a cosine to 0: by hand, at some steps of 4 x 40."""
+    config = TrainConfig(epochs=4, batch_size=100, learning_rate=0.01, lr_warmup_steps=20, adam_beta2=0.99, model=MLP)
+    optimizer = training.build(config, mini.image_shape, 4050).optimizer
+    rates = []
+    for step in (0, 5, 20, 55, 90, 160):
+        optimizer.iterations.assign(step)
+        rates.append(float(optimizer.learning_rate))
+    half = 0.01 * 0.5
+    expected = [0, 0.01 / 4, 0.01, half * (1 + math.cos(math.pi / 4)), half, 0]
+    assert rates == pytest.approx(expected, abs=1e-8)
+    assert optimizer.beta_2 == 0.99
+
+
+def test_a_warm_up_of_the_learning_rate_must_end(mini):
+    config = TrainConfig(epochs=2, batch_size=100, lr_warmup_steps=80, model=MLP)
+    with pytest.raises(
+        ConfigError, match="lr_warmup_steps must be less than 80, the optimiser steps of the run; got 80"
+    ):
+        training.build(config, mini.image_shape, 4050)
 
 
 def test_the_loss_s_weights_reach_the_model():
