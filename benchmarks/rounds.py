@@ -128,6 +128,20 @@ def table(contenders: Sequence[Contender], unit: str) -> str:
     return "\n".join(lines)
 
 
+def gpu() -> str:
+    """The name of the machine's NVIDIA GPU; empty where it has none."""
+    try:
+        command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")[0]
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def holds(expression: str) -> bool:
+    """Whether an expression is true in a process of its own, whose imports and memory are gone with it."""
+    return not subprocess.run([sys.executable, "-c", f"assert {expression}"], capture_output=True).returncode
+
+
 def machine() -> str:
     """What the figures were measured on, and when, in one line."""
     cpu = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
@@ -135,8 +149,8 @@ def machine() -> str:
     for name in PACKAGES:
         with contextlib.suppress(PackageNotFoundError):
             versions.append(f"{name} {version(name)}")
-    cores = f"{os.cpu_count()} cores of {cpu[1] if cpu else platform.machine()}"
-    return ", ".join([datetime.date.today().isoformat(), cores, *versions])
+    hardware = [f"{os.cpu_count()} cores of {cpu[1] if cpu else platform.machine()}", *filter(None, [gpu()])]
+    return ", ".join([datetime.date.today().isoformat(), *hardware, *versions])
 
 
 def check(measured: dict[str, float], baseline: Path, tolerance: float = 0.7) -> None:

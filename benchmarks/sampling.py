@@ -2,7 +2,8 @@
 
 The decoder is a dense one, 16-512-784, trained for an epoch, and the shipped convolutional one. kvae draws its codes
 within the time; all others are handed theirs, work in batches of 256, and drop what comes out. What is not installed is
-left out. Last, a million images go into a file, by `kvae sample` and by the plainest script that does the same.
+left out; where onnxruntime has CUDA, kvae samples there too. Last, a million images go into a file, by `kvae sample`
+and by the plainest script that does the same.
 
     python benchmarks/sampling.py
     python benchmarks/sampling.py --quick    # the bulk of the dense decoder alone, checked against baseline.json
@@ -21,6 +22,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,7 @@ CALLS_OF = (1, 64, 4_096)
 """Images per call where calls are timed one by one."""
 BULK = {"dense": 100_000, "conv": 10_000}
 QUICK_ROUNDS = 3
+ONNXRUNTIME_HAS_CUDA = "'CUDAExecutionProvider' in __import__('onnxruntime').get_available_providers()"
 MILLION = 1_000_000
 MILLION_ROUNDS = {"dense": 3, "conv": 1}
 LONG_ENOUGH = 1.0
@@ -51,10 +54,10 @@ def bundle_sample(bundle: Path, n: int) -> Call:
     return lambda: opened.sample(n)
 
 
-def bundle_sample_batches(bundle: Path, n: int) -> Call:
+def bundle_sample_batches(bundle: Path, n: int, device: str = "cpu") -> Call:
     from kvae.runtime import Bundle
 
-    opened = Bundle.open(bundle, device="cpu")
+    opened = Bundle.open(bundle, device=device)
     return lambda: deque(opened.sample_batches(n), maxlen=0)
 
 
@@ -128,6 +131,7 @@ def _session(bundle: Path) -> Any:
 CONTENDERS = {
     "Bundle.sample": bundle_sample,
     "Bundle.sample_batches": bundle_sample_batches,
+    "Bundle.sample_batches, GPU": partial(bundle_sample_batches, device="cuda"),
     "session.run": session_run,
     "Keras predict": keras_predict,
     "PyTorch eager": pytorch_eager,
@@ -252,6 +256,8 @@ def full(decoder: str, bundle: Path, count: int) -> None:
     for n in CALLS_OF:
         print(latency_rows(*compete(["Bundle.sample", *others], bundle, n, count)), flush=True)
     print(f"\n### The {decoder} decoder, {BULK[decoder]:,} images per call\n")
+    if rounds.gpu() and rounds.holds(ONNXRUNTIME_HAS_CUDA):
+        others.append("Bundle.sample_batches, GPU")
     contenders, _ = compete(["Bundle.sample_batches", *others], bundle, BULK[decoder], count)
     print(rounds.table(contenders, "images/s"))
     print(f"\n### The {decoder} decoder, a million images into a file\n", flush=True)

@@ -7,7 +7,8 @@
 Every contender trains the same network at batch 128 in float32 with Adam on all cores; a round is one epoch over
 images of Fashion-MNIST. kvae's rounds are epochs of one long `kvae.training.fit`, as `kvae train` runs it, each
 up to its validation. The matrix products are those of the dense network's forward and backward pass, with nothing in
-between: what a step costs where everything else is free, in numpy's BLAS and in PyTorch's.
+between: what a step costs where everything else is free, in numpy's BLAS and in PyTorch's. Where TensorFlow sees a GPU,
+kvae trains there too, in a row of its own.
 """
 
 import argparse
@@ -38,6 +39,7 @@ MODELS = {
 STEPS = {"dense": 200, "conv": 30}
 """Optimiser steps of one round: one to three seconds on 2 cores."""
 QUICK_STEPS = {"dense": 100, "conv": 15}
+TENSORFLOW_SEES_A_GPU = "__import__('tensorflow').config.list_physical_devices('GPU')"
 
 
 def train_data(steps: int) -> datasets.Dataset:
@@ -68,13 +70,13 @@ def epochs_as_rounds() -> Any:
     return Epochs()
 
 
-def kvae_fit(network: str, steps: int, epochs: int) -> None:
+def kvae_fit(network: str, steps: int, epochs: int, device: str = "cpu") -> None:
     """kvae as `kvae train` runs it."""
     import_tensorflow_quietly()
     from kvae import training
 
     config = TrainConfig(model=MODELS[network], binarize="none", batch_size=BATCH_SIZE, epochs=epochs)
-    training.set_up_process(config, "auto")
+    training.set_up_process(config, device)
     data = train_data(steps)
     vae = training.build(config, data.image_shape, len(data.train.images))
     training.fit(vae, config, data, [epochs_as_rounds()])
@@ -89,6 +91,7 @@ def keras_fit(network: str, steps: int, epochs: int) -> None:
     from kvae import networks, priors
     from kvae.vae import VAE
 
+    tf.config.set_visible_devices([], "GPU")
     config, data = MODELS[network], train_data(steps)
     vae = VAE(
         networks.build_encoder(config, data.image_shape),
@@ -174,6 +177,7 @@ def dense_products() -> list[tuple[Any, Any]]:
 
 CONTENDERS: dict[str, Callable[[str, int, int], None]] = {
     "kvae": kvae_fit,
+    "kvae, GPU": partial(kvae_fit, device="cuda"),
     "keras fit": keras_fit,
     "matrix products": numpy_products,
     "matrix products, torch": torch_products,
@@ -219,8 +223,9 @@ def main() -> None:
     print(rounds.machine())
     if not peers and not options.quick:
         print("Without torch and pythae: pip install -r benchmarks/requirements.txt")
+    on_gpu = not options.quick and rounds.gpu() and rounds.holds(TENSORFLOW_SEES_A_GPU)
     for network in [options.network] if options.network else MODELS:
-        names = ALWAYS[network] + (PEERS[network] if peers else [])
+        names = ALWAYS[network] + (PEERS[network] if peers else []) + (["kvae, GPU"] if on_gpu else [])
         kvae, *others = compare(network, names, (QUICK_STEPS if options.quick else STEPS)[network], number)
         print(f"\n{network}\n\n{rounds.table([kvae, *others], 'images/s')}")
         for other in others:
