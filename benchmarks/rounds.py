@@ -35,6 +35,8 @@ class Contender:
     """Arguments for this Python: a script that calls `serve`, and what it takes."""
     work: float = 1.0
     """What one round does, in units of the figure printed: 10,000 images, say."""
+    gpu: bool = False
+    """Whether it may see the machine's GPU; all others work on the CPU."""
     setup: float = 0.0
     """Seconds from the process's start to its first round: imports, data, compilation, one round unmeasured."""
     seconds: list[float] = field(default_factory=list)
@@ -80,8 +82,10 @@ def alternate(contenders: Sequence[Contender], rounds: int = ROUNDS) -> None:
     try:
         for contender in contenders:
             start = time.perf_counter()
+            environment = os.environ if contender.gpu else os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+            command = [sys.executable, *contender.command]
             worker = subprocess.Popen(
-                [sys.executable, *contender.command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
             )
             workers.append(worker)
             _read(worker, contender)
@@ -113,8 +117,8 @@ def ratios(one: Contender, other: Contender) -> list[float]:
 
 
 def best(one: Contender, other: Contender) -> float:
-    """The largest of `ratios`: a lost optimisation lowers every round, a busy machine only some of them."""
-    return max(ratios(one, other))
+    """The ratio of the fastest rounds: a lost optimisation slows every round, a busy machine only some of them."""
+    return max(one.rates) / max(other.rates)
 
 
 def table(contenders: Sequence[Contender], unit: str) -> str:
@@ -139,7 +143,8 @@ def gpu() -> str:
 
 def holds(expression: str) -> bool:
     """Whether an expression is true in a process of its own, whose imports and memory are gone with it."""
-    return not subprocess.run([sys.executable, "-c", f"assert {expression}"], capture_output=True).returncode
+    program = f"import sys; sys.exit(not ({expression}))"
+    return not subprocess.run([sys.executable, "-c", program], capture_output=True).returncode
 
 
 def machine() -> str:

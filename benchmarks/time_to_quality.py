@@ -145,7 +145,7 @@ def main() -> None:
         raise SystemExit("Something is not installed: pip install -e '.[cpu,train]' -r benchmarks/requirements.txt")
     kvae_command = [KVAE, "train", *KVAE_ARGS, "--out", "run"]
     if options.epochs:
-        kvae_command += ["--epochs", str(epochs)]
+        kvae_command += ["--epochs", str(epochs), "--lr-warmup-steps", "0"]  # a warm-up may be longer than the run
     with tempfile.TemporaryDirectory() as name:
         trained = []
         for number in range(options.rounds):

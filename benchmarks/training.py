@@ -91,7 +91,6 @@ def keras_fit(network: str, steps: int, epochs: int) -> None:
     from kvae import networks, priors
     from kvae.vae import VAE
 
-    tf.config.set_visible_devices([], "GPU")
     config, data = MODELS[network], train_data(steps)
     vae = VAE(
         networks.build_encoder(config, data.image_shape),
@@ -199,7 +198,7 @@ def compare(network: str, names: list[str], steps: int, number: int) -> list[rou
     contenders = []
     for name in names:
         command = [__file__, "--worker", name, "--network", network, "--steps", str(steps), "--rounds", str(number)]
-        contenders.append(rounds.Contender(name, command, work=steps * BATCH_SIZE))
+        contenders.append(rounds.Contender(name, command, steps * BATCH_SIZE, gpu=name.endswith("GPU")))
     rounds.alternate(contenders, number)
     return contenders
 

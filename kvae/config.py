@@ -77,16 +77,16 @@ class TrainConfig:
     epochs: int = _setting(20, "Passes over the training images.", minimum=1)
     batch_size: int = _setting(128, "Images per optimiser step.", minimum=1)
     learning_rate: float = _setting(
-        2e-3, "Adam's highest learning rate; it falls to 0 along half a cosine over the run.", above=0.0
+        2e-3, "Adam's highest learning rate; after the warm-up it falls to 0 along half a cosine.", above=0.0
     )
     lr_warmup_steps: int = _setting(
         0,
-        "Optimiser steps over which the learning rate first grows from 0, linearly: a larger one bears it.",
+        "Optimiser steps over which the learning rate first grows from 0, linearly; for a large one.",
         minimum=0,
     )
     adam_beta2: float = _setting(
         0.999,
-        "Adam's decay of the squared gradients per step; a run of few epochs comes further with 0.99.",
+        "Adam's decay of the squared gradients per step; 0.99 served a short run with a large rate.",
         minimum=0.0,
         maximum=0.9999,
     )

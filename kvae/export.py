@@ -44,7 +44,8 @@ def export(
             `kvae.likelihoods`.
         out: folder to make; a bundle that stands there, and nothing beside it, is replaced.
         dataset: `name`, `sha256` and `num_images` of the training images, and their `licence` where it is known.
-        metrics: test metrics, each `{value, standard_error}`, or a function that measures them on the proved bundle.
+        metrics: test metrics, each `{value, standard_error}`, or a function that measures them on the proved
+            bundle, which it gets opened with one thread, as `kvae.evaluation` is fastest.
         training: the training config as JSON values.
         binarize: "dynamic" for a model of binarised images, "none", the default, for one of images as they are.
 

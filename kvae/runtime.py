@@ -39,7 +39,8 @@ BATCH_SIZE = 256
 which is faster than sharing out the inside of one call: nobody waits for the other core."""
 NOISE_BATCHES = 4
 """Batches whose noise is drawn at once. Noise is many short calls of numpy, which wait for Python's lock while other
-threads call onnxruntime: fewer, longer ones, in the one thread that hands out the batches, wait less."""
+threads call onnxruntime: fewer, longer ones, in the one thread that hands out the batches, wait less. That thread
+draws some 40 million numbers a second, which is what bounds a large latent_dim, or a great many cores."""
 CORES = os.cpu_count() or 1
 MAX_TEMPERATURE = 1e6
 """Far beyond any use; it keeps z within float32."""
@@ -245,6 +246,7 @@ def _checked_count(n: int, seed: int, temperature: float, start: int) -> int:
     if not 0 <= temperature <= MAX_TEMPERATURE:
         raise KvaeError(f"temperature must be a number between 0 and {MAX_TEMPERATURE:g}; got {temperature}.")
     noise.check(seed, start)
+    noise.check(seed, start + int(n) - 1)
     return int(n)
 
 

@@ -21,6 +21,12 @@ def test_shuffled_batches_are_a_new_permutation_in_each_epoch():
     np.testing.assert_array_equal(np.concatenate([batch.numpy().ravel() for batch in again]), epochs[0])
 
 
+def test_no_thread_tunes_the_streams():
+    """Ending an iterator waited for that thread, up to ten seconds, now and then."""
+    for stream in (batches.batches(IMAGES, 5), batches.steps(IMAGES, 5, 2, shuffle_seed=0)):
+        assert stream.options().autotune.enabled is False
+
+
 def test_training_batches_have_one_shape_and_validation_loses_nothing():
     images = np.zeros((10, 2, 2, 1), np.uint8)
     assert [len(batch) for batch in batches.batches(images, 4, shuffle_seed=0)] == [4, 4]

@@ -122,6 +122,7 @@ def test_the_learning_rate_grows_and_falls(mini):
 
 
 def test_a_warm_up_of_the_learning_rate_must_end(mini):
+    training.check_size(TrainConfig(epochs=2, batch_size=100, lr_warmup_steps=79, model=MLP), 4050)
     config = TrainConfig(epochs=2, batch_size=100, lr_warmup_steps=80, model=MLP)
     with pytest.raises(
         ConfigError, match="lr_warmup_steps must be less than 80, the optimiser steps of the run; got 80"
