@@ -103,7 +103,9 @@ def keras_fit(network: str, steps: int, epochs: int) -> None:
     def batches(images: Any, shuffle_buffer: int) -> tf.data.Dataset:
         shuffled = tf.data.Dataset.from_tensor_slices(images).shuffle(shuffle_buffer)
         scaled = shuffled.batch(BATCH_SIZE).map(lambda batch: tf.cast(batch, tf.float32) / 255.0)
-        return scaled.prefetch(tf.data.AUTOTUNE)
+        options = tf.data.Options()
+        options.autotune.enabled = False  # its thread makes some rounds stand still; see kvae/batches.py
+        return scaled.prefetch(1).with_options(options)
 
     vae.fit(
         batches(data.train.images, len(data.train.images)),
