@@ -35,12 +35,15 @@ class Contender:
     """Arguments for this Python: a script that calls `serve`, and what it takes."""
     work: float = 1.0
     """What one round does, in units of the figure printed: 10,000 images, say."""
-    gpu: bool = False
-    """Whether it may see the machine's GPU; all others work on the CPU."""
     setup: float = 0.0
     """Seconds from the process's start to its first round: imports, data, compilation, one round unmeasured."""
     seconds: list[float] = field(default_factory=list)
     """One per round."""
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it may see the machine's GPU, as its name says; all others work on the CPU."""
+        return self.name.endswith("GPU")
 
     @property
     def rates(self) -> list[float]:
@@ -82,7 +85,7 @@ def alternate(contenders: Sequence[Contender], rounds: int = ROUNDS) -> None:
     try:
         for contender in contenders:
             start = time.perf_counter()
-            environment = os.environ if contender.gpu else os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+            environment = os.environ if contender.on_gpu else os.environ | {"CUDA_VISIBLE_DEVICES": ""}
             command = [sys.executable, *contender.command]
             worker = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
@@ -141,9 +144,8 @@ def gpu() -> str:
         return ""
 
 
-def holds(expression: str) -> bool:
-    """Whether an expression is true in a process of its own, whose imports and memory are gone with it."""
-    program = f"import sys; sys.exit(not ({expression}))"
+def succeeds(program: str) -> bool:
+    """Whether a program ends without an error, in a process of its own, whose imports and memory are gone with it."""
     return not subprocess.run([sys.executable, "-c", program], capture_output=True).returncode
 
 

@@ -38,7 +38,7 @@ CALLS_OF = (1, 64, 4_096)
 """Images per call where calls are timed one by one."""
 BULK = {"dense": 100_000, "conv": 10_000}
 QUICK_ROUNDS = 3
-OPENS_ON_CUDA = "__import__('kvae.runtime', fromlist=['Bundle']).Bundle.open({!r}, device='cuda')"
+OPEN_ON_GPU = "from kvae.runtime import Bundle; Bundle.open({!r}, device='cuda')"
 MILLION = 1_000_000
 MILLION_ROUNDS = {"dense": 3, "conv": 1}
 LONG_ENOUGH = 1.0
@@ -181,9 +181,7 @@ def compete(names: Sequence[str], bundle: Path, n: int, count: int) -> tuple[lis
     with tempfile.TemporaryDirectory() as folder:
         records = [Path(folder, str(index)) for index in range(len(names))]
         contenders = [
-            rounds.Contender(
-                name, [__file__, "serve", name, str(bundle), str(n), str(record)], n, gpu=name.endswith("GPU")
-            )
+            rounds.Contender(name, [__file__, "serve", name, str(bundle), str(n), str(record)], work=n)
             for name, record in zip(names, records, strict=True)
         ]
         rounds.alternate(contenders, count)
@@ -258,7 +256,7 @@ def full(decoder: str, bundle: Path, count: int) -> None:
     for n in CALLS_OF:
         print(latency_rows(*compete(["Bundle.sample", *others], bundle, n, count)), flush=True)
     print(f"\n### The {decoder} decoder, {BULK[decoder]:,} images per call\n")
-    if rounds.gpu() and rounds.holds(OPENS_ON_CUDA.format(str(bundle))):
+    if rounds.gpu() and rounds.succeeds(OPEN_ON_GPU.format(str(bundle))):
         others.append("Bundle.sample_batches, GPU")
     contenders, _ = compete(["Bundle.sample_batches", *others], bundle, BULK[decoder], count)
     print(rounds.table(contenders, "images/s"))

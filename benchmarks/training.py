@@ -39,7 +39,7 @@ MODELS = {
 STEPS = {"dense": 200, "conv": 30}
 """Optimiser steps of one round: one to three seconds on 2 cores."""
 QUICK_STEPS = {"dense": 100, "conv": 15}
-TENSORFLOW_SEES_A_GPU = "__import__('tensorflow').config.list_physical_devices('GPU')"
+FIND_GPU = "import tensorflow; tensorflow.config.list_physical_devices('GPU')[0]"
 
 
 def train_data(steps: int) -> datasets.Dataset:
@@ -83,12 +83,13 @@ def kvae_fit(network: str, steps: int, epochs: int, device: str = "cpu") -> None
 
 
 def keras_fit(network: str, steps: int, epochs: int) -> None:
-    """The same model with what Keras and tf.data do where nothing is tuned."""
+    """The same model with what Keras and tf.data do where nothing is tuned, but for the stops of `untuned`."""
     import_tensorflow_quietly()
     import keras
     import tensorflow as tf
 
     from kvae import networks, priors
+    from kvae.batches import untuned
     from kvae.vae import VAE
 
     config, data = MODELS[network], train_data(steps)
@@ -103,9 +104,7 @@ def keras_fit(network: str, steps: int, epochs: int) -> None:
     def batches(images: Any, shuffle_buffer: int) -> tf.data.Dataset:
         shuffled = tf.data.Dataset.from_tensor_slices(images).shuffle(shuffle_buffer)
         scaled = shuffled.batch(BATCH_SIZE).map(lambda batch: tf.cast(batch, tf.float32) / 255.0)
-        options = tf.data.Options()
-        options.autotune.enabled = False  # its thread makes some rounds stand still; see kvae/batches.py
-        return scaled.prefetch(1).with_options(options)
+        return untuned(scaled.prefetch(1))
 
     vae.fit(
         batches(data.train.images, len(data.train.images)),
@@ -200,7 +199,7 @@ def compare(network: str, names: list[str], steps: int, number: int) -> list[rou
     contenders = []
     for name in names:
         command = [__file__, "--worker", name, "--network", network, "--steps", str(steps), "--rounds", str(number)]
-        contenders.append(rounds.Contender(name, command, steps * BATCH_SIZE, gpu=name.endswith("GPU")))
+        contenders.append(rounds.Contender(name, command, work=steps * BATCH_SIZE))
     rounds.alternate(contenders, number)
     return contenders
 
@@ -224,7 +223,7 @@ def main() -> None:
     print(rounds.machine())
     if not peers and not options.quick:
         print("Without torch and pythae: pip install -r benchmarks/requirements.txt")
-    on_gpu = not options.quick and rounds.gpu() and rounds.holds(TENSORFLOW_SEES_A_GPU)
+    on_gpu = not options.quick and rounds.gpu() and rounds.succeeds(FIND_GPU)
     for network in [options.network] if options.network else MODELS:
         names = ALWAYS[network] + (PEERS[network] if peers else []) + (["kvae, GPU"] if on_gpu else [])
         kvae, *others = compare(network, names, (QUICK_STEPS if options.quick else STEPS)[network], number)

@@ -63,7 +63,7 @@ def steps(
         return Steps(tf.ensure_shape(pixels, [steps_per_call, batch_size, *images.shape[1:]]), count)
 
     calls = _order(len(images), batch_size, shuffle_seed).batch(steps_per_call)
-    return _untuned(calls.map(make, num_parallel_calls=PARALLEL_CALLS, deterministic=True).repeat().prefetch(2))
+    return untuned(calls.map(make, num_parallel_calls=PARALLEL_CALLS, deterministic=True).repeat().prefetch(2))
 
 
 def calls_per_epoch(num_images: int, batch_size: int, steps_per_call: int) -> int:
@@ -89,12 +89,15 @@ def batches(
         order = tf.data.Dataset.range(len(images)).batch(batch_size).map(lambda chosen: (chosen, tf.zeros(2, tf.int64)))
     else:
         order = _order(len(images), batch_size, shuffle_seed)
-    return _untuned(order.map(lambda chosen, seed: _floats(batch(chosen, seed)), PARALLEL_CALLS).prefetch(2))
+    return untuned(order.map(lambda chosen, seed: _floats(batch(chosen, seed)), PARALLEL_CALLS).prefetch(2))
 
 
-def _untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    # Where an iterator ends, tf.data waits for the thread that tunes it, which now and then misses the call to stop
-    # and sleeps on: half a second for a young iterator, five or ten for an old one.
+def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """The same stream without the thread that tunes it.
+
+    Where an iterator ends, tf.data waits for that thread, which now and then misses the call to stop and sleeps on:
+    half a second for a young iterator, five or ten for an old one.
+    """
     options = tf.data.Options()
     options.autotune.enabled = False
     return dataset.with_options(options)

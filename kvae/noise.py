@@ -38,7 +38,7 @@ def standard_normal(seed: int, start: int, count: int, dim: int) -> NDArray[np.f
         `(count, dim)` float32.
 
     Raises:
-        KvaeError: the seed or the start is out of range.
+        KvaeError: the seed, the start, or the index of the last image is out of range.
     """
     return standard_normals(seed, [start], count, dim)[0]
 
@@ -46,7 +46,7 @@ def standard_normal(seed: int, start: int, count: int, dim: int) -> NDArray[np.f
 def standard_normals(seed: int, starts: Sequence[int], count: int, dim: int) -> NDArray[np.float32]:
     """`standard_normal` from each of several starts, `(len(starts), count, dim)`: faster than one after the other."""
     for start in starts:
-        check(seed, start)
+        check(seed, start, count)
     blocks = -(-dim // WORDS_PER_BLOCK)
     num_words = count * blocks * WORDS_PER_BLOCK
     words = np.empty((len(starts), num_words), np.uint64)
@@ -61,8 +61,10 @@ def standard_normals(seed: int, starts: Sequence[int], count: int, dim: int) -> 
     return normals.reshape(len(starts), count, blocks * WORDS_PER_BLOCK)[:, :, :dim].astype(np.float32)
 
 
-def check(seed: int, start: int) -> None:
-    """Raise KvaeError where a seed or the index of an image is out of range."""
+def check(seed: int, start: int, count: int = 1) -> None:
+    """Raise KvaeError where a seed, or the index of one of `count` images, is out of range."""
     for name, value in (("seed", seed), ("start", start)):
         if not isinstance(value, (int, np.integer)) or not 0 <= value <= MAX_WORD:
             raise KvaeError(f"{name} must be an integer between 0 and 2^64 - 1; got {value}.")
+    if start + count - 1 > MAX_WORD:
+        raise KvaeError(f"start must be at most 2^64 - {count} for {count} images; got {start}.")

@@ -152,7 +152,7 @@ class Bundle:
         for first in range(0, n, stretch):
             z = noise.standard_normal(seed, start + first, min(stretch, n - first), self.manifest.latent_dim)
             z *= np.float32(temperature)
-            yield from (z[row : row + BATCH_SIZE] for row in range(0, len(z), BATCH_SIZE))
+            yield from _split(z)
 
     def decode(self, z: ArrayLike) -> Floats:
         """Expected images `(batch, height, width, channels)` in [0, 1] of the codes `z`, `(batch, latent_dim)`."""
@@ -183,8 +183,7 @@ class Bundle:
         def fill(part: slice, batch: Floats, threads: int) -> None:
             self._call(graph, batch, {name: result[part] for name, result in results.items()}, threads)
 
-        n = len(values)
-        for _ in self._batch_by_batch(n, (values[row : row + BATCH_SIZE] for row in range(0, n, BATCH_SIZE)), fill):
+        for _ in self._batch_by_batch(len(values), _split(values), fill):
             pass
         return list(results.values())
 
@@ -239,14 +238,17 @@ class Bundle:
         return self._sessions[name, threads]
 
 
+def _split(values: Floats) -> Iterator[Floats]:
+    return (values[row : row + BATCH_SIZE] for row in range(0, len(values), BATCH_SIZE))
+
+
 def _checked_count(n: int, seed: int, temperature: float, start: int) -> int:
     """`n`, where it and the other arguments of `sample` are in their ranges."""
     if not isinstance(n, (int, np.integer)) or n < 1:
         raise KvaeError(f"n must be at least 1; got {n}.")
     if not 0 <= temperature <= MAX_TEMPERATURE:
         raise KvaeError(f"temperature must be a number between 0 and {MAX_TEMPERATURE:g}; got {temperature}.")
-    noise.check(seed, start)
-    noise.check(seed, start + int(n) - 1)
+    noise.check(seed, start, int(n))
     return int(n)
 
 

@@ -88,7 +88,7 @@ def test_a_lone_decoder_explains_itself(bundle, bundle_path, tmp_path):
      ({"n": 1, "temperature": float("nan")}, "temperature must be"), ({"n": 1, "seed": -1}, "seed must be"),
      ({"n": 1, "temperature": 1e39}, "temperature must be"), ({"n": 1, "seed": 1.5}, "seed must be"),
      ({"n": 2.5}, "n must be"), ({"n": 1, "start": 2**64}, "start must be"),
-     ({"n": 2, "start": 2**64 - 1}, "start must be")],
+     ({"n": 2, "start": 2**64 - 1}, "start must be at most 2.64 - 2 for 2 images")],
 )  # fmt: skip
 def test_arguments_out_of_range(bundle, arguments, message):
     with pytest.raises(KvaeError, match=message):

@@ -147,6 +147,8 @@ def test_the_fast_way_gives_the_losses_of_a_plain_fit(mini, architecture, binari
         batch_size=40,
         binarize=binarize,
         kl_warmup_epochs=1,
+        lr_warmup_steps=4,
+        adam_beta2=0.99,
         seed=5,
         model=model,
     )
