@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check lint bench-quick format wheel-check shipped clean
+.PHONY: demo test check lint bench-quick format wheel-check shipped examples clean
 
 demo: $(READY)
 	$(BIN)/kvae train --dataset fashion_mnist
@@ -25,6 +25,11 @@ lint: $(READY)
 bench-quick: $(READY)
 	$(BIN)/python benchmarks/training.py --quick
 	$(BIN)/python benchmarks/sampling.py --quick
+
+# The npm packages of the examples. Their tests, and those of `kvae explore`, need them and Chromium, and are skipped without.
+examples:
+	cd examples/node && npm ci --silent
+	cd examples/browser && npm ci --silent
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
@@ -48,4 +53,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) examples/*/node_modules build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -7,24 +7,12 @@ from typing import Any
 import click
 
 from kvae import __version__, recipes
+from kvae.cli import images
 from kvae.cli.group import OneLineGroup
-from kvae.cli.options import config_options, given
+from kvae.cli.options import PATH, config_options, device_option, given, json_option, model_option
 from kvae.config import REGULARIZERS, ModelConfig, TrainConfig
 
 PRESETS = ["why-kl"]  # those of kvae.comparison, which loads Keras
-PATH = click.Path(path_type=Path, readable=False)  # whether it can be read is checked, with advice, where it is used
-model_option = click.option(
-    "--model",
-    metavar="MODEL",
-    help="A bundle folder, a decoder.onnx, a run or a shipped name. [default: the newest run here, else fashion_mnist]",
-)
-device_option = click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where to run; cuda fails where there is none, auto takes the CPU then.",
-)
 data_dir_option = click.option("--data-dir", type=PATH, help="Folder with the data set's idx files.")
 regularizer_option = click.option(
     "--regularizer",
@@ -39,7 +27,6 @@ recipe_option = click.option(
 importance_samples_option = click.option(
     "--importance-samples", type=int, default=500, show_default=True, help="Draws per image; 5000 for publication."
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print a machine's answer on stdout.")
 
 
 @click.group(cls=OneLineGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -143,8 +130,9 @@ def sample(n: int, model: str | None, out: Path, seed: int, temperature: float, 
 
     path = locate(model)
     bundle = Bundle.open(path, device)
-    output.write(bundle.sample_batches(n, seed, temperature), n, bundle.manifest.image_shape, out)
-    _tell_which(model, path)
+    batches = images.shown(bundle.sample_batches(n, seed, temperature), n, len)
+    output.write(batches, n, bundle.manifest.image_shape, out)
+    images.tell_which(model, path)
     report = {"out": str(out), "n": n, "seed": seed, "model": str(path), "device": bundle.device}
     click.echo(json.dumps(report) if as_json else str(out))
 
@@ -183,14 +171,8 @@ def info(model: str | None, as_json: bool) -> None:
 
     path = locate(model)
     manifest = Bundle.open(path, device="cpu").manifest
-    _tell_which(model, path)
+    images.tell_which(model, path)
     click.echo(json.dumps(summary.as_json(manifest, path), indent=2) if as_json else summary.as_text(manifest, path))
-
-
-def _tell_which(model: str | None, path: Path) -> None:
-    """Say which model was taken where none was named; after the work, so that an error stays one line."""
-    if model is None:
-        click.echo(f"model: {path}", err=True)
 
 
 def _log_to_stderr() -> None:
@@ -202,3 +184,7 @@ def _log_to_stderr() -> None:
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
+
+
+for command in images.COMMANDS:
+    main.add_command(command)

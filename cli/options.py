@@ -1,10 +1,26 @@
-"""click options made from the fields of a config dataclass: name, default, type and help are written there, once."""
+"""The options that commands share, and those made from the fields of a config, where their help is written."""
 
 from collections.abc import Callable
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import click
+
+PATH = click.Path(path_type=Path, readable=False)  # whether it can be read is checked, with advice, where it is used
+model_option = click.option(
+    "--model",
+    metavar="MODEL",
+    help="A bundle folder, a decoder.onnx, a run or a shipped name. [default: the newest run here, else fashion_mnist]",
+)
+device_option = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where to run; cuda fails where there is none, auto takes the CPU then.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print a machine's answer on stdout.")
 
 
 def config_options(*configs: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

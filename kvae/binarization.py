@@ -19,14 +19,30 @@ from kvae.errors import DataError
 
 KEYS = {"validation": 1, "test": 2}
 """The key of a split's random words."""
+PATTERN_KEY = 3
+"""The key of `binarize_alike`."""
 
 
 def binarize(images: NDArray[np.uint8], key: int) -> NDArray[np.uint8]:
     """Bytes 0 and 255 in place of grey bytes, drawn as the module says; the shape is kept."""
-    words = np.random.Philox(key=key).random_raw(images.size)
-    uniform = (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
-    bits = uniform < images.ravel() / 255.0
+    bits = _uniform(key, images.size) < images.ravel() / 255.0
     return (bits * np.uint8(255)).astype(np.uint8).reshape(images.shape)
+
+
+def binarize_alike(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Zeros and ones in place of pixels in [0, 1], by one pattern for all images: a function of the image alone.
+
+    It is for a user's single images, whose place in a list must not matter; pixel i of each takes the random number
+    that a split's pixel i has, with the key `PATTERN_KEY`.
+    """
+    threshold = _uniform(PATTERN_KEY, int(np.prod(images.shape[1:]))).reshape(images.shape[1:])
+    return (threshold < images).astype(np.float32)
+
+
+def _uniform(key: int, count: int) -> NDArray[np.float64]:
+    words = np.random.Philox(key=key).random_raw(count)
+    uniform: NDArray[np.float64] = (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return uniform
 
 
 def sha256(images: NDArray[np.uint8]) -> str:

@@ -5,14 +5,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
 
-from kvae import __version__, card, graphs, likelihoods, pictures, priors, proof
+from kvae import __version__, bundle_files, card, graphs, likelihoods, priors, proof, reference, scoring
 from kvae.atomic import atomic_folder
-from kvae.errors import BundleError, KvaeError
-from kvae.manifest import FILE_NAME, METADATA_KEY, Manifest, contract, sha256
+from kvae.errors import KvaeError
+from kvae.manifest import METADATA_KEY, Manifest, contract
 from kvae.runtime import Bundle
 from kvae.vae import VAE
+
+STATISTICS_IMAGES = 5000
+"""Training images that a bundle's statistics are of: a few seconds for the convolutional network."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,8 @@ def export(
     metrics: dict[str, Any] | Callable[[Bundle], dict[str, Any]] | None = None,
     training: dict[str, Any] | None = None,
     binarize: str = "none",
+    train_images: NDArray[np.uint8] | None = None,
+    test_images: NDArray[np.uint8] | None = None,
 ) -> Exported:
     """Write the bundle of a model, or nothing.
 
@@ -48,6 +55,10 @@ def export(
             bundle, which it gets opened with one thread, as `kvae.evaluation` is fastest.
         training: the training config as JSON values.
         binarize: "dynamic" for a model of binarised images, "none", the default, for one of images as they are.
+        train_images: uint8 `(n, height, width, channels)`, grey also where the model is one of bits. The first
+            `STATISTICS_IMAGES` tell what each latent dimension does, and the percentiles of `kvae score`; without
+            them the bundle does not know.
+        test_images: uint8, as the model meets them; the first few are pictured on the card.
 
     Raises:
         BundleError: the graphs fail one of these proofs.
@@ -80,26 +91,20 @@ def export(
     Manifest.from_json(manifest.to_json(), "the new manifest")  # its checks are those of every reader
     for name, model in models.items():
         proof.check_graph(name, model, tensors[name])
-    with atomic_folder(Path(out), is_bundle, "a bundle") as folder:
+    with atomic_folder(Path(out), bundle_files.is_bundle, "a bundle") as folder:
         bundle = _write_graphs(folder, models, manifest)  # the bundle must open to be proved
         parity = proof.check_parity(bundle, vae)
+        manifest = replace(manifest, parity={"tolerance": proof.PARITY_TOLERANCE, "errors": parity})
         if callable(metrics):
             manifest = replace(manifest, metrics=metrics(bundle))
-            bundle = _write_graphs(folder, models, manifest)
-        if manifest.image_shape[-1] in (1, 3):
-            pictures.save(pictures.grid(bundle.sample(64)), folder / "preview.png")
-        (folder / "README.md").write_text(card.render(manifest, parity, proof.PARITY_TOLERANCE), encoding="utf-8")
-        manifest = _write_manifest(folder, manifest)
+        if train_images is not None:
+            manifest = replace(manifest, **scoring.training_statistics(bundle, train_images[:STATISTICS_IMAGES]))
+        bundle = _write_graphs(folder, models, manifest)
+        reference.write(vae, binarize == "dynamic", folder)
+        pictures = bundle_files.draw_pictures(bundle, test_images, folder)
+        (folder / "README.md").write_text(card.render(manifest, pictures), encoding="utf-8")
+        manifest = bundle_files.write_manifest(folder, manifest)
     return Exported(Path(out), manifest, parity)
-
-
-def is_bundle(path: Path) -> bool:
-    """Whether a folder is a bundle and holds nothing else, so that replacing it loses nothing."""
-    try:
-        files = Manifest.read(path).files
-    except BundleError:
-        return False
-    return {entry.name for entry in path.iterdir()} <= {FILE_NAME, *files}
 
 
 def _write_graphs(folder: Path, models: dict[str, onnx.ModelProto], manifest: Manifest) -> Bundle:
@@ -108,12 +113,5 @@ def _write_graphs(folder: Path, models: dict[str, onnx.ModelProto], manifest: Ma
         del model.metadata_props[:]
         model.metadata_props.add(key=METADATA_KEY, value=manifest.for_graph())
         onnx.save(model, folder / f"{name}.onnx")
-    _write_manifest(folder, manifest)
+    bundle_files.write_manifest(folder, manifest)
     return Bundle.open(folder, device="cpu", threads=1)  # whoever measures it calls from threads of their own
-
-
-def _write_manifest(folder: Path, manifest: Manifest) -> Manifest:
-    files = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name != FILE_NAME}
-    manifest = replace(manifest, files=files)
-    (folder / FILE_NAME).write_text(manifest.to_json(), encoding="utf-8")
-    return manifest

@@ -1,8 +1,13 @@
 """The idx file format of MNIST and its kin: one array of bytes with a magic number, its shape, then its values."""
 
 import gzip
+import math
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +28,17 @@ def read_bytes(path: Path, limit: int) -> bytes:
     Raises:
         DataError: the file cannot be read, is no gzip file, or is truncated.
     """
+    with _opened(path) as file:
+        return file.read(limit + 1)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    """The content of a file, uncompressed; what goes wrong becomes a DataError."""
     try:
-        opener = gzip.open if path.suffix == ".gz" else open
+        opener: Any = gzip.open if path.suffix == ".gz" else open
         with opener(path, "rb") as file:
-            return file.read(limit + 1)
+            yield file
     except EOFError:
         raise DataError("the file is truncated: its gzip stream has no end") from None
     except (gzip.BadGzipFile, zlib.error) as error:
@@ -56,6 +68,59 @@ def parse(content: bytes, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     if len(values) != np.prod(shape):
         raise DataError(f"it holds {len(values)} values, expected {np.prod(shape)}")
     return values.reshape(shape)
+
+
+@dataclass(frozen=True)
+class IdxFile:
+    """The array of an idx file of any shape, whose rows are read when they are asked for."""
+
+    path: Path
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any] = np.dtype(np.uint8)
+
+    def rows(self, count: int) -> Iterator[NDArray[np.uint8]]:
+        """The array from its start, `count` rows at a time.
+
+        Raises:
+            DataError: the file ends before the array does, or is damaged.
+        """
+        row = math.prod(self.shape[1:])
+        with _named(self.path), _opened(self.path) as file:
+            file.read(4 + 4 * len(self.shape))
+            for first in range(0, self.shape[0], count):
+                number = min(count, self.shape[0] - first)
+                content = file.read(number * row)
+                if len(content) != number * row:
+                    raise DataError(f"it is cut short: it ends in row {first + len(content) // max(row, 1)}")
+                yield np.frombuffer(content, np.uint8).reshape(number, *self.shape[1:])
+
+
+def open_idx(path: Path) -> IdxFile:
+    """The array in an idx file of bytes, compressed if its name ends in .gz.
+
+    Raises:
+        DataError: no such file, or no idx file of bytes with at least one row.
+    """
+    with _named(path), _opened(path) as file:
+        magic = file.read(4)
+        if len(magic) < 4 or magic[:3] != bytes([0, 0, UNSIGNED_BYTE]) or not magic[3]:
+            raise DataError(f"it is no idx file of bytes: it begins with 0x{magic.hex()}")
+        sizes = file.read(4 * magic[3])
+        if len(sizes) < 4 * magic[3]:
+            raise DataError("it is cut short: its shape is missing")
+    shape = tuple(int(size) for size in np.frombuffer(sizes, ">u4"))
+    if not shape[0]:
+        raise DataError(f"{path} holds no rows: its shape is {shape}.")
+    return IdxFile(path, shape)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Puts the file's name before what is wrong with it."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{path}: {error}.") from None
 
 
 def to_bytes(array: NDArray[np.uint8]) -> bytes:

@@ -7,7 +7,7 @@ it came from: it cannot exceed ln N, and the marginal KL takes what is above.
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,12 @@ def measure(loc: Doubles, scale: Doubles, z: Doubles) -> Information:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         aggregated = np.concatenate(list(pool.map(log_mean, range(0, len(z), BLOCK))))
     return Information(own - aggregated, aggregated - prior)
+
+
+def rates(loc: NDArray[Any], scale: NDArray[Any]) -> Doubles:
+    """KL(q(z|x) || N(0, I)) of each image and latent dimension in nats, in closed form; all are `(n, latent_dim)`."""
+    loc, scale = loc.astype(np.float64), scale.astype(np.float64)
+    return 0.5 * (loc**2 + scale**2 - 1.0) - np.log(scale)
 
 
 def active_units(loc: Doubles) -> NDArray[np.bool_]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kvae.errors import BundleError
+from kvae.manifest_fields import CHECKS, LATER_FIELDS, POSTERIOR_LISTS, shorten
 
 FORMAT_VERSION = 1
 FILE_NAME = "manifest.json"
@@ -80,14 +81,29 @@ class Manifest:
     """Per graph its `inputs` and `outputs`, as `contract` has them; "batch" is the one dynamic dimension."""
     opset: int
     """Version of the standard ONNX operator set."""
+    graph_format: str = "onnx"
+    """"onnx", or "ort" for onnxruntime's own format; also the suffix of the graphs' files."""
     precision: str = "float32"
-    """Precision of the weights."""
+    """Precision of the weights: "float32", "float16" or "int8"."""
     metrics: dict[str, Any]
-    """Test metrics, each `{value, standard_error}` in nats per image; empty where none were measured."""
+    """Test metrics of the float32 model, each `{value, standard_error}` in nats per image; empty where none were
+    measured."""
+    parity: dict[str, Any] | None = None
+    """`tolerance`, and `errors`: by output the largest difference between Keras and onnxruntime seen at export."""
+    posterior: dict[str, Any] | None = None
+    """What each latent dimension does, over `num_images` training images; see `kvae.scoring.training_statistics`."""
+    scoring: dict[str, Any] | None = None
+    """The ELBO of `num_images` training images, as `percents` and the `elbo` of each; see `kvae.scoring`."""
+    conversion: dict[str, Any] | None = None
+    """How graphs of another precision compare with the float32 ones they were made of; see `kvae.conversion`."""
     training: dict[str, Any]
     """The training config; `beta` and `entropy_weight` alone where a model was not trained by `kvae train`."""
     files: dict[str, str] = field(default_factory=dict)
     """sha256 of each other file of the bundle."""
+
+    def graph_file(self, name: str) -> str:
+        """The file name of the graph "decoder" or "encoder"."""
+        return f"{name}.{self.graph_format}"
 
     def to_json(self) -> str:
         """The manifest as JSON text."""
@@ -123,12 +139,15 @@ class Manifest:
             raise BundleError(
                 f"{source} has format_version {version}; this kvae reads up to {FORMAT_VERSION}. Use a newer kvae."
             )
-        values.setdefault("binarize", "none")  # bundles of kvae before it could binarise
-        for name, (fits, expected) in _CHECKS.items():
+        values = LATER_FIELDS | values
+        for name, (fits, expected) in CHECKS.items():
             if name not in values:
                 raise BundleError(f"{source} lacks the field '{name}'.")
             if not fits(values[name]):
-                raise BundleError(f"{source}: '{name}' must be {expected}; got {_shorten(values[name])}.")
+                raise BundleError(f"{source}: '{name}' must be {expected}; got {shorten(values[name])}.")
+        posterior = values["posterior"]
+        if posterior is not None and any(len(posterior[name]) != values["latent_dim"] for name in POSTERIOR_LISTS):
+            raise BundleError(f"{source}: the lists of 'posterior' must have latent_dim numbers each.")
         parameters = len(values["likelihood_parameters"])
         if values["tensors"] != contract(values["image_shape"], values["latent_dim"], parameters):
             raise BundleError(f"{source}: 'tensors' must be those of format 1 for its image_shape and latent_dim.")
@@ -154,72 +173,3 @@ def sha256(path: Path) -> str:
     """Hex digest of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _is_int(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_positive(value: Any) -> bool:
-    return _is_int(value) and value > 0
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_object(value: Any) -> bool:
-    return isinstance(value, dict)
-
-
-def _is_list_of(value: Any, fits: Any) -> bool:
-    return isinstance(value, list) and all(fits(item) for item in value)
-
-
-def _is_dataset(value: Any) -> bool:
-    return (
-        _is_object(value)
-        and _is_text(value.get("name"))
-        and _is_text(value.get("sha256"))
-        and _is_positive(value.get("num_images"))
-        and _is_text(value.get("licence", ""))
-    )
-
-
-def _are_metrics(value: Any) -> bool:
-    def is_finite(number: Any) -> bool:
-        return isinstance(number, (int, float)) and not isinstance(number, bool) and abs(number) < 1e300
-
-    return _is_object(value) and all(
-        _is_object(metric) and is_finite(metric.get("value")) and is_finite(metric.get("standard_error"))
-        for metric in value.values()
-    )
-
-
-def _are_hashes(value: Any) -> bool:
-    return _is_object(value) and all(_is_text(digest) and Path(name).name == name for name, digest in value.items())
-
-
-def _shorten(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-_CHECKS = {
-    "kvae_version": (_is_text, "text"),
-    "dataset": (_is_dataset, "{name, sha256, num_images}"),
-    "image_shape": (lambda v: _is_list_of(v, _is_positive) and len(v) == 3, "[height, width, channels]"),
-    "latent_dim": (_is_positive, "a positive integer"),
-    "prior": (lambda v: v == "standard_normal", "'standard_normal'"),
-    "likelihood": (_is_text, "text"),
-    "likelihood_parameters": (lambda v: _is_list_of(v, _is_text) and len(v) > 0, "a list of names"),
-    "binarize": (lambda v: v in ("none", "dynamic"), "'none' or 'dynamic'"),
-    "pixel_range": (lambda v: v == [0.0, 1.0], "[0.0, 1.0]"),
-    "labels": (lambda v: v is None or _is_list_of(v, _is_text), "null or a list of names"),
-    "tensors": (_is_object, "an object"),
-    "opset": (_is_positive, "a positive integer"),
-    "precision": (_is_text, "text"),
-    "metrics": (_are_metrics, "{value, standard_error} under each name, finite numbers"),
-    "training": (_is_object, "an object"),
-    "files": (_are_hashes, "file names with their sha256"),
-}

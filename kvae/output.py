@@ -14,13 +14,17 @@ from kvae import pictures
 from kvae.atomic import atomic_file, atomic_folder
 from kvae.errors import KvaeError
 
+MAX_ROW = 16
+"""Images beside each other in a grid of reconstructions, until there are so many that it would not be square."""
 MAX_GRID = 10_000
 """Images in one grid; more would make a picture that viewers refuse."""
 MARKER = ".kvae-samples"
 """In a folder of samples: the file that says kvae made it, so that a later call may replace it."""
 
 
-def write(batches: Iterable[NDArray[np.float32]], n: int, image_shape: list[int], path: Path) -> None:
+def write(
+    batches: Iterable[NDArray[np.float32]], n: int, image_shape: list[int], path: Path, columns: int | None = None
+) -> None:
     """Write images to `path`, in the format that its name says.
 
     Args:
@@ -31,6 +35,7 @@ def write(batches: Iterable[NDArray[np.float32]], n: int, image_shape: list[int]
         path: `.png` for one grid, `.npy` for float32 `(n, height, width, channels)`, `.npz` for the same under the
             name `images`, or a folder (no suffix) for `000000.png`, `000001.png`, ...; a file that stands there is
             replaced, a folder only if an earlier call wrote it and nothing was added.
+        columns: images per row of a grid; see `kvae.pictures.grid`.
 
     Raises:
         KvaeError: the target cannot be written, or is not one of these.
@@ -44,7 +49,7 @@ def write(batches: Iterable[NDArray[np.float32]], n: int, image_shape: list[int]
     _check_file(path, n)
     with atomic_file(path) as temporary:
         if path.suffix == ".png":
-            pictures.save(pictures.grid(np.concatenate(list(batches))), temporary)
+            pictures.save(pictures.grid(np.concatenate(list(batches)), columns), temporary)
             return
         shape = (n, *image_shape)
         room = shutil.disk_usage(temporary.parent).free
@@ -59,6 +64,30 @@ def write(batches: Iterable[NDArray[np.float32]], n: int, image_shape: list[int]
                 archive.open("images.npy", "w", force_zip64=True) as file,
             ):
                 _write_npy(batches, shape, file)
+
+
+def write_reconstructions(
+    pairs: Iterable[tuple[NDArray[np.float32], NDArray[np.float32]]], n: int, image_shape: list[int], path: Path
+) -> None:
+    """Write reconstructions as `write` does; in a grid each stands below its original.
+
+    Args:
+        pairs: originals and reconstructions, batch by batch, `n` images in all.
+        n: number of images.
+        image_shape: `[height, width, channels]`.
+        path: where to write; see `write`.
+
+    Raises:
+        KvaeError: the target cannot be written, or is not one of these.
+    """
+    if path.suffix != ".png":
+        write((decoded for _, decoded in pairs), n, image_shape, path)
+        return
+    _check_file(path, 2 * n)
+    originals, decoded = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+    columns = max(MAX_ROW, math.ceil(math.sqrt(2 * n)))
+    with atomic_file(path) as temporary:
+        pictures.save(pictures.reconstructions(originals, decoded, columns), temporary)
 
 
 def write_arrays(arrays: Mapping[str, Any], path: Path) -> None:

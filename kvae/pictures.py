@@ -1,17 +1,20 @@
 """Images as pictures: grids and PNG files."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from kvae.errors import KvaeError
 
 GAP = 2
 """Pixels between the images of a grid."""
+FONT_SIZE = 14
+"""Pixels of the texts beside a grid."""
 MIN_CELL = 56
 """Images smaller than this are enlarged by a whole factor in a grid, so that one can see them."""
 
@@ -55,7 +58,7 @@ def grid(images: NDArray[Any], columns: int | None = None) -> Image.Image:
 
 
 def reconstructions(originals: NDArray[Any], decoded: NDArray[Any], columns: int) -> Image.Image:
-    """A grid with each original above its reconstruction; images that do not fill a row are left out.
+    """A grid with each original above its reconstruction.
 
     Args:
         originals: `(n, height, width, channels)`, floats in [0, 1] or bytes.
@@ -63,12 +66,34 @@ def reconstructions(originals: NDArray[Any], decoded: NDArray[Any], columns: int
         columns: images per row, or n where that is less.
     """
     columns = min(columns, len(originals))
-    rows = [
-        images[first : first + columns]
-        for first in range(0, len(originals) - columns + 1, columns)
-        for images in (originals, decoded)
-    ]
-    return grid(np.concatenate(rows), columns)
+    missing = -len(originals) % columns
+    white = np.full((missing, *originals.shape[1:]), 255 if originals.dtype == np.uint8 else 1, originals.dtype)
+    rows = [np.concatenate([images, white]).reshape(-1, columns, *images.shape[1:]) for images in (originals, decoded)]
+    return grid(np.stack(rows, axis=1).reshape(-1, *originals.shape[1:]), columns)
+
+
+def labelled_grid(images: NDArray[Any], rows: Sequence[str], columns: Sequence[str]) -> Image.Image:
+    """A grid with a text left of each row, and above each column.
+
+    Args:
+        images: `(rows, columns, height, width, channels)`, floats in [0, 1] or bytes.
+        rows: a short text per row.
+        columns: a shorter one per column.
+    """
+    num_rows, num_columns = images.shape[:2]
+    inner = grid(images.reshape(-1, *images.shape[2:]), num_columns).convert("RGB")
+    font = ImageFont.load_default(FONT_SIZE)
+    left = max(math.ceil(font.getlength(text)) for text in rows) + 2 * FONT_SIZE
+    top = 2 * FONT_SIZE
+    canvas = Image.new("RGB", (left + inner.width, top + inner.height), "white")
+    canvas.paste(inner, (left, top))
+    draw = ImageDraw.Draw(canvas)
+    for index, text in enumerate(rows):
+        middle = top + (index + 0.5) * inner.height / num_rows
+        draw.text((left - FONT_SIZE / 2, middle), text, "black", font, anchor="rm")
+    for index, text in enumerate(columns):
+        draw.text((left + (index + 0.5) * inner.width / num_columns, top / 2), text, "black", font, anchor="mm")
+    return canvas
 
 
 def save(image: Image.Image, path: Path) -> None:

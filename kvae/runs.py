@@ -10,6 +10,7 @@ metrics.json       test metrics
 import contextlib
 import datetime
 import json
+import logging
 import math
 import platform
 import shutil
@@ -26,9 +27,11 @@ from numpy.typing import NDArray
 from kvae import __version__, binarization, curves, datasets, evaluation, export, pictures, training
 from kvae.atomic import atomic_file, check_replaceable
 from kvae.config import TrainConfig
-from kvae.errors import KvaeError
+from kvae.errors import DataError, KvaeError
 from kvae.locate import BUNDLE_FOLDER, RUNS_FOLDER
 from kvae.runtime import Bundle
+
+logger = logging.getLogger(__name__)
 
 MODEL = "model.keras"
 LAST_CHECKPOINT = "checkpoints/last.keras"
@@ -111,6 +114,8 @@ def train(
         metrics=measure,
         training=config.to_dict(),
         binarize=str(config.binarize),
+        train_images=data.train.images,
+        test_images=test,
     )
     write_json(out / "dataset.json", data.provenance())
     _draw_pictures(out, test)
@@ -140,8 +145,15 @@ class Checkpoints(keras.callbacks.Callback):
                 shutil.copyfile(self._run / LAST_CHECKPOINT, path)
 
 
-def export_run(run: Path, out: Path) -> export.Exported:
+def export_run(run: Path, out: Path, data_dir: Path | None = None) -> export.Exported:
     """Write the bundle of a run's best model into the folder `out`.
+
+    Where the run's data are not to be had, it goes without their statistics, and a warning is logged.
+
+    Args:
+        run: the run's folder.
+        out: the bundle's.
+        data_dir: where the data set's files are; see `kvae.datasets.load`.
 
     Raises:
         KvaeError: `run` is no finished run, or the export fails its proofs.
@@ -155,6 +167,13 @@ def export_run(run: Path, out: Path) -> export.Exported:
         except ValueError as error:
             raise KvaeError(f"{run / name} is not valid JSON: {error}.") from None
     config = TrainConfig.from_dict(parts["config.json"])
+    train_images = test_images = None
+    try:
+        data = datasets.load(config.dataset, data_dir)
+        train_images = data.train.images
+        test_images = binarization.held_out(data, "test", config.binarize == "dynamic")
+    except DataError as error:
+        logger.warning("the bundle will know no percentiles, and picture no reconstructions: %s", error)
     return export.export(
         load_model(run),
         out,
@@ -162,6 +181,8 @@ def export_run(run: Path, out: Path) -> export.Exported:
         metrics=parts["metrics.json"],
         training=config.to_dict(),
         binarize=str(config.binarize),
+        train_images=train_images,
+        test_images=test_images,
     )
 
 

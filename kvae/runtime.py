@@ -87,7 +87,7 @@ class Bundle:
             raise BundleError(f"{path} does not exist; expected a bundle folder or a decoder.onnx.")
         if path.is_dir():
             manifest = Manifest.read(path)
-            graphs = {name: path / f"{name}.onnx" for name in manifest.tensors}
+            graphs = {name: path / manifest.graph_file(name) for name in manifest.tensors}
             for graph in graphs.values():
                 _check_hash(graph, manifest)
             bundle = cls(manifest, graphs, device, threads)
@@ -103,6 +103,11 @@ class Bundle:
         bundle = cls(manifest, {name: path}, device, threads)
         bundle._sessions[name, threads] = session
         return bundle
+
+    @property
+    def graphs(self) -> dict[str, Path]:
+        """The files of the graphs, by "decoder" and "encoder"; a lone graph is the only one."""
+        return dict(self._graphs)
 
     @property
     def device(self) -> str:
@@ -229,7 +234,7 @@ class Bundle:
 
     def _session(self, name: str, threads: int) -> Any:
         if name not in self._graphs:
-            raise BundleError(f"this model has no {name}.onnx; open the whole bundle folder.")
+            raise BundleError(f"this model has no {self.manifest.graph_file(name)}; open the whole bundle folder.")
         with self._starting:
             if (name, threads) not in self._sessions:
                 session = _start_session(self._graphs[name], self._device, threads)

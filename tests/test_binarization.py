@@ -102,3 +102,19 @@ def test_other_bits_than_the_pinned_ones_are_refused(mini):
 def test_a_data_set_without_a_pinned_hash_is_binarised_all_the_same():
     data = small_dataset()
     np.testing.assert_array_equal(held_out(data, "test", True), binarize(data.test.images, 2))
+
+
+def test_the_pattern_is_the_same_for_all_images_and_leaves_bits_alone():
+    """By the specification, word by word; an image's bits do not depend on its place."""
+    images = np.random.default_rng(0).random((3, 4, 5, 1), dtype=np.float32)
+    words = np.random.Philox(key=3).random_raw(20).tolist()
+    threshold = np.array([(word >> 11) / 2**53 for word in words]).reshape(4, 5, 1)
+    found = binarization.binarize_alike(images)
+    np.testing.assert_array_equal(found, np.stack([threshold < image for image in images]))
+    np.testing.assert_array_equal(binarization.binarize_alike(images[2:]), found[2:])
+    np.testing.assert_array_equal(binarization.binarize_alike(found), found)
+
+
+def test_a_pixel_of_intensity_p_is_one_with_probability_p():
+    flat = np.full((1, 100, 100, 1), 0.3, np.float32)
+    assert abs(binarization.binarize_alike(flat).mean() - 0.3) < 3 * np.sqrt(0.3 * 0.7 / 10_000)

@@ -9,9 +9,10 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 from onnx import TensorProto
+from PIL import Image
 from tiny import DATASET, IMAGE_SHAPE, make_vae, random_images
 
-from kvae import densities, likelihoods, proof
+from kvae import densities, likelihoods, proof, scoring
 from kvae.config import LIKELIHOODS
 from kvae.errors import BundleError, KvaeError
 from kvae.export import export
@@ -155,11 +156,43 @@ def test_models_that_the_format_cannot_hold(own_networks, tmp_path):
         export(wide, tmp_path / "b", dataset=DATASET)
 
 
-def test_the_card_says_what_the_manifest_says(bundle_path):
-    card = (bundle_path / "README.md").read_text()
-    assert card.startswith("---\nlibrary_name: onnx\n")
-    for fact in ("fashion_mnist_mini", "(64, 8, 8, 1)", "`likelihood_parameters`", "preview.png", "bernoulli"):
-        assert fact in card
+# What a bundle knows of its data
+
+
+def test_training_images_give_statistics_in_manifest_and_graphs(tmp_path):
+    """The first STATISTICS_IMAGES of them, measured on the proved bundle; see tests/test_scoring.py for the numbers."""
+    images = np.rint(random_images(40) * 255).astype(np.uint8)
+    exported = export(make_vae(), tmp_path / "b", dataset=DATASET, train_images=images)
+    expected = scoring.training_statistics(Bundle.open(exported.path), images)
+    assert {name: getattr(exported.manifest, name) for name in expected} == expected
+    for name in ("decoder", "encoder"):
+        assert {key: embedded(exported.path, name)[key] for key in expected} == expected
+
+
+def test_only_so_many_training_images_are_scored(tmp_path, monkeypatch):
+    monkeypatch.setattr("kvae.export.STATISTICS_IMAGES", 7)
+    images = np.zeros((40, 8, 8, 1), np.uint8)
+    exported = export(make_vae(), tmp_path / "b", dataset=DATASET, train_images=images)
+    assert exported.manifest.scoring["num_images"] == exported.manifest.posterior["num_images"] == 7
+
+
+def test_the_manifest_records_the_parity_that_was_proved(bundle_path, tmp_path):
+    exported = export(make_vae(), tmp_path / "b", dataset=DATASET)
+    assert exported.manifest.parity == {"tolerance": proof.PARITY_TOLERANCE, "errors": exported.parity}
+
+
+def test_test_images_are_pictured_above_their_reconstructions(tmp_path):
+    images = np.rint(random_images(40) * 255).astype(np.uint8)
+    exported = export(make_vae(), tmp_path / "b", dataset=DATASET, test_images=images)
+    with Image.open(exported.path / "reconstructions.png") as picture:
+        found = np.asarray(picture)
+    assert set(exported.manifest.files) == {
+        "README.md", "decoder.onnx", "encoder.onnx", "preview.png", "reconstructions.png", "reference.npz",
+    }  # fmt: skip
+    first, below = (found[2 * 7 + 7 * row * 10 : 2 * 7 + 7 * row * 10 + 56, 14:70] for row in (0, 1))
+    np.testing.assert_array_equal(first[::7, ::7], images[0, ..., 0])
+    decoded = Bundle.open(exported.path).reconstruct(images[:1] / np.float32(255))
+    np.testing.assert_allclose(below[::7, ::7], decoded[0, ..., 0] * 255, atol=1)
 
 
 # Metrics
@@ -182,7 +215,7 @@ def test_metrics_stand_in_manifest_graphs_and_card_alike(tmp_path, measured):
     for name in ("decoder", "encoder"):
         assert embedded(exported.path, name)["metrics"] == METRICS
     card = (exported.path / "README.md").read_text()
-    assert "| elbo | -230.12 | 0.75 |" in card
+    assert "| elbo | -230.12 | 0.75 | nats per image |" in card
     assert "grey intensities under a Bernoulli likelihood: a surrogate, not a likelihood" in card
     Bundle.open(exported.path).sample(1)  # hashes are those of the files as they are
 

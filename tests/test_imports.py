@@ -19,7 +19,8 @@ TABLE = {
     "caveats": (set(), set()),
     "config": ({"errors"}, set()),
     "recipes": ({"config", "errors"}, set()),
-    "manifest": ({"errors"}, set()),
+    "manifest_fields": (set(), set()),
+    "manifest": ({"errors", "manifest_fields"}, set()),
     "atomic": ({"errors"}, set()),
     "locate": ({"errors", "manifest"}, set()),
     "card": ({"caveats", "manifest"}, set()),
@@ -28,7 +29,10 @@ TABLE = {
     "runtime": ({"errors", "manifest", "noise"}, {"numpy", "onnxruntime"}),
     "pictures": ({"errors"}, {"numpy", "PIL"}),
     "output": ({"errors", "atomic", "pictures"}, {"numpy"}),
+    "bundle_files": ({"errors", "manifest", "pictures", "runtime"}, {"numpy"}),
     "idx": ({"errors"}, {"numpy"}),
+    "arrays": ({"atomic", "errors"}, {"numpy"}),
+    "images": ({"arrays", "errors", "idx", "pictures"}, {"numpy", "PIL"}),
     "download": ({"errors", "atomic"}, set()),
     "datasets": ({"errors", "download", "idx"}, {"numpy"}),
     "binarization": ({"errors", "datasets"}, {"numpy"}),
@@ -36,6 +40,10 @@ TABLE = {
     "information": (set(), {"numpy"}),
     "energy": (set(), {"numpy"}),
     "importance": ({"densities", "noise", "runtime"}, {"numpy"}),
+    "scoring": ({"binarization", "errors", "importance", "information", "manifest", "runtime"}, {"numpy"}),
+    "scores": ({"atomic", "errors", "images", "runtime", "scoring"}, set()),
+    "codes": ({"arrays", "errors", "images", "runtime", "scoring"}, {"numpy"}),
+    "paths": ({"atomic", "errors", "images", "manifest", "pictures", "runtime", "scoring"}, {"numpy"}),
     "evaluation": (
         {"binarization", "caveats", "datasets", "densities", "errors", "importance", "information", "manifest",
          "runtime"},
@@ -56,10 +64,11 @@ TABLE = {
     "proof": ({"errors", "graphs", "likelihoods", "noise", "runtime", "vae"}, {"numpy", "onnx", "tensorflow"}),
     "progress": (set(), {"keras", "rich"}),
     "curves": (set(), {"matplotlib"}),
+    "reference": ({"likelihoods", "noise", "output", "vae"}, {"numpy", "tensorflow"}),
     "export": (
-        {"", "atomic", "card", "errors", "graphs", "likelihoods", "manifest", "pictures", "priors", "proof", "runtime",
-         "vae"},
-        {"onnx"},
+        {"", "atomic", "bundle_files", "card", "errors", "graphs", "likelihoods", "manifest", "priors", "proof",
+         "reference", "runtime", "scoring", "vae"},
+        {"numpy", "onnx"},
     ),
     "runs": (
         {"", "atomic", "binarization", "config", "curves", "datasets", "errors", "evaluation", "export", "locate",
@@ -76,6 +85,7 @@ TABLE = {
     "cli/__init__": (set(), set()),
     "cli/group": ({"errors"}, {"click"}),
     "cli/options": (set(), {"click"}),
+    "cli/images": ({"cli", "locate"}, {"click"}),
     "cli/main": ({"", "cli", "config", "recipes"}, {"click"}),
     "cli/train": ({"caveats", "config"}, {"click"}),
     "cli/evaluate": ({"locate"}, {"click"}),
@@ -136,8 +146,18 @@ def test_imports_run_one_way():
 
 
 def test_every_module_has_a_test():
-    """tests/test_<module>.py mirrors kvae/<module>.py; card and figures are tested with export and report."""
-    elsewhere = {"__init__", "__main__", "errors", "card", "summary", "curves", "progress", "figures"}
+    """tests/test_<module>.py mirrors kvae/<module>.py; bundle_files and figures, say, are tested with export and report."""
+    elsewhere = {
+        "__init__",
+        "__main__",
+        "errors",
+        "manifest_fields",
+        "bundle_files",
+        "summary",
+        "curves",
+        "progress",
+        "figures",
+    }
     names = {name for name in TABLE if not name.startswith("cli/")} - elsewhere
     assert {name for name in names if not (ROOT / "tests" / f"test_{name}.py").exists()} == set()
 
@@ -151,6 +171,10 @@ def test_every_module_has_a_test():
         "kvae.locate",
         "kvae.summary",
         "kvae.evaluation",
+        "kvae.scores",
+        "kvae.codes",
+        "kvae.paths",
+        "kvae.cli.images",
         "kvae.cli.evaluate",
         "kvae.cli.main",
     ],

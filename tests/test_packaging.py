@@ -20,7 +20,9 @@ HEAVY = ("tensorflow", "keras", "tf_keras", "tensorflow_probability", "tf2onnx",
 def wheel(tmp_path_factory):
     """Built from an sdist of a copy of the tree, so that no file of an earlier build slips in."""
     source = tmp_path_factory.mktemp("source") / "kvae"
-    unwanted = shutil.ignore_patterns(".*", "build", "dist", "runs", "*.egg-info", "__pycache__", "tests")
+    unwanted = shutil.ignore_patterns(
+        ".*", "build", "dist", "runs", "*.egg-info", "__pycache__", "tests", "node_modules"
+    )
     shutil.copytree(ROOT, source, ignore=unwanted)
     subprocess.run(
         [sys.executable, "-m", "build", "--outdir", "dist", "."], cwd=source, check=True, capture_output=True
@@ -49,7 +51,8 @@ def test_the_wheel_holds_one_top_level_module_with_its_data(wheel):
     assert {name.split("/")[0] for name in names} - {"kvae"} == {wheel.name.split("-py3")[0] + ".dist-info"}
     for name in (
         "kvae/py.typed", "kvae/cli/main.py", "kvae/exported/fashion_mnist/decoder.onnx",
-        "kvae/exported/fashion_mnist/manifest.json", "kvae/data/fashion_mnist_mini/train-images-idx3-ubyte.gz",
+        "kvae/exported/fashion_mnist/manifest.json", "kvae/exported/fashion_mnist/reference.npz", "kvae/page/noise.mjs",
+        "kvae/data/fashion_mnist_mini/train-images-idx3-ubyte.gz",
         "kvae/data/fashion_mnist_mini/LICENSE",
     ):  # fmt: skip
         assert name in names

@@ -44,8 +44,19 @@ def test_a_png_is_written_whatever_the_name(tmp_path):
 
 
 def test_each_original_stands_above_its_reconstruction():
-    """Five images in rows of two: two whole rows of pairs, the fifth left out."""
+    """Five images in rows of two: two whole rows of pairs, and the fifth beside white."""
     originals = np.arange(5, dtype=np.uint8).reshape(5, 1, 1, 1).repeat(56, axis=1).repeat(56, axis=2) * 10
     picture = np.asarray(pictures.reconstructions(originals, originals + 1, columns=2))
     middles = picture[2 + 28 :: 58, 2 + 28 :: 58]
-    np.testing.assert_array_equal(middles, [[0, 10], [1, 11], [20, 30], [21, 31]])
+    np.testing.assert_array_equal(middles, [[0, 10], [1, 11], [20, 30], [21, 31], [40, 255], [41, 255]])
+
+
+def test_a_labelled_grid_is_the_grid_with_texts_around_it():
+    images = np.random.default_rng(0).random((2, 3, 60, 50, 1))
+    picture = pictures.labelled_grid(images, ["z1", "z22  1.50 nats"], ["-1", "0", "+1"])
+    inner = np.asarray(pictures.grid(images.reshape(6, 60, 50, 1), 3).convert("RGB"))
+    pixels = np.asarray(picture)
+    left, top = pixels.shape[1] - inner.shape[1], pixels.shape[0] - inner.shape[0]
+    np.testing.assert_array_equal(pixels[top:, left:], inner)
+    for part in (pixels[top : top + 62, :left], pixels[top + 62 :, :left], pixels[:top, left:]):
+        assert part.min() < 50 and np.median(part) == 255  # dark letters on white

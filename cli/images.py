@@ -1,0 +1,207 @@
+"""The verbs that put a user's images, and codes, through a model. None needs TensorFlow."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from kvae.cli.options import PATH, device_option, json_option, model_option
+from kvae.locate import locate
+
+Item = TypeVar("Item")
+images_argument = click.argument("images", metavar="IMAGES...", nargs=-1, required=True, type=PATH)
+resize_option = click.option(
+    "--resize", is_flag=True, help="Bring images to the model's size and channels, whatever their proportions."
+)
+FORMATS = "A .png for a grid, .npy or .npz for numbers, a folder for one PNG per image."
+
+
+def out_option(default: str, text: str) -> Any:
+    """The option --out."""
+    return click.option("--out", type=PATH, default=default, show_default=True, help=text)
+
+
+@click.command()
+@images_argument
+@model_option
+@out_option("reconstructions.png", f"{FORMATS} A grid shows each image above its reconstruction.")
+@resize_option
+@device_option
+@json_option
+def reconstruct(
+    images: tuple[Path, ...], model: str | None, out: Path, resize: bool, device: str, as_json: bool
+) -> None:
+    """Encode IMAGES to their posteriors' means and decode them again.
+
+    IMAGES are pictures, folders of them, .npy, .npz or idx files.
+    """
+    from kvae import codes, output
+
+    path, bundle, source = _open(model, device, images, resize)
+    pairs = codes.reconstruct(bundle, shown(source.batches(), source.count, len_of_batch))
+    output.write_reconstructions(pairs, source.count, bundle.manifest.image_shape, out)
+    _report(out, source.count, model, path, as_json)
+
+
+@click.command()
+@images_argument
+@model_option
+@out_option("codes.npz", "An .npz of loc, scale (n, latent_dim) and names.")
+@resize_option
+@device_option
+@json_option
+def encode(images: tuple[Path, ...], model: str | None, out: Path, resize: bool, device: str, as_json: bool) -> None:
+    """Write the posteriors of IMAGES, q(z|x), to a file.
+
+    IMAGES are pictures, folders of them, .npy, .npz or idx files.
+    """
+    from kvae import codes
+
+    path, bundle, source = _open(model, device, images, resize)
+    codes.write(bundle, source, shown(source.batches(), source.count, len_of_batch), out)
+    _report(out, source.count, model, path, as_json)
+
+
+@click.command()
+@click.argument("codes_path", metavar="CODES", type=PATH)
+@model_option
+@out_option("decoded.png", FORMATS)
+@device_option
+@json_option
+def decode(codes_path: Path, model: str | None, out: Path, device: str, as_json: bool) -> None:
+    """Decode CODES: a .npy of (n, latent_dim), or an .npz with such an array named z, or loc as `encode` writes it."""
+    from kvae import codes, output
+    from kvae.runtime import Bundle
+
+    path = locate(model)
+    bundle = Bundle.open(path, device)
+    found = codes.open_codes(codes_path, bundle.manifest.latent_dim)
+    count = found.shape[0]
+    output.write(shown(codes.decode(bundle, found), count, len), count, bundle.manifest.image_shape, out)
+    _report(out, count, model, path, as_json)
+
+
+@click.command()
+@images_argument
+@model_option
+@click.option("--out", type=PATH, help="A .csv to write to, in place of stdout.")
+@resize_option
+@device_option
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object per image, a line each.")
+def score(
+    images: tuple[Path, ...], model: str | None, out: Path | None, resize: bool, device: str, as_json: bool
+) -> None:
+    """Score IMAGES: the ELBO of each in nats, and its percentile among the training images. Low is anomalous.
+
+    IMAGES are pictures, folders of them, .npy, .npz or idx files.
+    """
+    from kvae import scores
+
+    path, bundle, source = _open(model, device, images, resize, threads=1)
+    batches = shown(scores.score(bundle, source), source.count, len)
+    if out is not None:
+        scores.write_csv(batches, out)
+        _report(out, source.count, model, path, False)
+        return
+    if not as_json:
+        click.echo(scores.HEADING)
+    for batch in batches:
+        for row in batch:
+            click.echo(json.dumps(row._asdict()) if as_json else row.as_text())
+    if bundle.manifest.scoring is None:
+        click.echo("no percentiles: this bundle has no statistics of its training images; export it again.", err=True)
+    tell_which(model, path)
+
+
+@click.command()
+@click.option("--from", "one", metavar="IMAGE", type=PATH, required=True, help="The image to begin with.")
+@click.option("--to", "other", metavar="IMAGE", type=PATH, required=True, help="The image to end with.")
+@click.option("--steps", type=int, default=10, show_default=True, help="Images in all, both ends included.")
+@model_option
+@out_option("interpolation.png", "A .png for a strip, .npy or .npz for numbers, a folder for one PNG per image.")
+@resize_option
+@device_option
+@json_option
+def interpolate(
+    one: Path, other: Path, steps: int, model: str | None, out: Path, resize: bool, device: str, as_json: bool
+) -> None:
+    """Decode the codes on the straight line between those of two images."""
+    from kvae import output, paths
+    from kvae.runtime import Bundle
+
+    path = locate(model)
+    bundle = Bundle.open(path, device)
+    found = bundle.decode(paths.interpolate(*paths.ends(bundle, one, other, resize), steps))
+    output.write([found], steps, bundle.manifest.image_shape, out, columns=steps)
+    _report(out, steps, model, path, as_json)
+
+
+@click.command()
+@click.option("--image", metavar="IMAGE", type=PATH, help="Vary the code of this image. [default: the prior's mean]")
+@click.option("--steps", type=int, default=11, show_default=True, help="Values of each dimension.")
+@click.option("--reach", type=float, default=3.0, show_default=True, help="Vary from -REACH to REACH prior scales.")
+@model_option
+@out_option("traversal.png", "A .png, a row per latent dimension, most of the rate first.")
+@resize_option
+@device_option
+@json_option
+def traverse(
+    image: Path | None,
+    steps: int,
+    reach: float,
+    model: str | None,
+    out: Path,
+    resize: bool,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Draw what each latent dimension does: a row of images in which it alone varies."""
+    from kvae import paths
+    from kvae.runtime import Bundle
+
+    path = locate(model)
+    bundle = Bundle.open(path, device)
+    order = paths.draw_traversal(bundle, image, steps, reach, resize, out)
+    _report(out, len(order) * steps, model, path, as_json, dimensions=order)
+
+
+def shown(batches: Iterator[Item], count: int, size: Any) -> Iterator[Item]:
+    """The batches of a long work, while a bar on stderr, where that is a terminal, shows how far they are."""
+    quiet = not sys.stderr.isatty()
+    with click.progressbar(length=count, file=sys.stderr, hidden=quiet) as bar:
+        for batch in batches:
+            yield batch
+            bar.update(size(batch))
+
+
+def len_of_batch(batch: Any) -> int:
+    """The images in a `kvae.images.Batch`."""
+    return len(batch.images)
+
+
+def tell_which(model: str | None, path: Path) -> None:
+    """Say which model was taken where none was named; after the work, so that an error stays one line."""
+    if model is None:
+        click.echo(f"model: {path}", err=True)
+
+
+def _open(
+    model: str | None, device: str, paths: Sequence[Path], resize: bool, threads: int = 0
+) -> tuple[Path, Any, Any]:
+    from kvae.images import open_images
+    from kvae.runtime import Bundle
+
+    path = locate(model)
+    bundle = Bundle.open(path, device, threads)
+    return path, bundle, open_images(paths, bundle.manifest.image_shape, resize)
+
+
+def _report(out: Path, count: int, model: str | None, path: Path, as_json: bool, **more: Any) -> None:
+    tell_which(model, path)
+    click.echo(json.dumps({"out": str(out), "n": count, "model": str(path), **more}) if as_json else str(out))
+
+
+COMMANDS = (reconstruct, encode, decode, score, interpolate, traverse)

@@ -1,0 +1,63 @@
+/** Images into a folder: node batch.mjs BUNDLE OUT_FOLDER [--seed 7] [--start 0] [--n 100] [--temperature 1] */
+
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+
+import { ArgumentError, fail, integer, temperature } from "./arguments.mjs";
+import { Bundle, BundleError } from "./kvae.mjs";
+import { isPicture, png } from "./png.mjs";
+
+const USAGE = "node batch.mjs BUNDLE OUT_FOLDER [--seed 7] [--start 0] [--n 100] [--temperature 1]";
+const MAX_WORD = 2n ** 64n - 1n;
+/** Images that are held at once. */
+const BATCH = 64;
+
+try {
+  await run(parse(process.argv.slice(2)));
+} catch (error) {
+  if (error instanceof ArgumentError) fail(error.message, 2);
+  if (error instanceof BundleError || error.code !== undefined) fail(error.message);
+  throw error;
+}
+
+function parse(args) {
+  const text = (value) => ({ type: "string", default: value });
+  const options = { seed: text("0"), start: text("0"), n: text("64"), temperature: text("1") };
+  let parsed;
+  try {
+    parsed = parseArgs({ args, options, allowPositionals: true });
+  } catch (error) {
+    throw new ArgumentError(`${error.message.split(/\.\s|\.$/m)[0]}; usage: ${USAGE}`);
+  }
+  const { positionals, values } = parsed;
+  if (positionals.length !== 2) throw new ArgumentError(`usage: ${USAGE}`);
+  const start = integer("--start", values.start, MAX_WORD);
+  return {
+    folder: positionals[0],
+    out: positionals[1],
+    seed: integer("--seed", values.seed, MAX_WORD),
+    start,
+    n: integer("--n", values.n, MAX_WORD + 1n - start),
+    temperature: temperature(values.temperature),
+  };
+}
+
+async function run({ folder, out, seed, start, n, temperature }) {
+  const bundle = await Bundle.open(folder);
+  const shape = bundle.manifest.image_shape;
+  if (!isPicture(shape[2])) {
+    throw new BundleError(`${folder} has images of ${shape[2]} channels, which are no pictures`);
+  }
+  const size = shape[0] * shape[1] * shape[2];
+  await mkdir(out, { recursive: true });
+  for (let done = 0n; done < n; done += BigInt(BATCH)) {
+    const count = n - done < BATCH ? Number(n - done) : BATCH;
+    const images = await bundle.sample(seed, start + done, count, temperature);
+    for (let at = 0; at < count; at++) {
+      const name = `${start + done + BigInt(at)}`.padStart(6, "0");
+      await writeFile(join(out, `${name}.png`), png(images.subarray(at * size, (at + 1) * size), shape));
+    }
+  }
+  console.log(`${n} images in ${out}`);
+}

@@ -1,0 +1,143 @@
+"""Arrays in .npy and .npz files, read and written a few rows at a time; pickles are refused."""
+
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kvae.atomic import atomic_file
+from kvae.errors import DataError
+
+SUFFIXES = (".npy", ".npz")
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class ArrayFile:
+    """An array in a file, whose rows are read when they are asked for. Make one with `open_array`."""
+
+    path: Path
+    member: str | None
+    """Its name in an .npz archive."""
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def rows(self, count: int) -> Iterator[Array]:
+        """The array from its start, `count` rows at a time.
+
+        Raises:
+            DataError: the file ends before the array does, or is damaged.
+        """
+        row = self.dtype.itemsize * int(np.prod(self.shape[1:]))
+        with _reported(self.path), _opened(self.path, self.member) as file:
+            _read_header(file)
+            for first in range(0, self.shape[0], count):
+                number = min(count, self.shape[0] - first)
+                content = file.read(number * row)
+                if len(content) != number * row:
+                    raise DataError(f"{self.path} is cut short: it ends in row {first + len(content) // max(row, 1)}.")
+                yield np.frombuffer(content, self.dtype).reshape(number, *self.shape[1:])
+
+
+def open_array(path: Path, names: tuple[str, ...]) -> ArrayFile:
+    """An array of a .npy file, or of an .npz archive.
+
+    Args:
+        path: the file.
+        names: which array of an archive is meant, the first that it has; where it holds a single array, that.
+
+    Raises:
+        DataError: no such file, no such array in it, a damaged file, or an array of objects (a pickle).
+    """
+    with _reported(path):
+        member = _choose(path, names) if path.suffix == ".npz" else None
+        with _opened(path, member) as file:
+            shape, fortran_order, dtype = _read_header(file)
+    if dtype.hasobject:
+        raise DataError(f"{path} holds Python objects, which are not read: they could run code. Save numbers.")
+    if fortran_order and len(shape) > 1:
+        raise DataError(f"{path} is stored column by column; save it with np.ascontiguousarray.")
+    if not shape or not shape[0]:
+        raise DataError(f"{path} holds no rows: its shape is {shape}.")
+    return ArrayFile(path, member, shape, dtype)
+
+
+def write_npz(
+    batches: Iterable[Mapping[str, ArrayLike]], count: int, rows: Mapping[str, tuple[tuple[int, ...], str]], path: Path
+) -> None:
+    """Write arrays to an .npz as their rows come; memory does not grow with their number.
+
+    Args:
+        batches: the rows of each array, by name, `count` in all.
+        count: number of rows.
+        rows: by name the shape and the dtype of a row.
+        path: the file; one that exists is replaced.
+
+    Raises:
+        KvaeError: the file cannot be written.
+    """
+    with atomic_file(path) as temporary, tempfile.TemporaryDirectory(dir=path.parent, prefix=".kvae-") as scratch:
+        files = {name: (Path(scratch) / f"{name}.npy").open("w+b") for name in rows}
+        try:
+            for name, (shape, dtype) in rows.items():
+                header = {"descr": dtype, "fortran_order": False, "shape": (count, *shape)}
+                np.lib.format.write_array_header_1_0(files[name], header)
+            for batch in batches:
+                for name, (_, dtype) in rows.items():
+                    files[name].write(np.ascontiguousarray(batch[name], dtype).tobytes())
+            # An archive takes one file at a time, which is why the arrays grow beside it.
+            with zipfile.ZipFile(temporary, "w") as archive:
+                for name, file in files.items():
+                    file.seek(0)
+                    with archive.open(f"{name}.npy", "w", force_zip64=True) as target:
+                        shutil.copyfileobj(file, target)
+        finally:
+            for file in files.values():
+                file.close()
+
+
+def _choose(path: Path, names: tuple[str, ...]) -> str:
+    with zipfile.ZipFile(path) as archive:
+        found = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+    for name in names:
+        if name in found:
+            return name
+    if len(found) == 1:
+        return found[0]
+    raise DataError(f"{path} holds {', '.join(found) or 'no array'}; expected one named {' or '.join(names)}.")
+
+
+@contextmanager
+def _opened(path: Path, member: str | None) -> Iterator[IO[bytes]]:
+    """The .npy file at a path, or inside the archive there."""
+    if member is None:
+        with path.open("rb") as file:
+            yield file
+    else:
+        with zipfile.ZipFile(path) as archive, archive.open(f"{member}.npy") as file:
+            yield file
+
+
+def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    return read(file)
+
+
+@contextmanager
+def _reported(path: Path) -> Iterator[None]:
+    """What a missing or damaged file raises becomes a DataError that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+        raise DataError(f"{path} is damaged: {' '.join(str(error).split())[:150]}.") from None

@@ -1,0 +1,45 @@
+"""What Keras itself computes for a few inputs: a file in the bundle, to test any runtime and any program with."""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from kvae import likelihoods, noise, output
+from kvae.vae import VAE
+
+FILE_NAME = "reference.npz"
+NUM_CODES = 4
+SEED = 0
+
+
+def write(vae: VAE, bits: bool, folder: Path) -> None:
+    """Write `reference.npz` into a bundle's folder: float32 arrays, `NUM_CODES` rows each.
+
+    `z` is noise (of `SEED`), `mean` and `likelihood_parameters` are what the decoder says of it; `images` are those
+    means, `loc` and `scale` what the encoder says of them. These are read off the distributions, as
+    `kvae.proof.check_parity` does.
+
+    Args:
+        vae: the model.
+        bits: whether it is one of images of 0 and 1; `images` are rounded then.
+        folder: where to write.
+    """
+    z = noise.standard_normal(SEED, 0, NUM_CODES, vae.latent_dim)
+    likelihood = vae.decoder(tf.constant(z))
+    mean = likelihood.mean().numpy()
+    images = np.rint(mean) if bits else mean
+    posterior = vae.encoder(tf.constant(images))
+    arrays = {
+        "z": z,
+        "mean": mean,
+        "likelihood_parameters": likelihoods.tensors(likelihood).parameters.numpy(),
+        "images": images,
+        "loc": posterior.mean().numpy(),
+        "scale": posterior.stddev().numpy(),
+    }
+    shapes = {"loc": z.shape, "scale": z.shape}  # of a scale that all images share TFP gives one row
+    output.write_arrays(
+        {name: np.broadcast_to(values, shapes.get(name, values.shape)) for name, values in arrays.items()},
+        folder / FILE_NAME,
+    )

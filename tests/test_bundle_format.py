@@ -1,0 +1,96 @@
+"""The numbers that docs/bundle-format.md gives to implementers, against the code: the page cannot drift from it."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_noise import philox  # in Python integers
+
+from kvae import noise
+from kvae.densities import DENSITIES, log_density
+from kvae.likelihoods import LIKELIHOODS
+
+PAGE = (Path(__file__).parent.parent / "docs" / "bundle-format.md").read_text()
+PIXELS = np.float32([0, 0.2, 1])
+
+
+def table(head: str) -> list[list[str]]:
+    """The rows of the page's one table that has these columns."""
+    (body,) = re.findall(rf"^{re.escape(head)}\n\|[-|]+\n((?:\|.*\n)+)", PAGE, re.MULTILINE)
+    cells = (re.split(r"(?<!\\)\|", line)[1:-1] for line in body.splitlines())
+    return [[cell.strip() for cell in row] for row in cells]
+
+
+def integer(text: str) -> int:
+    """`7`, or `2^64 - 1`."""
+    return 2**64 - 1 if text == "2^64 - 1" else int(text)
+
+
+def hexadecimal(text: str) -> list[int]:
+    return [int(word, 16) for word in re.findall(r"`([0-9a-f]{16})`", text)]
+
+
+def noise_vectors() -> list[tuple[int, int, int, list[int], list[str]]]:
+    """Seed, image, latent_dim, the first four words, and the noise as it is printed."""
+    return [
+        (integer(seed), integer(image), int(dim), hexadecimal(words), numbers.split())
+        for seed, image, dim, words, numbers in table("| seed | image | latent_dim | words, the first four | noise |")
+    ]
+
+
+def likelihood_vectors() -> list[tuple[str, np.ndarray, float]]:
+    """Likelihood, parameters `(1, 3, k)` of the three pixels, and log p(x|z)."""
+    rows = []
+    for name, parameters, value in table("| likelihood | parameters | log p(x\\|z) |"):
+        lists = [[float(number) for number in part.split(maxsplit=1)[1].split(",")] for part in parameters.split(";")]
+        rows.append((name.strip("`"), np.float32(lists).T[None], float(value)))
+    return rows
+
+
+def binarization_vectors() -> tuple[list[int], list[float]]:
+    """The pattern's first words, and the pixels above which they give 1."""
+    pattern = r"first four words are (.*?): pixels become 1 above ([\d.,\s]*\d)"
+    ((words, thresholds),) = re.findall(pattern, PAGE, re.DOTALL)
+    return hexadecimal(words), [float(number) for number in thresholds.split(",")]
+
+
+def test_noise_is_that_of_the_page():
+    """Words, and every digit of the noise: what is printed is the shortest text of that float32."""
+    assert len(noise_vectors()) == 4
+    for seed, image, dim, words, numbers in noise_vectors():
+        blocks = -(-dim // 4)
+        assert philox(image * blocks + 1, seed) == words
+        assert np.random.Philox(key=seed, counter=image * blocks).random_raw(4).tolist() == words
+        found = noise.standard_normal(seed, image, 1, dim)[0]
+        assert [np.format_float_positional(number) for number in found] == numbers
+
+
+def test_densities_are_those_of_the_page():
+    vectors = likelihood_vectors()
+    assert [name for name, _, _ in vectors] == sorted(DENSITIES)
+    for name, parameters, value in vectors:
+        found = log_density(name, parameters[None], PIXELS.reshape(1, 3, 1))
+        assert found[0] == pytest.approx(value, abs=5e-6), name  # the page's parameters are decimals, ours float32
+
+
+def test_the_pattern_of_binarisation_is_that_of_the_page():
+    words, thresholds = binarization_vectors()
+    assert [philox(1, 3)[word] for word in range(4)] == words
+    np.testing.assert_allclose([(word >> 11) / 2**53 for word in words], thresholds, rtol=0, atol=5e-9)
+
+
+def test_likelihoods_have_the_parameters_of_the_page():
+    """The table of formulas, which comes before the vectors, names each parameter in its order."""
+    rows = re.findall(r"^\| `(\w+)` \| (`\w+` \w(?:, `\w+` \w)*) \|", PAGE, re.MULTILINE)
+    assert {name: tuple(re.findall(r"`(\w+)`", parts)) for name, parts in rows} == {
+        name: tuple(likelihood.parameters) for name, likelihood in LIKELIHOODS.items()
+    }
+
+
+def test_the_manifest_has_the_fields_of_the_page(bundle_path):
+    section = PAGE.split("## The manifest")[1].split("\n## ")[0]
+    heads = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    fields = [name for head in heads for name in re.findall(r"`(\w+)`", head)]
+    assert sorted(fields) == sorted(json.loads((bundle_path / "manifest.json").read_text()))

@@ -1,0 +1,120 @@
+"""The model card: front matter that hubs read, what the manifest says, and Python that runs."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import yaml
+from tiny import DATASET, make_vae, random_images
+
+from kvae import card
+from kvae.export import export
+from kvae.manifest import Manifest
+
+METRICS = {"elbo": {"value": -230.125, "standard_error": 0.75}, "active_units": {"value": 3, "standard_error": 0.0}}
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    images = np.rint(random_images(40) * 255).astype(np.uint8)
+    dataset = DATASET | {"name": "fashion_mnist", "licence": "mit"}
+    out = tmp_path_factory.mktemp("card") / "b"
+    return export(make_vae(), out, dataset=dataset, metrics=METRICS, train_images=images, test_images=images)
+
+
+@pytest.fixture(scope="module")
+def text(exported):
+    return (exported.path / "README.md").read_text()
+
+
+def front_matter(text):
+    start, matter, _ = text.split("---\n", 2)
+    assert start == ""
+    return yaml.safe_load(matter)
+
+
+def test_the_front_matter_is_the_hubs_convention(text):
+    found = front_matter(text)
+    assert (found["license"], found["library_name"]) == ("mit", "onnx")
+    assert found["pipeline_tag"] == "unconditional-image-generation"
+    assert found["datasets"] == ["zalando-datasets/fashion_mnist"]
+    (model,) = found["model-index"]
+    (result,) = model["results"]
+    assert result["task"] == {"type": "unconditional-image-generation"}
+    assert result["dataset"] == {"type": "zalando-datasets/fashion_mnist", "name": "fashion_mnist", "split": "test"}
+    assert result["metrics"] == [
+        {"type": "elbo", "value": -230.125, "name": "elbo (nats per image)"},
+        {"type": "active_units", "value": 3.0, "name": "active_units"},
+    ]
+
+
+def test_the_front_matter_of_a_model_without_metrics_or_licence(bundle_path):
+    found = front_matter((bundle_path / "README.md").read_text())
+    assert found["license"] == "other"
+    assert "model-index" not in found
+
+
+def test_a_name_that_yaml_would_take_for_something_else(exported):
+    manifest = replace(exported.manifest, dataset=DATASET | {"name": 'no: [a, "b"]', "licence": "#1"})
+    found = front_matter(card.render(manifest))
+    assert (found["datasets"], found["license"]) == (['no: [a, "b"]'], "#1")
+    assert found["model-index"][0]["results"][0]["dataset"]["name"] == 'no: [a, "b"]'
+
+
+def test_the_card_says_what_the_manifest_says(exported, text):
+    for fact in (
+        "![Samples of the prior](preview.png)", "![Reconstructions](reconstructions.png)", "fashion_mnist", "bernoulli",
+        "8 x 8 x 1", "4,000 images", "| elbo | -230.12 | 0.75 | nats per image |", "| active_units | 3.00 | 0.00 |",
+        "(64, 8, 8, 1)", "| decoder.onnx | output `likelihood_parameters` | [batch, 8, 8, 1] |", "mit.",
+        "Intended use and limits", "over 40 training images", "`reference.npz`",
+    ):  # fmt: skip
+        assert fact in text, fact
+    rate = exported.manifest.posterior["rate"]
+    used = sorted((index for index in range(3) if rate[index] >= 0.01), key=lambda index: -rate[index])
+    assert f"{len(used)} of the 3 latent dimensions are in use" in text
+    assert ", ".join(f"z{index} {rate[index]:.2f}" for index in used) in text
+    for error in exported.parity.values():
+        assert f"{error:.1e}" in text
+
+
+def test_pictures_that_are_not_there_are_not_shown(exported):
+    assert "![" not in card.render(exported.manifest)
+
+
+def test_another_precision_is_told_with_its_cost(exported):
+    conversion = {
+        "num_images": 1000, "split": "test", "worst_pixel_error": 0.25, "mean_pixel_error": 0.00123,
+        "nll_lost": {"value": 0.456, "standard_error": 0.012}, "size": 1000, "float32_size": 4000, "speed": 1.5,
+        "limits": {"mean_pixel_error": 0.01, "nll_lost": 1.0},
+    }  # fmt: skip
+    text = card.render(replace(exported.manifest, precision="int8", conversion=conversion))
+    for fact in (
+        "These are int8 graphs", "| mean pixel error | 1.2e-03 | 1.0e-02 |", "0.456 ± 0.012 | 1 |",
+        "1,000 (float32: 4,000)", "| 1.50 |", "When the float32 graphs were written",
+    ):  # fmt: skip
+        assert fact in text, fact
+
+
+def test_graphs_of_onnxruntime_s_own_format_go_by_their_names(exported):
+    text = card.render(replace(exported.manifest, graph_format="ort"))
+    assert "decoder.onnx" not in text
+    assert 'InferenceSession("decoder.ort")' in text
+
+
+def test_the_python_on_the_card_runs(exported, text, monkeypatch):
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    monkeypatch.chdir(exported.path)
+    found = {}
+    exec(compile(code, "README.md", "exec"), found)
+    assert found["images"].shape == (64, 8, 8, 1)
+    assert 0 <= found["images"].min() < found["images"].max() <= 1
+
+
+def test_the_command_of_a_run_is_on_its_card(run):
+    """The settings that kvae train was given; a test of the README runs such commands."""
+    text = (run.path / "bundle" / "README.md").read_text()
+    (command,) = re.findall(r"```sh\n(.*?)\n```", text)
+    assert command.startswith("kvae train ")
+    assert "--dataset fashion_mnist_mini" in command and "--latent-dim 4" in command
+    assert Manifest.read(run.path / "bundle").posterior is not None

@@ -1,0 +1,500 @@
+"""The programs in examples/, run for real: all draw the images that Keras draws, and refuse bad input in one line."""
+
+import hashlib
+import importlib.util
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from browser import browser_fixture, served  # noqa: F401
+from PIL import Image
+from programs import ROOT, javascript, node_modules, program
+from tiny import DATASET, make_vae
+
+from kvae import export, noise, pictures
+from kvae.runtime import Bundle
+
+EXAMPLES = ROOT / "examples"
+NODE, BROWSER = EXAMPLES / "node", EXAMPLES / "browser"
+SHIPPED = ROOT / "exported" / "fashion_mnist"
+TOP = 2**64 - 1
+BAD_BUNDLES = {
+    "missing": "manifest.json",
+    "newer": "2",
+    "changed": "is not the file that the manifest names",
+    "no JSON": "is not JSON",
+}
+
+
+@pytest.fixture(scope="module")
+def colour_path(tmp_path_factory):
+    """The bundle of an untrained model of 6 x 5 RGB images."""
+    vae = make_vae((6, 5, 3))
+    return export.export(vae, tmp_path_factory.mktemp("colour") / "bundle", dataset=DATASET).path
+
+
+@pytest.fixture(params=["bundle", "colour", "shipped"])
+def any_bundle(request, bundle_path, colour_path):
+    return {"bundle": bundle_path, "colour": colour_path, "shipped": SHIPPED}[request.param]
+
+
+@pytest.fixture(params=BAD_BUNDLES)
+def bad_bundle(request, bundle_path, tmp_path):
+    """A bundle that cannot be read, and what its one line must say."""
+    path = tmp_path / "bundle"
+    if request.param != "missing":
+        shutil.copytree(bundle_path, path)
+    if request.param == "newer":
+        manifest = json.loads((path / "manifest.json").read_text())
+        (path / "manifest.json").write_text(json.dumps(manifest | {"format_version": 2}))
+    if request.param == "changed":
+        with (path / "decoder.onnx").open("ab") as file:
+            file.write(b"\0")
+    if request.param == "no JSON":
+        (path / "manifest.json").write_text("{")
+    return path, BAD_BUNDLES[request.param]
+
+
+@pytest.fixture
+def npm():
+    node_modules(NODE)
+
+
+@pytest.fixture
+def site(tmp_path):
+    """The browser example as it is published, without a bundle yet."""
+    modules = node_modules(BROWSER)
+    folder = tmp_path / "site"
+    shutil.copytree(BROWSER, folder, ignore=shutil.ignore_patterns("node_modules", "bundle"))
+    (folder / "node_modules").symlink_to(modules)
+    return folder
+
+
+def run(*command, **settings):
+    return subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=60, **settings)
+
+
+def python(*arguments):
+    return run(sys.executable, EXAMPLES / "python" / "sample.py", *arguments)
+
+
+def batch(*arguments):
+    return run(program("node"), NODE / "batch.mjs", *arguments)
+
+
+def says_one_line(done, status, words):
+    assert done.returncode == status, done
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert words in line
+
+
+def pixels(path):
+    """A PNG as bytes, `(height, width, channels)`."""
+    with Image.open(path) as image:
+        assert (image.format, image.mode) in (("PNG", "L"), ("PNG", "RGB"))
+        found = np.asarray(image)
+    return found[..., None] if found.ndim == 2 else found
+
+
+def same_picture(found, mean):
+    """kvae's bytes of these floats: at most a level apart, and that in less than a thousandth of the pixels."""
+    expected = pictures.to_uint8(mean)
+    assert found.shape == expected.shape
+    apart = np.abs(found.astype(int) - expected)
+    assert apart.max() <= 1
+    assert np.count_nonzero(apart) < 1e-3 * apart.size + 1
+
+
+def keras_means(z, image_shape=(8, 8, 1)):
+    """What Keras makes of these codes: the model whose bundle the fixtures hold."""
+    return np.asarray(make_vae(image_shape).decoder(z).mean())
+
+
+def module_at(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+NODE_SAMPLE = """
+import { Bundle } from "./kvae.mjs";
+const bundle = await Bundle.open(input.bundle);
+const calls = input.calls.map(([seed, start, n, ...rest]) => bundle.sample(BigInt(seed), BigInt(start), n, ...rest));
+output((await Promise.all(calls)).map((images) => Array.from(images)));
+"""
+
+
+def node_samples(bundle, *calls):
+    """What kvae.mjs samples for each (seed, start, n[, temperature]), as flat float32."""
+    value = {"bundle": str(bundle), "calls": [(str(seed), str(start), *rest) for seed, start, *rest in calls]}
+    return [np.float32(numbers) for numbers in javascript(NODE_SAMPLE, NODE, value)]
+
+
+@pytest.mark.parametrize("folder", [NODE, BROWSER], ids=lambda folder: folder.name)
+def test_folders_hold_the_noise_of_the_page(folder):
+    """Byte for byte, so that each folder can be copied away."""
+    assert (folder / "noise.mjs").read_bytes() == (ROOT / "kvae" / "page" / "noise.mjs").read_bytes()
+
+
+@pytest.mark.parametrize("folder", [NODE, BROWSER], ids=lambda folder: folder.name)
+def test_packages_are_pinned_by_version_and_hash_and_by_no_registry(folder):
+    package = json.loads((folder / "package.json").read_text())
+    lock = json.loads((folder / "package-lock.json").read_text())
+    assert package["private"]
+    assert lock["packages"][""]["dependencies"] == package["dependencies"]
+    assert all(version.replace(".", "").isdigit() for version in package["dependencies"].values())
+    packages = [entry for path, entry in lock["packages"].items() if path]
+    assert packages
+    assert all("resolved" not in entry and entry["integrity"].startswith("sha512-") for entry in packages)
+    assert "ignore-scripts=true" in (folder / ".npmrc").read_text().splitlines()
+
+
+def test_noise_is_the_same_in_python_and_in_kvae():
+    sample = module_at(EXAMPLES / "python" / "sample.py")
+    for seed, image, dim in [(0, 0, 1), (7, 0, 16), (TOP, TOP, 5), (2**53, 2**62 + 1, 40)]:
+        assert np.array_equal(sample.noise(seed, image, dim), noise.standard_normal(seed, image, 1, dim))
+
+
+def test_python_draws_the_picture(any_bundle, tmp_path):
+    done = python(any_bundle, 7, tmp_path / "seven.png")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    same_picture(pixels(tmp_path / "seven.png"), Bundle.open(any_bundle).sample(1, seed=7)[0])
+
+
+def test_python_needs_nothing_of_kvae(bundle_path, tmp_path):
+    """It runs from a folder of its own and loads neither kvae nor Pillow."""
+    shutil.copy(EXAMPLES / "python" / "sample.py", tmp_path)
+    code = (
+        "import sys, sample\n"
+        f"sample.main({str(bundle_path)!r}, '7', 'out.png')\n"
+        "print([name for name in ('kvae', 'PIL', 'tensorflow') if name in sys.modules])"
+    )
+    done = run(sys.executable, "-c", code, cwd=tmp_path)
+    assert done.stdout == "[]\n", done.stderr
+    assert pixels(tmp_path / "out.png").shape == (8, 8, 1)
+
+
+def test_python_refuses_a_bad_bundle(bad_bundle, tmp_path):
+    path, words = bad_bundle
+    says_one_line(python(path, 7, tmp_path / "out.png"), 1, words)
+    assert not (tmp_path / "out.png").exists()
+
+
+@pytest.mark.parametrize("seed", ["-1", "1.5", "seven", str(2**64), ""])
+def test_python_refuses_a_bad_seed(bundle_path, tmp_path, seed):
+    says_one_line(python(bundle_path, seed, tmp_path / "out.png"), 1, f"seed is {seed}; expected an integer from 0")
+
+
+def test_python_refuses_a_bad_target_and_a_wrong_call(bundle_path, tmp_path):
+    says_one_line(python(bundle_path, 7, tmp_path / "none" / "out.png"), 1, "No such file or directory")
+    says_one_line(python(bundle_path), 1, "usage: python sample.py BUNDLE SEED OUT.png")
+
+
+@pytest.mark.usefixtures("npm")
+@pytest.mark.parametrize("shape", [(8, 8, 1), (6, 5, 3)], ids=str)
+def test_node_samples_are_keras_s(bundle_path, colour_path, shape):
+    """Within 1e-5, several seeds and starts, also beyond 2^53, and at another temperature."""
+    path = bundle_path if shape[2] == 1 else colour_path
+    calls = [(7, 0, 5), (TOP, TOP - 3, 4), (2**53 + 1, 2**60, 3), (7, 2, 2), (7, 0, 3, 0.7), (7, 0, 2, 0)]
+    for (seed, start, n, *rest), found in zip(calls, node_samples(path, *calls), strict=True):
+        z = noise.standard_normal(seed, start, n, 3) * np.float32(rest[0] if rest else 1)
+        np.testing.assert_allclose(found.reshape(n, *shape), keras_means(z, shape), rtol=0, atol=1e-5)
+
+
+@pytest.mark.usefixtures("npm")
+def test_node_samples_the_shipped_bundle_as_kvae_does():
+    (found,) = node_samples(SHIPPED, (7, 0, 20))
+    expected = Bundle.open(SHIPPED).sample(20, seed=7)
+    np.testing.assert_allclose(found.reshape(expected.shape), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.usefixtures("npm")
+def test_node_opens_onnxruntime_s_own_format(bundle_path, tmp_path):
+    """As the specification has it: the graph is decoder.ort, and graph_format says so."""
+    import onnxruntime
+
+    path = tmp_path / "bundle"
+    path.mkdir()
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(path / "decoder.ort")
+    options.add_session_config_entry("session.save_model_format", "ORT")
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    onnxruntime.InferenceSession(bundle_path / "decoder.onnx", options, providers=["CPUExecutionProvider"])
+    manifest = json.loads((bundle_path / "manifest.json").read_text()) | {"graph_format": "ort"}
+    manifest["files"] = {"decoder.ort": hashlib.sha256((path / "decoder.ort").read_bytes()).hexdigest()}
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    (of_ort,), (of_onnx,) = node_samples(path, (7, 0, 5)), node_samples(bundle_path, (7, 0, 5))
+    np.testing.assert_allclose(of_ort, of_onnx, rtol=0, atol=1e-6)
+    assert python(path, 7, tmp_path / "out.png").returncode == 0
+
+
+@pytest.mark.usefixtures("npm")
+def test_batch_writes_the_pictures(any_bundle, tmp_path):
+    """More than one batch; names are the indices of the images."""
+    out = tmp_path / "deep" / "images"
+    done = batch(any_bundle, out, "--seed", 7, "--start", 5, "--n", 70)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"70 images in {out}\n", "")
+    assert sorted(path.name for path in out.iterdir()) == [f"{index:06d}.png" for index in range(5, 75)]
+    found = np.stack([pixels(out / f"{index:06d}.png") for index in range(5, 75)])
+    same_picture(found, Bundle.open(any_bundle).sample(70, seed=7, start=5))
+
+
+@pytest.mark.usefixtures("npm")
+def test_batch_takes_a_temperature_and_the_last_image_there_is(bundle_path, tmp_path):
+    arguments = ["--seed", TOP, "--start", TOP, "--n", 1, "--temperature", "0.5"]
+    assert batch(bundle_path, tmp_path / "out", *arguments).returncode == 0
+    expected = Bundle.open(bundle_path).sample(1, seed=TOP, start=TOP, temperature=0.5)[0]
+    same_picture(pixels(tmp_path / "out" / f"{TOP}.png"), expected)
+
+
+@pytest.mark.usefixtures("npm")
+def test_batch_refuses_a_bad_bundle(bad_bundle, tmp_path):
+    path, words = bad_bundle
+    says_one_line(batch(path, tmp_path / "out"), 1, words)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("npm")
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--seed=-1"], '--seed is "-1"; expected an integer from 0 to 18446744073709551615'),
+        (["--seed", "x"], '--seed is "x"'),
+        (["--seed", str(2**64)], "--seed is"),
+        (["--start", "1e3"], '--start is "1e3"'),
+        (["--n", "-"], "--n is"),
+        (["--start", str(TOP), "--n", "2"], '--n is "2"; expected an integer from 0 to 1'),
+        (["--temperature", "hot"], 'temperature is "hot"; expected a number from 0 to 1000000'),
+        (["--temperature=-1"], 'temperature is "-1"'),
+        (["--colour", "red"], "Unknown option '--colour'; usage: node batch.mjs BUNDLE OUT_FOLDER"),
+        (["third"], "usage: node batch.mjs BUNDLE OUT_FOLDER"),
+    ],
+)
+def test_batch_refuses_wrong_arguments(bundle_path, tmp_path, arguments, words):
+    says_one_line(batch(bundle_path, tmp_path / "out", *arguments), 2, words)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("npm")
+def test_batch_refuses_a_target_that_is_a_file_and_images_that_are_no_pictures(bundle_path, tmp_path):
+    (tmp_path / "out").write_text("precious")
+    says_one_line(batch(bundle_path, tmp_path / "out"), 1, "EEXIST")
+    assert (tmp_path / "out").read_text() == "precious"
+    path = export.export(make_vae((4, 4, 2)), tmp_path / "two", dataset=DATASET).path
+    says_one_line(batch(path, tmp_path / "none"), 1, "images of 2 channels, which are no pictures")
+    says_one_line(python(path, 7, tmp_path / "out.png"), 1, "images of 2 channels, which are no pictures")
+
+
+@contextmanager
+def server(*arguments):
+    """The service, started: its process and its address, ending in `/`."""
+    command = [program("node"), NODE / "server.mjs", *arguments]
+    process = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        line = process.stdout.readline()
+        assert line.endswith("/?seed=7&index=0\n"), (line, process.stderr.read())
+        yield process, line.split("?")[0]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def get(url, method="GET"):
+    """Status, content type and body of an answer."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=30) as answer:
+            return answer.status, answer.headers["Content-Type"], answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.headers["Content-Type"], error.read()
+
+
+@pytest.mark.usefixtures("npm")
+def test_the_service_answers_with_pictures(any_bundle, tmp_path):
+    bundle = Bundle.open(any_bundle)
+    cases = {
+        "?seed=7&index=0": {"seed": 7},
+        "?seed=7": {"seed": 7},
+        "?seed=7&index=3&temperature=.5": {"seed": 7, "start": 3, "temperature": 0.5},
+        f"?seed={TOP}&index={TOP}": {"seed": TOP, "start": TOP},
+    }
+    with server(any_bundle, 0) as (_, url):
+        assert url.startswith("http://127.0.0.1:")
+        for query, arguments in cases.items():
+            status, kind, body = get(url + query)
+            assert (status, kind) == (200, "image/png")
+            (tmp_path / "image.png").write_bytes(body)
+            same_picture(pixels(tmp_path / "image.png"), bundle.sample(1, **arguments)[0])
+        assert get(url + "?seed=7", "HEAD") == (200, "image/png", b"")
+
+
+@pytest.mark.usefixtures("npm")
+def test_the_service_says_what_is_wrong_with_a_request(bundle_path):
+    cases = {
+        ("", "GET"): (400, 'seed is ""; expected an integer from 0 to 18446744073709551615'),
+        ("?seed=-1", "GET"): (400, 'seed is "-1"'),
+        ("?seed=1&index=1.5", "GET"): (400, 'index is "1.5"'),
+        (f"?seed={2**64}", "GET"): (400, "seed is"),
+        ("?seed=1&temperature=nan", "GET"): (400, 'temperature is "nan"'),
+        ("?seed=1&temprature=1", "GET"): (400, '"temprature" is unknown; known are seed, index, temperature'),
+        ("?seed=%zz", "GET"): (400, "seed is"),
+        ("favicon.ico", "GET"): (404, "there is nothing at /favicon.ico"),
+        ("/", "GET"): (404, "there is nothing at //"),
+        ("?seed=1", "POST"): (405, "POST is not allowed; use GET"),
+    }
+    with server(bundle_path, 0) as (_, url):
+        for (rest, method), (status, words) in cases.items():
+            found, kind, body = get(url + rest, method)
+            assert (found, kind) == (status, "text/plain; charset=utf-8"), rest
+            (line,) = body.decode().splitlines()
+            assert line.startswith(words)
+        assert get(url + "?seed=1")[0] == 200
+
+
+@pytest.mark.usefixtures("npm")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_the_service_ends_cleanly(bundle_path, name):
+    """Also while a client keeps its connection open."""
+    with server(bundle_path, 0) as (process, url), closing(HTTPConnection(urlsplit(url).netloc, timeout=30)) as client:
+        client.request("GET", "/?seed=1")
+        answer = client.getresponse()
+        assert (answer.status, answer.read()[:4]) == (200, b"\x89PNG")
+        process.send_signal(getattr(signal, name))
+        assert process.wait(timeout=10) == 0
+        assert process.stderr.read() == ""
+
+
+@pytest.mark.usefixtures("npm")
+def test_the_service_refuses_a_bad_bundle(bad_bundle):
+    path, words = bad_bundle
+    says_one_line(run(program("node"), NODE / "server.mjs", path, 0), 1, words)
+
+
+@pytest.mark.usefixtures("npm")
+def test_the_service_refuses_a_taken_port_and_a_wrong_call(bundle_path):
+    start = (program("node"), NODE / "server.mjs")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        says_one_line(run(*start, bundle_path, port), 1, f"port {port} is taken")
+    says_one_line(run(*start, bundle_path, "http"), 2, 'PORT is "http"')
+    says_one_line(run(*start, bundle_path, 65536), 2, "expected an integer from 0 to 65535")
+    says_one_line(run(*start), 2, "usage: node server.mjs BUNDLE [PORT]")
+
+
+@pytest.mark.usefixtures("npm")
+def test_the_node_folder_can_be_copied_away(bundle_path, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(NODE, copy, ignore=shutil.ignore_patterns("node_modules"))
+    (copy / "node_modules").symlink_to(node_modules(NODE))
+    done = run(program("node"), "batch.mjs", bundle_path, "out", "--n", 1, cwd=copy)
+    assert done.returncode == 0, done.stderr
+
+
+CANVAS = """() => {
+  const canvas = document.querySelector("canvas");
+  const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+  return [canvas.height, canvas.width, Array.from(pixels)];
+}"""
+FLOATS = """async (seeds) => {
+  const { openBundle } = await import(new URL("./kvae.mjs", location.href));
+  const bundle = await openBundle(new URL("./bundle/", location.href));
+  const images = [];
+  for (const seed of seeds) images.push(Array.from(await bundle.sample(BigInt(seed))));
+  return images;
+}"""
+NOISE = """async (calls) => {
+  const { standardNormal } = await import(new URL("./noise.mjs", location.href));
+  return calls.map(([seed, start, dim]) => Array.from(standardNormal(BigInt(seed), BigInt(start), 1, dim)));
+}"""
+
+
+def message_is(page, text):
+    page.wait_for_function("text => document.querySelector('#message').textContent.includes(text)", arg=text)
+
+
+def canvas_of(page, channels):
+    """The canvas's bytes, which are opaque and, for a grey model, grey."""
+    height, width, values = page.evaluate(CANVAS)
+    rgba = np.array(values).reshape(height, width, 4)
+    assert (rgba[..., 3] == 255).all()
+    if channels == 1:
+        assert (rgba[..., :3] == rgba[..., :1]).all()
+    return rgba[..., :channels]
+
+
+def test_the_page_draws_the_image_of_its_seed(browser, site, any_bundle):
+    shutil.copytree(any_bundle, site / "bundle")
+    bundle = Bundle.open(any_bundle)
+    channels = bundle.manifest.image_shape[2]
+    with served(site) as url:
+        page = browser.open(url)
+        message_is(page, "Image 0 of seed 7.")
+        same_picture(canvas_of(page, channels), bundle.sample(1, seed=7)[0])
+        page.fill("#seed", str(TOP))
+        message_is(page, f"Image 0 of seed {TOP}.")
+        same_picture(canvas_of(page, channels), bundle.sample(1, seed=TOP)[0])
+        assert browser.trouble == []
+
+
+def test_the_page_s_images_are_keras_s(browser, site, bundle_path):
+    """Floats within 1e-5, and the noise the same to the bit as Python's and Node's."""
+    shutil.copytree(bundle_path, site / "bundle")
+    seeds, calls = [0, 7, 2**53 + 1, TOP], [(7, 0, 16), (TOP, TOP, 5), (2**53 + 1, 2**60, 40)]
+    with served(site) as url:
+        page = browser.open(url)
+        images = np.float32(page.evaluate(FLOATS, [str(seed) for seed in seeds])).reshape(-1, 8, 8, 1)
+        drawn = page.evaluate(NOISE, [(str(seed), str(start), dim) for seed, start, dim in calls])
+    z = np.concatenate([noise.standard_normal(seed, 0, 1, 3) for seed in seeds])
+    np.testing.assert_allclose(images, keras_means(z), rtol=0, atol=1e-5)
+    for (seed, start, dim), numbers in zip(calls, drawn, strict=True):
+        assert np.array_equal(np.float32(numbers), noise.standard_normal(seed, start, 1, dim)[0])
+    assert browser.trouble == []
+
+
+def test_the_page_asks_no_other_host(browser, site, bundle_path):
+    """And of onnxruntime-web for the three files that the README names."""
+    shutil.copytree(bundle_path, site / "bundle")
+    with served(site) as url:
+        page = browser.open("about:blank")
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(url)
+        message_is(page, "Image 0 of seed 7.")
+    runtime = {"ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"}
+    assert {address.split("/")[-1] for address in asked if "/dist/" in address} == runtime
+    assert all(address.startswith((url, "data:", "blob:")) for address in asked)
+
+
+@pytest.mark.parametrize("seed", ["-1", "seven", "", str(2**64)])
+def test_the_page_refuses_a_bad_seed_and_goes_on(browser, site, bundle_path, seed):
+    shutil.copytree(bundle_path, site / "bundle")
+    with served(site) as url:
+        page = browser.open(url)
+        message_is(page, "Image 0 of seed 7.")
+        page.fill("#seed", seed)
+        message_is(page, "A seed is an integer from 0 to 2^64 - 1.")
+        page.fill("#seed", "8")
+        message_is(page, "Image 0 of seed 8.")
+        assert browser.trouble == []
+
+
+def test_the_page_says_what_is_wrong_with_a_bundle(browser, site, bad_bundle):
+    path, words = bad_bundle
+    if path.exists():
+        shutil.copytree(path, site / "bundle")
+    with served(site) as url:
+        page = browser.open(url)
+        message_is(page, "JSON" if words == "is not JSON" else words)
+        assert not any(trouble.startswith("page error") for trouble in browser.trouble)

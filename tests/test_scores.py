@@ -1,0 +1,51 @@
+"""Rows of scores: those of kvae.scoring under the images' names, in any number of batches, as text and as CSV."""
+
+import csv
+
+import numpy as np
+import pytest
+from tiny import random_images
+
+from kvae import images, scores, scoring
+from kvae.errors import KvaeError
+from kvae.runtime import Bundle
+
+
+@pytest.fixture
+def source(tmp_path):
+    np.save(tmp_path / "a.npy", random_images(20))
+    return images.open_images([tmp_path / "a.npy"], (8, 8, 1))
+
+
+def test_rows_are_scores_under_names(bundle_path, source, monkeypatch):
+    monkeypatch.setattr(images, "BATCH", 6)
+    bundle = Bundle.open(bundle_path, threads=1)
+    batches = list(scores.score(bundle, source))
+    rows = [row for batch in batches for row in batch]
+    assert len(batches) > 2
+    assert [row.image.rpartition("/")[2] for row in rows] == [f"a.npy[{index}]" for index in range(20)]
+    expected = scoring.score(bundle, random_images(20))
+    for name in ("elbo", "rate", "distortion"):
+        np.testing.assert_allclose([getattr(row, name) for row in rows], getattr(expected, name), rtol=1e-6)
+    assert {row.percentile for row in rows} == {None}  # of a bundle that knows no training images
+
+
+def test_a_row_as_text_stands_under_the_heading():
+    row = scores.Row("shirt.png", 12.34, -235.678, 14.5, 221.178)
+    assert scores.HEADING.split() == ["percentile", "elbo", "rate", "distortion", "image"]
+    assert row.as_text().split() == ["12.3", "-235.68", "14.50", "221.18", "shirt.png"]
+    assert row._replace(percentile=None).as_text().split()[0] == "-"
+    assert len(row.as_text()) - len("shirt.png") == scores.HEADING.index("image")
+
+
+def test_a_csv_holds_the_rows(tmp_path):
+    rows = [scores.Row('odd, "name".png', 12.5, -1.0, 2.0, 3.0), scores.Row("b.png", None, -4.0, 5.0, 6.0)]
+    scores.write_csv([rows[:1], rows[1:]], tmp_path / "a.csv")
+    with (tmp_path / "a.csv").open(newline="") as file:
+        first, second = csv.DictReader(file)
+    assert first == {
+        "image": 'odd, "name".png', "percentile": "12.5", "elbo": "-1.0", "rate": "2.0", "distortion": "3.0",
+    }  # fmt: skip
+    assert second["percentile"] == ""
+    with pytest.raises(KvaeError, match="must end in .csv"):
+        scores.write_csv([], tmp_path / "a.txt")
