@@ -39,7 +39,7 @@ format: $(READY)
 wheel-check: $(READY)
 	$(BIN)/python -m pytest tests/test_packaging.py
 
-# Trains the shipped bundle anew (about 6 minutes on 2 cores) and puts it into exported/.
+# Trains the shipped bundle anew (about 5 minutes on 2 cores) and puts it into exported/.
 shipped: $(READY)
 	rm -rf runs/shipped
 	$(BIN)/kvae train --dataset fashion_mnist --binarize none --out runs/shipped
