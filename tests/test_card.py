@@ -1,17 +1,23 @@
 """The model card: front matter that hubs read, what the manifest says, and Python that runs."""
 
+import json
 import re
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from browser import browser_fixture, served  # noqa: F401
+from programs import javascript, node_modules
 from tiny import DATASET, make_vae, random_images
 
 from kvae import card
 from kvae.export import export
 from kvae.manifest import Manifest
 
+EXAMPLES = Path(__file__).parent.parent / "examples"
 METRICS = {"elbo": {"value": -230.125, "standard_error": 0.75}, "active_units": {"value": 3, "standard_error": 0.0}}
 
 
@@ -118,3 +124,31 @@ def test_the_command_of_a_run_is_on_its_card(run):
     assert command.startswith("kvae train ")
     assert "--dataset fashion_mnist_mini" in command and "--latent-dim 4" in command
     assert Manifest.read(run.path / "bundle").posterior is not None
+
+
+def test_the_javascript_on_the_card_runs_in_node(exported, text, tmp_path):
+    """Beside the graph, with onnxruntime-node."""
+    (code,) = re.findall(r"```js\n(.*?)```", text, re.DOTALL)
+    shutil.copy(exported.path / "decoder.onnx", tmp_path)
+    (tmp_path / "node_modules").symlink_to(node_modules(EXAMPLES / "node"))
+    found = javascript(f"{code}\noutput(Array.from(mean.data));", tmp_path)
+    assert len(found) == 64 * 8 * 8
+    assert 0 <= min(found) < max(found) <= 1
+
+
+def test_the_page_on_the_card_runs_in_a_browser(exported, text, tmp_path, browser):
+    """Beside the graph, with the onnxruntime-web of the same version that the examples have."""
+    (code,) = re.findall(r"```html\n(.*?)```", text, re.DOTALL)
+    package = node_modules(EXAMPLES / "browser") / "onnxruntime-web"
+    assert json.loads((package / "package.json").read_text())["version"] == card.WEB_VERSION
+    cdn = f"https://cdn.jsdelivr.net/npm/onnxruntime-web@{card.WEB_VERSION}/"
+    assert code.count(cdn) == 1
+    icon = '<link rel="icon" href="data:,">'
+    (tmp_path / "index.html").write_text(f"<!doctype html>{icon}<body></body>{code.replace(cdn, './ort/')}")
+    (tmp_path / "ort").symlink_to(package)
+    shutil.copy(exported.path / "decoder.onnx", tmp_path)
+    with served(tmp_path) as address:
+        page = browser.open(address)
+        page.wait_for_function("document.body.innerText.includes('a pixel in the middle: ')")
+        assert 0 <= float(page.inner_text("body").rpartition(":")[2]) <= 1
+    assert browser.trouble == []

@@ -63,3 +63,40 @@ def test_a_damaged_gzip_file_is_named(tmp_path, content, reason):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DataError, match="No such file"):
         idx.read_bytes(tmp_path / "a", 100)
+
+
+# Files of any shape, a few rows at a time
+
+
+@pytest.mark.parametrize("name", ["a", "a.gz"])
+def test_rows_come_a_few_at_a_time(tmp_path, name):
+    (tmp_path / name).write_bytes(gzip.compress(CONTENT) if name == "a.gz" else CONTENT)
+    found = idx.open_idx(tmp_path / name)
+    assert (found.shape, found.dtype) == ((2, 3, 2), np.uint8)
+    assert [len(rows) for rows in found.rows(1)] == [1, 1]
+    np.testing.assert_array_equal(np.concatenate(list(found.rows(1))), ARRAY)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "no idx file of bytes: it begins with 0x$"),
+        (b"PK\x03\x04....", "no idx file of bytes: it begins with 0x504b0304"),
+        (b"\x00\x00\x0d\x03" + CONTENT[4:], "no idx file of bytes"),
+        (b"\x00\x00\x08\x00", "no idx file of bytes"),
+        (CONTENT[:10], "its shape is missing"),
+        (CONTENT[:4] + bytes(4) + CONTENT[8:], r"holds no rows: its shape is \(0, 3, 2\)"),
+        (CONTENT[:-1], "it is cut short: it ends in row 1"),
+    ],
+)
+def test_what_is_wrong_is_named_with_the_file(tmp_path, content, reason):
+    (tmp_path / "a").write_bytes(content)
+    with pytest.raises(DataError, match=reason.replace("$", r"\.")) as caught:
+        list(idx.open_idx(tmp_path / "a").rows(5))
+    assert str(caught.value).startswith(str(tmp_path / "a"))
+
+
+def test_a_gzip_stream_cut_short_is_named(tmp_path):
+    (tmp_path / "a.gz").write_bytes(gzip.compress(CONTENT)[:-20])
+    with pytest.raises(DataError, match="a.gz: the file is truncated"):
+        list(idx.open_idx(tmp_path / "a.gz").rows(5))

@@ -146,7 +146,7 @@ def test_imports_run_one_way():
 
 
 def test_every_module_has_a_test():
-    """tests/test_<module>.py mirrors kvae/<module>.py; bundle_files and figures, say, are tested with export and report."""
+    """tests/test_<module>.py mirrors kvae/<module>.py; figures, say, are tested with report."""
     elsewhere = {
         "__init__",
         "__main__",

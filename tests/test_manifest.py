@@ -7,6 +7,13 @@ import pytest
 from kvae.errors import BundleError
 from kvae.manifest import Manifest
 
+POSTERIOR = {"num_images": 9} | dict.fromkeys(("loc_mean", "loc_std", "scale_mean", "rate"), [0.5, 1, 2])
+SCORING = {"num_images": 9, "draws": 10, "seed": 0, "percents": [0, 50, 60, 100], "elbo": [-5, -4, -4, -2]}
+CONVERSION = {
+    "num_images": 9, "split": "test", "worst_pixel_error": 0.5, "mean_pixel_error": 0.1, "size": 5, "float32_size": 9,
+    "nll_lost": {"value": 0.5, "standard_error": 0.1}, "speed": 1.1, "limits": {"mean_pixel_error": 1, "nll_lost": 1},
+}  # fmt: skip
+
 
 @pytest.fixture
 def values(bundle_path):
@@ -20,7 +27,7 @@ def test_round_trip(bundle_path):
 
 def test_in_a_graph_it_has_no_hashes(bundle_path):
     manifest = Manifest.read(bundle_path)
-    assert set(manifest.files) == {"README.md", "decoder.onnx", "encoder.onnx", "preview.png"}
+    assert set(manifest.files) == {"README.md", "decoder.onnx", "encoder.onnx", "preview.png", "reference.npz"}
     assert Manifest.from_json(manifest.for_graph(), "graph").files == {}
 
 
@@ -65,11 +72,50 @@ def test_text_that_is_no_manifest(text):
         ("binarize", None),
         ("binarize", []),
         ("metrics", []),
+        ("graph_format", "tflite"),
+        ("graph_format", ["onnx"]),
+        ("parity", {}),
+        ("parity", {"tolerance": 1e-5, "errors": {"mean": "small"}}),
+        ("posterior", []),
+        ("posterior", POSTERIOR | {"num_images": 0}),
+        ("posterior", POSTERIOR | {"rate": [1, 2, None]}),
+        ("scoring", SCORING | {"percents": [0, 60, 50, 100]}),
+        ("scoring", SCORING | {"elbo": [-5, -4, -2]}),
+        ("scoring", SCORING | {"percents": [0, 50, 60, 99]}),
+        ("scoring", SCORING | {"percents": [], "elbo": []}),
+        ("scoring", SCORING | {"seed": -1}),
+        ("scoring", SCORING | {"draws": 0}),
+        ("scoring", SCORING | {"elbo": [-5, -4, float("inf"), 1]}),
+        ("conversion", {}),
+        ("conversion", CONVERSION | {"nll_lost": 0.5}),
+        ("conversion", CONVERSION | {"limits": {"mean_pixel_error": 0.01}}),
+        ("conversion", CONVERSION | {"size": 1.5}),
     ],
 )
 def test_a_field_of_the_wrong_kind_is_named(values, field, value):
     with pytest.raises(BundleError, match=f"'{field}' must be"):
         Manifest.from_json(json.dumps(values | {field: value}), "m.json")
+
+
+def test_what_a_bundle_knows_of_its_data_is_read(values):
+    known = {"posterior": POSTERIOR, "scoring": SCORING, "conversion": CONVERSION}
+    manifest = Manifest.from_json(json.dumps(values | known), "m.json")
+    assert {name: getattr(manifest, name) for name in known} == known
+
+
+def test_statistics_of_another_latent_dim_are_refused(values):
+    posterior = POSTERIOR | {"rate": [0.5, 1]}
+    with pytest.raises(BundleError, match="lists of 'posterior' must have latent_dim numbers"):
+        Manifest.from_json(json.dumps(values | {"posterior": posterior}), "m.json")
+
+
+def test_bundles_of_the_first_kvae_know_less(values):
+    later = ("graph_format", "parity", "posterior", "scoring", "conversion")
+    for name in later:
+        del values[name]
+    manifest = Manifest.from_json(json.dumps(values), "m.json")
+    assert [getattr(manifest, name) for name in later] == ["onnx", None, None, None, None]
+    assert manifest.graph_file("decoder") == "decoder.onnx"
 
 
 def test_a_missing_field_is_named(values):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from kvae import batches, binarization, datasets, evaluation, runs
 from kvae.config import ModelConfig, TrainConfig
-from kvae.errors import KvaeError
+from kvae.errors import DataError, KvaeError
 from kvae.runtime import Bundle
 
 
@@ -26,6 +26,7 @@ def test_a_run_holds_what_it_says(run):
         "config.json", "environment.json", "dataset.json", "metrics.json", "history.csv",
         "model.keras", "checkpoints/last.keras", "samples.png", "reconstructions.png", "curves.png",
         "bundle/manifest.json", "bundle/decoder.onnx", "bundle/encoder.onnx", "bundle/README.md", "bundle/preview.png",
+        "bundle/reconstructions.png", "bundle/reference.npz",
     }  # fmt: skip
 
 
@@ -49,7 +50,7 @@ def test_metrics_are_those_of_the_saved_model(run, test_images):
     assert manifest.metrics["elbo"]["value"] == run.metrics["elbo"].value
     assert manifest.binarize == "dynamic"
     assert manifest.dataset["licence"] == "mit"
-    assert "license: mit\n" in (run.exported.path / "README.md").read_text()
+    assert 'license: "mit"\n' in (run.exported.path / "README.md").read_text()
     assert manifest.metrics == json.loads((run.path / "metrics.json").read_text())
 
 
@@ -90,6 +91,18 @@ def test_export_of_a_run_gives_the_same_bundle(run, tmp_path):
     exported = runs.export_run(run.path, tmp_path / "again")
     first, second = (Bundle.open(path).sample(20) for path in (run.exported.path, exported.path))
     np.testing.assert_array_equal(first, second)
+
+
+def test_export_of_a_run_whose_data_are_gone_goes_without_their_statistics(run, tmp_path, monkeypatch, caplog):
+    def gone(*_):
+        raise DataError("the files are not here")
+
+    monkeypatch.setattr(datasets, "load", gone)
+    with caplog.at_level("WARNING", "kvae"):
+        exported = runs.export_run(run.path, tmp_path / "again")
+    assert "will know no percentiles, and picture no reconstructions: the files are not here" in caplog.text
+    assert exported.manifest.scoring is None and exported.manifest.posterior is None
+    assert exported.manifest.metrics == run.exported.manifest.metrics
 
 
 def test_a_second_run_does_not_overwrite_the_first(run):
