@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from kvae import __version__, recipes
-from kvae.cli import images
+from kvae.cli import checks, images
 from kvae.cli.group import OneLineGroup
 from kvae.cli.options import PATH, config_options, device_option, given, json_option, model_option
 from kvae.config import REGULARIZERS, ModelConfig, TrainConfig
@@ -186,5 +186,5 @@ def _log_to_stderr() -> None:
     logger.propagate = False
 
 
-for command in images.COMMANDS:
+for command in (*images.COMMANDS, *checks.COMMANDS):
     main.add_command(command)

@@ -13,7 +13,7 @@ from kvae.runtime import Bundle
 
 NUM_SAMPLES = 64
 NUM_RECONSTRUCTED = 32
-PREVIEW, RECONSTRUCTIONS = "preview.png", "reconstructions.png"
+PREVIEW, RECONSTRUCTIONS, REFERENCE = "preview.png", "reconstructions.png", "reference.npz"
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> Manifest:

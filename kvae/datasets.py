@@ -219,6 +219,20 @@ def load(name: str, data_dir: Path | None = None) -> Dataset:
     )
 
 
+def where(name: str) -> Path | None:
+    """The folder on this machine that has all files of a data set, unread; None where there is none.
+
+    Raises:
+        ConfigError: an unknown name.
+    """
+    _check_name(name)
+    source = SOURCES[name]
+    for place in _places(name, source, None):
+        if all(_find(file, [place]) for file in source.files):
+            return place
+    return None
+
+
 def _places(name: str, source: Source, data_dir: Path | None) -> Iterator[Path]:
     if source.shipped:
         if data_dir is not None:

@@ -1,27 +1,25 @@
 """What a bundle must prove before it appears: graphs as the contract has them, and parity with Keras."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
 import tensorflow as tf
+from numpy.typing import NDArray
 
-from kvae import noise
+from kvae import noise, operators, parity
 from kvae.errors import BundleError
 from kvae.graphs import OPSET, interface
 from kvae.likelihoods import tensors as likelihood_tensors
+from kvae.manifest import Manifest
+from kvae.parity import Difference
 from kvae.runtime import Bundle
 from kvae.vae import VAE
 
 PARITY_BATCHES = (1, 7, 64)
-PARITY_TOLERANCE = 1e-5
-"""Largest difference between Keras and onnxruntime that an export may show, in any output.
-
-It is absolute for `mean`, `loc` and `scale`. `likelihood_parameters` has no bound (the logit of a black background
-pixel is -50 in a well-trained model, where float32 itself has steps of 4e-6), so there a difference is divided by the
-value's magnitude where that is above 1.
-"""
+PARITY_TOLERANCE = parity.TOLERANCE
+"""What an export may be off by; see `kvae.parity.TOLERANCE`."""
 
 
 def check_graph(name: str, model: onnx.ModelProto, tensors: dict[str, Any]) -> None:
@@ -39,70 +37,105 @@ def check_graph(name: str, model: onnx.ModelProto, tensors: dict[str, Any]) -> N
     for end, expected in tensors.items():
         if found[end] != expected:
             raise BundleError(f"{name}: its {end} must be {_describe(expected)}; got {_describe(found[end])}.")
-    for node in _nodes(model.graph):
-        if node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type, OPSET):
-            raise BundleError(f"{name}: {node.domain or 'op'} {node.op_type} is not a standard ONNX operator.")
-        if node.op_type.startswith("Random") or node.op_type in ("Bernoulli", "Multinomial"):
-            raise BundleError(f"{name}: {node.op_type} draws noise inside the graph; noise must come from outside.")
-    try:
-        onnx.checker.check_model(model, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise BundleError(f"{name}: the ONNX checker refuses the graph: {str(error).splitlines()[0]}") from None
+    operators.check_model(name, model, OPSET)
 
 
-def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            for subgraph in (attribute.g, *attribute.graphs):
-                yield from _nodes(subgraph)
+class Case(NamedTuple):
+    """Inputs of one graph, and what Keras says of them."""
+
+    graph: str
+    """"decoder" or "encoder"."""
+    values: NDArray[np.float32]
+    """Codes or images."""
+    expected: dict[str, NDArray[np.float32]]
+    """The graph's outputs by name."""
 
 
-def check_parity(bundle: Bundle, vae: VAE) -> dict[str, float]:
-    """Compare every output of both graphs with Keras, at several batch sizes.
+def cases(
+    vae: VAE, batch_sizes: Sequence[int] = PARITY_BATCHES, images: NDArray[np.float32] | None = None
+) -> Iterator[Case]:
+    """What to compare a bundle with.
 
     Codes are draws of the prior; images are what they decode to, and as many of white noise. The reference is what the
     distributions themselves say, `mean()` and `stddev()`, not the tensors that were exported.
+
+    Args:
+        vae: a built model.
+        batch_sizes: images per call, a decoder's and two encoder's each.
+        images: further images for the encoder, `(n, height, width, channels)` in [0, 1]; none by default.
+    """
+    white_noise = np.random.default_rng(0)
+    for size in batch_sizes:
+        z = noise.standard_normal(seed=0, start=0, count=size, dim=vae.latent_dim)
+        likelihood = vae.decoder(tf.constant(z))
+        mean = likelihood.mean().numpy()
+        parameters = likelihood_tensors(likelihood).parameters.numpy()
+        yield Case("decoder", z, {"mean": mean, "likelihood_parameters": parameters})
+        for pixels in (mean, white_noise.random(mean.shape, dtype=np.float32)):
+            yield _encoder_case(vae, pixels)
+    if images is not None:
+        yield _encoder_case(vae, images)
+
+
+def _encoder_case(vae: VAE, images: NDArray[np.float32]) -> Case:
+    posterior = vae.encoder(tf.constant(images))
+    loc, scale = posterior.mean().numpy(), posterior.stddev().numpy()
+    return Case("encoder", images, {"loc": loc, "scale": np.broadcast_to(scale, loc.shape)})  # all images may share it
+
+
+def check_fits(manifest: Manifest, vae: VAE) -> None:
+    """Refuse a model whose codes or images have other shapes than the bundle's.
+
+    Raises:
+        BundleError: they differ.
+    """
+    theirs = {"latent_dim": vae.latent_dim, "image_shape": list(vae.image_shape)}
+    for name, value in theirs.items():
+        if getattr(manifest, name) != value:
+            raise BundleError(f"the model has {name} {value}, the bundle {getattr(manifest, name)}.")
+
+
+def differences(bundle: Bundle, compared: Iterable[Case]) -> dict[str, Difference]:
+    """By output, what a bundle is off by over some cases; a lone graph is compared in its own.
+
+    Raises:
+        BundleError: a graph fails, or its outputs have other shapes.
+    """
+    worst: dict[str, Difference] = {}
+    for graph, values, expected in compared:
+        if graph not in bundle.graphs:
+            continue
+        for name, found in zip(expected, bundle.run(graph, values, list(expected)), strict=True):
+            parity.merge(worst, name, parity.difference(name, found, expected[name]))
+    return worst
+
+
+def check_parity(bundle: Bundle, vae: VAE) -> dict[str, float]:
+    """Compare every output of both graphs with Keras, at several batch sizes; see `cases`.
 
     Args:
         bundle: the bundle, opened on the CPU.
         vae: the model that it was made of.
 
     Returns:
-        The largest difference of each output, measured as `PARITY_TOLERANCE` says.
+        The largest difference of each output, measured as `kvae.parity.TOLERANCE` says.
 
     Raises:
         BundleError: one is above `PARITY_TOLERANCE`, or the mean image leaves [0, 1].
     """
-    worst: dict[str, float] = {}
-    white_noise = np.random.default_rng(0)
-    for size in PARITY_BATCHES:
-        z = noise.standard_normal(seed=0, start=0, count=size, dim=vae.latent_dim)
-        likelihood = vae.decoder(tf.constant(z))
-        mean = likelihood.mean().numpy()
-        if not (mean.min() >= 0.0 and mean.max() <= 1.0):
+    compared = list(cases(vae))
+    for case in compared:
+        mean = case.expected.get("mean")
+        if mean is not None and not (mean.min() >= 0.0 and mean.max() <= 1.0):
             raise BundleError(f"the decoder's mean must be in [0, 1]; it is in [{mean.min():g}, {mean.max():g}].")
-        parameters = likelihood_tensors(likelihood).parameters
-        _compare("decoder", bundle, z, {"mean": mean, "likelihood_parameters": parameters}, worst)
-        for images in (mean, white_noise.random(mean.shape, dtype=np.float32)):
-            posterior = vae.encoder(tf.constant(images))
-            _compare("encoder", bundle, images, {"loc": posterior.mean(), "scale": posterior.stddev()}, worst)
-    for name, error in worst.items():
-        if not error <= PARITY_TOLERANCE:
+    worst = differences(bundle, compared)
+    for name, difference in worst.items():
+        if not difference.worst <= PARITY_TOLERANCE:
             raise BundleError(
-                f"'{name}' differs between onnxruntime and Keras by up to {error:.2g}, more than the "
+                f"'{name}' differs between onnxruntime and Keras by up to {difference.worst:.2g}, more than the "
                 f"{PARITY_TOLERANCE:g} allowed; no bundle was written."
             )
-    return worst
-
-
-def _compare(graph: str, bundle: Bundle, values: Any, expected: dict[str, Any], worst: dict[str, float]) -> None:
-    """Run one graph and enter into `worst` what its outputs are off by."""
-    for (name, reference), found in zip(expected.items(), bundle.run(graph, values, list(expected)), strict=True):
-        reference = np.asarray(reference)
-        unit = np.maximum(1.0, np.abs(reference)) if name == "likelihood_parameters" else 1.0
-        error = np.max(np.abs(found - reference) / unit)
-        worst[name] = float(np.maximum(worst.get(name, 0.0), error))  # unlike max, it keeps a NaN
+    return {name: difference.worst for name, difference in worst.items()}
 
 
 def _describe(ends: list[dict[str, Any]]) -> str:

@@ -6,9 +6,9 @@ import numpy as np
 import tensorflow as tf
 
 from kvae import likelihoods, noise, output
+from kvae.bundle_files import REFERENCE
 from kvae.vae import VAE
 
-FILE_NAME = "reference.npz"
 NUM_CODES = 4
 SEED = 0
 
@@ -41,5 +41,5 @@ def write(vae: VAE, bits: bool, folder: Path) -> None:
     shapes = {"loc": z.shape, "scale": z.shape}  # of a scale that all images share TFP gives one row
     output.write_arrays(
         {name: np.broadcast_to(values, shapes.get(name, values.shape)) for name, values in arrays.items()},
-        folder / FILE_NAME,
+        folder / REFERENCE,
     )

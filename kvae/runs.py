@@ -187,12 +187,12 @@ def export_run(run: Path, out: Path, data_dir: Path | None = None) -> export.Exp
 
 
 def load_model(run: Path) -> Any:
-    """The best model of a run, as a `kvae.vae.VAE` that computes in float32, whatever it was trained in.
+    """The best model of a run, or that of a .keras file, computing in float32, whatever it was trained in.
 
     Raises:
         KvaeError: the run holds none, or it cannot be read.
     """
-    path = run / MODEL
+    path = run if run.is_file() else run / MODEL
     if not path.is_file():
         raise KvaeError(f"{run} holds no {MODEL}.")
     try:

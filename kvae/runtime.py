@@ -93,13 +93,13 @@ class Bundle:
             bundle = cls(manifest, graphs, device, threads)
             bundle._session("decoder", threads)  # here, so that a bundle that opens can be sampled
             return bundle
-        session = _start_session(path, device, threads)
+        session = start_session(path, device, threads)
         text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         if text is None:
             raise BundleError(f"{path} was not exported by kvae: its metadata has no '{METADATA_KEY}' entry.")
         manifest = Manifest.from_json(text, f"the metadata of {path}")
         name = "encoder" if [end.name for end in session.get_inputs()] == ["images"] else "decoder"
-        _check_tensors(path, session, manifest.tensors[name])
+        check_tensors(path, session, manifest.tensors[name])
         bundle = cls(manifest, {name: path}, device, threads)
         bundle._sessions[name, threads] = session
         return bundle
@@ -237,8 +237,8 @@ class Bundle:
             raise BundleError(f"this model has no {self.manifest.graph_file(name)}; open the whole bundle folder.")
         with self._starting:
             if (name, threads) not in self._sessions:
-                session = _start_session(self._graphs[name], self._device, threads)
-                _check_tensors(self._graphs[name], session, self.manifest.tensors[name])
+                session = start_session(self._graphs[name], self._device, threads)
+                check_tensors(self._graphs[name], session, self.manifest.tensors[name])
                 self._sessions[name, threads] = session
         return self._sessions[name, threads]
 
@@ -269,7 +269,8 @@ def _check_hash(path: Path, manifest: Manifest) -> None:
         )
 
 
-def _check_tensors(path: Path, session: Any, tensors: dict[str, Any]) -> None:
+def check_tensors(path: Path, session: Any, tensors: dict[str, Any]) -> None:
+    """Raise BundleError where a session's inputs and outputs are not `tensors`, those of the graph in its manifest."""
     for end, found in (("inputs", session.get_inputs()), ("outputs", session.get_outputs())):
         expected = [(tensor["name"], "tensor(float)", tensor["shape"]) for tensor in tensors[end]]
         if [(tensor.name, tensor.type, tensor.shape) for tensor in found] != expected:
@@ -277,7 +278,8 @@ def _check_tensors(path: Path, session: Any, tensors: dict[str, Any]) -> None:
             raise BundleError(f"{path} does not fit its manifest: its {end} are {names}. Export it again.")
 
 
-def _start_session(path: Path, device: str, threads: int) -> Any:
+def start_session(path: Path, device: str, threads: int) -> Any:
+    """An onnxruntime session of a graph on the device; arguments and errors as for `Bundle.open`."""
     # onnxruntime falls back to the CPU in silence, so the provider is read back from the session that came.
     if device == "cpu":
         return _session_on(path, "CPUExecutionProvider", threads)

@@ -1,0 +1,82 @@
+"""`kvae verify` and `kvae doctor`: whether a bundle, and this installation, do what they should."""
+
+import json
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kvae.cli.options import PATH, device_option, json_option
+
+WIDTH = 80
+WORDS = {"ok": "ok", "failed": "FAILED", "skipped": "skipped"}
+
+
+@click.command()
+@click.argument("model", metavar="[BUNDLE]", required=False)
+@click.option("--run", type=PATH, help="A run to compare with, by Keras itself; needs the train extra.")
+@device_option
+@json_option
+@click.pass_context
+def verify(context: click.Context, model: str | None, run: Path | None, device: str, as_json: bool) -> None:
+    """Repeat the proof of BUNDLE (named as for `kvae sample --model`) on this machine."""
+    if run is not None:
+        from kvae.cli.train import import_tensorflow_quietly
+
+        import_tensorflow_quietly()
+    from kvae import verification
+    from kvae.locate import locate
+
+    report = verification.verify(locate(model), device, run)
+    click.echo(json.dumps(report.to_dict(), indent=2) if as_json else _report_text(report))
+    context.exit(0 if report.passed else 1)
+
+
+@click.command()
+@json_option
+@click.pass_context
+def doctor(context: click.Context, as_json: bool) -> None:
+    """Say what this installation can do, and what to install for the rest."""
+    from kvae import doctor as doctors
+
+    diagnosis = doctors.examine()
+    click.echo(json.dumps(diagnosis.to_dict(), indent=2) if as_json else _diagnosis_text(diagnosis))
+    context.exit(0 if diagnosis.healthy else 1)
+
+
+COMMANDS = (verify, doctor)
+
+
+def _report_text(report: Any) -> str:
+    lines = [f"{report.path}, on {report.device}"]
+    lines += [_row(f"{check.name:<12} {WORDS[check.status]:<8}", check.detail) for check in report.checks]
+    counts = [(sum(check.status == status for check in report.checks), word) for status, word in WORDS.items()]
+    lines.append(", ".join(f"{count} {word}" for count, word in counts if count))
+    return "\n".join(lines)
+
+
+def _diagnosis_text(diagnosis: Any) -> str:
+    width = max(len(row.name) for row in diagnosis.rows)
+    lines = [_row(f"{row.name:<{width}}", row.text) for row in diagnosis.rows]
+    if diagnosis.advice:
+        lines.append("")
+    for advice in diagnosis.advice:
+        lines.append(textwrap.fill(f"{advice.purpose}:", WIDTH))
+        lines += [f"    {command}" for command in advice.commands]
+    if diagnosis.advice:
+        lines.append("In a clone of kvae write '.[train]' for 'kvae-onnx[train]', and so on.")
+    return "\n".join(lines)
+
+
+def _row(start: str, text: str) -> str:
+    """A row of a table whose last column goes on below itself."""
+    indent = " " * (len(start) + 1)
+    return textwrap.fill(
+        text,
+        WIDTH,
+        initial_indent=f"{start} ",
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

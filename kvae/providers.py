@@ -1,0 +1,122 @@
+"""Which of onnxruntime's execution providers really compute: each is made to decode an image.
+
+onnxruntime lists the providers that a wheel was built with, and falls back to the CPU in silence where one of them does
+not start. So a session is made on each, asked where it runs, and its profile says which provider ran each operator.
+"""
+
+import contextlib
+import io
+import json
+import os
+import re
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+CPU = "CPUExecutionProvider"
+WORKS, UNUSED, FAILS = "works", "unused", "fails"
+AGREEMENT = 0.01
+"""How far pixels may be from the CPU's, in [0, 1]: some providers compute in half precision."""
+
+
+@dataclass(frozen=True)
+class Provider:
+    """What came of trying one."""
+
+    name: str
+    status: str
+    """`WORKS`; `UNUSED` where it starts, but runs no operator of the graph; `FAILS`."""
+    detail: str
+
+
+def try_all(onnxruntime: ModuleType, graph: Path) -> list[Provider]:
+    """Decode one image on each provider that onnxruntime lists, the CPU first.
+
+    Args:
+        onnxruntime: the module.
+        graph: a bundle's decoder.
+    """
+    names = sorted(onnxruntime.get_available_providers(), key=lambda name: name != CPU)
+    image: NDArray[np.float32] | None = None
+    tried = []
+    for name in names:
+        provider, found = _try(onnxruntime, name, graph, image)
+        tried.append(provider)
+        image = found if name == CPU else image
+    return tried
+
+
+def _try(
+    onnxruntime: ModuleType, name: str, graph: Path, expected: NDArray[np.float32] | None
+) -> tuple[Provider, NDArray[np.float32] | None]:
+    """What comes of one provider, and the image that it decodes; None where it does not get so far."""
+    with tempfile.TemporaryDirectory() as scratch, _everything_said() as said:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 2
+        options.enable_profiling = True
+        options.profile_file_prefix = str(Path(scratch) / "profile")
+        providers: list[Any] = [(name, {"use_tf32": "0"} if name.startswith("CUDA") else {})]
+        try:
+            session = onnxruntime.InferenceSession(str(graph), options, providers=providers)
+            if session.get_providers()[0] != name:
+                session.end_profiling()
+                return Provider(name, FAILS, f"does not start: {_reason(said())}"), None
+            (end,) = session.get_inputs()
+            image = session.run(["mean"], {end.name: np.zeros((1, *end.shape[1:]), np.float32)})[0]
+            ran = _operators_by_provider(Path(session.end_profiling()))
+        except Exception as error:  # onnxruntime's exceptions share no narrower base
+            return Provider(name, FAILS, f"fails: {' '.join(str(error).split())[:160]}"), None
+    own, all_of_them = ran[name], sum(ran.values())
+    if not (image.min() >= 0.0 and image.max() <= 1.0):
+        return Provider(name, FAILS, f"decodes pixels in [{image.min():g}, {image.max():g}]"), None
+    if expected is not None and not np.max(np.abs(image - expected)) <= AGREEMENT:
+        return Provider(name, FAILS, f"is {np.max(np.abs(image - expected)):.2g} off the CPU's pixels"), None
+    if not own:
+        return Provider(name, UNUSED, "starts, but runs no part of a decoder"), image
+    rest = "" if own == all_of_them else ", the others on the CPU"
+    return Provider(name, WORKS, f"works: runs {own} of {all_of_them} operators{rest}"), image
+
+
+def _operators_by_provider(profile: Path) -> Counter[str]:
+    events = json.loads(profile.read_text(encoding="utf-8"))
+    return Counter(
+        event["args"]["provider"] for event in events if event.get("cat") == "Node" and "provider" in event["args"]
+    )
+
+
+@contextlib.contextmanager
+def _everything_said() -> Iterator[Callable[[], str]]:
+    """Catch what onnxruntime writes, which is then what the function that comes of it returns.
+
+    Its log goes to file descriptor 2 from C++; other remarks it prints, which are dropped.
+    """
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as log, contextlib.redirect_stdout(io.StringIO()):
+        os.dup2(log.fileno(), 2)
+
+        def said() -> str:
+            log.seek(0)
+            return log.read().decode(errors="replace")
+
+        try:
+            yield said
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def _reason(log: str) -> str:
+    """Why a provider did not start, out of onnxruntime's log: the library that is missing, or its last line."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", log)
+    missing = re.search(r"with error: (.*)", text)
+    lines = [line for line in text.splitlines() if line.strip()]
+    return " ".join((missing[1] if missing else lines[-1] if lines else "onnxruntime does not say why").split())[:160]

@@ -1,0 +1,87 @@
+"""For test suites of your own: a bundle computes what its Keras model computes.
+
+from kvae.testing import assert_parity
+
+
+def test_the_bundle_is_the_model():
+    assert_parity("runs/mine", "exported/mine")
+
+It needs the train extra, and no pytest: what it raises is an AssertionError, which every test runner knows.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from kvae import proof, runs
+from kvae.errors import BundleError, KvaeError
+from kvae.parity import TOLERANCE, Difference
+from kvae.proof import PARITY_BATCHES
+from kvae.runtime import Bundle
+from kvae.vae import VAE
+
+
+def assert_parity(
+    model: VAE | str | Path,
+    bundle: Bundle | str | Path,
+    atol: float = TOLERANCE,
+    *,
+    batch_sizes: Sequence[int] = PARITY_BATCHES,
+    images: ArrayLike | None = None,
+) -> dict[str, float]:
+    """Fail where a bundle and its Keras model differ, by the comparison that every export has to pass.
+
+    The decoder gets draws of the prior; the encoder gets what they decode to, white noise, and `images`.
+
+    Args:
+        model: a built VAE, a run's folder, or a `.keras` file.
+        bundle: a bundle's folder or a lone graph, which are opened on the CPU, or an open bundle.
+        atol: the largest difference that is allowed, in any output: absolute for `mean`, `loc` and `scale`; for
+            `likelihood_parameters` divided by their magnitude where that is above 1. By default the 1e-5 of an export;
+            a bundle of float16 or int8 weights needs more.
+        batch_sizes: images per call; 1, 7 and 64 by default.
+        images: images of your own for the encoder, `(n, height, width, channels)` in [0, 1]; none by default.
+
+    Returns:
+        The largest difference of each output, by name.
+
+    Raises:
+        AssertionError: a difference is larger, or one side has other shapes; with a table of all outputs.
+        KvaeError: a path that cannot be opened, or a model that has no weights yet.
+    """
+    vae = _opened(model)
+    opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle, device="cpu")
+    own = None if images is None else np.ascontiguousarray(images, np.float32)
+    if own is not None and own.shape[1:] != tuple(vae.image_shape):
+        raise KvaeError(f"images must have shape (n, {', '.join(map(str, vae.image_shape))}); got {own.shape}.")
+    try:
+        proof.check_fits(opened.manifest, vae)
+        worst = proof.differences(opened, proof.cases(vae, batch_sizes, own))
+    except BundleError as error:
+        raise AssertionError(str(error)) from None
+    if not all(difference.worst <= atol for difference in worst.values()):
+        raise AssertionError(f"the bundle is not the model:\n{_table(worst, atol)}")
+    return {name: difference.worst for name, difference in worst.items()}
+
+
+def _opened(model: VAE | str | Path) -> VAE:
+    if not isinstance(model, VAE):
+        model = runs.load_model(Path(model))
+    if not isinstance(model, VAE):
+        raise KvaeError(f"expected a kvae.vae.VAE, a run or a .keras file of one; got a {type(model).__name__}.")
+    if not model.built:
+        raise KvaeError("this VAE has no weights yet: fit it, or call it on a batch of images, before comparing it.")
+    return model
+
+
+def _table(worst: dict[str, Difference], atol: float) -> str:
+    rows = [f"{'output':<22}{'worst error':>12}{'tolerance':>11}{'Keras':>13}{'onnxruntime':>13}  where"]
+    for name, difference in worst.items():
+        mark = "" if difference.worst <= atol else " <- too much"
+        rows.append(
+            f"{name:<22}{difference.worst:>12.2g}{atol:>11.2g}{difference.expected:>13.6g}{difference.found:>13.6g}"
+            f"  {list(difference.where)} of a batch of {difference.batch_size}{mark}"
+        )
+    return "\n".join(rows)
