@@ -63,7 +63,10 @@ def test_the_shipped_bundle_is_small():
     assert sum(path.stat().st_size for path in (ROOT / "exported").rglob("*") if path.is_file()) < 5_000_000
 
 
-@pytest.mark.parametrize("command", [["--help"], ["sample", "--n", "64"], ["info"], ["train", "--help"]])
+@pytest.mark.parametrize(
+    "command",
+    [["--help"], ["sample", "--n", "64"], ["info"], ["train", "--help"], ["traverse"], ["verify"], ["doctor"]],
+)
 def test_without_the_train_extra_commands_work_and_load_nothing_heavy(installed, tmp_path, command):
     code = (
         "import atexit, sys\n"
