@@ -20,7 +20,10 @@ WORDS = {"ok": "ok", "failed": "FAILED", "skipped": "skipped"}
 @json_option
 @click.pass_context
 def verify(context: click.Context, model: str | None, run: Path | None, device: str, as_json: bool) -> None:
-    """Repeat the proof of BUNDLE (named as for `kvae sample --model`) on this machine."""
+    """Repeat the proof of a bundle on this machine.
+
+    BUNDLE is named as for `kvae sample --model`.
+    """
     if run is not None:
         from kvae.cli.train import import_tensorflow_quietly
 
@@ -37,7 +40,7 @@ def verify(context: click.Context, model: str | None, run: Path | None, device: 
 @json_option
 @click.pass_context
 def doctor(context: click.Context, as_json: bool) -> None:
-    """Say what this installation can do, and what to install for the rest."""
+    """Say what this installation can do, and what not."""
     from kvae import doctor as doctors
 
     diagnosis = doctors.examine()

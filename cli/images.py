@@ -34,9 +34,9 @@ def out_option(default: str, text: str) -> Any:
 def reconstruct(
     images: tuple[Path, ...], model: str | None, out: Path, resize: bool, device: str, as_json: bool
 ) -> None:
-    """Encode IMAGES to their posteriors' means and decode them again.
+    """Encode IMAGES and decode them again.
 
-    IMAGES are pictures, folders of them, .npy, .npz or idx files.
+    What is decoded is the mean of an image's posterior. IMAGES are pictures, folders of them, .npy, .npz or idx files.
     """
     from kvae import codes, output
 
@@ -54,7 +54,7 @@ def reconstruct(
 @device_option
 @json_option
 def encode(images: tuple[Path, ...], model: str | None, out: Path, resize: bool, device: str, as_json: bool) -> None:
-    """Write the posteriors of IMAGES, q(z|x), to a file.
+    """Write the codes of IMAGES to a file: their posteriors.
 
     IMAGES are pictures, folders of them, .npy, .npz or idx files.
     """
@@ -72,7 +72,10 @@ def encode(images: tuple[Path, ...], model: str | None, out: Path, resize: bool,
 @device_option
 @json_option
 def decode(codes_path: Path, model: str | None, out: Path, device: str, as_json: bool) -> None:
-    """Decode CODES: a .npy of (n, latent_dim), or an .npz with such an array named z, or loc as `encode` writes it."""
+    """Decode codes to images.
+
+    CODES is a .npy of (n, latent_dim), or an .npz with such an array named z, or loc, as `kvae encode` writes it.
+    """
     from kvae import codes, output
     from kvae.runtime import Bundle
 
@@ -94,9 +97,9 @@ def decode(codes_path: Path, model: str | None, out: Path, device: str, as_json:
 def score(
     images: tuple[Path, ...], model: str | None, out: Path | None, resize: bool, device: str, as_json: bool
 ) -> None:
-    """Score IMAGES: the ELBO of each in nats, and its percentile among the training images. Low is anomalous.
+    """Score IMAGES by their ELBO: low is anomalous.
 
-    IMAGES are pictures, folders of them, .npy, .npz or idx files.
+    It is in nats, with the percentile that it has among the training images. IMAGES are pictures, folders of them, .npy, .npz or idx files.
     """
     from kvae import scores
 
@@ -106,11 +109,11 @@ def score(
         scores.write_csv(batches, out)
         _report(out, source.count, model, path, False)
         return
-    if not as_json:
-        click.echo(scores.HEADING)
+    heading = None if as_json else scores.HEADING
     for batch in batches:
-        for row in batch:
-            click.echo(json.dumps(row._asdict()) if as_json else row.as_text())
+        rows = (json.dumps(row._asdict()) if as_json else row.as_text() for row in batch)
+        click.echo("\n".join([heading, *rows] if heading else rows))
+        heading = None  # above the first batch, so that an image that cannot be read leaves one line
     if bundle.manifest.scoring is None:
         click.echo("no percentiles: this bundle has no statistics of its training images; export it again.", err=True)
     tell_which(model, path)
@@ -128,7 +131,10 @@ def score(
 def interpolate(
     one: Path, other: Path, steps: int, model: str | None, out: Path, resize: bool, device: str, as_json: bool
 ) -> None:
-    """Decode the codes on the straight line between those of two images."""
+    """Draw the way from one image to another.
+
+    Decodes the codes on the straight line between the means of their posteriors.
+    """
     from kvae import output, paths
     from kvae.runtime import Bundle
 
@@ -158,7 +164,10 @@ def traverse(
     device: str,
     as_json: bool,
 ) -> None:
-    """Draw what each latent dimension does: a row of images in which it alone varies."""
+    """Draw what each latent dimension does.
+
+    Each has a row of images, in which it alone varies.
+    """
     from kvae import paths
     from kvae.runtime import Bundle
 

@@ -85,7 +85,10 @@ def compare(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Train the same model under several settings, measure each, and write a report."""
+    """Train under several settings, and compare.
+
+    Each run is measured, and a report written.
+    """
     _log_to_stderr()
     from kvae.cli.compare import run_comparison
 
@@ -154,7 +157,10 @@ def sample(n: int, model: str | None, out: Path, seed: int, temperature: float, 
 @device_option
 @json_option
 def evaluate(model: str | None, against: str | None, **options: Any) -> None:
-    """Evaluate a run or a bundle on the test images: ELBO, NLL, rate, distortion and what the codes hold."""
+    """Evaluate a run or a bundle on the test images.
+
+    The ELBO, the NLL, rate, distortion, and what the codes hold.
+    """
     from kvae.cli.evaluate import run_evaluation
 
     run_evaluation(model, against, **options)
@@ -164,7 +170,10 @@ def evaluate(model: str | None, against: str | None, **options: Any) -> None:
 @click.argument("model", required=False)
 @json_option
 def info(model: str | None, as_json: bool) -> None:
-    """Show the manifest, sizes, tensors and metrics of MODEL (as for `kvae sample --model`)."""
+    """Show what a bundle says about itself.
+
+    MODEL is named as for `kvae sample --model`.
+    """
     from kvae import summary
     from kvae.locate import locate
     from kvae.runtime import Bundle

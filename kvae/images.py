@@ -135,6 +135,8 @@ def _raise(error: OSError) -> None:
 
 
 def _open(path: Path, shape: Shape, resize: bool) -> _Part:
+    if path.exists() and not path.is_file():  # a pipe, say, for which one would wait forever
+        raise DataError(f"{path} is no regular file.")
     if path.suffix in arrays.SUFFIXES:
         return _Stack(arrays.open_array(path, ("images",)), shape, resize)
     if path.suffix == ".gz" or "-ubyte" in path.name or path.suffix == ".idx":

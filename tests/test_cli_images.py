@@ -156,6 +156,7 @@ def test_images_of_another_kind_are_refused_or_resized(kvae):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["score", "nothing.png"], "nothing.png cannot be read: No such file"),
         (["reconstruct", "nothing.png"], "nothing.png cannot be read: No such file"),
         (["reconstruct", "images.npy", "--out", "a.txt"], "must end in .png, .npy or .npz"),
         (["reconstruct", "images.npy", "--out", "pngs"], "pngs exists and is not a folder that kvae"),

@@ -1,6 +1,7 @@
 """A user's images: every kind of file gives the same pixels, and what does not fit is named."""
 
 import gzip
+import os
 
 import numpy as np
 import pytest
@@ -180,6 +181,12 @@ def test_a_model_of_other_channels_takes_arrays_alone(tmp_path):
     assert load(tmp_path / "a.npy", shape=(6, 4, 5)).shape == (2, 6, 4, 5)
     with pytest.raises(DataError, match="have 5 channels; give them as .npy"):
         load(tmp_path / "a.png", shape=(6, 4, 5))
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(DataError, match="pipe.png is no regular file"):
+        load(tmp_path / "pipe.png")
 
 
 def test_one_image_is_one(tmp_path):
