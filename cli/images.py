@@ -14,7 +14,7 @@ from kvae.locate import locate
 Item = TypeVar("Item")
 images_argument = click.argument("images", metavar="IMAGES...", nargs=-1, required=True, type=PATH)
 resize_option = click.option(
-    "--resize", is_flag=True, help="Bring images to the model's size and channels, whatever their proportions."
+    "--resize", is_flag=True, help="Bring images to the model's size and channels; of another shape, their middle."
 )
 FORMATS = "A .png for a grid, .npy or .npz for numbers, a folder for one PNG per image."
 
@@ -99,7 +99,8 @@ def score(
 ) -> None:
     """Score IMAGES by their ELBO: low is anomalous.
 
-    It is in nats, with the percentile that it has among the training images. IMAGES are pictures, folders of them, .npy, .npz or idx files.
+    It is in nats, with the percentile that it has among the training images. IMAGES are pictures, folders of them,
+    .npy, .npz or idx files.
     """
     from kvae import scores
 

@@ -8,6 +8,7 @@ import click
 
 from kvae import __version__, recipes
 from kvae.cli import checks, images
+from kvae.cli.explore import explore
 from kvae.cli.group import OneLineGroup
 from kvae.cli.options import PATH, config_options, device_option, given, json_option, model_option
 from kvae.config import REGULARIZERS, ModelConfig, TrainConfig
@@ -96,19 +97,35 @@ def compare(
 
 
 @main.command()
-@click.argument("run", type=PATH)
+@click.argument("model", metavar="RUN|BUNDLE")
 @click.option("--out", type=PATH, required=True, help="The bundle's folder; a bundle that is there is replaced.")
+@click.option(
+    "--precision",
+    "to_precision",
+    type=click.Choice(["float32", "float16", "int8"]),
+    default="float32",
+    show_default=True,
+    help="Of the weights. float16 and int8 are compared with float32 on the test images.",
+)
+@click.option(
+    "--format",
+    "graph_format",
+    type=click.Choice(["onnx", "ort"]),
+    default="onnx",
+    show_default=True,
+    help="onnx, or onnxruntime's own format, which its small builds for phones and boards read.",
+)
+@data_dir_option
 @json_option
-def export(run: Path, out: Path, as_json: bool) -> None:
-    """Write the bundle of RUN, a folder that `kvae train` made."""
-    from kvae.cli.train import import_tensorflow_quietly, parity_text
+def export(model: str, out: Path, to_precision: str, graph_format: str, data_dir: Path | None, as_json: bool) -> None:
+    """Write the bundle of a run, also in another precision.
 
-    import_tensorflow_quietly()
-    from kvae import runs
+    RUN is a folder that `kvae train` made. Of a BUNDLE, one in another precision or format is made.
+    """
+    _log_to_stderr()
+    from kvae.cli.export import run_export
 
-    exported = runs.export_run(run, out)
-    report = {"bundle": str(exported.path), "parity": exported.parity}
-    click.echo(json.dumps(report) if as_json else f"{parity_text(exported.parity)}\n{exported.path}")
+    run_export(model, out, to_precision, graph_format, data_dir, as_json)
 
 
 @main.command()
@@ -195,5 +212,5 @@ def _log_to_stderr() -> None:
     logger.propagate = False
 
 
-for command in (*images.COMMANDS, *checks.COMMANDS):
+for command in (*images.COMMANDS, *checks.COMMANDS, explore):
     main.add_command(command)

@@ -4,15 +4,13 @@ import json
 from collections.abc import Collection
 from typing import Any
 
-from kvae import caveats
+from kvae import caveats, onnxruntime_web
 from kvae.manifest import Manifest
 
 HUB_IDS = {"fashion_mnist": "zalando-datasets/fashion_mnist", "mnist": "ylecun/mnist"}
 """What model hubs call a data set; others go by their own name."""
 USED = 0.01
 """Nats from which on a latent dimension counts as one in use."""
-WEB_VERSION = "1.30.0"
-"""The onnxruntime-web of the browser's snippet."""
 
 
 def render(manifest: Manifest, pictures: Collection[str] = ()) -> str:
@@ -121,7 +119,7 @@ def _conversion(manifest: Manifest) -> str:
         f"| | {manifest.precision} | limit |\n|---|---|---|\n"
         f"| mean pixel error | {found['mean_pixel_error']:.1e} | {found['limits']['mean_pixel_error']:.1e} |\n"
         f"| worst pixel error | {found['worst_pixel_error']:.1e} | |\n"
-        f"| NLL lost, nats per image | {lost['value']:.3f} ± {lost['standard_error']:.3f} | "
+        f"| NLL lost, nats per image | {lost['value']:.4f} ± {lost['standard_error']:.4f} | "
         f"{found['limits']['nll_lost']:g} |\n"
         f"| size of the graphs, bytes | {found['size']:,} (float32: {found['float32_size']:,}) | |\n"
         f"| images decoded per second, over float32's | {found['speed']:.2f} | |"
@@ -162,7 +160,7 @@ const {{ mean }} = await session.run({{ z }}, ["mean"]); // mean.data: 64 images
 ```'''
     browser = f'''```html
 <script type="module">
-  import * as ort from "https://cdn.jsdelivr.net/npm/onnxruntime-web@{WEB_VERSION}/dist/ort.wasm.min.mjs";
+  import * as ort from "{onnxruntime_web.CDN}ort.wasm.min.mjs";
 
   ort.env.wasm.numThreads = 1;
   const session = await ort.InferenceSession.create("{decoder}");

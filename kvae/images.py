@@ -19,6 +19,7 @@ Floats = NDArray[np.float32]
 Shape = tuple[int, int, int]
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
 """The files of a folder that count as pictures. A file that is named by itself may have any name."""
+RESAMPLING = Image.Resampling.LANCZOS
 BATCH = 1024
 """Images in a batch, which bounds the memory of all that streams them."""
 MODES = {1: ("L", "1"), 3: ("RGB", "P")}
@@ -92,8 +93,8 @@ def open_images(paths: Sequence[Path], image_shape: Sequence[int], resize: bool 
             and .npz files of `(n, height, width)` or `(n, height, width, channels)`, uint8 or floats in [0, 1], an
             archive's under the name `images`; idx files, compressed or not.
         image_shape: the model's `(height, width, channels)`.
-        resize: bring images of another size to the model's, whatever their proportions, and colour to grey or grey to
-            colour; what shows through is black. Without it such images are refused.
+        resize: bring images of another size to the model's (the largest middle part of its proportions), and colour to
+            grey or grey to colour; what shows through is black. Without it such images are refused.
 
     Raises:
         DataError: no such file, a folder without pictures, or an array that the model cannot take.
@@ -196,7 +197,7 @@ def _pixels(picture: Image.Image, path: Path, shape: Shape, resize: bool) -> Flo
 
 
 def _fit(picture: Image.Image, shape: Shape) -> Image.Image:
-    """The picture in the model's size and channels, on black."""
+    """The picture's middle in the model's proportions, size and channels, on black."""
     height, width, channels = shape
     if "transparency" in picture.info or picture.mode in ("LA", "PA", "RGBA", "La", "RGBa"):
         solid = picture.convert("RGBA")
@@ -204,7 +205,7 @@ def _fit(picture: Image.Image, shape: Shape) -> Image.Image:
         picture.alpha_composite(solid)
         picture = picture.convert("RGB")
     picture = picture.convert(MODES[channels][0])
-    return picture if picture.size == (width, height) else picture.resize((width, height), Image.Resampling.LANCZOS)
+    return picture if picture.size == (width, height) else ImageOps.fit(picture, (width, height), RESAMPLING)
 
 
 class _Rows(Protocol):

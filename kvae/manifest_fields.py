@@ -51,8 +51,9 @@ def _are_metrics(value: Any) -> bool:
 
 
 def _is_parity(value: Any) -> bool:
-    errors = value.get("errors") if _is_object(value) else None
-    return _is_object(errors) and _is_finite(value.get("tolerance")) and all(map(_is_finite, errors.values()))
+    if not _is_object(value) or not _is_object(value.get("errors")):
+        return False
+    return _is_finite(value.get("tolerance")) and all(map(_is_finite, value["errors"].values()))
 
 
 def _is_posterior(value: Any) -> bool:

@@ -58,7 +58,7 @@ def binarization_vectors() -> tuple[list[int], list[float]]:
 
 def test_noise_is_that_of_the_page():
     """Words, and every digit of the noise: what is printed is the shortest text of that float32."""
-    assert len(noise_vectors()) == 4
+    assert len(noise_vectors()) == 5
     for seed, image, dim, words, numbers in noise_vectors():
         blocks = -(-dim // 4)
         assert philox(image * blocks + 1, seed) == words

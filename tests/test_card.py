@@ -13,7 +13,7 @@ from browser import browser_fixture, served  # noqa: F401
 from programs import javascript, node_modules
 from tiny import DATASET, make_vae, random_images
 
-from kvae import card
+from kvae import card, onnxruntime_web
 from kvae.export import export
 from kvae.manifest import Manifest
 
@@ -96,7 +96,7 @@ def test_another_precision_is_told_with_its_cost(exported):
     }  # fmt: skip
     text = card.render(replace(exported.manifest, precision="int8", conversion=conversion))
     for fact in (
-        "These are int8 graphs", "| mean pixel error | 1.2e-03 | 1.0e-02 |", "0.456 ± 0.012 | 1 |",
+        "These are int8 graphs", "| mean pixel error | 1.2e-03 | 1.0e-02 |", "0.4560 ± 0.0120 | 1 |",
         "1,000 (float32: 4,000)", "| 1.50 |", "When the float32 graphs were written",
     ):  # fmt: skip
         assert fact in text, fact
@@ -140,11 +140,12 @@ def test_the_page_on_the_card_runs_in_a_browser(exported, text, tmp_path, browse
     """Beside the graph, with the onnxruntime-web of the same version that the examples have."""
     (code,) = re.findall(r"```html\n(.*?)```", text, re.DOTALL)
     package = node_modules(EXAMPLES / "browser") / "onnxruntime-web"
-    assert json.loads((package / "package.json").read_text())["version"] == card.WEB_VERSION
-    cdn = f"https://cdn.jsdelivr.net/npm/onnxruntime-web@{card.WEB_VERSION}/"
-    assert code.count(cdn) == 1
+    assert json.loads((package / "package.json").read_text())["version"] == onnxruntime_web.VERSION
+    assert code.count(onnxruntime_web.CDN) == 1
     icon = '<link rel="icon" href="data:,">'
-    (tmp_path / "index.html").write_text(f"<!doctype html>{icon}<body></body>{code.replace(cdn, './ort/')}")
+    (tmp_path / "index.html").write_text(
+        f"<!doctype html>{icon}<body></body>{code.replace(onnxruntime_web.CDN, './ort/dist/')}"
+    )
     (tmp_path / "ort").symlink_to(package)
     shutil.copy(exported.path / "decoder.onnx", tmp_path)
     with served(tmp_path) as address:

@@ -88,10 +88,12 @@ def test_colour_and_bits(tmp_path):
 
 
 def test_resizing_is_pillow_s(tmp_path):
-    """Size and colour are brought to the model's, alike from a picture and from an array."""
+    """Size and colour are brought to the model's from the middle, alike from a picture and from an array."""
     save(tmp_path / "a.png", COLOUR[0])
     np.save(tmp_path / "a.npy", COLOUR[:1])
-    expected = np.asarray(Image.fromarray(COLOUR[0]).convert("L").resize((8, 5), Image.Resampling.LANCZOS)) / 255
+    # 4 x 6 pixels, of which the middle 4 x 2.5 has the shape of 8 x 5.
+    grey = Image.fromarray(COLOUR[0]).convert("L")
+    expected = np.asarray(grey.resize((8, 5), Image.Resampling.LANCZOS, box=(0, 1.75, 4, 4.25))) / 255
     for name in ("a.png", "a.npy"):
         np.testing.assert_allclose(load(tmp_path / name, shape=(5, 8, 1), resize=True)[0, ..., 0], expected, rtol=1e-6)
 

@@ -1,0 +1,72 @@
+"""`kvae explore`: a page in which a browser explores what a model's codes mean."""
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kvae.cli.images import tell_which
+from kvae.cli.options import PATH, json_option
+
+OF_THE_SERVER = {"host": "--host", "port": "--port", "no_browser": "--no-browser"}
+
+
+@click.command()
+@click.argument("model", required=False)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to serve at.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="Port; 0 for a free one.")
+@click.option("--no-browser", is_flag=True, help="Open no browser.")
+@click.option("--out", type=PATH, help="Write the page to this folder, for any web host, and serve nothing.")
+@click.option("--ort-dir", type=PATH, help="Folder of onnxruntime-web, for a page that works offline.")
+@json_option
+@click.pass_context
+def explore(
+    context: click.Context,
+    model: str | None,
+    host: str,
+    port: int,
+    no_browser: bool,
+    out: Path | None,
+    ort_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Explore MODEL (as for `kvae sample --model`) in a browser: sliders, a map, interpolation, images of yours."""
+    given = [
+        option
+        for name, option in OF_THE_SERVER.items()
+        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+    ]
+    if out is not None and given:
+        raise click.UsageError(f"--out writes a folder and serves nothing; leave out {', '.join(given)}.")
+    from kvae import explore
+    from kvae.locate import locate
+    from kvae.runtime import Bundle
+
+    path = locate(model)
+    page = explore.page(Bundle.open(path, device="cpu"), explore.model_name(path), ort_dir)
+    tell_which(model, path)
+    if out is None:
+        serve(page, host, port, not no_browser, {"model": str(path)} if as_json else None)
+        return
+    explore.write(page, out)
+    click.echo(json.dumps({"out": str(out), "model": str(path)}) if as_json else str(out))
+
+
+def serve(page: dict[str, Any], host: str, port: int, open_browser: bool, report: dict[str, str] | None) -> None:
+    """Serve a page until Ctrl-C; its address goes to stdout, alone or in the JSON object `report`."""
+    import threading
+    import webbrowser
+
+    from kvae.server import Server
+
+    with contextlib.suppress(KeyboardInterrupt), Server(page, host, port) as server:
+        if not server.is_local:
+            click.echo(f"Warning: whoever reaches {host} can see and copy this model.", err=True)
+        click.echo("Ctrl-C stops the server.", err=True)
+        click.echo(server.url if report is None else json.dumps({"url": server.url} | report))  # click.echo flushes
+        if open_browser:  # in a thread of its own, as a browser of the terminal returns only when it is closed
+            threading.Thread(target=webbrowser.open, args=[server.url], daemon=True).start()
+        server.serve_forever()
+    click.echo("stopped.", err=True)

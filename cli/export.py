@@ -1,0 +1,70 @@
+"""The body of `kvae export`: a run's own bundle, or a bundle in another precision or format."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kvae.locate import locate, shipped
+from kvae.manifest import FILE_NAME
+
+
+def run_export(
+    model: str, out: Path, to_precision: str, graph_format: str, data_dir: Path | None, as_json: bool
+) -> None:
+    """Write the bundle of a run or a bundle, and print what it was proved by; see `kvae.export`, `kvae.conversion`."""
+    path = Path(model)
+    is_bundle = (path / FILE_NAME).is_file() or (not path.exists() and model in shipped())
+    if (to_precision, graph_format) == ("float32", "onnx") and not is_bundle:
+        _export_run(path, out, data_dir, as_json)
+    else:
+        _convert(locate(model), out, to_precision, graph_format, data_dir, as_json)
+
+
+def _export_run(run: Path, out: Path, data_dir: Path | None, as_json: bool) -> None:
+    from kvae.cli.train import import_tensorflow_quietly, parity_text
+
+    import_tensorflow_quietly()
+    from kvae import runs
+
+    exported = runs.export_run(run, out, data_dir)
+    report = {"bundle": str(exported.path), "parity": exported.parity}
+    click.echo(json.dumps(report) if as_json else f"{parity_text(exported.parity)}\n{exported.path}")
+
+
+def _convert(
+    source: Path, out: Path, to_precision: str, graph_format: str, data_dir: Path | None, as_json: bool
+) -> None:
+    from kvae import conversion
+
+    with click.progressbar(length=1, label="comparing", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+
+        def progress(done: int, of: int) -> None:
+            bar.length = of
+            bar.update(done)
+
+        converted = conversion.convert(source, out, to_precision, graph_format, data_dir=data_dir, progress=progress)
+    found = converted.manifest.conversion
+    if as_json:
+        report = {"bundle": str(out), "precision": to_precision, "format": graph_format}
+        click.echo(json.dumps(report | {"differences": converted.differences, "conversion": found}))
+        return
+    click.echo(_cost(found) if found else _differences(converted.differences))
+    click.echo(str(out))
+
+
+def _cost(found: dict[str, Any]) -> str:
+    lost, limits = found["nll_lost"], found["limits"]
+    return (
+        f"against float32, on {found['num_images']:,} test images: pixels are off by {found['mean_pixel_error']:.1e} "
+        f"on average (allowed {limits['mean_pixel_error']:g}) and {found['worst_pixel_error']:.1e} at worst; NLL lost "
+        f"{lost['value']:.4f} ± {lost['standard_error']:.4f} nats (allowed {limits['nll_lost']:g})\n"
+        f"size {found['size']:,} bytes, {found['size'] / found['float32_size']:.0%} of float32's; "
+        f"decodes {found['speed']:.2f} times as fast"
+    )
+
+
+def _differences(differences: dict[str, float]) -> str:
+    return "against the ONNX graphs: " + ", ".join(f"{name} {error:.1e}" for name, error in differences.items())

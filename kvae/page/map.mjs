@@ -1,0 +1,113 @@
+/** A map of two latent dimensions: a handle to drag, over pictures of what is where. */
+
+import { $, figure, make, on } from "./dom.mjs";
+import { painter } from "./painter.mjs";
+import { paint, shape } from "./picture.mjs";
+import { ordered } from "./sliders.mjs";
+
+const LIMIT = 3;
+const CELLS = 9;
+const STEP = 0.1;
+const PAUSE = 200; // ms without a change before the background is made anew
+const MAX_CELL = 64; // pixels of its pictures
+
+/** The value at the centre of cell `index` of a row of them. */
+const centre = (index) => LIMIT * ((2 * index + 1) / CELLS - 1);
+const clip = (value) => Math.min(Math.max(value, -LIMIT), LIMIT);
+
+export function map(model, state) {
+  const { manifest, latentDim } = model;
+  if (latentDim < 2) {
+    $("map").hidden = true;
+    return;
+  }
+  choices(manifest, state);
+  const handle = $("handle");
+  const values = () => [state.now.z[state.now.across], state.now.z[state.now.up]];
+  const move = (right, up) => {
+    const z = state.now.z.slice();
+    z[state.now.across] = clip(right);
+    z[state.now.up] = clip(up);
+    state.set({ z });
+  };
+  const show = () => {
+    const [right, up] = values();
+    handle.style.left = `${(50 * (clip(right) + LIMIT)) / LIMIT}%`;
+    handle.style.top = `${(50 * (LIMIT - clip(up))) / LIMIT}%`;
+    handle.ariaValueNow = right;
+    handle.ariaValueText = `z${state.now.across} ${figure(right)}, z${state.now.up} ${figure(up)}`;
+  };
+
+  const drag = (event) => {
+    const { left, top, width, height } = $("field").getBoundingClientRect();
+    move(LIMIT * ((2 * (event.clientX - left)) / width - 1), LIMIT * (1 - (2 * (event.clientY - top)) / height));
+  };
+  on("field", "pointerdown", (event) => {
+    if (event.button !== 0) return;
+    event.preventDefault();
+    $("field").setPointerCapture(event.pointerId);
+    handle.focus({ preventScroll: true });
+    drag(event);
+  });
+  on("field", "pointermove", (event) => {
+    if ($("field").hasPointerCapture(event.pointerId)) drag(event);
+  });
+  handle.addEventListener("keydown", (event) => {
+    const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
+    if (!way) return;
+    event.preventDefault();
+    const [right, up] = values();
+    const step = event.shiftKey ? 5 * STEP : STEP;
+    move(right + step * way[0], up + step * way[1]);
+  });
+
+  const paintLater = background(model, state);
+  const change = () => (show(), paintLater());
+  state.on(["z", "across", "up"], change);
+  change();
+}
+
+/** The two menus of dimensions. */
+function choices(manifest, state) {
+  const { order, rates } = ordered(manifest);
+  for (const id of ["across", "up"]) {
+    const other = id === "across" ? "up" : "across";
+    const text = (d) => `z${d}` + (rates ? ` (${figure(rates[d])} nats)` : "");
+    $(id).append(...order.map((d) => new Option(text(d), d)));
+    const show = () => ($(id).value = state.now[id]);
+    on(id, "change", () => {
+      const chosen = Number($(id).value);
+      state.set({ [other]: chosen === state.now[other] ? state.now[id] : state.now[other], [id]: chosen }, true);
+    });
+    state.on([id], show);
+    show();
+  }
+}
+
+/** Pictures of the plane, decoded once nothing has changed for a moment and again when the plane is another. */
+function background(model, state) {
+  const { latentDim } = model;
+  const [height, width] = model.imageShape;
+  const scale = Math.min(1, MAX_CELL / Math.max(height, width));
+  const [cellHeight, cellWidth] = [height, width].map((length) => Math.max(1, Math.round(scale * length)));
+  const canvas = shape($("background"), [CELLS * cellHeight, CELLS * cellWidth]);
+  const cell = shape(make("canvas"), model.imageShape);
+  let plane; // the one that is painted, or will be
+  const paintAll = painter(model, $("field"), (index, image) => {
+    paint(cell, image);
+    const [left, top] = [index % CELLS, Math.floor(index / CELLS)];
+    canvas.getContext("2d").drawImage(cell, left * cellWidth, top * cellHeight, cellWidth, cellHeight);
+  });
+  return () => {
+    const { z, across, up } = state.now;
+    const codes = new Float32Array(CELLS * CELLS * latentDim);
+    for (let i = 0; i < CELLS * CELLS; i++) {
+      codes.set(z, i * latentDim);
+      codes[i * latentDim + across] = centre(i % CELLS);
+      codes[i * latentDim + up] = -centre(Math.floor(i / CELLS));
+    }
+    const found = [across, up, ...codes.subarray(0, latentDim)].join();
+    if (found !== plane) paintAll(codes, PAUSE);
+    plane = found;
+  };
+}

@@ -1,0 +1,25 @@
+/** What the page shows: one record, changed in one place, and the panels that listen to it. */
+
+export class State {
+  #listeners = [];
+
+  /** @param {object} now `seed`, `temperature`, codes `z`, `a`, `b`, dimensions `across`, `up`; only to be read */
+  constructor(now) {
+    this.now = now;
+  }
+
+  /** Call `listener()` after a change of one of `names`. */
+  on(names, listener) {
+    this.#listeners.push({ names, listener });
+  }
+
+  /** Change some values, and tell the listeners of these. A `step` is a change that the back button undoes. */
+  set(changes, step = false) {
+    if (step) this.beforeStep?.();
+    Object.assign(this.now, changes);
+    for (const { names, listener } of this.#listeners) {
+      if (names.some((name) => name in changes)) listener();
+    }
+    if (step) this.afterStep?.();
+  }
+}

@@ -1,0 +1,134 @@
+"""A web server of a fixed table of files, and of nothing else."""
+
+import sys
+from collections.abc import Mapping
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from ipaddress import ip_address
+from pathlib import PurePosixPath
+from socket import AF_INET, AF_INET6
+from socketserver import TCPServer, ThreadingMixIn
+from typing import Any
+
+from kvae.errors import KvaeError
+
+TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".json": "application/json",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".wasm": "application/wasm",
+}
+INDEX = "index.html"
+"""The file that `/` stands for."""
+IDLE = 60.0
+"""Seconds after which a silent connection is closed."""
+
+
+class Server(ThreadingMixIn, TCPServer):
+    """A server that listens once it is made, and answers in `serve_forever`, a thread a connection.
+
+    What is not a key of the table is not found, so that no request reaches another file. Bound to a loopback address
+    it answers only to that name: a page elsewhere whose own name was made to point here learns nothing.
+
+    Args:
+        files: contents by their path, such as "model/decoder.onnx".
+        host: the address to listen at.
+        port: 0 for a free one.
+
+    Raises:
+        KvaeError: the address cannot be had.
+    """
+
+    allow_reuse_address = True  # a port whose last connections are still dying can be taken again
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, files: Mapping[str, bytes], host: str = "127.0.0.1", port: int = 0) -> None:
+        self.files = dict(files)
+        self.address_family = AF_INET6 if ":" in host else AF_INET
+        try:
+            super().__init__((host, port), _Handler)
+        except (OSError, OverflowError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise KvaeError(f"cannot serve at {host} port {port}: {reason}. Name another --port or --host.") from None
+        self.host, self.port = host, int(self.server_address[1])
+
+    @property
+    def url(self) -> str:
+        """Where the index is found."""
+        return f"http://{_bracketed(self.host)}:{self.port}/"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this machine alone can reach the server."""
+        return ip_address(str(self.server_address[0])).is_loopback
+
+    def answers_to(self, hosts: list[str]) -> bool:
+        """Whether a request with these `Host` headers is meant for this server."""
+        if not self.is_local:
+            return True
+        names = {_bracketed(self.host).lower(), "127.0.0.1", "localhost", "[::1]"}
+        allowed = {f"{name}:{self.port}" for name in names} | (names if self.port == 80 else set())
+        return len(hosts) == 1 and hosts[0].strip().lower() in allowed
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a visitor who left; any other error is a bug, and keeps its traceback."""
+        if not isinstance(sys.exc_info()[1], (ConnectionError, TimeoutError)):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Server
+    protocol_version = "HTTP/1.1"
+    timeout = IDLE
+
+    def do_GET(self) -> None:
+        self._answer(with_body=True)
+
+    def do_HEAD(self) -> None:
+        self._answer(with_body=False)
+
+    def _answer(self, with_body: bool) -> None:
+        if not self.server.answers_to(self.headers.get_all("Host", [])):
+            return self.send_error(HTTPStatus.MISDIRECTED_REQUEST)
+        path = self.path.partition("?")[0].removeprefix("/") or INDEX
+        body = self.server.files.get(path)
+        if body is None:
+            return self.send_error(HTTPStatus.NOT_FOUND)
+        kind = TYPES.get(PurePosixPath(path).suffix, "application/octet-stream")
+        self._send(HTTPStatus.OK, kind, body, with_body)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answer with a line of text, and close: what follows may be the body of the request that is refused."""
+        status = HTTPStatus(code)
+        if status == HTTPStatus.NOT_IMPLEMENTED:  # the base class's answer to a method without a `do_...`
+            status = HTTPStatus.METHOD_NOT_ALLOWED
+        self.close_connection = True
+        body = f"{status.value} {status.phrase}\n".encode()
+        self._send(status, "text/plain; charset=utf-8", body, self.command != "HEAD")
+
+    def _send(self, status: HTTPStatus, kind: str, body: bytes, with_body: bool) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "no-cache")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            self.send_header("Allow", "GET, HEAD")
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        if with_body:
+            self.wfile.write(body)
+
+    def version_string(self) -> str:
+        return "kvae"
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
