@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from kvae import likelihoods, noise, output
+from kvae import information, likelihoods, noise, output, scoring
 from kvae.bundle_files import REFERENCE
 from kvae.vae import VAE
 
@@ -18,7 +18,8 @@ def write(vae: VAE, bits: bool, folder: Path) -> None:
 
     `z` is noise (of `SEED`), `mean` and `likelihood_parameters` are what the decoder says of it; `images` are those
     means, `loc` and `scale` what the encoder says of them. These are read off the distributions, as
-    `kvae.proof.check_parity` does.
+    `kvae.proof.check_parity` does. `elbo` (float64) is the score of each image, with `kvae.scoring.DRAWS` draws of
+    `kvae.scoring.SEED`, by TFP.
 
     Args:
         vae: the model.
@@ -30,16 +31,16 @@ def write(vae: VAE, bits: bool, folder: Path) -> None:
     mean = likelihood.mean().numpy()
     images = np.rint(mean) if bits else mean
     posterior = vae.encoder(tf.constant(images))
+    loc, scale = (np.broadcast_to(part.numpy(), z.shape) for part in (posterior.mean(), posterior.stddev()))
+    draws = noise.standard_normal(scoring.SEED, 0, scoring.DRAWS, vae.latent_dim)
+    log_prob = [vae.decoder(tf.constant(loc + scale * draw)).log_prob(images).numpy() for draw in draws]
     arrays = {
         "z": z,
         "mean": mean,
         "likelihood_parameters": likelihoods.tensors(likelihood).parameters.numpy(),
         "images": images,
-        "loc": posterior.mean().numpy(),
-        "scale": posterior.stddev().numpy(),
+        "loc": loc,
+        "scale": scale,
+        "elbo": np.mean(log_prob, axis=0, dtype=np.float64) - information.rates(loc, scale).sum(axis=1),
     }
-    shapes = {"loc": z.shape, "scale": z.shape}  # of a scale that all images share TFP gives one row
-    output.write_arrays(
-        {name: np.broadcast_to(values, shapes.get(name, values.shape)) for name, values in arrays.items()},
-        folder / REFERENCE,
-    )
+    output.write_arrays(arrays, folder / REFERENCE)

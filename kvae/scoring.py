@@ -88,9 +88,12 @@ def percentile(manifest: Manifest, elbo: Doubles) -> Doubles:
         raise BundleError("this bundle has no statistics of its training images: export it again with this kvae.")
     known = np.asarray(manifest.scoring["elbo"])
     percents = np.asarray(manifest.scoring["percents"])
-    last = np.r_[known[1:] != known[:-1], True]  # of equal values the one with the greatest percent
-    inside = np.interp(elbo, known[last], percents[last])
-    return np.where(elbo < known[0], 0.0, inside)
+    below = np.searchsorted(known, elbo, side="right") - 1  # of equal entries the one with the greatest percent
+    at = np.clip(below, 0, len(known) - 2)
+    with np.errstate(divide="ignore", invalid="ignore"):  # where both ends are the same, and elbo is beyond them
+        share = (elbo - known[at]) / (known[at + 1] - known[at])
+    inside = percents[at] + share * (percents[at + 1] - percents[at])
+    return np.where(below < 0, 0.0, np.where(below > at, 100.0, inside))
 
 
 def training_statistics(bundle: Bundle, images: NDArray[np.uint8]) -> dict[str, Any]:

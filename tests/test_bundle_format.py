@@ -3,12 +3,14 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from programs import ROOT, javascript
 from test_noise import philox  # in Python integers
 
-from kvae import noise
+from kvae import information, noise, scoring
 from kvae.densities import DENSITIES, log_density
 from kvae.likelihoods import LIKELIHOODS
 
@@ -94,3 +96,32 @@ def test_the_manifest_has_the_fields_of_the_page(bundle_path):
     heads = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
     fields = [name for head in heads for name in re.findall(r"`(\w+)`", head)]
     assert sorted(fields) == sorted(json.loads((bundle_path / "manifest.json").read_text()))
+
+
+def test_percentiles_are_those_of_the_page():
+    """By the entries that the page names, in Python and in JavaScript."""
+    ((percents, elbo),) = re.findall(r"With `percents` ([\d,\s]+) and `elbo` ([-\d,\s]+) an", PAGE)
+    scoring_field = {"percents": numbers(percents), "elbo": numbers(elbo)}
+    (head,) = re.findall(r"^\| elbo \|(.*)\|$", PAGE, re.MULTILINE)
+    (row,) = re.findall(r"^\| percentile \|(.*)\|$", PAGE, re.MULTILINE)
+    values, expected = (numbers(text.replace("|", ",")) for text in (head, row))
+    found = scoring.percentile(SimpleNamespace(scoring=scoring_field), np.array(values))
+    np.testing.assert_allclose(found, expected)
+    code = """
+import { percentile } from "./likelihood.mjs";
+output(input.values.map((value) => percentile(input.scoring, value)));
+"""
+    javascript_found = javascript(code, ROOT / "kvae" / "page", {"scoring": scoring_field, "values": values})
+    np.testing.assert_allclose(javascript_found, expected)
+
+
+def test_the_rate_is_that_of_the_page():
+    pattern = r"Test vectors: `loc` (.*?) and `scale` (.*?) have a rate of ([\d.]+) nats \(([\d.]+) and ([\d.]+)\)"
+    ((loc, scale, total, *parts),) = re.findall(pattern, PAGE, re.DOTALL)
+    found = information.rates(np.array([numbers(loc)]), np.array([numbers(scale)]))[0]
+    np.testing.assert_allclose(found, [float(part) for part in parts], atol=1e-7)
+    np.testing.assert_allclose(found.sum(), float(total), atol=1e-7)
+
+
+def numbers(text: str) -> list[float]:
+    return [float(part) for part in text.split(",")]

@@ -13,7 +13,7 @@ from browser import browser_fixture, served  # noqa: F401
 from programs import javascript, node_modules
 from tiny import DATASET, make_vae, random_images
 
-from kvae import card, onnxruntime_web
+from kvae import card, locate, onnxruntime_web
 from kvae.export import export
 from kvae.manifest import Manifest
 
@@ -153,3 +153,11 @@ def test_the_page_on_the_card_runs_in_a_browser(exported, text, tmp_path, browse
         page.wait_for_function("document.body.innerText.includes('a pixel in the middle: ')")
         assert 0 <= float(page.inner_text("body").rpartition(":")[2]) <= 1
     assert browser.trouble == []
+
+
+@pytest.mark.parametrize("name", locate.shipped())
+def test_a_shipped_card_is_the_one_that_would_be_written_now(name):
+    """After a change of the card: make shipped, or kvae export of the run that it was made of."""
+    path = locate.shipped()[name]
+    manifest = Manifest.read(path)
+    assert (path / "README.md").read_text() == card.render(manifest, manifest.files)

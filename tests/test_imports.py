@@ -89,7 +89,10 @@ TABLE = {
     ),
     "progress": (set(), {"keras", "rich"}),
     "curves": (set(), {"matplotlib"}),
-    "reference": ({"bundle_files", "likelihoods", "noise", "output", "vae"}, {"numpy", "tensorflow"}),
+    "reference": (
+        {"bundle_files", "information", "likelihoods", "noise", "output", "scoring", "vae"},
+        {"numpy", "tensorflow"},
+    ),
     "export": (
         {"", "atomic", "bundle_files", "card", "errors", "graphs", "likelihoods", "manifest", "priors", "proof",
          "reference", "runtime", "scoring", "vae"},
