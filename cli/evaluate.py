@@ -1,13 +1,13 @@
 """The body of `kvae evaluate`: progress on stderr, a table or JSON on stdout."""
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
+from kvae.cli.terminal import bar
 from kvae.locate import locate
 
 ROWS = {
@@ -38,7 +38,7 @@ def run_evaluation(
     as_json: bool,
 ) -> None:
     """Evaluate one model, or two image by image, and print what came of it; see `kvae.evaluation`."""
-    from kvae import evaluation, output
+    from kvae import arrays, evaluation
     from kvae.errors import KvaeError
     from kvae.runtime import Bundle
 
@@ -52,12 +52,11 @@ def run_evaluation(
     images = evaluation.test_images(bundles[0].manifest, data_dir)
     results = []
     for path, bundle in zip(paths, bundles, strict=True):
-        quiet = not sys.stderr.isatty()
-        with click.progressbar(length=len(images), label=str(path), file=sys.stderr, hidden=quiet) as bar:
-            results.append(evaluation.evaluate(bundle, images, importance_samples, seed, proposal, bar.update))
+        with bar(len(images), str(path)) as progress:
+            results.append(evaluation.evaluate(bundle, images, importance_samples, seed, proposal, progress.update))
     difference = evaluation.paired(*results) if len(results) == 2 else None
     if per_image is not None:
-        output.write_arrays(results[0].per_image, per_image)
+        arrays.write_arrays(results[0].per_image, per_image)
     if as_json:
         report = {"model": str(paths[0])} | results[0].to_dict()
         if difference is not None:

@@ -1,12 +1,12 @@
 """The body of `kvae export`: a run's own bundle, or a bundle in another precision or format."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
+from kvae.cli.terminal import bar
 from kvae.locate import locate, shipped
 from kvae.manifest import FILE_NAME
 
@@ -16,7 +16,7 @@ def run_export(
 ) -> None:
     """Write the bundle of a run or a bundle, and print what it was proved by; see `kvae.export`, `kvae.conversion`."""
     path = Path(model)
-    is_bundle = (path / FILE_NAME).is_file() or (not path.exists() and model in shipped())
+    is_bundle = path.is_file() or (path / FILE_NAME).is_file() or (not path.exists() and model in shipped())
     if (to_precision, graph_format) == ("float32", "onnx") and not is_bundle:
         _export_run(path, out, data_dir, as_json)
     else:
@@ -39,11 +39,11 @@ def _convert(
 ) -> None:
     from kvae import conversion
 
-    with click.progressbar(length=1, label="comparing", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+    with bar(1, "comparing") as shown:
 
         def progress(done: int, of: int) -> None:
-            bar.length = of
-            bar.update(done)
+            shown.length = of
+            shown.update(done)
 
         converted = conversion.convert(source, out, to_precision, graph_format, data_dir=data_dir, progress=progress)
     found = converted.manifest.conversion

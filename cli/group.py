@@ -1,5 +1,6 @@
 """The command group that turns errors into one line on stderr and an exit status."""
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -22,6 +23,9 @@ class OneLineGroup(click.Group):
         standalone_mode: bool = True,
         **extra: Any,
     ) -> Any:
+        for name in ("stdout", "stderr"):
+            if getattr(sys, name) is None:  # closed by whoever started this process
+                setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  # for as long as it runs
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         try:

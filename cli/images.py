@@ -2,16 +2,17 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from kvae.cli.options import PATH, device_option, json_option, model_option
+from kvae.cli.terminal import shown
+from kvae.errors import KvaeError
 from kvae.locate import locate
 
-Item = TypeVar("Item")
 images_argument = click.argument("images", metavar="IMAGES...", nargs=-1, required=True, type=PATH)
 resize_option = click.option(
     "--resize", is_flag=True, help="Bring images to the model's size and channels; of another shape, their middle."
@@ -40,6 +41,7 @@ def reconstruct(
     """
     from kvae import codes, output
 
+    check_apart(out, images)
     path, bundle, source = _open(model, device, images, resize)
     pairs = codes.reconstruct(bundle, shown(source.batches(), source.count, len_of_batch))
     output.write_reconstructions(pairs, source.count, bundle.manifest.image_shape, out)
@@ -60,6 +62,7 @@ def encode(images: tuple[Path, ...], model: str | None, out: Path, resize: bool,
     """
     from kvae import codes
 
+    check_apart(out, images)
     path, bundle, source = _open(model, device, images, resize)
     codes.write(bundle, source, shown(source.batches(), source.count, len_of_batch), out)
     _report(out, source.count, model, path, as_json)
@@ -79,6 +82,7 @@ def decode(codes_path: Path, model: str | None, out: Path, device: str, as_json:
     from kvae import codes, output
     from kvae.runtime import Bundle
 
+    check_apart(out, [codes_path])
     path = locate(model)
     bundle = Bundle.open(path, device)
     found = codes.open_codes(codes_path, bundle.manifest.latent_dim)
@@ -104,8 +108,10 @@ def score(
     """
     from kvae import scores
 
+    check_apart(out, images)
     path, bundle, source = _open(model, device, images, resize, threads=1)
-    batches = shown(scores.score(bundle, source), source.count, len)
+    printed = out is None and sys.stdout.isatty()
+    batches = shown(scores.score(bundle, source), source.count, len, hidden=printed)
     if out is not None:
         scores.write_csv(batches, out)
         _report(out, source.count, model, path, False)
@@ -139,6 +145,7 @@ def interpolate(
     from kvae import output, paths
     from kvae.runtime import Bundle
 
+    check_apart(out, [one, other])
     path = locate(model)
     bundle = Bundle.open(path, device)
     found = bundle.decode(paths.interpolate(*paths.ends(bundle, one, other, resize), steps))
@@ -172,24 +179,22 @@ def traverse(
     from kvae import paths
     from kvae.runtime import Bundle
 
+    check_apart(out, [image] if image else [])
     path = locate(model)
     bundle = Bundle.open(path, device)
     order = paths.draw_traversal(bundle, image, steps, reach, resize, out)
     _report(out, len(order) * steps, model, path, as_json, dimensions=order)
 
 
-def shown(batches: Iterator[Item], count: int, size: Any) -> Iterator[Item]:
-    """The batches of a long work, while a bar on stderr, where that is a terminal, shows how far they are."""
-    quiet = not sys.stderr.isatty()
-    with click.progressbar(length=count, file=sys.stderr, hidden=quiet) as bar:
-        for batch in batches:
-            yield batch
-            bar.update(size(batch))
-
-
 def len_of_batch(batch: Any) -> int:
     """The images in a `kvae.images.Batch`."""
     return len(batch.images)
+
+
+def check_apart(out: Path | None, inputs: Sequence[Path]) -> None:
+    """Raise KvaeError where the output would replace one of the inputs."""
+    if out is not None and out.resolve() in {path.resolve() for path in inputs}:
+        raise KvaeError(f"{out} is what is read, and would be lost. Name another --out.")
 
 
 def tell_which(model: str | None, path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from kvae import __version__, recipes
-from kvae.cli import checks, images
+from kvae.cli import checks, images, terminal
 from kvae.cli.explore import explore
 from kvae.cli.group import OneLineGroup
 from kvae.cli.options import PATH, config_options, device_option, given, json_option, model_option
@@ -150,7 +150,7 @@ def sample(n: int, model: str | None, out: Path, seed: int, temperature: float, 
 
     path = locate(model)
     bundle = Bundle.open(path, device)
-    batches = images.shown(bundle.sample_batches(n, seed, temperature), n, len)
+    batches = terminal.shown(bundle.sample_batches(n, seed, temperature), n, len)
     output.write(batches, n, bundle.manifest.image_shape, out)
     images.tell_which(model, path)
     report = {"out": str(out), "n": n, "seed": seed, "model": str(path), "device": bundle.device}

@@ -1,5 +1,6 @@
 """Arrays in .npy and .npz files, read and written a few rows at a time; pickles are refused."""
 
+import math
 import shutil
 import tempfile
 import zipfile
@@ -36,7 +37,7 @@ class ArrayFile:
         Raises:
             DataError: the file ends before the array does, or is damaged.
         """
-        row = self.dtype.itemsize * int(np.prod(self.shape[1:]))
+        row = self.dtype.itemsize * math.prod(self.shape[1:])
         with _reported(self.path), _opened(self.path, self.member) as file:
             _read_header(file)
             for first in range(0, self.shape[0], count):
@@ -58,15 +59,18 @@ def open_array(path: Path, names: tuple[str, ...]) -> ArrayFile:
         DataError: no such file, no such array in it, a damaged file, or an array of objects (a pickle).
     """
     with _reported(path):
-        member = _choose(path, names) if path.suffix == ".npz" else None
+        member = _choose(path, names) if path.suffix.lower() == ".npz" else None
         with _opened(path, member) as file:
             shape, fortran_order, dtype = _read_header(file)
+            room = _size(path, member) - file.tell()
     if dtype.hasobject:
         raise DataError(f"{path} holds Python objects, which are not read: they could run code. Save numbers.")
     if fortran_order and len(shape) > 1:
         raise DataError(f"{path} is stored column by column; save it with np.ascontiguousarray.")
     if not shape or not shape[0]:
         raise DataError(f"{path} holds no rows: its shape is {shape}.")
+    if min(shape) < 0 or dtype.itemsize * math.prod(shape) > room:
+        raise DataError(f"{path} is damaged, or cut short: its shape is {shape}, for which it is too small.")
     return ArrayFile(path, member, shape, dtype)
 
 
@@ -104,6 +108,16 @@ def write_npz(
                 file.close()
 
 
+def write_arrays(arrays: Mapping[str, Any], path: Path) -> None:
+    """Write arrays under their names to the .npz `path`, which is replaced if it exists.
+
+    Raises:
+        KvaeError: the file cannot be written.
+    """
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **dict(arrays))
+
+
 def _choose(path: Path, names: tuple[str, ...]) -> str:
     with zipfile.ZipFile(path) as archive:
         found = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
@@ -124,6 +138,14 @@ def _opened(path: Path, member: str | None) -> Iterator[IO[bytes]]:
     else:
         with zipfile.ZipFile(path) as archive, archive.open(f"{member}.npy") as file:
             yield file
+
+
+def _size(path: Path, member: str | None) -> int:
+    """Bytes of the .npy file, uncompressed."""
+    if member is None:
+        return path.stat().st_size
+    with zipfile.ZipFile(path) as archive:
+        return archive.getinfo(f"{member}.npy").file_size
 
 
 def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

@@ -42,7 +42,7 @@ def draw_pictures(bundle: Bundle, images: NDArray[np.uint8] | None, folder: Path
     pictures.save(pictures.grid(bundle.sample(NUM_SAMPLES)), folder / PREVIEW)
     if images is None:
         return [PREVIEW]
-    originals = images[:NUM_RECONSTRUCTED].astype(np.float32) / 255.0
+    originals = pictures.to_float32(images[:NUM_RECONSTRUCTED])
     picture = pictures.reconstructions(originals, bundle.reconstruct(originals), columns=16)
     pictures.save(picture, folder / RECONSTRUCTIONS)
     return [PREVIEW, RECONSTRUCTIONS]

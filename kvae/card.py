@@ -5,12 +5,10 @@ from collections.abc import Collection
 from typing import Any
 
 from kvae import caveats, onnxruntime_web
-from kvae.manifest import Manifest
+from kvae.manifest import USED_RATE, Manifest
 
 HUB_IDS = {"fashion_mnist": "zalando-datasets/fashion_mnist", "mnist": "ylecun/mnist"}
 """What model hubs call a data set; others go by their own name."""
-USED = 0.01
-"""Nats from which on a latent dimension counts as one in use."""
 
 
 def render(manifest: Manifest, pictures: Collection[str] = ()) -> str:
@@ -97,14 +95,13 @@ def _metrics(manifest: Manifest) -> str:
 
 
 def _latent_dimensions(manifest: Manifest) -> str:
-    if manifest.posterior is None:
+    used = manifest.used_dimensions()
+    if used is None or manifest.posterior is None:
         return ""
-    rate = manifest.posterior["rate"]
-    used = [index for index in sorted(range(len(rate)), key=lambda index: -rate[index]) if rate[index] >= USED]
-    names = ", ".join(f"z{index} {rate[index]:.2f}" for index in used) or "none"
+    names = ", ".join(f"z{index} {manifest.posterior['rate'][index]:.2f}" for index in used) or "none"
     return (
-        f"{len(used)} of the {manifest.latent_dim} latent dimensions are in use, which is: carry {USED} nats or more "
-        f"of an image. The nats of each, over {manifest.posterior['num_images']:,} training images: {names}."
+        f"{len(used)} of the {manifest.latent_dim} latent dimensions are in use, which is: carry {USED_RATE} nats or "
+        f"more of an image. The nats of each, over {manifest.posterior['num_images']:,} training images: {names}."
     )
 
 
@@ -119,6 +116,7 @@ def _conversion(manifest: Manifest) -> str:
         f"| | {manifest.precision} | limit |\n|---|---|---|\n"
         f"| mean pixel error | {found['mean_pixel_error']:.1e} | {found['limits']['mean_pixel_error']:.1e} |\n"
         f"| worst pixel error | {found['worst_pixel_error']:.1e} | |\n"
+        f"| mean error of codes | {found['mean_code_error']:.1e} | {found['limits']['mean_code_error']:.1e} |\n"
         f"| NLL lost, nats per image | {lost['value']:.4f} ± {lost['standard_error']:.4f} | "
         f"{found['limits']['nll_lost']:g} |\n"
         f"| size of the graphs, bytes | {found['size']:,} (float32: {found['float32_size']:,}) | |\n"

@@ -28,7 +28,7 @@ def write(bundle: Bundle, images: Images, batches: Iterator[Batch], path: Path) 
     Raises:
         KvaeError: another file name than .npz, an image that does not fit, or a file that cannot be written.
     """
-    if path.suffix != ".npz":
+    if path.suffix.lower() != ".npz":
         raise KvaeError(f"{path}: the name must end in .npz.")
     of_codes = ((bundle.manifest.latent_dim,), "<f4")
     rows: dict[str, tuple[tuple[int, ...], str]] = {
@@ -51,7 +51,7 @@ def open_codes(path: Path, latent_dim: int) -> arrays.ArrayFile:
     Raises:
         DataError: no such file, or not `(n, latent_dim)` floating-point numbers.
     """
-    if path.suffix not in arrays.SUFFIXES:
+    if path.suffix.lower() not in arrays.SUFFIXES:
         raise DataError(f"{path}: codes are read from .npy or .npz.")
     codes = arrays.open_array(path, NAMES)
     if codes.shape[1:] != (latent_dim,) or codes.dtype.kind != "f":

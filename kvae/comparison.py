@@ -18,7 +18,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from kvae import binarization, caveats, datasets, energy, evaluation, noise, runs, training
+from kvae import binarization, caveats, datasets, energy, evaluation, noise, pictures, runs, training
 from kvae.config import ModelConfig, TrainConfig, from_settings
 from kvae.errors import ConfigError, KvaeError
 from kvae.evaluation import Estimate, Evaluation
@@ -250,8 +250,8 @@ def _measure(setting: Setting, run: Path, data_dir: Path | None, importance_samp
     regularizer = measured.per_image["rate"] + (1 - config.entropy_weight) * entropy
     fitted = fitted_samples(bundle, data.train.images[:NUM_CODES], bits, NUM_QUALITY, config.seed)
     samples = bundle.sample(NUM_QUALITY, config.seed)
-    real = data.test.images[:NUM_QUALITY].astype(np.float32) / 255.0
-    originals = test[:NUM_PICTURED].astype(np.float32) / 255.0
+    real = pictures.to_float32(data.test.images[:NUM_QUALITY])
+    originals = pictures.to_float32(test[:NUM_PICTURED])
     return Result(
         setting=setting,
         run=run,

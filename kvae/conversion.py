@@ -15,20 +15,23 @@ from kvae import (
     binarization,
     bundle_files,
     card,
-    datasets,
     evaluation,
     fidelity,
+    graph_files,
     operators,
+    parity,
+    pictures,
     precision,
     quantization,
+    scoring,
 )
 from kvae.atomic import atomic_folder, check_replaceable
 from kvae.bundle_files import PREVIEW, RECONSTRUCTIONS, is_bundle
 from kvae.errors import BundleError, KvaeError
-from kvae.manifest import METADATA_KEY, Manifest, sha256
+from kvae.manifest import Manifest, sha256
 from kvae.runtime import Bundle
 
-PRECISIONS = ("float32", *fidelity.LIMITS)
+PRECISIONS = ("float32", *parity.LIMITS)
 FORMATS = ("onnx", "ort")
 NUM_COMPARED = 1000
 """Test images compared, or as many as there are."""
@@ -78,7 +81,7 @@ def convert(
         progress: called with the number of images evaluated since the last call, and that of all to be evaluated.
 
     Raises:
-        BundleError: the source is no such bundle, or what came out is beyond one of `kvae.fidelity.LIMITS`.
+        BundleError: the source is no such bundle, or what came out is beyond one of `kvae.parity.LIMITS`.
         DataError: the images are not to be had.
         KvaeError: an unknown precision or format, or `out` cannot be written.
     """
@@ -94,21 +97,24 @@ def convert(
     )
     met = None
     if to_precision != "float32":
-        met = _as_met(manifest, images or _images_of_the_data_set(manifest, data_dir))
+        found = images or _images_of_the_data_set(manifest, data_dir)
+        met = _as_met(manifest, found)
     kept = _kept_files(source, original.manifest, redrawn=met is not None)
     models = _converted_graphs(original, to_precision, met)
     with atomic_folder(out, is_bundle, "a bundle") as folder:
-        bundle = _write_graphs(folder, models, manifest)
+        bundle = graph_files.write(folder, models, manifest)
         differences = fidelity.differences(original, bundle)
-        pictures = [path.name for path in kept if path.name in (PREVIEW, RECONSTRUCTIONS)]
+        drawn = [path.name for path in kept if path.name in (PREVIEW, RECONSTRUCTIONS)]
         if met is not None:
             manifest = replace(manifest, conversion=fidelity.compare(original, bundle, met.test, progress))
+            if manifest.scoring is not None:  # of these graphs, whose scores are a little different
+                manifest = replace(manifest, **scoring.training_statistics(bundle, found.train))
             bundle = _write_with_size(folder, models, manifest)
             manifest = bundle.manifest
-            pictures = bundle_files.draw_pictures(bundle, met.test, folder)
+            drawn = bundle_files.draw_pictures(bundle, met.test, folder)
         for path in kept:
             shutil.copyfile(path, folder / path.name)
-        (folder / "README.md").write_text(card.render(manifest, pictures), encoding="utf-8")
+        (folder / "README.md").write_text(card.render(manifest, drawn), encoding="utf-8")
         manifest = bundle_files.write_manifest(folder, manifest)
     return Converted(out, manifest, differences)
 
@@ -140,8 +146,8 @@ def _kept_files(source: Path, manifest: Manifest, redrawn: bool) -> list[Path]:
 
 
 def _images_of_the_data_set(manifest: Manifest, data_dir: Path | None) -> Images:
-    test = evaluation.test_images(manifest, data_dir)  # it checks that the data set is the bundle's
-    return Images(datasets.load(manifest.dataset["name"], data_dir).train.images, test)
+    data = evaluation.data_of(manifest, data_dir)
+    return Images(data.train.images, binarization.held_out(data, "test", manifest.binarize == "dynamic"))
 
 
 def _as_met(manifest: Manifest, images: Images) -> Images:
@@ -152,7 +158,7 @@ def _as_met(manifest: Manifest, images: Images) -> Images:
             shape = ", ".join(["n", *map(str, manifest.image_shape)])
             raise KvaeError(f"{name} images must be uint8 ({shape}), n at least 2; got {array.dtype} {array.shape}.")
         if manifest.binarize == "dynamic":
-            return (255 * binarization.binarize_alike(fidelity.pixels(array[:count]))).astype(np.uint8)
+            return (255 * binarization.binarize_alike(pictures.to_float32(array[:count]))).astype(np.uint8)
         return array[:count]
 
     return Images(of_part("train", images.train, NUM_CALIBRATION), of_part("test", images.test, NUM_COMPARED))
@@ -163,7 +169,7 @@ def _converted_graphs(bundle: Bundle, to_precision: str, images: Images | None) 
     if to_precision == "float16":
         models = {name: precision.to_float16(model) for name, model in models.items()}
     if to_precision == "int8" and images is not None:
-        z, pixels = fidelity.codes(bundle, images.train), fidelity.pixels(images.train)
+        z, pixels = fidelity.codes(bundle, images.train), pictures.to_float32(images.train)
         models = {
             "decoder": quantization.to_int8(models["decoder"], z, round_convolutions=True),
             # Decoding is what has to be fast. In the encoder the same rounding costs most of the nats that int8 costs.
@@ -174,25 +180,11 @@ def _converted_graphs(bundle: Bundle, to_precision: str, images: Images | None) 
     return models
 
 
-def _write_graphs(folder: Path, models: dict[str, onnx.ModelProto], manifest: Manifest) -> Bundle:
-    """Write the graphs with the manifest in them, and the manifest beside them; the bundle that they are."""
-    for name, model in models.items():
-        del model.metadata_props[:]
-        model.metadata_props.add(key=METADATA_KEY, value=manifest.for_graph())
-        path = folder / manifest.graph_file(name)
-        if manifest.graph_format == "ort":
-            precision.write_ort(model, path)
-        else:
-            onnx.save(model, path)
-    bundle_files.write_manifest(folder, manifest)
-    return Bundle.open(folder, device="cpu", threads=1)
-
-
 def _write_with_size(folder: Path, models: dict[str, onnx.ModelProto], manifest: Manifest) -> Bundle:
     """Write the graphs, whose size is part of the manifest that they hold, until it is right."""
     conversion = dict(manifest.conversion or {}, size=1)
     for _ in range(REWRITES):
-        bundle = _write_graphs(folder, models, replace(manifest, conversion=conversion))
+        bundle = graph_files.write(folder, models, replace(manifest, conversion=conversion))
         if fidelity.size(bundle) == conversion["size"]:
             return bundle
         conversion = conversion | {"size": fidelity.size(bundle)}

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kvae import binarization, caveats, datasets, densities, importance, information
+from kvae import binarization, caveats, datasets, densities, importance, information, pictures
 from kvae.errors import DataError, KvaeError
 from kvae.manifest import Manifest
 from kvae.runtime import Bundle
@@ -186,8 +186,8 @@ class Evaluation:
         }
 
 
-def test_images(manifest: Manifest, data_dir: Path | None = None) -> NDArray[np.uint8]:
-    """The test images of the data set that a bundle was trained on, binarised if the model is one of bits.
+def data_of(manifest: Manifest, data_dir: Path | None = None) -> datasets.Dataset:
+    """The data set that a bundle was trained on.
 
     Raises:
         DataError: the bundle's data set is not one that kvae knows, or not the same bits.
@@ -199,7 +199,12 @@ def test_images(manifest: Manifest, data_dir: Path | None = None) -> NDArray[np.
             f"the model was trained on another {name} (sha256 {manifest.dataset['sha256'][:12]}...) than kvae has "
             f"({data.sha256[:12]}...)."
         )
-    return binarization.held_out(data, "test", manifest.binarize == "dynamic")
+    return data
+
+
+def test_images(manifest: Manifest, data_dir: Path | None = None) -> NDArray[np.uint8]:
+    """The test images of `data_of` a bundle, binarised if the model is one of bits."""
+    return binarization.held_out(data_of(manifest, data_dir), "test", manifest.binarize == "dynamic")
 
 
 def check_settings(importance_samples: int, proposal: str) -> None:
@@ -251,7 +256,7 @@ def evaluate(
 
     def of_images(first: int) -> list[tuple[float, ...]]:
         part = slice(first, first + group)
-        pixels, own_loc, own_scale = images[part].astype(np.float32) / np.float32(255), loc[part], scale[part]
+        pixels, own_loc, own_scale = pictures.to_float32(images[part]), loc[part], scale[part]
         indices = range(first, first + len(pixels))
         factors = [
             importance.widening(bundle, *image, index, seed) if proposal == "adaptive" else 1.0

@@ -6,18 +6,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
-from kvae import __version__, bundle_files, card, graphs, likelihoods, priors, proof, reference, scoring
+from kvae import (
+    __version__,
+    bundle_files,
+    card,
+    graph_files,
+    graphs,
+    likelihoods,
+    parity,
+    priors,
+    proof,
+    reference,
+    scoring,
+)
 from kvae.atomic import atomic_folder
 from kvae.errors import KvaeError
-from kvae.manifest import METADATA_KEY, Manifest, contract
+from kvae.manifest import Manifest, contract
 from kvae.runtime import Bundle
 from kvae.vae import VAE
-
-STATISTICS_IMAGES = 5000
-"""Training images that a bundle's statistics are of: a few seconds for the convolutional network."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +35,7 @@ class Exported:
     path: Path
     manifest: Manifest
     parity: dict[str, float]
-    """Per output the largest difference between Keras and onnxruntime seen; see `kvae.proof.PARITY_TOLERANCE`."""
+    """Per output the largest difference between Keras and onnxruntime seen; see `kvae.parity.TOLERANCE`."""
 
 
 def export(
@@ -56,8 +64,8 @@ def export(
         training: the training config as JSON values.
         binarize: "dynamic" for a model of binarised images, "none", the default, for one of images as they are.
         train_images: uint8 `(n, height, width, channels)`, grey also where the model is one of bits. The first
-            `STATISTICS_IMAGES` tell what each latent dimension does, and the percentiles of `kvae score`; without
-            them the bundle does not know.
+            `kvae.scoring.STATISTICS_IMAGES` tell what each latent dimension does, and the percentiles of `kvae score`;
+            without them the bundle does not know.
         test_images: uint8, as the model meets them; the first few are pictured on the card.
 
     Raises:
@@ -92,26 +100,16 @@ def export(
     for name, model in models.items():
         proof.check_graph(name, model, tensors[name])
     with atomic_folder(Path(out), bundle_files.is_bundle, "a bundle") as folder:
-        bundle = _write_graphs(folder, models, manifest)  # the bundle must open to be proved
-        parity = proof.check_parity(bundle, vae)
-        manifest = replace(manifest, parity={"tolerance": proof.PARITY_TOLERANCE, "errors": parity})
+        bundle = graph_files.write(folder, models, manifest)  # the bundle must open to be proved
+        errors = proof.check_parity(bundle, vae)
+        manifest = replace(manifest, parity={"tolerance": parity.TOLERANCE, "errors": errors})
         if callable(metrics):
             manifest = replace(manifest, metrics=metrics(bundle))
         if train_images is not None:
-            manifest = replace(manifest, **scoring.training_statistics(bundle, train_images[:STATISTICS_IMAGES]))
-        bundle = _write_graphs(folder, models, manifest)
+            manifest = replace(manifest, **scoring.training_statistics(bundle, train_images))
+        bundle = graph_files.write(folder, models, manifest)
         reference.write(vae, binarize == "dynamic", folder)
         pictures = bundle_files.draw_pictures(bundle, test_images, folder)
         (folder / "README.md").write_text(card.render(manifest, pictures), encoding="utf-8")
         manifest = bundle_files.write_manifest(folder, manifest)
-    return Exported(Path(out), manifest, parity)
-
-
-def _write_graphs(folder: Path, models: dict[str, onnx.ModelProto], manifest: Manifest) -> Bundle:
-    """Write the graphs with the manifest in them, and the manifest beside them; the bundle that they are."""
-    for name, model in models.items():
-        del model.metadata_props[:]
-        model.metadata_props.add(key=METADATA_KEY, value=manifest.for_graph())
-        onnx.save(model, folder / f"{name}.onnx")
-    bundle_files.write_manifest(folder, manifest)
-    return Bundle.open(folder, device="cpu", threads=1)  # whoever measures it calls from threads of their own
+    return Exported(Path(out), manifest, errors)

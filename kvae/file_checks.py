@@ -99,7 +99,7 @@ def loading(subject: Subject) -> Finding:
             failures.append(str(error))
             continue
         if not subject.path.is_dir():  # a lone graph, whatever its file is called
-            name = "encoder" if [end.name for end in session.get_inputs()] == ["images"] else "decoder"
+            name = runtime.role(session)
             subject.graphs = {name: path}
         subject.sessions[name] = session
     on_cuda = any(session.get_providers()[0] == "CUDAExecutionProvider" for session in subject.sessions.values())

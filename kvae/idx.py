@@ -36,7 +36,7 @@ def read_bytes(path: Path, limit: int) -> bytes:
 def _opened(path: Path) -> Iterator[IO[bytes]]:
     """The content of a file, uncompressed; what goes wrong becomes a DataError."""
     try:
-        opener: Any = gzip.open if path.suffix == ".gz" else open
+        opener: Any = gzip.open if path.suffix.lower() == ".gz" else open
         with opener(path, "rb") as file:
             yield file
     except EOFError:
@@ -111,6 +111,9 @@ def open_idx(path: Path) -> IdxFile:
     shape = tuple(int(size) for size in np.frombuffer(sizes, ">u4"))
     if not shape[0]:
         raise DataError(f"{path} holds no rows: its shape is {shape}.")
+    size = 4 + 4 * len(shape) + math.prod(shape)
+    if path.suffix.lower() != ".gz" and path.stat().st_size < size:
+        raise DataError(f"{path} is cut short: its shape is {shape}, for which it is too small.")
     return IdxFile(path, shape)
 
 

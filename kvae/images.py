@@ -1,5 +1,6 @@
 """Images out of a user's files, as a model takes them: float32 batches in [0, 1], with the name of each image."""
 
+import math
 import os
 import struct
 import warnings
@@ -21,7 +22,11 @@ PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".
 """The files of a folder that count as pictures. A file that is named by itself may have any name."""
 RESAMPLING = Image.Resampling.LANCZOS
 BATCH = 1024
-"""Images in a batch, which bounds the memory of all that streams them."""
+"""Images in a batch, or fewer of large ones: this and `BATCH_BYTES` bound the memory of all that streams them."""
+BATCH_BYTES = 64 * 2**20
+"""Bytes that are read from a file at a time, and of a batch of float32 images; one image may be larger."""
+MAX_PIXELS = Image.MAX_IMAGE_PIXELS or 0
+"""Pixels of an image beyond which it is refused, as Pillow has it."""
 MODES = {1: ("L", "1"), 3: ("RGB", "P")}
 """By a model's channels: the modes of Pillow that are taken without --resize."""
 DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L")
@@ -53,6 +58,8 @@ class Images:
     """A stream of images, which can be gone through again. Make one with `open_images`."""
 
     parts: tuple[_Part, ...]
+    batch: int = BATCH
+    """Images from which on a batch is full."""
 
     @property
     def count(self) -> int:
@@ -65,7 +72,7 @@ class Images:
         return max(len(part.name(part.count - 1)) for part in self.parts)
 
     def batches(self) -> Iterator[Batch]:
-        """The images in order, in batches of about `BATCH`.
+        """The images in order, in batches of about `batch`.
 
         Raises:
             DataError: a file that cannot be read, or does not fit the model; it is named.
@@ -78,7 +85,7 @@ class Images:
                 names += map(part.name, range(index, index + len(chunk)))
                 index += len(chunk)
                 chunks.append(chunk)
-                if len(names) >= BATCH:
+                if len(names) >= self.batch:
                     yield Batch(names, np.concatenate(chunks))
                     names, chunks = [], []
         if names:
@@ -105,7 +112,7 @@ def open_images(paths: Sequence[Path], image_shape: Sequence[int], resize: bool 
     for path in paths:
         for file in _pictures_of(path) if path.is_dir() else [path]:
             parts.append(_open(file, shape, resize))
-    return Images(tuple(parts))
+    return Images(tuple(parts), _fitting(4 * math.prod(shape)))
 
 
 def open_image(path: Path, image_shape: Sequence[int], resize: bool = False) -> Floats:
@@ -131,6 +138,11 @@ def _pictures_of(folder: Path) -> list[Path]:
     return found
 
 
+def _fitting(size: int) -> int:
+    """How many images of so many bytes are taken at a time."""
+    return max(1, min(BATCH, BATCH_BYTES // max(size, 1)))
+
+
 def _raise(error: OSError) -> None:
     raise error
 
@@ -138,9 +150,9 @@ def _raise(error: OSError) -> None:
 def _open(path: Path, shape: Shape, resize: bool) -> _Part:
     if path.exists() and not path.is_file():  # a pipe, say, for which one would wait forever
         raise DataError(f"{path} is no regular file.")
-    if path.suffix in arrays.SUFFIXES:
+    if path.suffix.lower() in arrays.SUFFIXES:
         return _Stack(arrays.open_array(path, ("images",)), shape, resize)
-    if path.suffix == ".gz" or "-ubyte" in path.name or path.suffix == ".idx":
+    if path.suffix.lower() == ".gz" or "-ubyte" in path.name or path.suffix == ".idx":
         return _Stack(idx.open_idx(path), shape, resize)
     return _Picture(path, shape, resize)
 
@@ -182,8 +194,9 @@ class _Picture:
 def _pixels(picture: Image.Image, path: Path, shape: Shape, resize: bool) -> Floats:
     if picture.mode in DEEP_MODES:
         raise DataError(f"{path} has more than 8 bits a channel; convert it to 8, or give it as .npy of floats.")
+    picture = ImageOps.exif_transpose(picture)  # the way it is seen
     if resize:
-        picture = _fit(ImageOps.exif_transpose(picture), shape)
+        picture = _fit(picture, shape)
     height, width, channels = shape
     transparent = "transparency" in picture.info
     if picture.size != (width, height) or picture.mode not in MODES[channels] or transparent:
@@ -233,9 +246,11 @@ class _Stack:
         wanted = "n x " + " x ".join(map(str, shape))
         if len(found) != 4:
             raise DataError(f"{array.path} has shape {array.shape}; expected {wanted}.")
-        fits = resize and found[-1] in MODES and shape[-1] in MODES and min(found[1:3]) > 0
-        if found[1:] != shape and not fits:
-            advice = " With --resize they are converted." if found[-1] in MODES and not resize else ""
+        if math.prod(found[1:3]) > MAX_PIXELS:
+            raise DataError(f"{array.path} holds images of {found[1:]}, which are too many pixels.")
+        convertible = found[-1] in MODES and shape[-1] in MODES and min(found[1:3]) > 0
+        if found[1:] != shape and not (resize and convertible):
+            advice = " With --resize they are converted." if convertible else ""
             raise DataError(f"{array.path} holds images of {found[1:]}; the model takes {wanted}.{advice}")
         self._array = array
         self._shape = shape
@@ -246,19 +261,16 @@ class _Stack:
         return f"{self._array.path}[{index}]"
 
     def chunks(self) -> Iterator[Floats]:
-        for rows in self._array.rows(BATCH):
+        for rows in self._array.rows(_fitting(max(4, self._array.dtype.itemsize) * math.prod(self._found))):
             images = rows.reshape(len(rows), *self._found)
-            if images.dtype == np.uint8:
-                images = images.astype(np.float32) / np.float32(255)
-            elif not (images.min() >= 0 and images.max() <= 1):
+            if images.dtype != np.uint8 and not (images.min() >= 0 and images.max() <= 1):
                 raise DataError(
                     f"{self._array.path} holds numbers between {images.min():g} and {images.max():g}; floats must be "
                     f"in [0, 1], levels of 0 to 255 uint8."
                 )
             if self._found != self._shape:
-                images = np.stack([self._fitted(image) for image in pictures.to_uint8(images)])
-            yield images.astype(np.float32, copy=False)
+                images = np.stack([self._fitted(image) for image in images])
+            yield pictures.to_float32(images) if images.dtype == np.uint8 else images.astype(np.float32, copy=False)
 
-    def _fitted(self, image: NDArray[np.uint8]) -> Floats:
-        picture = _fit(pictures.picture(image), self._shape)
-        return (np.asarray(picture, np.float32) / np.float32(255)).reshape(self._shape)
+    def _fitted(self, image: NDArray[Any]) -> NDArray[np.uint8]:
+        return np.asarray(_fit(pictures.picture(image), self._shape)).reshape(self._shape)

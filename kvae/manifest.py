@@ -17,6 +17,8 @@ from kvae.manifest_fields import CHECKS, LATER_FIELDS, POSTERIOR_LISTS, shorten
 FORMAT_VERSION = 1
 FILE_NAME = "manifest.json"
 METADATA_KEY = "kvae"
+USED_RATE = 0.01
+"""Nats of an image from which on a latent dimension counts as one in use."""
 
 
 def contract(image_shape: Sequence[int], latent_dim: int, num_parameters: int) -> dict[str, Any]:
@@ -104,6 +106,14 @@ class Manifest:
     def graph_file(self, name: str) -> str:
         """The file name of the graph "decoder" or "encoder"."""
         return f"{name}.{self.graph_format}"
+
+    def used_dimensions(self) -> list[int] | None:
+        """The latent dimensions that carry `USED_RATE` or more, those that do most first; None if that is unknown."""
+        if self.posterior is None:
+            return None
+        rate = self.posterior["rate"]
+        order = sorted(range(self.latent_dim), key=lambda index: -rate[index])
+        return [index for index in order if rate[index] >= USED_RATE]
 
     def to_json(self) -> str:
         """The manifest as JSON text."""

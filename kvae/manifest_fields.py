@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+MAX_DRAWS = 10_000
+"""Draws per image that a bundle may ask of who scores with it."""
 POSTERIOR_LISTS = ("loc_mean", "loc_std", "scale_mean", "rate")
 """The lists of the field `posterior`, a number per latent dimension each."""
 
@@ -17,7 +19,8 @@ def _is_positive(value: Any) -> bool:
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
+    """Text that can be printed and written: no NUL, no half of a surrogate pair."""
+    return isinstance(value, str) and "\0" not in value and not any("\ud800" <= sign <= "\udfff" for sign in value)
 
 
 def _is_object(value: Any) -> bool:
@@ -69,7 +72,9 @@ def _is_scoring(value: Any) -> bool:
         return False
     percents, elbo = value.get("percents"), value.get("elbo")
     return (
-        all(_is_positive(value.get(name)) for name in ("num_images", "draws"))
+        _is_positive(value.get("num_images"))
+        and _is_positive(value.get("draws"))
+        and value["draws"] <= MAX_DRAWS
         and _is_int(value.get("seed"))
         and 0 <= value["seed"] < 2**64
         and _is_ascending(percents)
@@ -90,15 +95,19 @@ def _is_conversion(value: Any) -> bool:
     return (
         all(_is_positive(value.get(name)) for name in ("num_images", "size", "float32_size"))
         and _is_text(value.get("split"))
-        and all(_is_finite(value.get(name)) for name in ("worst_pixel_error", "mean_pixel_error", "speed"))
+        and all(_is_finite(value.get(f"{name}_error")) for name in ("worst_pixel", "mean_pixel", "mean_code"))
+        and _is_finite(value.get("speed"))
         and _is_metric(value.get("nll_lost"))
         and _is_object(limits)
-        and all(_is_finite(limits.get(name)) for name in ("mean_pixel_error", "nll_lost"))
+        and all(_is_finite(limits.get(name)) for name in ("mean_pixel_error", "mean_code_error", "nll_lost"))
     )
 
 
 def _are_hashes(value: Any) -> bool:
-    return _is_object(value) and all(_is_text(digest) and Path(name).name == name for name, digest in value.items())
+    return _is_object(value) and all(
+        _is_text(digest) and _is_text(name) and Path(name).name == name and name not in ("", "..")
+        for name, digest in value.items()
+    )
 
 
 def shorten(value: Any) -> str:
@@ -131,7 +140,8 @@ CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "conversion": (
         lambda v: v is None or _is_conversion(v),
-        "null or {num_images, split, worst_pixel_error, mean_pixel_error, nll_lost, size, float32_size, speed, limits}",
+        "null or {num_images, split, worst_pixel_error, mean_pixel_error, mean_code_error, nll_lost, size, "
+        "float32_size, speed, limits}",
     ),
     "training": (_is_object, "an object"),
     "files": (_are_hashes, "file names with their sha256"),

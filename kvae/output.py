@@ -3,9 +3,9 @@
 import math
 import shutil
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,14 +48,14 @@ def write(
         return
     _check_file(path, n)
     with atomic_file(path) as temporary:
-        if path.suffix == ".png":
+        if path.suffix.lower() == ".png":
             pictures.save(pictures.grid(np.concatenate(list(batches)), columns), temporary)
             return
         shape = (n, *image_shape)
         room = shutil.disk_usage(temporary.parent).free
         if 4 * math.prod(shape) > room:
             raise KvaeError(f"{path} needs {4 * math.prod(shape):,} bytes; the disk has {room:,} left.")
-        if path.suffix == ".npy":
+        if path.suffix.lower() == ".npy":
             with temporary.open("wb") as file:
                 _write_npy(batches, shape, file)
         else:
@@ -80,7 +80,7 @@ def write_reconstructions(
     Raises:
         KvaeError: the target cannot be written, or is not one of these.
     """
-    if path.suffix != ".png":
+    if path.suffix.lower() != ".png":
         write((decoded for _, decoded in pairs), n, image_shape, path)
         return
     _check_file(path, 2 * n)
@@ -90,22 +90,12 @@ def write_reconstructions(
         pictures.save(pictures.reconstructions(originals, decoded, columns), temporary)
 
 
-def write_arrays(arrays: Mapping[str, Any], path: Path) -> None:
-    """Write arrays under their names to the .npz `path`, which is replaced if it exists.
-
-    Raises:
-        KvaeError: the file cannot be written.
-    """
-    with atomic_file(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **dict(arrays))
-
-
 def _check_file(path: Path, n: int) -> None:
-    if path.suffix not in (".png", ".npy", ".npz"):
+    if path.suffix.lower() not in (".png", ".npy", ".npz"):
         raise KvaeError(f"{path}: the name must end in .png, .npy or .npz, or be a folder for one PNG per image.")
     if path.is_dir():
         raise KvaeError(f"{path} is a folder; name a file, or a folder without a suffix.")
-    if path.suffix == ".png" and n > MAX_GRID:
+    if path.suffix.lower() == ".png" and n > MAX_GRID:
         raise KvaeError(f"a grid holds at most {MAX_GRID} images; write {n} to .npy or a folder.")
 
 
@@ -116,7 +106,7 @@ def _write_npy(batches: Iterable[NDArray[np.float32]], shape: tuple[int, ...], f
 
 
 def _is_folder(path: Path) -> bool:
-    return path.suffix == "" or (path.is_dir() and path.suffix not in (".png", ".npy", ".npz"))
+    return path.suffix.lower() == "" or (path.is_dir() and path.suffix.lower() not in (".png", ".npy", ".npz"))
 
 
 def _holds_samples(path: Path) -> bool:

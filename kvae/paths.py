@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kvae import images, pictures, scoring
+from kvae import images, output, pictures, scoring
 from kvae.atomic import atomic_file
 from kvae.errors import KvaeError
 from kvae.manifest import Manifest
@@ -12,8 +12,6 @@ from kvae.runtime import Bundle, Floats
 
 MAX_STEPS = 1000
 """Images on one path: more would not fit a picture."""
-MIN_RATE = 0.01
-"""Nats below which a latent dimension does nothing that could be seen."""
 
 
 def interpolate(one: Floats, other: Floats, steps: int) -> Floats:
@@ -28,12 +26,8 @@ def interpolate(one: Floats, other: Floats, steps: int) -> Floats:
 
 
 def dimensions(manifest: Manifest) -> list[int]:
-    """The latent dimensions by how much they do, most first, without the unused; all in order if that is unknown."""
-    if manifest.posterior is None:
-        return list(range(manifest.latent_dim))
-    rate = manifest.posterior["rate"]
-    order = sorted(range(manifest.latent_dim), key=lambda index: -rate[index])
-    return [index for index in order if rate[index] >= MIN_RATE] or order[:1]  # of a collapsed model, one
+    """The latent dimensions in use, those that do most first; all in their order if that is unknown, or none is."""
+    return manifest.used_dimensions() or list(range(manifest.latent_dim))
 
 
 def traverse(bundle: Bundle, z: Floats, order: list[int], steps: int, reach: float) -> Floats:
@@ -50,9 +44,11 @@ def traverse(bundle: Bundle, z: Floats, order: list[int], steps: int, reach: flo
         `(len(order), steps, height, width, channels)`.
 
     Raises:
-        KvaeError: steps outside of 2 to `MAX_STEPS`, or a reach that is not positive.
+        KvaeError: steps outside of 2 to `MAX_STEPS`, more images than a grid holds, or a reach that is not positive.
     """
     _check_steps(steps)
+    if len(order) * steps > output.MAX_GRID:
+        raise KvaeError(f"{steps} steps of {len(order)} dimensions are more than {output.MAX_GRID} images; take fewer.")
     if not 0 < reach <= 1000:
         raise KvaeError(f"reach must be above 0, and at most 1000; got {reach:g}.")
     codes = np.tile(z, (len(order), steps, 1))
@@ -79,7 +75,7 @@ def draw_traversal(bundle: Bundle, image: Path | None, steps: int, reach: float,
     Raises:
         KvaeError: settings out of range, an image that does not fit, or a file that cannot be written.
     """
-    if out.suffix != ".png":
+    if out.suffix.lower() != ".png":
         raise KvaeError(f"{out}: the name must end in .png.")
     manifest = bundle.manifest
     z = np.zeros(manifest.latent_dim, np.float32)

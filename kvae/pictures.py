@@ -24,6 +24,11 @@ def to_uint8(images: NDArray[Any]) -> NDArray[np.uint8]:
     return np.rint(np.clip(images, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
+def to_float32(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Bytes as float32 in [0, 1]."""
+    return images.astype(np.float32) / np.float32(255)
+
+
 def picture(image: NDArray[Any]) -> Image.Image:
     """One image `(height, width, channels)`, floats in [0, 1] or bytes, as a Pillow image: grey (1 channel) or RGB (3).
 

@@ -1,10 +1,7 @@
-"""A graph with float16 weights, and one in onnxruntime's own file format; the inputs and outputs are the same."""
-
-from pathlib import Path
+"""A graph with float16 weights, and the same float32 inputs and outputs."""
 
 import numpy as np
 import onnx
-import onnxruntime
 
 from kvae.errors import BundleError
 
@@ -16,7 +13,8 @@ def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
 
     What is computed stays float32: logits of 1e5 do not overflow, a small scale does not become 0, every execution
     provider can run it, and on a CPU, which has few float16 kernels, it is as fast as before, since onnxruntime takes
-    the casts when it loads the graph. Biases are too few to matter and stay as they are.
+    the casts when it loads the graph; of a `.ort` graph it does not, which is slower. Biases are too few to matter and
+    stay as they are.
 
     Raises:
         BundleError: a weight is beyond what float16 holds.
@@ -39,28 +37,3 @@ def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     del converted.graph.node[:]
     converted.graph.node.extend(nodes)
     return converted
-
-
-def write_ort(model: onnx.ModelProto, path: Path) -> None:
-    """Write a graph in onnxruntime's own format, which its small builds for phones and boards read too.
-
-    It holds the graph as simplified by standard operators: the further levels put operators of onnxruntime's own in
-    place, for the processor at hand, which another machine or execution provider may not have.
-
-    Raises:
-        BundleError: onnxruntime cannot load the graph.
-    """
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # errors come as exceptions
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.optimized_model_filepath = str(path)
-    options.add_session_config_entry("session.save_model_format", "ORT")
-    try:
-        onnxruntime.InferenceSession(
-            model.SerializeToString(),
-            options,
-            providers=["CPUExecutionProvider"],
-            disabled_optimizers=["ConstantFolding"],  # it would store float16 weights as float32 again
-        )
-    except Exception as error:  # onnxruntime's exceptions share no narrower base
-        raise BundleError(f"onnxruntime cannot write {path.name}: {' '.join(str(error).split())[:200]}") from None

@@ -18,8 +18,6 @@ from kvae.runtime import Bundle
 from kvae.vae import VAE
 
 PARITY_BATCHES = (1, 7, 64)
-PARITY_TOLERANCE = parity.TOLERANCE
-"""What an export may be off by; see `kvae.parity.TOLERANCE`."""
 
 
 def check_graph(name: str, model: onnx.ModelProto, tensors: dict[str, Any]) -> None:
@@ -121,7 +119,7 @@ def check_parity(bundle: Bundle, vae: VAE) -> dict[str, float]:
         The largest difference of each output, measured as `kvae.parity.TOLERANCE` says.
 
     Raises:
-        BundleError: one is above `PARITY_TOLERANCE`, or the mean image leaves [0, 1].
+        BundleError: one is above `kvae.parity.TOLERANCE`, or the mean image leaves [0, 1].
     """
     compared = list(cases(vae))
     for case in compared:
@@ -130,10 +128,10 @@ def check_parity(bundle: Bundle, vae: VAE) -> dict[str, float]:
             raise BundleError(f"the decoder's mean must be in [0, 1]; it is in [{mean.min():g}, {mean.max():g}].")
     worst = differences(bundle, compared)
     for name, difference in worst.items():
-        if not difference.worst <= PARITY_TOLERANCE:
+        if not difference.worst <= parity.TOLERANCE:
             raise BundleError(
                 f"'{name}' differs between onnxruntime and Keras by up to {difference.worst:.2g}, more than the "
-                f"{PARITY_TOLERANCE:g} allowed; no bundle was written."
+                f"{parity.TOLERANCE:g} allowed; no bundle was written."
             )
     return {name: difference.worst for name, difference in worst.items()}
 

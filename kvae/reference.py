@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from kvae import information, likelihoods, noise, output, scoring
+from kvae import arrays, information, likelihoods, noise, scoring
 from kvae.bundle_files import REFERENCE
 from kvae.vae import VAE
 
@@ -34,7 +34,7 @@ def write(vae: VAE, bits: bool, folder: Path) -> None:
     loc, scale = (np.broadcast_to(part.numpy(), z.shape) for part in (posterior.mean(), posterior.stddev()))
     draws = noise.standard_normal(scoring.SEED, 0, scoring.DRAWS, vae.latent_dim)
     log_prob = [vae.decoder(tf.constant(loc + scale * draw)).log_prob(images).numpy() for draw in draws]
-    arrays = {
+    values = {
         "z": z,
         "mean": mean,
         "likelihood_parameters": likelihoods.tensors(likelihood).parameters.numpy(),
@@ -43,4 +43,4 @@ def write(vae: VAE, bits: bool, folder: Path) -> None:
         "scale": scale,
         "elbo": np.mean(log_prob, axis=0, dtype=np.float64) - information.rates(loc, scale).sum(axis=1),
     }
-    output.write_arrays(arrays, folder / REFERENCE)
+    arrays.write_arrays(values, folder / REFERENCE)

@@ -207,7 +207,7 @@ def load_model(run: Path) -> Any:
 def _draw_pictures(run: Path, images: NDArray[np.uint8]) -> None:
     bundle = Bundle.open(run / BUNDLE_FOLDER, device="cpu")
     pictures.save(pictures.grid(bundle.sample(NUM_PICTURED)), run / "samples.png")
-    originals = images[:NUM_PICTURED].astype(np.float32) / 255.0
+    originals = pictures.to_float32(images[:NUM_PICTURED])
     picture = pictures.reconstructions(originals, bundle.reconstruct(originals), columns=16)
     pictures.save(picture, run / "reconstructions.png")
 

@@ -98,7 +98,7 @@ class Bundle:
         if text is None:
             raise BundleError(f"{path} was not exported by kvae: its metadata has no '{METADATA_KEY}' entry.")
         manifest = Manifest.from_json(text, f"the metadata of {path}")
-        name = "encoder" if [end.name for end in session.get_inputs()] == ["images"] else "decoder"
+        name = role(session)
         check_tensors(path, session, manifest.tensors[name])
         bundle = cls(manifest, {name: path}, device, threads)
         bundle._sessions[name, threads] = session
@@ -276,6 +276,11 @@ def check_tensors(path: Path, session: Any, tensors: dict[str, Any]) -> None:
         if [(tensor.name, tensor.type, tensor.shape) for tensor in found] != expected:
             names = ", ".join(f"{tensor.name} {tensor.shape}" for tensor in found)
             raise BundleError(f"{path} does not fit its manifest: its {end} are {names}. Export it again.")
+
+
+def role(session: Any) -> str:
+    """What a lone graph is, "encoder" or "decoder", by what it takes."""
+    return "encoder" if [end.name for end in session.get_inputs()] == ["images"] else "decoder"
 
 
 def start_session(path: Path, device: str, threads: int) -> Any:

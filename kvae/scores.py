@@ -30,7 +30,8 @@ class Row(NamedTuple):
     def as_text(self) -> str:
         """The row under `HEADING`."""
         percentile = "-" if self.percentile is None else f"{self.percentile:.1f}"
-        return f"{percentile:>10}{self.elbo:>12.2f}{self.rate:>10.2f}{self.distortion:>12.2f}  {self.image}"
+        name = self.image if self.image.isprintable() else ascii(self.image)[1:-1]  # a newline would break the row
+        return f"{percentile:>10}{self.elbo:>12.2f}{self.rate:>10.2f}{self.distortion:>12.2f}  {name}"
 
 
 def score(bundle: Bundle, images: Images) -> Iterator[list[Row]]:
@@ -56,9 +57,12 @@ def write_csv(batches: Iterable[list[Row]], path: Path) -> None:
     Raises:
         KvaeError: another file name, or a file that cannot be written.
     """
-    if path.suffix != ".csv":
+    if path.suffix.lower() != ".csv":
         raise KvaeError(f"{path}: the name must end in .csv.")
-    with atomic_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with (
+        atomic_file(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(Row._fields)
         for batch in batches:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kvae import binarization, importance, information
+from kvae import binarization, importance, information, pictures
 from kvae.errors import BundleError
 from kvae.manifest import Manifest
 from kvae.runtime import Bundle, Floats
@@ -22,6 +22,8 @@ DRAWS = 10
 SEED = 0
 PERCENTS = (0.0, 0.1, 0.2, 0.5, *map(float, range(1, 100)), 99.5, 99.8, 99.9, 100.0)
 """Shares of the training images whose ELBO a bundle records: finer at the ends, where anomalies are."""
+STATISTICS_IMAGES = 5000
+"""Training images that a bundle's statistics are of: a few seconds for the convolutional network."""
 BATCH = 1024
 """Images encoded at a time by `training_statistics`."""
 
@@ -101,11 +103,13 @@ def training_statistics(bundle: Bundle, images: NDArray[np.uint8]) -> dict[str, 
 
     Args:
         bundle: the model.
-        images: uint8 `(n, height, width, channels)`, as the data set has them.
+        images: uint8 `(n, height, width, channels)`, as the data set has them; the first `STATISTICS_IMAGES` are
+            taken.
     """
+    images = images[:STATISTICS_IMAGES]
     posteriors, scores = [], []
     for first in range(0, len(images), BATCH):
-        batch = as_encoded(bundle.manifest, images[first : first + BATCH].astype(np.float32) / 255.0)
+        batch = as_encoded(bundle.manifest, pictures.to_float32(images[first : first + BATCH]))
         posteriors.append(bundle.encode(batch))
         scores.append(score(bundle, batch).elbo)
     loc, scale = (np.concatenate(parts).astype(np.float64) for parts in zip(*posteriors, strict=True))

@@ -42,6 +42,10 @@ def test_what_cannot_be_read_is_named(tmp_path):
     np.save(tmp_path / "cut.npy", NUMBERS)
     content = (tmp_path / "cut.npy").read_bytes()
     (tmp_path / "cut.npy").write_bytes(content[:-30])
+    for name, shape in (("negative.npy", (-5, 2, 3)), ("absurd.npy", (10**15, 10**6, 10**6))):
+        with (tmp_path / name).open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+            file.write(bytes(1000))
     (tmp_path / "text.npy").write_text("hello")
     (tmp_path / "text.npz").write_text("hello")
     with zipfile.ZipFile(tmp_path / "none.npz", "w") as archive:
@@ -51,7 +55,9 @@ def test_what_cannot_be_read_is_named(tmp_path):
         "columns.npy": "column by column",
         "scalar.npy": "holds no rows",
         "empty.npy": "holds no rows",
-        "cut.npy": "is cut short: it ends in row 8",
+        "cut.npy": r"cut short: its shape is \(10, 2, 3\), for which it is too small",
+        "negative.npy": r"its shape is \(-5, 2, 3\)",
+        "absurd.npy": "for which it is too small",
         "text.npy": "is damaged",
         "text.npz": "is damaged: File is not a zip file",
         "none.npz": "holds no array",

@@ -84,19 +84,29 @@ def test_the_card_says_what_the_manifest_says(exported, text):
         assert f"{error:.1e}" in text
 
 
+def test_dimensions_that_are_not_in_use_are_not_listed(exported):
+    rate = [0.009, 1.5, 0.0]
+    text = card.render(replace(exported.manifest, posterior=exported.manifest.posterior | {"rate": rate}))
+    assert "1 of the 3 latent dimensions are in use" in text
+    assert "training images: z1 1.50." in text
+
+
 def test_pictures_that_are_not_there_are_not_shown(exported):
     assert "![" not in card.render(exported.manifest)
 
 
 def test_another_precision_is_told_with_its_cost(exported):
     conversion = {
-        "num_images": 1000, "split": "test", "worst_pixel_error": 0.25, "mean_pixel_error": 0.00123,
+        "num_images": 1000, "split": "test",
+        "worst_pixel_error": 0.25, "mean_pixel_error": 0.00123, "mean_code_error": 0.02,
         "nll_lost": {"value": 0.456, "standard_error": 0.012}, "size": 1000, "float32_size": 4000, "speed": 1.5,
-        "limits": {"mean_pixel_error": 0.01, "nll_lost": 1.0},
+        
+        "limits": {"mean_pixel_error": 0.01, "mean_code_error": 0.1, "nll_lost": 1.0},
     }  # fmt: skip
     text = card.render(replace(exported.manifest, precision="int8", conversion=conversion))
     for fact in (
-        "These are int8 graphs", "| mean pixel error | 1.2e-03 | 1.0e-02 |", "0.4560 ± 0.0120 | 1 |",
+        "These are int8 graphs", "| mean pixel error | 1.2e-03 | 1.0e-02 |", 
+        "| mean error of codes | 2.0e-02 | 1.0e-01 |", "0.4560 ± 0.0120 | 1 |",
         "1,000 (float32: 4,000)", "| 1.50 |", "When the float32 graphs were written",
     ):  # fmt: skip
         assert fact in text, fact

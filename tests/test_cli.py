@@ -325,7 +325,7 @@ def test_every_command_and_option_has_help():
 
 def test_a_refused_export_exits_with_1_and_leaves_no_bundle(kvae, monkeypatch, tmp_path, run):
     """A tolerance that no export can hold: the line names the output that differs."""
-    monkeypatch.setattr("kvae.proof.PARITY_TOLERANCE", 0.0)
+    monkeypatch.setattr("kvae.parity.TOLERANCE", 0.0)
     result = kvae("export", str(run.path), "--out", "b")
     *told, error = result.stderr.splitlines()  # where the data are, then what is wrong
     assert (result.exit_code, result.stdout) == (1, "")

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 
@@ -175,6 +176,43 @@ def test_what_is_wrong_is_one_line_and_leaves_nothing(kvae, tmp_path, arguments,
     before = sorted(tmp_path.rglob("*"))
     assert message in error(kvae(*arguments))
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["reconstruct", "images.npy", "--out", "images.npy"],
+        ["reconstruct", "pngs/00.png", "--out", "pngs/../pngs/00.png"],
+        ["decode", "z.npz", "--out", "z.npz"],
+        ["encode", "z.npz", "--out", "z.npz"],
+        ["interpolate", "--from", "pngs/00.png", "--to", "pngs/01.png", "--out", "pngs/01.png"],
+        ["traverse", "--image", "pngs/00.png", "--out", "pngs/00.png"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_what_is_read_is_not_replaced(kvae, tmp_path, arguments):
+    np.savez("z.npz", z=np.zeros((2, 16), np.float32))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert "is what is read, and would be lost" in error(kvae(*arguments))
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_without_stdout_or_stderr_the_work_is_done(kvae, tmp_path):
+    """As from a service that closes them."""
+    for closed in ("2>&-", ">&-", ">&- 2>&-"):
+        command = f"{sys.executable} -m kvae encode images.npy {closed}"
+        done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True)
+        assert done.returncode == 0, (closed, done.stderr)
+        (tmp_path / "codes.npz").unlink()
+
+
+def test_a_watched_table_has_no_progress_bar(kvae, tmp_path):
+    """In a pseudo-terminal, as `script` makes one."""
+    if not (script := shutil.which("script")):
+        pytest.skip("script is not installed")
+    command = f"{sys.executable} -m kvae score images.npy"
+    done = subprocess.run([script, "-qec", command, "/dev/null"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.splitlines()[0].split() == ["percentile", "elbo", "rate", "distortion", "image"]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)

@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 from tiny import DATASET, make_vae, random_images
 
-from kvae import conversion, fidelity, operators, parity, precision
+from kvae import conversion, datasets, fidelity, operators, parity, precision, scoring
 from kvae.bundle_files import is_bundle, write_manifest
 from kvae.config import LIKELIHOODS
 from kvae.conversion import Images, convert
@@ -54,13 +54,23 @@ def test_the_manifest_says_what_stands_there(source, converted, pair):
     assert (manifest.precision, manifest.graph_format) == pair
     assert manifest.files == {file.name: sha256(file) for file in path.iterdir() if file.name != "manifest.json"}
     original = Manifest.read(source)
-    changed = {"precision", "graph_format", "conversion", "files"}
+    changed = {"precision", "graph_format", "conversion", "files", "posterior", "scoring"}
     before, after = (json.loads(each.to_json()) for each in (original, manifest))
     assert {key for key in before if before[key] != after[key]} <= changed
     for name in ("decoder", "encoder"):
         graph = path / manifest.graph_file(name)
         inside = onnxruntime.InferenceSession(str(graph)).get_modelmeta().custom_metadata_map["kvae"]
         assert json.loads(inside) == after | {"files": {}}
+
+
+@pytest.mark.parametrize("pair", ALL, ids=str)
+def test_scores_are_ranked_among_those_of_the_graphs_themselves(source, converted, pair):
+    """The statistics of training images are measured anew, for int8 scores a little differently."""
+    bundle = Bundle.open(converted[pair].path)
+    images = datasets.load("fashion_mnist_mini").train.images
+    expected = scoring.training_statistics(bundle, images)
+    for field, name in (("scoring", "elbo"), ("posterior", "rate")):
+        np.testing.assert_allclose(getattr(bundle.manifest, field)[name], expected[field][name], rtol=1e-5)
 
 
 @pytest.mark.parametrize("pair", ALL, ids=str)
@@ -93,7 +103,7 @@ def test_what_it_costs_is_recorded_and_within_limits(source, converted, pair):
     assert found["size"] == sum((path / manifest.graph_file(name)).stat().st_size for name in names)
     assert found["float32_size"] == sum((source / f"{name}.onnx").stat().st_size for name in names)
     assert (found["num_images"], found["split"]) == (500, "test")  # as many as the mini set has
-    assert found["limits"] == fidelity.LIMITS[pair[0]]
+    assert found["limits"] == parity.LIMITS[pair[0]]
     assert 0 < found["mean_pixel_error"] <= found["limits"]["mean_pixel_error"]
     assert found["mean_pixel_error"] < found["worst_pixel_error"] < 1
     assert abs(found["nll_lost"]["value"]) <= found["limits"]["nll_lost"]
@@ -195,7 +205,7 @@ def test_a_model_of_bits_is_compared_on_bits(bundle_path, tmp_path, monkeypatch)
 
 @pytest.mark.parametrize("pair", LOSSY, ids=str)
 def test_beyond_a_limit_nothing_is_written(source, tmp_path, monkeypatch, pair):
-    monkeypatch.setitem(fidelity.LIMITS, pair[0], {"mean_pixel_error": 1e-9, "nll_lost": 1.0})
+    monkeypatch.setitem(parity.LIMITS, pair[0], {"mean_pixel_error": 1e-9, "mean_code_error": 1.0, "nll_lost": 1.0})
     with pytest.raises(BundleError, match=f"{pair[0]} costs this model too much: .* more than the 1e-09 allowed"):
         convert(source, tmp_path / "out", *pair)
     assert list(tmp_path.iterdir()) == []

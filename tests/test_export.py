@@ -12,7 +12,7 @@ from onnx import TensorProto
 from PIL import Image
 from tiny import DATASET, IMAGE_SHAPE, make_vae, random_images
 
-from kvae import densities, likelihoods, proof, scoring
+from kvae import densities, likelihoods, parity, scoring
 from kvae.config import LIKELIHOODS
 from kvae.errors import BundleError, KvaeError
 from kvae.export import export
@@ -170,7 +170,7 @@ def test_training_images_give_statistics_in_manifest_and_graphs(tmp_path):
 
 
 def test_only_so_many_training_images_are_scored(tmp_path, monkeypatch):
-    monkeypatch.setattr("kvae.export.STATISTICS_IMAGES", 7)
+    monkeypatch.setattr("kvae.scoring.STATISTICS_IMAGES", 7)
     images = np.zeros((40, 8, 8, 1), np.uint8)
     exported = export(make_vae(), tmp_path / "b", dataset=DATASET, train_images=images)
     assert exported.manifest.scoring["num_images"] == exported.manifest.posterior["num_images"] == 7
@@ -178,7 +178,7 @@ def test_only_so_many_training_images_are_scored(tmp_path, monkeypatch):
 
 def test_the_manifest_records_the_parity_that_was_proved(bundle_path, tmp_path):
     exported = export(make_vae(), tmp_path / "b", dataset=DATASET)
-    assert exported.manifest.parity == {"tolerance": proof.PARITY_TOLERANCE, "errors": exported.parity}
+    assert exported.manifest.parity == {"tolerance": parity.TOLERANCE, "errors": exported.parity}
 
 
 def test_test_images_are_pictured_above_their_reconstructions(tmp_path):
@@ -237,7 +237,7 @@ def test_metrics_are_measured_on_the_bundle_that_is_written(tmp_path):
 
 
 def test_metrics_are_not_measured_on_a_bundle_that_fails_its_proof(tmp_path, monkeypatch):
-    monkeypatch.setattr(proof, "PARITY_TOLERANCE", -1.0)
+    monkeypatch.setattr(parity, "TOLERANCE", -1.0)
     with pytest.raises(BundleError, match="differs between onnxruntime and Keras"):
         export(make_vae(), tmp_path / "b", dataset=DATASET, metrics=lambda _: pytest.fail("measured"))
     assert list(tmp_path.iterdir()) == []

@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 from tiny import random_images
 
-from kvae import datasets, evaluation, fidelity, importance, parity
+from kvae import evaluation, fidelity, importance, parity
 from kvae.bundle_files import write_manifest
 from kvae.errors import BundleError
 from kvae.manifest import Manifest
@@ -99,7 +99,7 @@ def test_the_nll_lost_is_paired_and_uses_each_model_s_own_encoder(original, roun
 def test_the_rest_says_what_was_compared(original, rounded, images):
     """The same weights in the same graphs are as large, and about as fast: within a factor of 5 on a busy machine."""
     found = fidelity.compare(original, rounded, images)
-    assert (found["num_images"], found["split"], found["limits"]) == (COUNT, "test", fidelity.LIMITS["int8"])
+    assert (found["num_images"], found["split"], found["limits"]) == (COUNT, "test", parity.LIMITS["int8"])
     assert found["float32_size"] == sum(path.stat().st_size for path in original.graphs.values())
     assert 0.2 < found["speed"] < 5
     Manifest.from_json(replace(rounded.manifest, conversion=found | {"size": 1}).to_json(), "it")
@@ -136,7 +136,7 @@ def test_progress_counts_the_images_of_both_models(original, rounded, images):
 def test_each_limit_is_kept(original, rounded, images, monkeypatch, figure, words):
     """The message names the figure and the limit."""
     limit = {"mean_pixel_error": 2e-5, "nll_lost": -9.0}[figure]
-    monkeypatch.setitem(fidelity.LIMITS, "int8", fidelity.LIMITS["int8"] | {figure: limit})
+    monkeypatch.setitem(parity.LIMITS, "int8", parity.LIMITS["int8"] | {figure: limit})
     with pytest.raises(BundleError, match=f"int8 costs this model too much: {words}"):
         fidelity.compare(original, rounded, images)
 
@@ -198,9 +198,3 @@ def test_grey_codes_are_draws_of_the_posterior(bundle_path):
     standardised = (fidelity.codes(bundle, images) - posterior.loc) / posterior.scale
     assert np.all(np.abs(standardised.mean(axis=0)) < 5 / np.sqrt(2000))
     assert np.all(np.abs(standardised.std(axis=0) - 1) < 5 / np.sqrt(4000))
-
-
-def test_pixels_are_bytes_over_255():
-    found = fidelity.pixels(datasets.load("fashion_mnist_mini").test.images[:2])
-    assert found.dtype == np.float32
-    assert (found.min(), found.max()) == (0, 1)

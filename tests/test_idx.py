@@ -86,7 +86,7 @@ def test_rows_come_a_few_at_a_time(tmp_path, name):
         (b"\x00\x00\x08\x00", "no idx file of bytes"),
         (CONTENT[:10], "its shape is missing"),
         (CONTENT[:4] + bytes(4) + CONTENT[8:], r"holds no rows: its shape is \(0, 3, 2\)"),
-        (CONTENT[:-1], "it is cut short: it ends in row 1"),
+        (CONTENT[:-1], r"a is cut short: its shape is \(2, 3, 2\)"),
     ],
 )
 def test_what_is_wrong_is_named_with_the_file(tmp_path, content, reason):
@@ -99,4 +99,10 @@ def test_what_is_wrong_is_named_with_the_file(tmp_path, content, reason):
 def test_a_gzip_stream_cut_short_is_named(tmp_path):
     (tmp_path / "a.gz").write_bytes(gzip.compress(CONTENT)[:-20])
     with pytest.raises(DataError, match="a.gz: the file is truncated"):
+        list(idx.open_idx(tmp_path / "a.gz").rows(5))
+
+
+def test_a_compressed_file_that_holds_less_than_it_says_is_named(tmp_path):
+    (tmp_path / "a.gz").write_bytes(gzip.compress(CONTENT[:-1]))
+    with pytest.raises(DataError, match="a.gz: it is cut short: it ends in row 1"):
         list(idx.open_idx(tmp_path / "a.gz").rows(5))

@@ -76,6 +76,22 @@ def test_many_images_come_in_bounded_batches(tmp_path):
     np.testing.assert_allclose(load(tmp_path / "many.npy"), many / 255, rtol=1e-6)
 
 
+def test_batches_of_large_images_hold_fewer(tmp_path, monkeypatch):
+    """By bytes, of the model's images as of the file's."""
+    monkeypatch.setattr(images, "BATCH_BYTES", 4 * 50 * 40 * 3)
+    np.save(tmp_path / "large.npy", np.zeros((10, 50, 40), np.uint8))
+    found = images.open_images([tmp_path / "large.npy"], (50, 40, 1))
+    assert [len(batch.names) for batch in found.batches()] == [3, 3, 3, 1]
+    (part,) = images.open_images([tmp_path / "large.npy"], (6, 4, 1), resize=True).parts
+    assert [len(chunk) for chunk in part.chunks()] == [3, 3, 3, 1]
+
+
+def test_suffixes_are_those_of_any_case(tmp_path):
+    with (tmp_path / "A.NPY").open("wb") as file:
+        np.save(file, GREY)
+    np.testing.assert_allclose(load(tmp_path / "A.NPY"), GREY / 255, rtol=1e-6)
+
+
 def test_colour_and_bits(tmp_path):
     save(tmp_path / "a.png", COLOUR[0])
     np.testing.assert_allclose(load(tmp_path / "a.png", shape=(6, 4, 3))[0], COLOUR[0] / 255, rtol=1e-6)
@@ -112,7 +128,8 @@ def test_a_photograph_is_turned_the_way_it_is_seen(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 3  # upside down
     save(tmp_path / "a.png", GREY[0], exif=exif)
-    np.testing.assert_allclose(load(tmp_path / "a.png", resize=True)[0], GREY[0, ::-1, ::-1] / 255, rtol=1e-6)
+    for resize in (True, False):
+        np.testing.assert_allclose(load(tmp_path / "a.png", resize=resize)[0], GREY[0, ::-1, ::-1] / 255, rtol=1e-6)
 
 
 def test_what_does_not_fit_is_named(tmp_path):
@@ -123,8 +140,10 @@ def test_what_does_not_fit_is_named(tmp_path):
         "wide": GREY.reshape(5, 4, 6, 1),
         "single": GREY[0, ..., 0],
         "channels": np.zeros((2, 6, 4, 5), np.uint8),
+        "flat": np.zeros((2, 0, 4), np.uint8),
     }.items():
         np.save(tmp_path / f"{name}.npy", array)
+    np.lib.format.open_memmap(tmp_path / "pixels.npy", "w+", np.uint8, (2, 20000, 20000))
     save(tmp_path / "wide.png", GREY[0].reshape(4, 6, 1))
     save(tmp_path / "colour.png", COLOUR[0])
     Image.fromarray(GREY[0, ..., 0].astype(np.uint16) * 257).save(tmp_path / "deep.png")
@@ -150,7 +169,9 @@ def test_what_does_not_fit_is_named(tmp_path):
         "text.png": "is no picture that Pillow knows",
         "empty.png": "is no picture that Pillow knows",
         "empty": "holds no pictures",
-        "cut-idx3-ubyte": "is cut short: it ends in row 4",
+        "cut-idx3-ubyte": r"is cut short: its shape is \(5, 6, 4\)",
+        "pixels.npy": r"holds images of \(20000, 20000, 1\), which are too many pixels",
+        "flat.npy": r"holds images of \(0, 4, 1\); the model takes n x 6 x 4 x 1.$",
         "labels-idx1-ubyte": r"has shape \(5,\); expected n x 6 x 4 x 1",
         "text.gz": "damaged: Not a gzipped file",
         "missing.png": "cannot be read: No such file",

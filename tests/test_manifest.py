@@ -10,8 +10,10 @@ from kvae.manifest import Manifest
 POSTERIOR = {"num_images": 9} | dict.fromkeys(("loc_mean", "loc_std", "scale_mean", "rate"), [0.5, 1, 2])
 SCORING = {"num_images": 9, "draws": 10, "seed": 0, "percents": [0, 50, 60, 100], "elbo": [-5, -4, -4, -2]}
 CONVERSION = {
-    "num_images": 9, "split": "test", "worst_pixel_error": 0.5, "mean_pixel_error": 0.1, "size": 5, "float32_size": 9,
-    "nll_lost": {"value": 0.5, "standard_error": 0.1}, "speed": 1.1, "limits": {"mean_pixel_error": 1, "nll_lost": 1},
+    "num_images": 9, "split": "test",
+    "worst_pixel_error": 0.5, "mean_pixel_error": 0.1, "mean_code_error": 0.1, "size": 5, "float32_size": 9,
+    "nll_lost": {"value": 0.5, "standard_error": 0.1}, "speed": 1.1,
+    "limits": {"mean_pixel_error": 1, "mean_code_error": 1, "nll_lost": 1},
 }  # fmt: skip
 
 
@@ -85,6 +87,11 @@ def test_text_that_is_no_manifest(text):
         ("scoring", SCORING | {"percents": [], "elbo": []}),
         ("scoring", SCORING | {"seed": -1}),
         ("scoring", SCORING | {"draws": 0}),
+        ("scoring", SCORING | {"draws": 10_001}),
+        ("kvae_version", "0.1\0"),
+        ("kvae_version", "\ud800"),
+        ("files", {"..": "0"}),
+        ("files", {"a\0b": "0"}),
         ("scoring", SCORING | {"elbo": [-5, -4, float("inf"), 1]}),
         ("conversion", {}),
         ("conversion", CONVERSION | {"nll_lost": 0.5}),

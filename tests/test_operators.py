@@ -28,6 +28,18 @@ def test_operators_that_draw_noise_are_refused(name):
         operators.check_model("decoder", model(helper.make_node(name, ["x"], ["y"])), 17)
 
 
+def test_noise_in_a_branch_is_found():
+    branches = []
+    for name, operator in (("then", "RandomNormalLike"), ("other", "Relu")):
+        end = helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+        node = helper.make_node(operator, ["x"], [name])
+        branches.append(helper.make_graph([node], name, [], [end]))
+    truth = helper.make_node("Constant", [], ["truth"], value=helper.make_tensor("t", TensorProto.BOOL, [], [True]))
+    node = helper.make_node("If", ["truth"], ["y"], then_branch=branches[0], else_branch=branches[1])
+    with pytest.raises(BundleError, match="RandomNormalLike draws noise inside the graph"):
+        operators.check_model("decoder", model(truth, node), 17)
+
+
 def test_an_operator_of_a_later_opset_is_refused():
     with pytest.raises(BundleError, match="op Gelu is not a standard ONNX operator"):
         operators.check_model("decoder", model(helper.make_node("Gelu", ["x"], ["y"])), 17)

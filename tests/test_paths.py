@@ -32,7 +32,7 @@ def test_a_line_between_codes_is_straight_and_has_both_ends():
 def test_dimensions_come_by_rate_without_the_unused(bundle):
     assert paths.dimensions(bundle.manifest) == [0, 1, 2]
     assert paths.dimensions(knowing(bundle, [0.5, 0.001, 2.0])) == [2, 0]
-    assert paths.dimensions(knowing(bundle, [0.001, 0.002, 0.0])) == [1]  # a collapsed model
+    assert paths.dimensions(knowing(bundle, [0.001, 0.002, 0.0])) == [0, 1, 2]  # a collapsed model
 
 
 def test_a_traversal_varies_one_dimension_and_no_other(bundle):
@@ -68,6 +68,11 @@ def test_steps_out_of_range(bundle, steps):
         paths.interpolate(np.zeros(3, np.float32), np.zeros(3, np.float32), steps)
     with pytest.raises(KvaeError, match="steps must be between 2 and 1000"):
         paths.traverse(bundle, np.zeros(3, np.float32), [0], steps, 3.0)
+
+
+def test_more_images_than_a_grid_holds_are_refused(bundle):
+    with pytest.raises(KvaeError, match="1000 steps of 11 dimensions are more than 10000 images"):
+        paths.traverse(bundle, np.zeros(3, np.float32), [0] * 11, 1000, 3.0)
 
 
 @pytest.mark.parametrize("reach", [0.0, -1.0, float("nan"), float("inf")])

@@ -60,3 +60,9 @@ def test_a_labelled_grid_is_the_grid_with_texts_around_it():
     np.testing.assert_array_equal(pixels[top:, left:], inner)
     for part in (pixels[top : top + 62, :left], pixels[top + 62 :, :left], pixels[:top, left:]):
         assert part.min() < 50 and np.median(part) == 255  # dark letters on white
+
+
+def test_floats_are_bytes_over_255():
+    found = pictures.to_float32(np.array([0, 51, 255], np.uint8))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, [0, 0.2, 1], rtol=1e-7)

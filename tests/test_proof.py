@@ -9,8 +9,7 @@ import tensorflow_probability as tfp
 from onnx import TensorProto, helper
 from tiny import DATASET, IMAGE_SHAPE, make_vae, random_images
 
-from kvae import export as exporting
-from kvae import graphs, likelihoods
+from kvae import graph_files, graphs, likelihoods
 from kvae.errors import BundleError
 from kvae.export import export
 from kvae.networks import Decoder
@@ -104,7 +103,7 @@ def test_a_graph_that_onnxruntime_cannot_load_leaves_no_bundle(tmp_path, monkeyp
     def save_half(model, path):
         path.write_bytes(model.SerializeToString()[:-100])
 
-    monkeypatch.setattr(exporting.onnx, "save", save_half)
+    monkeypatch.setattr(graph_files.onnx, "save", save_half)
     with pytest.raises(BundleError, match="onnxruntime cannot load"):
         export(make_vae(), tmp_path / "b", dataset=DATASET)
     assert list(tmp_path.iterdir()) == []

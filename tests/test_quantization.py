@@ -3,26 +3,14 @@
 import logging
 
 import numpy as np
-import onnx
-import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from tiny import DATASET, make_vae, random_images
+from tiny_graphs import codes, graphs_fixture, run  # noqa: F401
 
 from kvae import operators
 from kvae.errors import BundleError
-from kvae.export import export
 from kvae.graphs import OPSET
 from kvae.quantization import to_int8
-
-
-def run(model, values):
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return session.run(None, {model.graph.input[0].name: values})
-
-
-def codes(count, seed=0):
-    return np.random.default_rng(seed).normal(size=(count, 3)).astype(np.float32)
 
 
 def arrays_of(model):
@@ -31,19 +19,6 @@ def arrays_of(model):
 
 def operators_of(model):
     return [node.op_type for node in model.graph.node]
-
-
-@pytest.fixture(scope="module", params=["mlp", "conv"])
-def graphs(request, tmp_path_factory):
-    """The decoder and the encoder of a tiny model, whose biases are not 0, and inputs of each."""
-    vae = make_vae(architecture=request.param, hidden_units=32)
-    rng = np.random.default_rng(0)
-    for weight in vae.weights:
-        if len(weight.shape) == 1:
-            weight.assign(0.1 * rng.normal(size=weight.shape))
-    path = export(vae, tmp_path_factory.mktemp("graphs") / "b", dataset=DATASET).path
-    inputs = {"decoder": codes(200), "encoder": random_images(200)}
-    return {name: (onnx.load(path / f"{name}.onnx"), values) for name, values in inputs.items()}
 
 
 def weights_of(model):

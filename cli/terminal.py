@@ -1,0 +1,29 @@
+"""How far a long work is, for whoever watches."""
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import click
+
+Item = TypeVar("Item")
+
+
+def bar(length: int, label: str = "", hidden: bool = False) -> Any:
+    """A progress bar on stderr, where that is a terminal."""
+    return click.progressbar(length=length, label=label, file=sys.stderr, hidden=hidden or not sys.stderr.isatty())
+
+
+def shown(batches: Iterator[Item], count: int, size: Callable[[Any], int], hidden: bool = False) -> Iterator[Item]:
+    """The batches of a long work, while a bar shows how far they are.
+
+    Args:
+        batches: what is gone through.
+        count: images in all.
+        size: how many images a batch has.
+        hidden: show none, where the results themselves are printed to the terminal.
+    """
+    with bar(count, hidden=hidden) as progress:
+        for batch in batches:
+            yield batch
+            progress.update(size(batch))
