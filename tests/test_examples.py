@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -32,8 +33,30 @@ BAD_BUNDLES = {
     "missing": "manifest.json",
     "newer": "2",
     "changed": "is not the file that the manifest names",
-    "no JSON": "is not JSON",
+    "no JSON": "manifest.json is not JSON",
+    "no latent_dim": "latent_dim",
 }
+NO_VERSION = "has no format_version: it is no bundle's manifest"
+# A manifest, as bytes or as fields to replace in a good one (None takes a field out), and what Node and the page say.
+BROKEN_MANIFESTS = [
+    (b"", "is not JSON"),
+    (b'{"format_version": 1, "image', "is not JSON"),
+    (b"\xff\x00\x9d\xa7", "is not JSON"),
+    (b"null", NO_VERSION),
+    (b"[1]", NO_VERSION),
+    (b"{}", NO_VERSION),
+    ({"format_version": "1"}, NO_VERSION),
+    ({"format_version": 0}, NO_VERSION),
+    ({"format_version": 2}, "has format_version 2; this program knows 1"),
+    ({"image_shape": None}, "has no valid image_shape"),
+    ({"image_shape": [8, 8]}, "has no valid image_shape"),
+    ({"image_shape": [8, 0, 1]}, "has no valid image_shape"),
+    ({"latent_dim": None}, "has no valid latent_dim"),
+    ({"latent_dim": 1.5}, "has no valid latent_dim"),
+    ({"latent_dim": 0}, "has no valid latent_dim"),
+    ({"files": None}, "has no valid files"),
+    ({"files": ["decoder.onnx"]}, "has no valid files"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -55,14 +78,23 @@ def bad_bundle(request, bundle_path, tmp_path):
     if request.param != "missing":
         shutil.copytree(bundle_path, path)
     if request.param == "newer":
-        manifest = json.loads((path / "manifest.json").read_text())
-        (path / "manifest.json").write_text(json.dumps(manifest | {"format_version": 2}))
+        rewrite(path, {"format_version": 2})
     if request.param == "changed":
         with (path / "decoder.onnx").open("ab") as file:
             file.write(b"\0")
     if request.param == "no JSON":
         (path / "manifest.json").write_text("{")
+    if request.param == "no latent_dim":
+        rewrite(path, {"latent_dim": None})
     return path, BAD_BUNDLES[request.param]
+
+
+@pytest.fixture
+def broken(bundle_path, tmp_path):
+    """A folder of bundles, named by number, with the manifests of `BROKEN_MANIFESTS`."""
+    for number, (change, _) in enumerate(BROKEN_MANIFESTS):
+        rewrite(shutil.copytree(bundle_path, tmp_path / "broken" / str(number)), change)
+    return tmp_path / "broken"
 
 
 @pytest.fixture
@@ -78,6 +110,15 @@ def site(tmp_path):
     shutil.copytree(BROWSER, folder, ignore=shutil.ignore_patterns("node_modules", "bundle"))
     (folder / "node_modules").symlink_to(modules)
     return folder
+
+
+def rewrite(bundle, change):
+    """Another manifest for a bundle: bytes, or fields to replace, of which None takes one out."""
+    path = bundle / "manifest.json"
+    if not isinstance(change, bytes):
+        fields = json.loads(path.read_text()) | change
+        change = json.dumps({name: value for name, value in fields.items() if value is not None}).encode()
+    path.write_bytes(change)
 
 
 def run(*command, **settings):
@@ -133,6 +174,12 @@ import { Bundle } from "./kvae.mjs";
 const bundle = await Bundle.open(input.bundle);
 const calls = input.calls.map(([seed, start, n, ...rest]) => bundle.sample(BigInt(seed), BigInt(start), n, ...rest));
 output((await Promise.all(calls)).map((images) => Array.from(images)));
+"""
+
+NODE_OPEN = """
+import { Bundle, BundleError } from "./kvae.mjs";
+const fault = (folder) => Bundle.open(folder).catch((error) => [error instanceof BundleError, error.message]);
+output(await Promise.all(input.map(fault)));
 """
 
 
@@ -192,13 +239,38 @@ def test_python_refuses_a_bad_bundle(bad_bundle, tmp_path):
     assert not (tmp_path / "out.png").exists()
 
 
-@pytest.mark.parametrize("seed", ["-1", "1.5", "seven", str(2**64), ""])
+def test_python_says_what_a_broken_manifest_is(broken):
+    """One line, with the path; Node and the page say which field it is."""
+    sample = module_at(EXAMPLES / "python" / "sample.py")
+    for number, (_, words) in enumerate(BROKEN_MANIFESTS):
+        with pytest.raises(SystemExit) as end:
+            sample.open_decoder(broken / str(number))
+        if words.startswith("has no "):
+            words = "is no bundle's manifest: check its format_version, image_shape, latent_dim and files"
+        assert end.value.code == f"{broken / str(number) / 'manifest.json'} {words}."
+
+
+def test_python_refuses_a_file_that_the_manifest_does_not_list(bundle_path, tmp_path):
+    path = shutil.copytree(bundle_path, tmp_path / "bundle")
+    rewrite(path, {"files": {}})
+    says_one_line(python(path, 7, tmp_path / "out.png"), 1, "is not the file that the manifest names")
+
+
+def test_python_clips_pixels(tmp_path):
+    """As kvae does, where a decoder's mean leaves [0, 1] by a rounding error or more."""
+    values = np.float32([[[-0.5], [1.5], [0.5], [1.0000001]]])
+    (tmp_path / "image.png").write_bytes(module_at(EXAMPLES / "python" / "sample.py").png(values))
+    assert np.array_equal(pixels(tmp_path / "image.png"), pictures.to_uint8(values))
+
+
+@pytest.mark.parametrize("seed", ["-1", "1.5", "seven", str(2**64), "", "٣", "9" * 5000])
 def test_python_refuses_a_bad_seed(bundle_path, tmp_path, seed):
     says_one_line(python(bundle_path, seed, tmp_path / "out.png"), 1, f"seed is {seed}; expected an integer from 0")
 
 
 def test_python_refuses_a_bad_target_and_a_wrong_call(bundle_path, tmp_path):
     says_one_line(python(bundle_path, 7, tmp_path / "none" / "out.png"), 1, "No such file or directory")
+    says_one_line(python(bundle_path, 7, "/dev/full"), 1, "[Errno 28] No space left on device")
     says_one_line(python(bundle_path), 1, "usage: python sample.py BUNDLE SEED OUT.png")
 
 
@@ -218,6 +290,13 @@ def test_node_samples_the_shipped_bundle_as_kvae_does():
     (found,) = node_samples(SHIPPED, (7, 0, 20))
     expected = Bundle.open(SHIPPED).sample(20, seed=7)
     np.testing.assert_allclose(found.reshape(expected.shape), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.usefixtures("npm")
+def test_node_says_what_a_broken_manifest_is(broken):
+    paths = [str(broken / str(number)) for number in range(len(BROKEN_MANIFESTS))]
+    for path, (_, words), found in zip(paths, BROKEN_MANIFESTS, javascript(NODE_OPEN, NODE, paths), strict=True):
+        assert found == [True, f"{path}/manifest.json {words}"]
 
 
 @pytest.mark.usefixtures("npm")
@@ -260,6 +339,29 @@ def test_batch_takes_a_temperature_and_the_last_image_there_is(bundle_path, tmp_
 
 
 @pytest.mark.usefixtures("npm")
+@pytest.mark.parametrize(("text", "value"), [("2e1", 20), ("5.", 5), (".5", 0.5), ("1.5E-1", 0.15), ("+3", 3)])
+def test_temperature_takes_every_decimal_number(text, value):
+    code = 'import { temperature } from "./arguments.mjs"; output(temperature(input));'
+    assert javascript(code, NODE, text) == value
+
+
+@pytest.mark.usefixtures("npm")
+def test_batch_goes_on_in_a_folder_that_is_there(bundle_path, tmp_path):
+    """Also where a path ends in a dot or a slash."""
+    for at, name in enumerate(["a/b/.", "a/b", "a/b/"]):
+        assert batch(bundle_path, f"{tmp_path}/{name}", "--start", at, "--n", 1).returncode == 0
+    assert len(list((tmp_path / "a" / "b").iterdir())) == 3
+
+
+@pytest.mark.usefixtures("npm")
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="a system without /proc")
+@pytest.mark.parametrize("out", ["/proc/x", "/proc/x/y"])
+def test_batch_refuses_a_folder_that_cannot_be_made(bundle_path, out):
+    """Node 20's own recursive mkdir never ends there."""
+    says_one_line(batch(bundle_path, out), 1, "ENOENT: no such file or directory, mkdir '/proc/x'")
+
+
+@pytest.mark.usefixtures("npm")
 def test_batch_refuses_a_bad_bundle(bad_bundle, tmp_path):
     path, words = bad_bundle
     says_one_line(batch(path, tmp_path / "out"), 1, words)
@@ -271,6 +373,7 @@ def test_batch_refuses_a_bad_bundle(bad_bundle, tmp_path):
     ("arguments", "words"),
     [
         (["--seed=-1"], '--seed is "-1"; expected an integer from 0 to 18446744073709551615'),
+        (["--seed", "-7"], '--seed is "-7"; expected an integer from 0 to 18446744073709551615'),
         (["--seed", "x"], '--seed is "x"'),
         (["--seed", str(2**64)], "--seed is"),
         (["--start", "1e3"], '--start is "1e3"'),
@@ -278,7 +381,10 @@ def test_batch_refuses_a_bad_bundle(bad_bundle, tmp_path):
         (["--start", str(TOP), "--n", "2"], '--n is "2"; expected an integer from 0 to 1'),
         (["--temperature", "hot"], 'temperature is "hot"; expected a number from 0 to 1000000'),
         (["--temperature=-1"], 'temperature is "-1"'),
-        (["--colour", "red"], "Unknown option '--colour'; usage: node batch.mjs BUNDLE OUT_FOLDER"),
+        *((["--temperature", text], f'temperature is "{text}"') for text in (".", "", "0x1", "1e", "e1", "1e7", "1 ")),
+        (["--seed"], "--seed needs a value; usage: node batch.mjs BUNDLE OUT_FOLDER"),
+        (["--colour", "red"], "--colour is unknown; usage: node batch.mjs BUNDLE OUT_FOLDER"),
+        (["--colour=red"], "--colour is unknown; usage: node batch.mjs BUNDLE OUT_FOLDER"),
         (["third"], "usage: node batch.mjs BUNDLE OUT_FOLDER"),
     ],
 )
@@ -350,6 +456,8 @@ def test_the_service_says_what_is_wrong_with_a_request(bundle_path):
         ("?seed=1&temperature=nan", "GET"): (400, 'temperature is "nan"'),
         ("?seed=1&temprature=1", "GET"): (400, '"temprature" is unknown; known are seed, index, temperature'),
         ("?seed=%zz", "GET"): (400, "seed is"),
+        ("?seed=7&seed=8", "GET"): (400, '"seed" is given more than once'),
+        ("?seed=7&index=1&index=1", "GET"): (400, '"index" is given more than once'),
         ("favicon.ico", "GET"): (404, "there is nothing at /favicon.ico"),
         ("/", "GET"): (404, "there is nothing at //"),
         ("?seed=1", "POST"): (405, "POST is not allowed; use GET"),
@@ -417,6 +525,20 @@ FLOATS = """async (seeds) => {
 NOISE = """async (calls) => {
   const { standardNormal } = await import(new URL("./noise.mjs", location.href));
   return calls.map(([seed, start, dim]) => Array.from(standardNormal(BigInt(seed), BigInt(start), 1, dim)));
+}"""
+
+
+FAULTS = """async (count) => {
+  const { openBundle } = await import(new URL("./kvae.mjs", location.href));
+  const fault = (number) => openBundle(new URL(`./broken/${number}/`, location.href)).catch((error) => error.message);
+  return Promise.all(Array.from({ length: count }, (_, number) => fault(number)));
+}"""
+FAIL_ONCE = """() => {
+  const { putImageData } = CanvasRenderingContext2D.prototype;
+  CanvasRenderingContext2D.prototype.putImageData = () => {
+    CanvasRenderingContext2D.prototype.putImageData = putImageData;
+    throw new Error("no memory left");
+  };
 }"""
 
 
@@ -490,11 +612,53 @@ def test_the_page_refuses_a_bad_seed_and_goes_on(browser, site, bundle_path, see
         assert browser.trouble == []
 
 
+def test_the_page_goes_on_after_an_image_that_failed(browser, site, bundle_path):
+    shutil.copytree(bundle_path, site / "bundle")
+    with served(site) as url:
+        page = browser.open(url)
+        message_is(page, "Image 0 of seed 7.")
+        page.evaluate(FAIL_ONCE)
+        page.fill("#seed", "8")
+        message_is(page, "no memory left")
+        page.fill("#seed", "9")
+        message_is(page, "Image 0 of seed 9.")
+        assert browser.trouble == []
+
+
 def test_the_page_says_what_is_wrong_with_a_bundle(browser, site, bad_bundle):
     path, words = bad_bundle
     if path.exists():
         shutil.copytree(path, site / "bundle")
     with served(site) as url:
         page = browser.open(url)
-        message_is(page, "JSON" if words == "is not JSON" else words)
+        message_is(page, words)
+        assert not any(trouble.startswith("page error") for trouble in browser.trouble)
+
+
+def test_the_page_says_what_a_broken_manifest_is_in_node_s_words(browser, site, broken):
+    shutil.copytree(broken, site / "broken")
+    with served(site) as url:
+        found = browser.open(url).evaluate(FAULTS, len(BROKEN_MANIFESTS))
+    expected = [f"{url}broken/{number}/manifest.json {words}" for number, (_, words) in enumerate(BROKEN_MANIFESTS)]
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("**/manifest.json", "{url}bundle/manifest.json cannot be fetched: Failed to fetch"),
+        ("**/decoder.onnx", "{url}bundle/decoder.onnx cannot be fetched: Failed to fetch"),
+        ("**/*.wasm", "onnxruntime cannot load {url}bundle/decoder.onnx: "),
+        ("**/ort.wasm.min.mjs", "{url}node_modules/onnxruntime-web/dist/ort.wasm.min.mjs cannot be loaded: run npm ci"),
+    ],
+)
+def test_the_page_says_what_cannot_be_fetched(browser, site, bundle_path, pattern, words):
+    """In one line, whether the network fails or, as before npm ci, the file is not there."""
+    shutil.copytree(bundle_path, site / "bundle")
+    with served(site) as url:
+        page = browser.open("about:blank")
+        page.route(pattern, lambda route: route.abort())
+        page.goto(url)
+        message_is(page, words.format(url=url))
+        assert "\n" not in page.text_content("#message")
         assert not any(trouble.startswith("page error") for trouble in browser.trouble)

@@ -13,10 +13,14 @@ try {
   if (channels !== 1 && channels !== 3) throw new Error(`images of ${channels} channels are no pictures`);
   Object.assign(canvas, { width, height });
   // One image after the other: onnxruntime decodes one at a time.
-  const next = () => (last = last.then(() => show(bundle)));
+  const next = () => (last = last.then(() => show(bundle)).catch(say));
   seed.addEventListener("input", next);
   await next();
 } catch (error) {
+  say(error);
+}
+
+function say(error) {
   message.textContent = error.message;
 }
 

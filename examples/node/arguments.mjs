@@ -16,11 +16,11 @@ export function integer(name, text, max) {
 }
 
 /**
- * @param {string} text
+ * @param {string} text a decimal number, such as 1, 0.7 or 2e1
  * @returns {number} a temperature, which is finite and not below 0
  */
 export function temperature(text) {
-  const value = /^\d*\.?\d+$/.test(text) ? Number(text) : NaN;
+  const value = /^\+?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : NaN;
   if (!(value <= 1e6)) throw new ArgumentError(`temperature is "${text}"; expected a number from 0 to 1000000`);
   return value;
 }

@@ -1,7 +1,8 @@
 /** Images into a folder: node batch.mjs BUNDLE OUT_FOLDER [--seed 7] [--start 0] [--n 100] [--temperature 1] */
 
-import { mkdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { existsSync, mkdirSync, statSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 
 import { ArgumentError, fail, integer, temperature } from "./arguments.mjs";
@@ -24,13 +25,12 @@ try {
 function parse(args) {
   const text = (value) => ({ type: "string", default: value });
   const options = { seed: text("0"), start: text("0"), n: text("64"), temperature: text("1") };
-  let parsed;
-  try {
-    parsed = parseArgs({ args, options, allowPositionals: true });
-  } catch (error) {
-    throw new ArgumentError(`${error.message.split(/\.\s|\.$/m)[0]}; usage: ${USAGE}`);
+  // Not strict, for there the -7 of `--seed -7` counts as an option of its own, and not as a bad seed.
+  const { positionals, values } = parseArgs({ args, options, allowPositionals: true, strict: false });
+  for (const [name, value] of Object.entries(values)) {
+    if (!Object.hasOwn(options, name)) throw new ArgumentError(`--${name} is unknown; usage: ${USAGE}`);
+    if (value === true) throw new ArgumentError(`--${name} needs a value; usage: ${USAGE}`);
   }
-  const { positionals, values } = parsed;
   if (positionals.length !== 2) throw new ArgumentError(`usage: ${USAGE}`);
   const start = integer("--start", values.start, MAX_WORD);
   return {
@@ -50,7 +50,7 @@ async function run({ folder, out, seed, start, n, temperature }) {
     throw new BundleError(`${folder} has images of ${shape[2]} channels, which are no pictures`);
   }
   const size = shape[0] * shape[1] * shape[2];
-  await mkdir(out, { recursive: true });
+  makeFolder(out);
   for (let done = 0n; done < n; done += BigInt(BATCH)) {
     const count = n - done < BATCH ? Number(n - done) : BATCH;
     const images = await bundle.sample(seed, start + done, count, temperature);
@@ -60,4 +60,15 @@ async function run({ folder, out, seed, start, n, temperature }) {
     }
   }
   console.log(`${n} images in ${out}`);
+}
+
+/** Makes a folder, and those above it. Node 20 can do so by itself, but never ends where /proc refuses a folder. */
+function makeFolder(path) {
+  const parent = dirname(path);
+  if (parent !== path && !existsSync(parent)) makeFolder(parent);
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw error;
+  }
 }

@@ -19,14 +19,14 @@ export class Bundle {
    *
    * @param {string} folder
    * @returns {Promise<Bundle>}
-   * @throws {BundleError} no bundle there, a later format, or a file that is not the one the manifest names
+   * @throws {BundleError} no bundle there, a broken manifest, a later format, or a file that is not the one it names
    */
   static async open(folder) {
     const manifest = await readManifest(join(folder, "manifest.json"));
     const name = `decoder.${manifest.graph_format ?? "onnx"}`;
     const path = join(folder, name);
     const graph = await read(path);
-    if (createHash("sha256").update(graph).digest("hex") !== manifest.files?.[name]) {
+    if (createHash("sha256").update(graph).digest("hex") !== manifest.files[name]) {
       throw new BundleError(`${path} is not the file that the manifest names: it was changed or cut short`);
     }
     try {
@@ -66,13 +66,23 @@ async function readManifest(path) {
   } catch {
     throw new BundleError(`${path} is not JSON`);
   }
-  const version = manifest?.format_version;
-  if (!Number.isInteger(version)) throw new BundleError(`${path} has no format_version: it is no bundle's manifest`);
-  if (version > FORMAT_VERSION) {
-    throw new BundleError(`${path} has format_version ${version}; this program knows ${FORMAT_VERSION}`);
-  }
+  const wrong = fault(manifest);
+  if (wrong) throw new BundleError(`${path} ${wrong}`);
   return manifest;
 }
+
+/** What a manifest has that this program cannot use, in words; undefined where it is fine. */
+function fault(manifest) {
+  const version = manifest?.format_version;
+  if (!isCount(version)) return "has no format_version: it is no bundle's manifest";
+  if (version > FORMAT_VERSION) return `has format_version ${version}; this program knows ${FORMAT_VERSION}`;
+  const { image_shape: shape, latent_dim: dim, files } = manifest;
+  if (!(Array.isArray(shape) && shape.length === 3 && shape.every(isCount))) return "has no valid image_shape";
+  if (!isCount(dim)) return "has no valid latent_dim";
+  if (files?.constructor !== Object) return "has no valid files";
+}
+
+const isCount = (value) => Number.isInteger(value) && value > 0;
 
 async function read(path) {
   try {

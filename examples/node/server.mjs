@@ -64,6 +64,7 @@ async function answer(request, response) {
 function parse(parameters) {
   for (const name of parameters.keys()) {
     if (!PARAMETERS.includes(name)) throw new ArgumentError(`"${name}" is unknown; known are ${PARAMETERS.join(", ")}`);
+    if (parameters.getAll(name).length > 1) throw new ArgumentError(`"${name}" is given more than once`);
   }
   return {
     seed: integer("seed", parameters.get("seed") ?? "", MAX_WORD),

@@ -5,6 +5,7 @@ Each function is a section of docs/bundle-format.md, which specifies all of it.
 
 import hashlib
 import json
+import re
 import struct
 import sys
 import zlib
@@ -24,9 +25,9 @@ def noise(seed, image, dim):
 
 
 def png(image):
-    """The bytes of a PNG of `(height, width, channels)` in [0, 1]; grey has 1 channel, RGB has 3."""
+    """The bytes of a PNG of `(height, width, channels)`, clipped to [0, 1]; grey has 1 channel, RGB has 3."""
     height, width, channels = image.shape
-    pixels = np.rint(255 * image).astype(np.uint8).reshape(height, -1)
+    pixels = np.rint(255 * image.clip(0, 1)).astype(np.uint8).reshape(height, -1)
     rows = np.insert(pixels, 0, 0, axis=1).tobytes()  # before each row the number of its filter, none
     header = struct.pack(">IIBBBBB", width, height, 8, {1: 0, 3: 2}[channels], 0, 0, 0)
     chunks = [b"IHDR" + header, b"IDAT" + zlib.compress(rows), b"IEND"]
@@ -34,20 +35,33 @@ def png(image):
     return b"\x89PNG\r\n\x1a\n" + b"".join(framed)
 
 
+def read_manifest(path):
+    """The manifest, which has the fields that this program needs."""
+    try:
+        manifest = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        sys.exit(f"{path} is not JSON.")
+    match manifest:
+        case {"format_version": int(version)} if version > 1:
+            sys.exit(f"{path} has format_version {version}; this program knows 1.")
+        case {"format_version": 1, "image_shape": [int(), int(), int()] as shape, "latent_dim": int(dim), "files": {}}:
+            if min(dim, *shape) > 0:
+                return manifest
+    sys.exit(f"{path} is no bundle's manifest: check its format_version, image_shape, latent_dim and files.")
+
+
 def open_decoder(bundle):
     """The manifest of a bundle, and its decoder in onnxruntime."""
-    manifest = json.loads((bundle / "manifest.json").read_bytes())
-    if manifest["format_version"] > 1:
-        sys.exit(f"{bundle} has format {manifest['format_version']}; this program reads 1.")
-    name = "decoder." + manifest.get("graph_format", "onnx")
+    manifest = read_manifest(bundle / "manifest.json")
+    name = f"decoder.{manifest.get('graph_format', 'onnx')}"
     graph = (bundle / name).read_bytes()
-    if hashlib.sha256(graph).hexdigest() != manifest["files"][name]:
+    if hashlib.sha256(graph).hexdigest() != manifest["files"].get(name):
         sys.exit(f"{bundle / name} is not the file that the manifest names: it was changed or cut short.")
     return manifest, onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
 
 
 def main(bundle, seed, out):
-    if not (seed.isdecimal() and int(seed) < 2**64):
+    if not re.fullmatch("[0-9]{1,20}", seed) or int(seed) >= 2**64:
         sys.exit(f"seed is {seed}; expected an integer from 0 to 2^64 - 1.")
     manifest, decoder = open_decoder(Path(bundle))
     if manifest["image_shape"][2] not in (1, 3):
@@ -62,6 +76,4 @@ if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
     except OSError as error:
-        sys.exit(f"{error.filename}: {error.strerror}")
-    except json.JSONDecodeError:
-        sys.exit(f"{sys.argv[1]}/manifest.json is not JSON.")
+        sys.exit(str(error))
