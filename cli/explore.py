@@ -63,7 +63,8 @@ def serve(page: dict[str, Any], host: str, port: int, open_browser: bool, report
 
     with contextlib.suppress(KeyboardInterrupt), Server(page, host, port) as server:
         if not server.is_local:
-            click.echo(f"Warning: whoever reaches {host} can see and copy this model.", err=True)
+            reached = "any address of this machine" if server.is_everywhere else host
+            click.echo(f"Warning: whoever reaches {reached} can see and copy this model.", err=True)
         click.echo("Ctrl-C stops the server.", err=True)
         click.echo(server.url if report is None else json.dumps({"url": server.url} | report))  # click.echo flushes
         if open_browser:  # in a thread of its own, as a browser of the terminal returns only when it is closed

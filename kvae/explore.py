@@ -88,6 +88,8 @@ def _is_ours(folder: Path) -> bool:
 
 
 def model_name(path: Path) -> str:
-    """What a page calls the model at `path`: a bundle `runs/mine/bundle` is "mine", a file goes without its suffix."""
+    """What a page calls the model at `path`: a bundle `runs/mine/bundle` is "mine", its decoder alone too."""
     path = path.resolve()
-    return path.parent.name if path.name == "bundle" else path.stem if path.is_file() else path.name
+    if path.is_file():
+        return model_name(path.parent) if path.stem == "decoder" else path.stem
+    return path.parent.name if path.name == "bundle" else path.name

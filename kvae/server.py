@@ -1,13 +1,15 @@
 """A web server of a fixed table of files, and of nothing else."""
 
+import contextlib
 import sys
 from collections.abc import Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from ipaddress import ip_address
 from pathlib import PurePosixPath
-from socket import AF_INET, AF_INET6
+from socket import AF_INET, AF_INET6, SHUT_RD
 from socketserver import TCPServer, ThreadingMixIn
+from threading import Timer
 from typing import Any
 
 from kvae.errors import KvaeError
@@ -22,8 +24,11 @@ TYPES = {
 }
 INDEX = "index.html"
 """The file that `/` stands for."""
-IDLE = 60.0
-"""Seconds after which a silent connection is closed."""
+PATIENCE = 20.0
+"""Seconds in which a visitor has to ask; slower ones, and idle connections, are closed."""
+STALL = 60.0
+"""Seconds that a visitor may take for each `PIECE` of an answer."""
+PIECE = 2**16
 
 
 class Server(ThreadingMixIn, TCPServer):
@@ -38,7 +43,7 @@ class Server(ThreadingMixIn, TCPServer):
         port: 0 for a free one.
 
     Raises:
-        KvaeError: the address cannot be had.
+        KvaeError: the address cannot be had, or is empty.
     """
 
     allow_reuse_address = True  # a port whose last connections are still dying can be taken again
@@ -46,6 +51,8 @@ class Server(ThreadingMixIn, TCPServer):
     request_queue_size = 64
 
     def __init__(self, files: Mapping[str, bytes], host: str = "127.0.0.1", port: int = 0) -> None:
+        if not host.strip():  # to the system it would be every address of the machine
+            raise KvaeError("the --host is empty; name an address, such as 127.0.0.1.")
         self.files = dict(files)
         self.address_family = AF_INET6 if ":" in host else AF_INET
         try:
@@ -57,8 +64,14 @@ class Server(ThreadingMixIn, TCPServer):
 
     @property
     def url(self) -> str:
-        """Where the index is found."""
-        return f"http://{_bracketed(self.host)}:{self.port}/"
+        """Where a browser on this machine finds the index."""
+        local = "::1" if self.address_family == AF_INET6 else "127.0.0.1"
+        return f"http://{_bracketed(local if self.is_everywhere else self.host)}:{self.port}/"
+
+    @property
+    def is_everywhere(self) -> bool:
+        """Whether the server listens at every address of the machine."""
+        return ip_address(str(self.server_address[0])).is_unspecified
 
     @property
     def is_local(self) -> bool:
@@ -82,7 +95,21 @@ class Server(ThreadingMixIn, TCPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: Server
     protocol_version = "HTTP/1.1"
-    timeout = IDLE
+    timeout = STALL
+
+    def handle_one_request(self) -> None:
+        """Answer a request. Who sends it a byte at a time holds no thread for ever: reading ends after a while."""
+        timer = Timer(PATIENCE, self._stop_reading)
+        timer.daemon = True
+        timer.start()
+        try:
+            super().handle_one_request()
+        finally:
+            timer.cancel()
+
+    def _stop_reading(self) -> None:
+        with contextlib.suppress(OSError):  # the visitor has left
+            self.connection.shutdown(SHUT_RD)
 
     def do_GET(self) -> None:
         self._answer(with_body=True)
@@ -91,6 +118,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(with_body=False)
 
     def _answer(self, with_body: bool) -> None:
+        if "Content-Length" in self.headers or "Transfer-Encoding" in self.headers:
+            self.close_connection = True  # the body, which nobody reads, would be the next request
         if not self.server.answers_to(self.headers.get_all("Host", [])):
             return self.send_error(HTTPStatus.MISDIRECTED_REQUEST)
         path = self.path.partition("?")[0].removeprefix("/") or INDEX
@@ -120,8 +149,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()
-        if with_body:
-            self.wfile.write(body)
+        for start in range(0, len(body) if with_body else 0, PIECE):  # the timeout is that of a call
+            self.wfile.write(body[start : start + PIECE])
 
     def version_string(self) -> str:
         return "kvae"

@@ -4,11 +4,10 @@ import io
 import json
 import re
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 import numpy as np
-import onnxruntime
 import pytest
 from browser import ARGUMENTS, Browser
 from browser import served as hosted
@@ -17,9 +16,11 @@ from PIL.PngImagePlugin import PngInfo
 from programs import ROOT, missing, node_modules, program
 from tiny import DATASET, make_vae, random_images
 
-from kvae import explore, noise, onnxruntime_web, pictures
+from kvae import explore, noise, onnxruntime_web, pictures, scoring
+from kvae.conversion import convert
 from kvae.densities import log_density
 from kvae.export import export
+from kvae.images import open_image
 from kvae.runtime import Bundle
 from kvae.server import Server
 
@@ -33,8 +34,8 @@ FRAME = "() => new Promise(requestAnimationFrame)"
 class Explorer:
     """An open page, and what can be read off it."""
 
-    def __init__(self, page, url):
-        self.page, self.url = page, url
+    def __init__(self, page, url, bundle):
+        self.page, self.url, self.bundle = page, url, bundle
 
     def text(self, selector):
         return self.page.text_content(selector)
@@ -66,10 +67,14 @@ class Explorer:
         assert (rgba[..., 3] == 255).all()
         return rgba[..., :3]
 
-    def give(self, content, name="image.png"):
+    def give(self, content, name="image.png", kind="image/png"):
         """Choose an image file, given as its bytes."""
-        self.page.set_input_files("#file", files=[{"name": name, "mimeType": "image/png", "buffer": content}])
+        self.page.set_input_files("#file", files=[{"name": name, "mimeType": kind, "buffer": content}])
         self.page.wait_for_selector("#inspection[aria-busy=false]")
+
+    def notes(self):
+        """What the page says of an image, after its name and score."""
+        return self.text("#note").partition(" nats")[2].partition(". ")[2]
 
     def value(self, name):
         return float(self.page.get_attribute(f"#{name}", "value"))
@@ -95,7 +100,7 @@ def exploring(browser, bundle, link="", files=None, ready=READY, **settings):
     with served(files) as url:
         page = browser.open(url + link, **settings)
         page.wait_for_selector(ready, state="attached")
-        yield Explorer(page, url)
+        yield Explorer(page, url, bundle)
         if ready == READY:
             assert browser.trouble == []
 
@@ -198,6 +203,9 @@ def test_a_sample_that_is_chosen_becomes_the_code(explorer, bundle):
     explorer.await_code(lambda code: np.array_equal(code, z[5]))
     assert_same_picture(explorer.pixels(), bundle.decode(z[5:6])[0])
     assert explorer.page.locator("#grid button[aria-pressed=true]").count() == 1
+    steps = explorer.page.evaluate("history.length")
+    explorer.page.click("#grid button >> nth=5")
+    assert explorer.page.evaluate("history.length") == steps
 
 
 def test_samples_are_chosen_by_keys(explorer):
@@ -218,6 +226,41 @@ def test_a_seed_that_is_none_is_said_and_changes_nothing(explorer):
             "A seed is a whole"
         )
     np.testing.assert_array_equal(explorer.pixels("#grid canvas", 3), before)
+
+
+@pytest.mark.parametrize("way", ["#next", "link"])
+def test_a_seed_that_comes_otherwise_is_right_again(explorer, way):
+    page = explorer.page
+    page.fill("#seed", "x")
+    assert page.locator("#seed:invalid").count() == 1
+    if way == "link":
+        page.evaluate("location.hash = '#seed=7'")
+        page.wait_for_function("seed.value === '7'")
+    else:
+        page.click(way)
+    assert page.locator("#seed:invalid").count() == 0
+
+
+def test_a_seed_is_complained_of_once_it_is_typed(explorer):
+    page = explorer.page
+    page.evaluate("""() => {
+        globalThis.told = 0;
+        seed.reportValidity = () => told++;
+    }""")
+    page.focus("#seed")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("1e5")
+    assert page.evaluate("told") == 0
+    page.keyboard.press("Tab")
+    assert page.evaluate("told") == 1
+    page.evaluate("delete seed.reportValidity")
+
+
+def test_the_largest_seed_can_be_typed_digit_by_digit(explorer):
+    explorer.page.fill("#seed", "")
+    explorer.page.type("#seed", str(2**64 - 1))
+    assert explorer.page.input_value("#seed") == str(2**64 - 1)
+    assert explorer.page.locator("#seed:invalid").count() == 0
 
 
 def test_a_slider_changes_its_dimension_alone(explorer, bundle):
@@ -272,6 +315,9 @@ def test_sliders_are_sorted_by_rate_and_unused_ones_folded_away(browser, tmp_pat
 def test_a_bundle_without_rates_keeps_its_order_and_says_so(explorer):
     assert explorer.page.locator("#dimensions li label").all_text_contents() == ["z0", "z1", "z2"]
     assert "does not say what each dimension does" in explorer.text("#order")
+    row = explorer.page.locator("#used li").first
+    ends = [it.bounding_box() for it in (row, row.locator("output"))]
+    assert len({end["x"] + end["width"] for end in ends}) == 1  # no empty column for a rate
 
 
 # The map
@@ -288,6 +334,22 @@ def test_the_map_is_moved_by_keys(explorer, bundle):
     assert_same_picture(explorer.pixels(), bundle.decode(code[None])[0])
     text = explorer.page.get_attribute("#handle", "aria-valuetext").replace("−", "-")
     assert text == f"z2 {code[2]:.2f}, z0 {code[0]:.2f}"
+
+
+def test_the_map_has_keys_for_its_edges_and_larger_steps(explorer):
+    explorer.page.evaluate("location.hash = '#z=0,0.5,0'")
+    explorer.await_code(lambda code: code[0] == 0)
+    explorer.page.focus("#handle")
+    top = explorer.page.evaluate("scrollY")
+    expected = {"Home": [-3, 0], "End": [3, 0], "PageUp": [3, 1], "PageDown": [3, 0]}
+    for key, (right, up) in expected.items():
+        explorer.page.keyboard.press(key)
+        explorer.await_code(lambda code, place=(right, 0.5 + up): np.allclose(code[:2], place))
+    assert explorer.page.evaluate("scrollY") == top
+    explorer.page.evaluate("location.hash = '#z=9,0,0'")
+    explorer.await_code(lambda code: code[0] == 9)
+    assert explorer.page.get_attribute("#handle", "aria-valuenow") == "3"
+    assert explorer.page.get_attribute("#handle", "aria-valuetext") == "z0 9.00, z1 0.00"
 
 
 def test_the_map_is_dragged_and_stops_at_its_edges(explorer, bundle):
@@ -355,6 +417,7 @@ def test_the_animation_plays_and_pauses(browser, bundle, motion):
     with exploring(browser, bundle, reduced_motion=motion) as explorer:
         explorer.page.click("#play")
         assert explorer.text("#play") == "Pause"
+        assert explorer.page.get_attribute("#play", "aria-pressed") is None
         places = []
         for _ in range(40):
             explorer.page.wait_for_timeout(25)
@@ -407,7 +470,7 @@ def test_an_image_is_reconstructed_and_scored(browser, tmp_path, likelihood, cha
     bytes_ = pictures.to_uint8(random_images(1, (6, 8, channels))[0])
     with exploring(browser, bundle) as explorer:
         explorer.give(png(bytes_ if channels == 3 else bytes_[..., 0]))
-        assert explorer.text("#note") == ""
+        assert explorer.notes() == ""
         assert_inspected(explorer, bundle, bytes_.astype(np.float32) / 255)
         assert explorer.text("#percentile").startswith("unknown")
 
@@ -419,10 +482,10 @@ def test_a_model_of_bits_gets_bits(browser, tmp_path):
     bits = (words.astype(float) * 2.0**-53 < bytes_.ravel() / 255).astype(np.float32).reshape(8, 8, 1)
     with exploring(browser, bundle) as explorer:
         explorer.give(png(bytes_[..., 0]))
-        assert explorer.text("#note").startswith("Binarised")
+        assert explorer.notes().startswith("Binarised")
         assert_inspected(explorer, bundle, bits)
         explorer.give(png(pictures.to_uint8(bits)[..., 0]))
-        assert explorer.text("#note") == ""
+        assert explorer.notes() == ""
 
 
 def test_the_percentile_of_a_picture_among_training_images(browser):
@@ -446,9 +509,97 @@ def test_another_size_and_colour_are_told(explorer):
     buffer = io.BytesIO()
     colour.save(buffer, "PNG")
     explorer.give(buffer.getvalue())
-    assert explorer.text("#note") == "Resized from 40 × 16 to 8 × 8, its middle alone. Colours became grey."
-    (grey,) = set(explorer.pixels("#original").ravel())
-    assert grey == Image.new("RGB", (1, 1), (200, 100, 50)).convert("L").getpixel((0, 0))
+    assert explorer.notes() == "Resized from 40 × 16 to 8 × 8, its middle alone. Colours became grey."
+
+
+def texture(width, height, mode="RGB"):
+    """Waves, noise and hard edges, which resampling does not do alike by accident."""
+    rng = np.random.default_rng(width)
+    x, y = np.meshgrid(np.arange(width), np.arange(height))
+    waves = 127 + 127 * np.sin(0.9 * x[..., None] + 0.31 * np.arange(1, 5) * y[..., None])
+    waves[(x // 5 + y // 3) % 4 == 0] = 255
+    bytes_ = (0.7 * waves + 0.3 * rng.integers(0, 256, waves.shape)).astype(np.uint8)
+    return Image.fromarray(bytes_, "RGBA").convert(mode)
+
+
+@pytest.fixture(scope="module")
+def taking(chromium, tmp_path_factory):
+    """Pages of models that take 8 x 8 x 1, and 12 x 9 x 3 as width, height and channels."""
+    browser, found = Browser(chromium), {}
+    with ExitStack() as stack:
+        for shape in ((8, 8, 1), (9, 12, 3)):
+            vae = make_vae(shape, likelihood="bernoulli" if shape[-1] == 1 else "discretized_logistic")
+            path = export(vae, tmp_path_factory.mktemp("taking") / "b", dataset=DATASET).path
+            found[shape] = stack.enter_context(exploring(browser, Bundle.open(path)))
+        yield found
+
+
+SIZES = [(8, 8), (12, 9), (5, 3), (3, 7), (1, 1), (1, 900), (700, 1), (31, 17), (64, 48), (403, 301)]
+SIZES += [(37, 600), (11, 90), (20, 48)]  # so tall that Pillow 13 reduces the height first
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (9, 12, 3)], ids=["grey", "colour"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
+def test_a_picture_of_any_size_is_taken_as_kvae_score_resize_takes_it(taking, tmp_path, shape, mode):
+    """The pixels within one level, the scores within 1 nat."""
+    explorer = taking[shape]
+    for size in SIZES:
+        path = tmp_path / f"{size}.png"
+        texture(*size, mode).save(path)
+        explorer.give(path.read_bytes())
+        expected = open_image(path, shape, resize=True)
+        found = explorer.pixels("#original")
+        assert np.abs(found.astype(int) - rgb(expected[0])).max() <= 1, size
+        elbo = scoring.score(explorer.bundle, expected).elbo[0]
+        assert explorer.value("elbo") == pytest.approx(elbo, abs=1), size
+
+
+def test_a_photograph_that_was_turned_is_taken_upright(taking, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn it to the right
+    path = tmp_path / "turned.png"
+    texture(60, 40).save(path, exif=exif)
+    taking[9, 12, 3].give(path.read_bytes())
+    expected = rgb(open_image(path, (9, 12, 3), resize=True)[0])
+    assert np.abs(taking[9, 12, 3].pixels("#original").astype(int) - expected).max() <= 1
+
+
+def test_what_shows_through_becomes_black_and_is_told(explorer):
+    colours = np.full((8, 8, 4), 200, np.uint8)
+    colours[..., 3] = 51  # a fifth
+    explorer.give(png(colours))
+    assert explorer.notes() == "Transparent parts became black."
+    assert set(explorer.pixels("#original").ravel()) == {40}
+    colours[..., 3] = 255
+    explorer.give(png(colours))
+    assert explorer.notes() == ""
+
+
+def test_an_animation_gives_its_first_frame_and_says_so(explorer):
+    frames, buffer = [Image.new("L", (8, 8), level) for level in (80, 160)], io.BytesIO()
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
+    explorer.give(buffer.getvalue(), "it.gif", "image/gif")
+    assert explorer.notes() == "Animated: its first frame alone."
+    assert set(explorer.pixels("#original").ravel()) == {80}
+
+
+def test_a_picture_beyond_all_bounds_is_one_line(explorer):
+    buffer = io.BytesIO()
+    Image.new("1", (9460, 9460)).save(buffer, "PNG")
+    explorer.give(buffer.getvalue(), "huge.png")
+    assert explorer.text("#note.error") == "huge.png has more than 89,478,485 pixels; make it smaller first."
+
+
+def test_an_image_is_named_and_its_score_announced(explorer):
+    """In the live region, so that who does not see the page hears it."""
+    assert explorer.page.get_attribute("#note", "role") == "status"
+    explorer.page.evaluate("""() => {
+        globalThis.told = [];
+        new MutationObserver(() => told.push(note.textContent)).observe(note, { childList: true });
+    }""")
+    explorer.give(png(np.full((8, 8), 77, np.uint8)), "grey.png")
+    elbo = f"{explorer.value('elbo'):.2f}".replace("-", "−")
+    assert explorer.page.evaluate("told") == ["Reading grey.png…", f"grey.png: ELBO {elbo} nats."]
 
 
 def test_colours_become_grey_as_pillow_has_them(explorer):
@@ -470,24 +621,46 @@ def test_what_a_png_says_of_its_gamma_changes_no_byte(explorer):
 
 
 def test_a_file_that_is_no_image_is_one_line(explorer):
+    """And the image before it is no longer shown beside it."""
+    explorer.give(png(np.full((8, 8), 77, np.uint8)))
+    assert explorer.page.is_visible("#result")
     explorer.give(b"Dear diary", "diary.txt")
-    assert explorer.text("#note") == "diary.txt is no image that this browser can read."
+    assert explorer.text("#note.error") == "diary.txt is no image that this browser can read."
+    assert not explorer.page.is_visible("#result")
+    explorer.give(png(np.full((8, 8), 77, np.uint8)))
+    assert explorer.page.locator("#note.error").count() == 0
 
 
-def test_an_image_can_be_dropped_anywhere(explorer):
-    """Beside the place for it the browser would leave the page for the file."""
-    content = list(png(np.full((8, 8), 77, np.uint8)))
-    explorer.page.evaluate(
+def drop(page, content):
+    """Drop a file on the page; what the browser then does, "stays" or "leaves"."""
+    return page.evaluate(
         """content => {
             const dataTransfer = new DataTransfer();
             dataTransfer.items.add(new File([new Uint8Array(content)], "grey.png", { type: "image/png" }));
             const settings = { dataTransfer, bubbles: true, cancelable: true };
-            const fire = (type) => document.body.dispatchEvent(new DragEvent(type, settings));
-            fire("dragover");
-            if (fire("drop")) throw new Error("the browser would have left the page");
+            const left = ["dragover", "drop"].map((type) => document.body.dispatchEvent(new DragEvent(type, settings)));
+            return left.includes(true) ? "leaves" : "stays";
         }""",
-        content,
+        list(content),
     )
+
+
+def test_a_file_dropped_on_a_page_that_takes_none_does_no_harm(browser, bundle_path):
+    with exploring(browser, Bundle.open(bundle_path / "decoder.onnx")) as explorer:
+        assert drop(explorer.page, b"Dear diary") == "stays"
+
+
+def test_a_file_dropped_while_the_model_loads_does_no_harm(browser, bundle):
+    with served(explore.page(bundle, "tiny", ORT_DIR)) as url:
+        page = browser.open("about:blank")
+        page.route("**/config.json", lambda route: None)  # it never comes
+        page.goto(url, wait_until="load")
+        assert drop(page, b"Dear diary") == "stays"
+
+
+def test_an_image_can_be_dropped_anywhere(explorer):
+    """Beside the place for it the browser would leave the page for the file."""
+    assert drop(explorer.page, png(np.full((8, 8), 77, np.uint8))) == "stays"
     explorer.page.wait_for_selector("#inspection[aria-busy=false]")
     assert set(explorer.pixels("#original").ravel()) == {77}
 
@@ -516,7 +689,7 @@ def test_a_link_restores_what_is_seen(browser, bundle):
         page.click("#copy")
         page.wait_for_selector("#copy:text('Copied')")
         link = page.evaluate("navigator.clipboard.readText()")
-        again = Explorer(browser.open(link), explorer.url)
+        again = Explorer(browser.open(link), explorer.url, bundle)
         again.page.wait_for_selector(READY)
         np.testing.assert_array_equal(again.code(), explorer.code())
         for selector in ("#picture", "#strip canvas >> nth=4", "#grid canvas >> nth=7"):
@@ -541,9 +714,12 @@ def test_numbers_in_a_link_are_exact(browser, bundle):
 BAD_LINKS = {
     "#z=1,2": "The link is of another model: its code has 2 numbers, this model's 3.",
     "#z=1,2,x": 'The link is damaged: "x" is no number from -1000000 to 1000000.',
+    "#z=1,0x1,2": 'The link is damaged: "0x1" is no number from -1000000 to 1000000.',
+    "#across=2&up=2": "The link is damaged: its map shows one dimension both ways.",
+    "#across=1": "The link is damaged: its map shows one dimension both ways.",
     "#z=1,,2": 'The link is damaged: "" is no number from -1000000 to 1000000.',
     "#across=3": "The link is of another model: it has no dimension 3.",
-    "#seed=-1": "A seed is a whole number from 0 to 2^64 - 1.",
+    "#seed=-1": 'The link is damaged: "-1" is no whole number from 0 to 2^64 - 1.',
     "#temperature=9": 'The link is damaged: "9" is no number from 0 to 2.',
 }
 
@@ -557,6 +733,11 @@ def test_a_link_of_no_use_is_one_line_and_the_page_works(browser, bundle):
         assert_same_picture(explorer.pixels(), bundle.sample(1)[0])
         explorer.page.press("#z0", "Home")
         explorer.await_code(lambda code: code[0] == -4)
+        assert explorer.text("#status").startswith("The model runs in this browser")
+        for link in ("#z=1", "#z=1,2,3e-1"):
+            explorer.page.evaluate("link => { location.hash = link; }", link)
+            explorer.page.wait_for_selector("#status.error" if link == "#z=1" else "#status:not(.error)")
+        assert explorer.text("#status").startswith("The model runs in this browser")
 
 
 def test_the_back_button_undoes_a_choice(explorer):
@@ -599,6 +780,48 @@ def test_a_phone_shows_all_without_scrolling_sideways(browser, scheme):
         assert explorer.page.evaluate("document.documentElement.scrollWidth") == 360
 
 
+@pytest.mark.parametrize("height", [640, 420])
+def test_what_has_the_focus_is_not_hidden_under_the_picture(browser, height):
+    with exploring(browser, Bundle.open(SHIPPED), viewport={"width": 360, "height": height}) as explorer:
+        page = explorer.page
+        page.click("#current summary")
+        position = page.eval_on_selector("#current", "it => getComputedStyle(it).position")
+        assert position == ("sticky" if height == 640 else "static")
+        for key, presses in (("Tab", 60), ("Shift+Tab", 60)):
+            for _ in range(presses):
+                page.keyboard.press(key)
+                hidden = page.evaluate("""() => {
+                    const [bar, it] = [document.querySelector("#current"), document.activeElement];
+                    const over = bar.getBoundingClientRect().bottom > it.getBoundingClientRect().top;
+                    return over && getComputedStyle(bar).position === "sticky" && it !== document.body
+                        && !bar.contains(it) && it.id;
+                }""")
+                assert hidden is False, key
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_fields_stand_out(browser, bundle, scheme):
+    """Their borders have a contrast of at least 3 with what is around them (WCAG 1.4.11)."""
+    with exploring(browser, bundle, color_scheme=scheme) as explorer:
+        around = explorer.page.eval_on_selector("#samples", "it => getComputedStyle(it).backgroundColor")
+        for selector in ("#seed", "#across", "#drop", "#save"):
+            border = explorer.page.eval_on_selector(selector, "it => getComputedStyle(it).borderTopColor")
+            assert contrast(around, border) >= 3, selector
+
+
+def contrast(*colours):
+    levels = [np.array(re.findall(r"\d+", colour)[:3], float) / 255 for colour in colours]
+    linear = [np.where(level <= 0.04045, level / 12.92, ((level + 0.055) / 1.055) ** 2.4) for level in levels]
+    darker, lighter = sorted(0.05 + light @ [0.2126, 0.7152, 0.0722] for light in linear)
+    return lighter / darker
+
+
+def test_figures_beside_sliders_are_not_read_aloud_at_every_step(explorer):
+    outputs = explorer.page.locator("output")
+    assert outputs.count() == 4
+    assert outputs.evaluate_all("all => all.every((it) => it.ariaLive === 'off')")
+
+
 def test_every_control_has_a_name_and_is_reached_by_tab(explorer):
     explorer.page.click("#reconstruct")
     explorer.page.wait_for_selector("#result", state="visible")
@@ -624,19 +847,31 @@ def test_a_page_works_from_a_folder_of_any_web_host(browser, bundle, tmp_path):
     with hosted(tmp_path) as url:
         page = browser.open(f"{url}some/page/")
         page.wait_for_selector(READY)
-        assert_same_picture(Explorer(page, url).pixels(), bundle.sample(1)[0])
+        assert_same_picture(Explorer(page, url, bundle).pixels(), bundle.sample(1)[0])
     assert browser.trouble == []
 
 
-def test_graphs_in_onnxruntimes_own_format_work(browser, bundle, tmp_path):
-    options = onnxruntime.SessionOptions()
-    options.add_session_config_entry("session.save_model_format", "ORT")
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-    options.optimized_model_filepath = str(tmp_path / "decoder.ort")
-    onnxruntime.InferenceSession(bundle.graphs["decoder"], options, providers=["CPUExecutionProvider"])
-    in_ort = Bundle(replace(bundle.manifest, graph_format="ort"), {"decoder": tmp_path / "decoder.ort"}, "cpu")
-    with exploring(browser, in_ort) as explorer:
-        assert_same_picture(explorer.pixels(), bundle.sample(1)[0])
+@pytest.mark.parametrize("pair", [("float16", "onnx"), ("int8", "onnx"), ("float32", "ort"), ("int8", "ort")], ids=str)
+def test_converted_bundles_work(browser, run, tmp_path, pair):
+    """Of a trained model; the page computes what Python computes with the same graphs."""
+    bundle = Bundle.open(convert(run.exported.path, tmp_path / "b", *pair).path)
+    with exploring(browser, bundle) as explorer:
+        explorer.settle()
+        for index, image in enumerate(bundle.sample(24)):
+            assert_same_picture(explorer.pixels("#grid canvas", index), image)
+        explorer.page.click("#reconstruct")
+        explorer.page.wait_for_selector("#result", state="visible")
+        picture = explorer.pixels()[None, ..., :1].astype(np.float32) / 255
+        elbo = scoring.score(bundle, scoring.as_encoded(bundle.manifest, picture)).elbo[0]
+        assert explorer.value("elbo") == pytest.approx(elbo, abs=0.5)
+
+
+def test_what_goes_wrong_unforeseen_is_shown_and_reaches_the_console(browser, bundle):
+    with exploring(browser, bundle) as explorer:
+        explorer.page.evaluate("() => { Promise.reject(new Error('injected')); }")
+        assert explorer.page.text_content("#status.error") == "injected"
+        assert any("injected" in line for line in browser.trouble)
+        browser.trouble.clear()
 
 
 # What can fail
@@ -682,8 +917,22 @@ def test_a_page_without_its_runtime_says_what_to_do(browser, bundle, name):
     files = without(explore.page(bundle, "tiny", ORT_DIR), f"ort/{name}")
     with exploring(browser, bundle, files=files, ready=FAILED) as explorer:
         line = explorer.text("#status.error")
-        assert line.startswith("onnxruntime-web, which runs the model, cannot be loaded from 127.0.0.1:")
-        assert "kvae explore --ort-dir FOLDER" in line
+        assert line == (
+            "onnxruntime-web is missing, or another: this page is incomplete. Make it again with kvae explore."
+        )
+
+
+@pytest.mark.parametrize("harm", ["missing", "damaged", "no network"])
+def test_a_page_without_its_config_is_one_line(browser, bundle, harm):
+    files = explore.page(bundle, "tiny", ORT_DIR)
+    files = without(files, "config.json") if harm == "missing" else files | {"config.json": b"<html>"}
+    with served(files) as url:
+        page = browser.open("about:blank")
+        if harm == "no network":
+            page.route("**/config.json", lambda route: route.abort("internetdisconnected"))
+        page.goto(url)
+        page.wait_for_selector(FAILED)
+        assert page.text_content("#status.error") == "config.json cannot be loaded: run kvae explore again."
 
 
 @pytest.mark.parametrize("network", ["up", "down", *(f"lies about {name}" for name in onnxruntime_web.FILES)])
@@ -709,7 +958,7 @@ def test_a_page_of_the_cdn(browser, bundle, network):
         page.wait_for_selector(READY if network == "up" else FAILED, state="attached")
         assert set(asked) == set(onnxruntime_web.FILES)
         if network == "up":
-            assert_same_picture(Explorer(page, url).pixels(), bundle.sample(1)[0])
+            assert_same_picture(Explorer(page, url, bundle).pixels(), bundle.sample(1)[0])
             assert browser.trouble == []
         else:
             assert "cannot be loaded from cdn.jsdelivr.net. kvae explore --ort-dir" in page.text_content(

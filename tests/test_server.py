@@ -1,7 +1,9 @@
 """The server of a fixed table, spoken to by raw sockets: what it gives, and that it gives nothing else."""
 
+import contextlib
 import socket
 import threading
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -22,8 +24,8 @@ FILES = {
 
 
 @contextmanager
-def serving(host="127.0.0.1", port=0):
-    with Server(FILES, host, port) as server:
+def serving(host="127.0.0.1", port=0, files=FILES):
+    with Server(files, host, port) as server:
         thread = threading.Thread(target=server.serve_forever, args=[0.01])
         thread.start()
         try:
@@ -134,6 +136,45 @@ def test_other_methods_are_refused_and_the_connection_closed(server, method):
     assert (headers["allow"], headers["connection"]) == ("GET, HEAD", "close")
 
 
+@pytest.mark.parametrize("header", ["Content-Length: {}", "Transfer-Encoding: chunked", "content-length: {}"])
+def test_the_body_of_a_get_is_no_request(server, header):
+    inner = f"GET /page.css HTTP/1.1\r\nHost: localhost:{server.port}\r\n\r\n"
+    lines = ["GET /config.json HTTP/1.1", f"Host: localhost:{server.port}", header.format(len(inner)), "", inner]
+    status, headers, body = ask(server, "\r\n".join(lines).encode())
+    assert (status, headers["connection"], body) == (200, "close", FILES["config.json"])
+
+
+@pytest.mark.parametrize("start", ["GET /config.json HTTP/1.1\r\nX: ", "GET /"])
+def test_who_asks_without_end_is_not_waited_for(server, monkeypatch, start):
+    """One byte at a time, none of which is late."""
+    monkeypatch.setattr("kvae.server.PATIENCE", 0.3)
+    with socket.create_connection((server.host, server.port)) as connection:
+        connection.settimeout(0.05)
+        connection.sendall(start.encode())
+        began = time.monotonic()
+        with pytest.raises(ConnectionError):
+            while time.monotonic() < began + 5:
+                connection.sendall(b"a")
+                with contextlib.suppress(TimeoutError):
+                    if connection.recv(65536) == b"":
+                        raise ConnectionError
+        assert time.monotonic() > began + 0.25
+
+
+def test_an_answer_may_take_longer_than_a_question(monkeypatch):
+    """Each piece has its own time: a slow visitor gets all of a large file."""
+    content = bytes(40_000_000)
+    monkeypatch.setattr("kvae.server.PATIENCE", 0.2)
+    monkeypatch.setattr("kvae.server._Handler.timeout", 0.4)
+    with serving(files={"x.wasm": content}) as server, socket.create_connection((server.host, server.port)) as visitor:
+        visitor.sendall(b"GET /x.wasm HTTP/1.1\r\nHost: localhost:%d\r\nConnection: close\r\n\r\n" % server.port)
+        received = 0
+        while chunk := visitor.recv(4_000_000, socket.MSG_WAITALL):
+            received += len(chunk)
+            time.sleep(0.1)
+    assert received > len(content)
+
+
 def test_a_connection_serves_many_requests(server):
     one = f"GET /config.json HTTP/1.1\r\nHost: localhost:{server.port}\r\n\r\n"
     last = one.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n")
@@ -157,7 +198,8 @@ def test_a_loopback_server_answers_to_its_own_name_alone(server, hosts):
 
 def test_a_server_for_others_answers_to_any_name():
     with serving("0.0.0.0") as server:
-        assert not server.is_local
+        assert (server.is_local, server.is_everywhere) == (False, True)
+        assert server.url == f"http://127.0.0.1:{server.port}/"
         assert ask(server, b"GET /config.json HTTP/1.1\r\nHost: my-machine\r\nConnection: close\r\n\r\n")[0] == 200
 
 
@@ -167,6 +209,8 @@ def test_ipv6_addresses_stand_in_brackets():
             assert server.url == f"http://[::1]:{server.port}/"
             host = f"Host: [::1]:{server.port}"
             assert ask(server, f"GET / HTTP/1.1\r\n{host}\r\nConnection: close\r\n\r\n".encode())[0] == 200
+        with serving("::") as server:
+            assert server.url == f"http://[::1]:{server.port}/"
     except KvaeError:
         pytest.skip("this machine has no IPv6")
 
@@ -194,6 +238,12 @@ def test_a_visitor_who_leaves_and_nonsense_leave_no_trace(capfd):
 def test_an_address_that_cannot_be_had_is_one_line(host, port):
     with pytest.raises(KvaeError, match=f"^cannot serve at {host} port {port}: .*--port or --host.$"):
         Server(FILES, host, port)
+
+
+@pytest.mark.parametrize("host", ["", " "])
+def test_an_empty_address_is_not_all_of_them(host):
+    with pytest.raises(KvaeError, match=r"^the --host is empty; name an address, such as 127\.0\.0\.1\.$"):
+        Server(FILES, host)
 
 
 def test_a_port_that_is_taken_is_one_line(server):

@@ -4,14 +4,11 @@ import { $, figure, on } from "./dom.mjs";
 import { digits } from "./link.mjs";
 import { paint, save } from "./picture.mjs";
 
-const RECENT = 15; // updates of which the middle one is shown
-const PAUSE = 500; // ms between two changes of that figure
+const PAUSE = 500; // ms between two figures
 
 export function current(model, state, name) {
-  const times = [];
-  let painted = false;
   let changed = performance.now();
-  let told = -PAUSE;
+  let told;
   const update = coalesced(async () => {
     const { z } = state.now;
     const start = changed;
@@ -19,14 +16,10 @@ export function current(model, state, name) {
     paint($("picture"), image);
     $("code").textContent = `[${digits(z).replaceAll(",", ", ")}]`;
     const { duration, startTime } = performance.measure("update", { start });
-    performance.clearMeasures("update"); // observers have it; the browser's own list would grow for ever
-    if (painted) times.push(duration); // the first one waited for the model
-    painted = true;
-    if (times.length > RECENT) times.shift();
-    if (!times.length || startTime - told < PAUSE) return;
-    told = startTime;
-    const middle = times.toSorted((first, second) => first - second)[Math.floor(times.length / 2)];
-    $("timing").textContent = `${figure(middle, middle < 10 ? 1 : 0)} ms per change`;
+    performance.clearMeasures("update"); // observers have it
+    if (startTime - told < PAUSE) return;
+    if (told !== undefined) $("timing").textContent = `${figure(duration, duration < 10 ? 1 : 0)} ms per change`;
+    told = startTime; // the first update waited for the model
   });
   state.on(["z"], () => {
     changed = performance.now();
@@ -36,10 +29,9 @@ export function current(model, state, name) {
   update();
 }
 
-/** A function that calls `work` at the next frame: many calls before it are one, and none begins while one runs. */
+/** A function that calls `work` at the next frame, once for many calls before it, and never twice at a time. */
 function coalesced(work) {
-  let wanted = false;
-  let running = false;
+  let [wanted, running] = [false, false];
   const frame = async () => {
     wanted = false;
     try {

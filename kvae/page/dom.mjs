@@ -2,13 +2,16 @@
 
 export const $ = (id) => document.getElementById(id);
 
-/** Listen to events of the element `id`. */
 export const on = (id, type, listener) => $(id).addEventListener(type, listener);
 
-/** A new element with these properties. */
 export const make = (tag, properties) => Object.assign(document.createElement(tag), properties);
 
-/** Make a row of buttons one stop of the Tab key: arrow keys, Home and End go from one to the next. */
+export function say(id, text, isError = false) {
+  $(id).textContent = text;
+  $(id).classList.toggle("error", isError);
+}
+
+/** Make buttons one stop of the Tab key; arrow keys, Home and End go about. */
 export function rove(buttons, columns) {
   const go = (index) => {
     buttons.forEach((button, i) => (button.tabIndex = i === index ? 0 : -1));
@@ -29,7 +32,6 @@ export function rove(buttons, columns) {
   });
 }
 
-/** How many columns a grid has as it is laid out now. */
 export function columnsOf(grid) {
   return getComputedStyle(grid).gridTemplateColumns.split(" ").length;
 }

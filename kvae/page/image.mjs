@@ -1,7 +1,10 @@
-/** Image files as what an encoder takes. */
+/** Image files as the pixels that `kvae score --resize` gets of them. */
 
 import { make } from "./dom.mjs";
-import { contextOf } from "./picture.mjs";
+import { fit } from "./resample.mjs";
+
+const MOST = 89_478_485; // pixels, as in Pillow
+const STRIP = 256; // rows that are held as RGBA at a time
 
 /** The `pixels` in [0, 1] of an image file, Float32Array, and `notes` of what was done to get them. */
 export async function readImage(file, [height, width, channels]) {
@@ -9,34 +12,52 @@ export async function readImage(file, [height, width, channels]) {
   try {
     bitmap = await createImageBitmap(file, { colorSpaceConversion: "none" });
   } catch {
-    throw new Error(`${file.name || "This"} is no image that this browser can read.`);
+    throw new Error(`${file.name} is no image that this browser can read.`);
   }
-  const notes = [];
-  // The largest middle part of the right shape.
-  const scale = Math.min(bitmap.width / width, bitmap.height / height);
-  const [cutWidth, cutHeight] = [width, height].map((length) => Math.round(scale * length));
-  const [left, top] = [(bitmap.width - cutWidth) / 2, (bitmap.height - cutHeight) / 2];
-  const same = bitmap.width === width && bitmap.height === height;
-  if (!same) {
-    const cut = cutWidth === bitmap.width && cutHeight === bitmap.height ? "" : ", its middle alone";
-    notes.push(`Resized from ${bitmap.width} × ${bitmap.height} to ${width} × ${height}${cut}.`);
+  const size = [bitmap.height, bitmap.width];
+  if (size[0] * size[1] > MOST) {
+    throw new Error(`${file.name} has more than ${MOST.toLocaleString("en")} pixels; make it smaller first.`);
   }
-  const canvas = make("canvas", { width, height });
-  const context = contextOf(canvas);
-  context.imageSmoothingEnabled = !same;
-  context.imageSmoothingQuality = "high";
-  context.drawImage(bitmap, left, top, cutWidth, cutHeight, 0, 0, width, height);
+  const { bytes, coloured, transparent } = readBytes(bitmap, channels);
   bitmap.close();
-  const { data } = context.getImageData(0, 0, width, height);
-  const pixels = new Float32Array(height * width * channels);
-  let coloured = false;
-  for (let i = 0; i < height * width; i++) {
-    const [red, green, blue] = data.subarray(4 * i, 4 * i + 3);
-    coloured ||= red !== green || green !== blue;
-    // (299 R + 587 G + 114 B) / 1000, in the whole numbers of Pillow's mode "L"
-    const bytes = channels === 1 ? [(19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16] : [red, green, blue];
-    bytes.forEach((byte, c) => (pixels[channels * i + c] = byte / 255));
+  const notes = [];
+  if (size[0] !== height || size[1] !== width) {
+    const cut = size[0] * width === size[1] * height ? "" : ", its middle alone";
+    notes.push(`Resized from ${size[1]} × ${size[0]} to ${width} × ${height}${cut}.`);
   }
+  if (transparent) notes.push("Transparent parts became black.");
   if (coloured && channels === 1) notes.push("Colours became grey.");
-  return { pixels, notes };
+  if ((await frames(file).catch(() => 1)) > 1) notes.push("Animated: its first frame alone.");
+  return { pixels: Float32Array.from(fit(bytes, size, [height, width, channels]), (byte) => byte / 255), notes };
+}
+
+/** The bytes of a picture on black, as grey or RGB, and whether there were colours and transparent parts. */
+function readBytes(bitmap, channels) {
+  const { width, height } = bitmap;
+  const context = make("canvas", { width, height: STRIP }).getContext("2d", { willReadFrequently: true });
+  context.globalCompositeOperation = "copy";
+  const bytes = new Uint8ClampedArray(height * width * channels);
+  let [at, coloured, transparent] = [0, false, false];
+  for (let top = 0; top < height; top += STRIP) {
+    context.drawImage(bitmap, 0, -top);
+    const { data } = context.getImageData(0, 0, width, Math.min(STRIP, height - top));
+    for (let i = 0; i < data.length; i += 4) {
+      if (data[i + 3] < 255) {
+        transparent = true;
+        for (let c = i; c < i + 3; c++) data[c] *= data[i + 3] / 255;
+      }
+      coloured ||= data[i] !== data[i + 1] || data[i] !== data[i + 2];
+      // (299 R + 587 G + 114 B) / 1000, in the whole numbers of Pillow's mode "L"
+      if (channels === 1) bytes[at++] = (19595 * data[i] + 38470 * data[i + 1] + 7471 * data[i + 2] + 0x8000) >> 16;
+      else for (let c = i; c < i + 3; c++) bytes[at++] = data[c];
+    }
+  }
+  return { bytes, coloured, transparent };
+}
+
+/** How many frames a file has; an error where the browser cannot say. */
+async function frames(file) {
+  const decoder = new ImageDecoder({ data: file.stream(), type: file.type });
+  await decoder.completed;
+  return decoder.tracks.selectedTrack.frameCount;
 }

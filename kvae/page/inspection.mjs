@@ -1,6 +1,7 @@
 /** An image of the visitor's: reconstructed, and scored. */
 
-import { $, figure, make, on } from "./dom.mjs";
+import { $, figure, make, on, say } from "./dom.mjs";
+import { takeDrops } from "./drop.mjs";
 import { readImage } from "./image.mjs";
 import { binarize } from "./likelihood.mjs";
 import { paint, pixelsOf, shape } from "./picture.mjs";
@@ -11,9 +12,10 @@ export function inspection(model, state, about) {
   const { manifest, imageShape } = model;
   let code;
   let latest = 0;
-  const inspect = async (read) => {
+  const inspect = async (name, read) => {
     const turn = ++latest;
     $("inspection").ariaBusy = true;
+    say("note", `Reading ${name}…`);
     try {
       const { pixels, notes } = await read();
       const image = manifest.binarize === "dynamic" ? binarize(pixels) : pixels;
@@ -24,14 +26,17 @@ export function inspection(model, state, about) {
       paint($("reconstruction"), result.reconstruction);
       code = result.loc;
       show(result, manifest);
-      $("note").textContent = notes.join(" ");
+      say("note", [`${name}: ${summary(result)}.`, ...notes].join(" "));
     } catch (error) {
-      if (turn === latest) $("note").textContent = error.message;
+      if (turn !== latest) return;
+      $("result").hidden = true;
+      say("note", error.message, true);
     } finally {
       if (turn === latest) $("inspection").ariaBusy = false;
     }
   };
-  const take = (file) => file && inspect(() => readImage(file, imageShape));
+  const take = (file) => file && inspect(file.name, () => readImage(file, imageShape));
+  const readPicture = async () => ({ pixels: pixelsOf($("picture"), imageShape[2]), notes: [] });
 
   shape($("original"), imageShape);
   shape($("reconstruction"), imageShape);
@@ -40,29 +45,14 @@ export function inspection(model, state, about) {
     take(target.files[0]);
     target.value = ""; // so that the same file can be chosen again
   });
-  on("reconstruct", "click", () => inspect(async () => ({ pixels: pixelsOf($("picture"), imageShape[2]), notes: [] })));
+  on("reconstruct", "click", () => inspect("The picture", readPicture));
   on("explore", "click", () => state.set({ z: code.slice() }, true));
-  dropping(take);
+  takeDrops(take);
   $("drop").inert = false;
 }
 
-/** Files may be dropped anywhere on the page, lest the browser leaves it for a file that missed its place. */
-function dropping(take) {
-  const mark = (over) => $("drop").classList.toggle("over", over);
-  const onFiles = (type, listener) =>
-    addEventListener(type, (event) => {
-      if (!event.dataTransfer?.types.includes("Files")) return;
-      event.preventDefault();
-      listener(event.dataTransfer.files[0]);
-    });
-  onFiles("dragover", () => mark(true));
-  onFiles("drop", (file) => {
-    mark(false);
-    take(file);
-    $("inspection").scrollIntoView({ block: "nearest" });
-  });
-  addEventListener("dragleave", (event) => event.relatedTarget ?? mark(false));
-}
+const summary = ({ elbo, percentile }) =>
+  `ELBO ${figure(elbo)} nats` + (percentile === null ? "" : `, percentile ${figure(percentile, 1)}`);
 
 function show(result, manifest) {
   const tell = (name, text) => Object.assign($(name), { value: result[name] ?? "", textContent: text });

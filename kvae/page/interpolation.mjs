@@ -1,4 +1,4 @@
-/** The straight line between two codes: as a strip, by hand, and as an animation. */
+/** The straight line between two codes. */
 
 import { $, on } from "./dom.mjs";
 import { painter } from "./painter.mjs";
@@ -8,12 +8,11 @@ const STEPS = 9;
 const DURATION = 4000; // ms from A to B
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
-/** The code at `place`, 0 for `a` and 1 for `b`; both ends are exact. */
 const between = (a, b, place) => a.map((value, d) => (1 - place) * value + place * b[d]);
 
 export function interpolation(model, state) {
   const places = Array.from({ length: STEPS }, (_, index) => index / (STEPS - 1));
-  const labels = places.map((place) => `${Math.round(100 * place)} % of the way from A to B`);
+  const labels = places.map((place) => `${Math.round(100 * place)} % from A to B`);
   const choose = (index) => (player.pause(), goTo(places[index]));
   const buttons = pictureButtons($("strip"), labels, model.imageShape, choose);
   const paintAll = painter(model, $("strip"), (index, image) => paint(buttons[index].firstChild, image));
@@ -40,12 +39,11 @@ export function interpolation(model, state) {
   return draw();
 }
 
-/** Goes from 0 to 1 and back, until it is told to pause: smoothly, or step by step for who wants less motion. */
+/** Goes from 0 to 1 and back: smoothly, or step by step for who wants less motion. */
 function animation(goTo) {
   let frame = 0;
   let place = 0; // 0 to 2; from 1 on it is the way back
-  let last;
-  let shown;
+  let last, shown;
   const tick = (now) => {
     place = (place + Math.min(now - last, 100) / DURATION) % 2;
     last = now;
@@ -58,7 +56,6 @@ function animation(goTo) {
     cancelAnimationFrame(frame);
     frame = 0;
     $("play").textContent = play ? "Pause" : "Play";
-    $("play").ariaPressed = play;
     if (!play) return;
     place = Number($("position").value);
     last = performance.now();

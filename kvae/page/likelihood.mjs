@@ -1,16 +1,12 @@
-/**
- * What a decoder and an encoder say about an image, in nats: docs/bundle-format.md, "The likelihood", "The score of an
- * image" and "Images for the encoder".
- *
- * A plain module without dependencies, for browsers and for Node. All is computed in float64.
- */
+/** What a decoder and an encoder say about an image, in nats and float64: docs/bundle-format.md, "The likelihood", "The
+ * score of an image" and "Images for the encoder". A plain module, for browsers and for Node. */
 
 import { words } from "./noise.mjs";
 
 const LEVELS = 255;
 const BINARIZATION_KEY = 3n;
 
-/** The likelihoods: their number of parameters, and log p of a pixel given them in the order of the page. */
+/** The number of a likelihood's parameters, and log p of a pixel given them. */
 const LOG_DENSITIES = {
   bernoulli: { count: 1, of: (x, logit) => x * logit - softplus(logit) },
   continuous_bernoulli: { count: 1, of: (x, logit) => x * logit - logNormalizer(logit) },
@@ -18,26 +14,16 @@ const LOG_DENSITIES = {
   normal: { count: 2, of: normal },
 };
 
-/**
- * log p(x|z) of ONE image, summed over its pixels and channels, in nats.
- *
- * @param {string} likelihood the manifest's `likelihood`
- * @param {Float32Array} parameters the decoder's `likelihood_parameters` for it, `height * width * channels * k`
- * @param {Float32Array} image the pixels that the encoder got, `height * width * channels`
- * @param {number} channels of the image
- * @returns {number} log p(x|z)
- * @throws {RangeError} for an unknown likelihood, or lengths that do not fit
- */
+/** log p(x|z) of ONE image, the pixels that the encoder got, in nats: by the manifest's `likelihood` and the decoder's
+ * `likelihood_parameters`, all Float32Array. A RangeError where these do not fit. */
 export function logDensity(likelihood, parameters, image, channels) {
   if (!Object.hasOwn(LOG_DENSITIES, likelihood)) {
     throw new RangeError(`likelihood is ${likelihood}; known are ${Object.keys(LOG_DENSITIES).join(", ")}`);
   }
   const { count, of } = LOG_DENSITIES[likelihood];
   if (image.length % channels !== 0 || parameters.length !== image.length * count) {
-    throw new RangeError(
-      `${image.length} pixels in ${channels} channels have ${parameters.length} parameters; ` +
-        `${likelihood} expects ${count} for each pixel`,
-    );
+    const found = `${image.length} pixels in ${channels} channels have ${parameters.length} parameters`;
+    throw new RangeError(`${found}; ${likelihood} expects ${count} for each pixel`);
   }
   let sum = 0;
   for (let pixel = 0; pixel < image.length; pixel += channels) {
@@ -49,24 +35,13 @@ export function logDensity(likelihood, parameters, image, channels) {
   return sum;
 }
 
-/**
- * KL(q(z|x) || p(z)) by latent dimension; their sum is the rate.
- *
- * @param {ArrayLike<number>} loc means of the posterior of one image
- * @param {ArrayLike<number>} scale its standard deviations
- * @returns {number[]} nats, one for each dimension
- */
+/** KL(q(z|x) || p(z)) by latent dimension, in nats, from a posterior's means and deviations; their sum is the rate. */
 export function rates(loc, scale) {
   return Array.from(loc, (mean, d) => (mean ** 2 + scale[d] ** 2 - 1) / 2 - Math.log(scale[d]));
 }
 
-/**
- * The percent of the training images that the model explains less well than one with this ELBO.
- *
- * @param {{percents: number[], elbo: number[]}} scoring the manifest's `scoring`
- * @param {number} elbo of the image, in nats
- * @returns {number} 0 to 100, and NaN for an ELBO that is no number
- */
+/** The percent of the training images that the model explains less well than one with this ELBO, by the manifest's
+ * `scoring`; NaN for an ELBO that is no number. */
 export function percentile(scoring, elbo) {
   if (Number.isNaN(elbo)) return NaN;
   const below = scoring.elbo.findLastIndex((value) => value <= elbo);
@@ -79,12 +54,8 @@ export function percentile(scoring, elbo) {
 
 let thresholds = new Float64Array(0);
 
-/**
- * What a grey image is for a model with `"binarize": "dynamic"`: 0 and 1, by a pattern that is the same for all images.
- *
- * @param {ArrayLike<number>} pixels ONE image in [0, 1], row after row
- * @returns {Float32Array} 0 or 1 for each pixel
- */
+/** What ONE grey image, pixels in [0, 1] row after row, is for a model with `"binarize": "dynamic"`: Float32Array of 0
+ * and 1, by a pattern that is the same for all images. */
 export function binarize(pixels) {
   if (thresholds.length < pixels.length) {
     thresholds = Float64Array.from(words(BINARIZATION_KEY, 1n, pixels.length), (word) => Number(word >> 11n) / 2 ** 53);
@@ -92,12 +63,6 @@ export function binarize(pixels) {
   return Float32Array.from(pixels, (pixel, j) => (thresholds[j] < pixel ? 1 : 0));
 }
 
-/**
- * The byte of a pixel in [0, 1], which is clipped where it is outside.
- *
- * @param {number} pixel
- * @returns {number} 0 to 255
- */
 export function toByte(pixel) {
   return Math.round(LEVELS * Math.min(Math.max(pixel, 0), 1));
 }
@@ -112,12 +77,11 @@ function logNormalizer(l) {
   return l === 0 ? 0 : Math.max(l, 0) + Math.log(-Math.expm1(-Math.abs(l)) / Math.abs(l));
 }
 
-/** ln(1 - exp(-t)) for t above 0: the form that keeps its digits, whether exp(-t) is near 0 or near 1. */
+/** ln(1 - exp(-t)) for t above 0, in the form that keeps its digits. */
 function log1mexp(t) {
   return t > Math.LN2 ? Math.log1p(-Math.exp(-t)) : Math.log(-Math.expm1(-t));
 }
 
-/** The log density of a Gaussian. */
 function normal(x, loc, scale) {
   return -(((x - loc) / scale) ** 2) / 2 - Math.log(scale) - Math.log(2 * Math.PI) / 2;
 }

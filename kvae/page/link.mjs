@@ -3,10 +3,11 @@
 const DELAY = 300; // browsers refuse to rewrite the address many times a second
 const MAX_SEED = 2n ** 64n - 1n;
 
-/** Keep address and state alike: changes go into the address, and an address that is opened or gone back to into the
- * state. `complain(message)` is told of one that is of no use. */
+/** Keep address and state alike. `complain(message)` is told of an address of no use, and "" once it is history. */
 export function keepLink(state, latentDim, complain) {
   let timer;
+  let wrong = "";
+  const say = (message) => message !== wrong && complain((wrong = message));
   const write = (method) => {
     clearTimeout(timer);
     history[method](null, "", hashOf(state));
@@ -15,9 +16,10 @@ export function keepLink(state, latentDim, complain) {
     clearTimeout(timer);
     if (location.hash.length < 2) return;
     try {
-      state.set(parse(location.hash, latentDim));
+      state.set(parse(location.hash, latentDim, state.now));
+      say("");
     } catch (error) {
-      complain(error.message);
+      say(error.message);
     }
     clearTimeout(timer);
   };
@@ -26,12 +28,12 @@ export function keepLink(state, latentDim, complain) {
   state.on(["seed", "temperature", "z", "a", "b", "across", "up"], () => {
     clearTimeout(timer);
     timer = setTimeout(write, DELAY, "replaceState");
+    say("");
   });
   state.beforeStep = () => write("replaceState");
   state.afterStep = () => write("pushState");
 }
 
-/** The state as the fragment of an address. */
 export function hashOf(state) {
   const fields = ["seed", "temperature", "across", "up"].map((name) => `${name}=${state.now[name]}`);
   const codes = ["z", "a", "b"].map((name) => `${name}=${digits(state.now[name])}`);
@@ -47,40 +49,43 @@ export function digits(code) {
   }).join(",");
 }
 
-function parse(hash, latentDim) {
+function parse(hash, latentDim, now) {
   const fields = new URLSearchParams(hash.slice(1));
   const found = {};
   const take = (names, read) => {
     for (const name of names) if (fields.has(name)) found[name] = read(fields.get(name));
   };
-  take(["seed"], parseSeed);
+  take(["seed"], (text) => seedOf(text) ?? damaged(text, "whole number from 0 to 2^64 - 1"));
   take(["temperature"], (text) => numberIn(text, 0, 2));
   take(["across", "up"], (text) => wholeBelow(text, latentDim));
   take(["z", "a", "b"], (text) => parseCode(text, latentDim));
+  const { across, up } = { ...now, ...found };
+  if (latentDim > 1 && across === up) refuse("damaged: its map shows one dimension both ways");
   return found;
 }
 
-/** A seed as a BigInt; an error where the text is none. */
-export function parseSeed(text) {
-  if (/^\d{1,20}$/.test(text) && BigInt(text) <= MAX_SEED) return BigInt(text);
-  throw new Error("A seed is a whole number from 0 to 2^64 - 1.");
+export function seedOf(text) {
+  return /^\d{1,20}$/.test(text) && BigInt(text) <= MAX_SEED ? BigInt(text) : null;
 }
 
 function parseCode(text, latentDim) {
   const parts = text.split(",");
-  if (parts.length !== latentDim) throw foreign(`its code has ${parts.length} numbers, this model's ${latentDim}`);
+  if (parts.length !== latentDim) refuse(`of another model: its code has ${parts.length} numbers, this model's ${latentDim}`);
   return Float32Array.from(parts, (part) => numberIn(part, -1e6, 1e6));
 }
 
 function numberIn(text, low, high) {
-  const value = text.trim() === "" ? NaN : Number(text);
-  if (value >= low && value <= high) return value;
-  throw new Error(`The link is damaged: "${text.slice(0, 20)}" is no number from ${low} to ${high}.`);
+  const value = /^-?\d*\.?\d+(e-?\d+)?$/.test(text) ? Number(text) : NaN;
+  return value >= low && value <= high ? value : damaged(text, `number from ${low} to ${high}`);
 }
 
 function wholeBelow(text, limit) {
   if (/^\d+$/.test(text) && Number(text) < limit) return Number(text);
-  throw foreign(`it has no dimension ${text.slice(0, 20)}`);
+  refuse(`of another model: it has no dimension ${text.slice(0, 20)}`);
 }
 
-const foreign = (why) => new Error(`The link is of another model: ${why}.`);
+const damaged = (text, expected) => refuse(`damaged: "${text.slice(0, 20)}" is no ${expected}`);
+
+function refuse(why) {
+  throw new Error(`The link is ${why}.`);
+}

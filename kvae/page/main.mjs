@@ -1,27 +1,26 @@
 /** The page as a whole: load the model, then wake the panels. */
 
 import { current } from "./current.mjs";
-import { $, figure, on } from "./dom.mjs";
+import { $, figure, on, say } from "./dom.mjs";
 import { inspection } from "./inspection.mjs";
 import { interpolation } from "./interpolation.mjs";
 import { hashOf, keepLink } from "./link.mjs";
 import { map } from "./map.mjs";
-import { Model, fetchGraph, loadRuntime } from "./model.mjs";
+import { Model, fetchGraph, fetched, loadRuntime } from "./model.mjs";
 import { shape } from "./picture.mjs";
 import { COUNT, codesOf, samples } from "./samples.mjs";
 import { ordered, sliders } from "./sliders.mjs";
 import { State } from "./state.mjs";
 
 const SMOOTH = 128; // pixels; larger images are not drawn pixel by pixel
-const PRIVATE = "The model runs in this browser; nothing is sent anywhere.";
 
 async function start() {
   const [config, manifest] = await Promise.all(["config.json", "model/manifest.json"].map(readJson));
   introduce(config, manifest);
-  tell("Loading the model, and onnxruntime-web (14 MB) to run it…");
+  tell({ text: "Loading the model, and onnxruntime-web (14 MB) to run it…" });
   const model = new Model(manifest);
   const state = initial(manifest);
-  keepLink(state, model.latentDim, (message) => tell(message, true));
+  keepLink(state, model.latentDim, (link) => tell({ link }));
   copyButton(state);
   current(model, state, config.name);
   sliders(model, state);
@@ -31,7 +30,7 @@ async function start() {
   performance.mark("fetched");
   await model.start(ort, "decoder", decoder);
   performance.measure("model", "fetched");
-  if (!$("status").className) tell(PRIVATE); // what is wrong with the link stays
+  tell({ text: "The model runs in this browser; nothing is sent anywhere." });
   $("panels").inert = false;
   await Promise.all(painted);
   if (config.graphs.encoder) {
@@ -42,15 +41,17 @@ async function start() {
 }
 
 async function readJson(path) {
-  const response = await fetch(path);
-  if (!response.ok) throw new Error(`${path} is missing: write the page anew with kvae explore.`);
-  return response.json();
+  try {
+    return await (await fetched(path)).json();
+  } catch {
+    throw new Error(`${path} cannot be loaded: run kvae explore again.`);
+  }
 }
 
-/** Say what the model is, and give all that has the size of an image that size, so that nothing jumps later on. */
+/** Say what the model is, and give the picture its size, so that nothing jumps later on. */
 function introduce({ name, graphs }, manifest) {
-  const { dataset, latent_dim: latentDim, likelihood, metrics, image_shape: imageShape } = manifest;
-  const { elbo } = metrics;
+  const { dataset, latent_dim: latentDim, likelihood, image_shape: imageShape } = manifest;
+  const { elbo } = manifest.metrics;
   $("name").textContent = document.title = name;
   $("facts").textContent = [
     `trained on ${dataset.num_images.toLocaleString("en")} images of ${dataset.name}`,
@@ -85,18 +86,18 @@ function copyButton(state) {
   });
 }
 
-function tell(message, isError = false) {
-  $("status").textContent = message;
-  $("status").classList.toggle("error", isError);
+const status = { text: "", link: "", isError: false };
+
+/** Change the status line; what is wrong with the `link` covers the rest while it lasts. */
+function tell(changes) {
+  Object.assign(status, changes);
+  say("status", status.link || status.text, status.isError || status.link !== "");
 }
 
 function fail(error) {
-  tell(error.message, true);
+  tell({ text: error.message, link: "", isError: true });
   document.body.dataset.failed = "";
 }
 
-addEventListener("unhandledrejection", (event) => {
-  event.preventDefault();
-  fail(event.reason);
-});
+addEventListener("unhandledrejection", (event) => fail(event.reason)); // the console has it too
 start().catch(fail);

@@ -1,4 +1,4 @@
-/** A map of two latent dimensions: a handle to drag, over pictures of what is where. */
+/** A map of two latent dimensions. */
 
 import { $, figure, make, on } from "./dom.mjs";
 import { painter } from "./painter.mjs";
@@ -9,9 +9,8 @@ const LIMIT = 3;
 const CELLS = 9;
 const STEP = 0.1;
 const PAUSE = 200; // ms without a change before the background is made anew
-const MAX_CELL = 64; // pixels of its pictures
+const MAX_CELL = 64; // pixels
 
-/** The value at the centre of cell `index` of a row of them. */
 const centre = (index) => LIMIT * ((2 * index + 1) / CELLS - 1);
 const clip = (value) => Math.min(Math.max(value, -LIMIT), LIMIT);
 
@@ -23,7 +22,7 @@ export function map(model, state) {
   }
   choices(manifest, state);
   const handle = $("handle");
-  const values = () => [state.now.z[state.now.across], state.now.z[state.now.up]];
+  const values = () => [state.now.across, state.now.up].map((d) => state.now.z[d]);
   const move = (right, up) => {
     const z = state.now.z.slice();
     z[state.now.across] = clip(right);
@@ -34,7 +33,7 @@ export function map(model, state) {
     const [right, up] = values();
     handle.style.left = `${(50 * (clip(right) + LIMIT)) / LIMIT}%`;
     handle.style.top = `${(50 * (LIMIT - clip(up))) / LIMIT}%`;
-    handle.ariaValueNow = right;
+    handle.ariaValueNow = clip(right);
     handle.ariaValueText = `z${state.now.across} ${figure(right)}, z${state.now.up} ${figure(up)}`;
   };
 
@@ -53,12 +52,13 @@ export function map(model, state) {
     if ($("field").hasPointerCapture(event.pointerId)) drag(event);
   });
   handle.addEventListener("keydown", (event) => {
-    const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
-    if (!way) return;
-    event.preventDefault();
-    const [right, up] = values();
     const step = event.shiftKey ? 5 * STEP : STEP;
-    move(right + step * way[0], up + step * way[1]);
+    const across = { ArrowLeft: -step, ArrowRight: step, Home: -2 * LIMIT, End: 2 * LIMIT }[event.key];
+    const upwards = { ArrowDown: -step, ArrowUp: step, PageDown: -1, PageUp: 1 }[event.key];
+    if (!across && !upwards) return;
+    event.preventDefault();
+    const [right, up] = values().map(clip);
+    move(right + (across ?? 0), up + (upwards ?? 0));
   });
 
   const paintLater = background(model, state);
@@ -67,7 +67,6 @@ export function map(model, state) {
   change();
 }
 
-/** The two menus of dimensions. */
 function choices(manifest, state) {
   const { order, rates } = ordered(manifest);
   for (const id of ["across", "up"]) {
@@ -84,7 +83,7 @@ function choices(manifest, state) {
   }
 }
 
-/** Pictures of the plane, decoded once nothing has changed for a moment and again when the plane is another. */
+/** Pictures of the plane, made anew when it is another and nothing has changed for a moment. */
 function background(model, state) {
   const { latentDim } = model;
   const [height, width] = model.imageShape;

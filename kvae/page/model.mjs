@@ -2,9 +2,9 @@
 
 import { make } from "./dom.mjs";
 
-/** Load onnxruntime-web, as `config.json`'s `ort` has it. Its files are checked, wherever they come from. */
+/** Load onnxruntime-web; its files are checked, wherever they come from. */
 export async function loadRuntime({ base, integrity }) {
-  const { href, host } = new URL(base, document.baseURI);
+  const { href, host, origin } = new URL(base, document.baseURI);
   const [module, wasm] = Object.entries(integrity).map(([name, hash]) => [href + name, hash]);
   try {
     const [binary] = await Promise.all([bytesOf(...wasm), loadModule(...module)]);
@@ -14,13 +14,15 @@ export async function loadRuntime({ base, integrity }) {
     return ort;
   } catch {
     throw new Error(
-      `onnxruntime-web, which runs the model, cannot be loaded from ${host}. ` +
-        "kvae explore --ort-dir FOLDER makes a page that brings it along.",
+      origin === location.origin
+        ? "onnxruntime-web is missing, or another: this page is incomplete. Make it again with kvae explore."
+        : `onnxruntime-web, which runs the model, cannot be loaded from ${host}. ` +
+          "kvae explore --ort-dir FOLDER makes a page that brings it along.",
     );
   }
 }
 
-/** Put a module into the page by an element, as an import by itself cannot name a hash. */
+/** Load a module by an element, as an import by itself cannot name a hash. */
 function loadModule(url, integrity) {
   return new Promise((resolve, reject) => {
     const script = make("script", { type: "module", crossOrigin: "anonymous", integrity });
@@ -31,13 +33,14 @@ function loadModule(url, integrity) {
   });
 }
 
-async function bytesOf(url, integrity) {
-  const response = await fetch(url, { integrity });
+export async function fetched(url, settings) {
+  const response = await fetch(url, settings);
   if (!response.ok) throw new Error(`HTTP ${response.status}`);
-  return response.arrayBuffer();
+  return response;
 }
 
-/** The bytes of a graph, `config.json`'s `path` and `integrity` of it. */
+const bytesOf = async (url, integrity) => (await fetched(url, { integrity })).arrayBuffer();
+
 export async function fetchGraph({ path, integrity }) {
   try {
     return new Uint8Array(await bytesOf(path, integrity));
@@ -46,7 +49,7 @@ export async function fetchGraph({ path, integrity }) {
   }
 }
 
-/** The model. It can be asked at once, and answers once its decoder has started. */
+/** It can be asked at once, and answers once its decoder has started. */
 export class Model {
   #ort;
   #sessions = {};
@@ -61,7 +64,7 @@ export class Model {
     this.imageSize = manifest.image_shape.reduce((product, length) => product * length);
   }
 
-  /** Start a graph, "decoder" or "encoder", from its bytes; the decoder first. */
+  /** Start a graph, the decoder first. */
   async start(ort, role, bytes) {
     this.#ort = ort;
     try {
@@ -72,14 +75,13 @@ export class Model {
     if (role === "decoder") this.#work();
   }
 
-  /** An output of the decoder, by default the expected images, for codes that lie one after the other, as they do.
-   * What is `urgent` goes before all that waits. */
+  /** An output of the decoder, by default the expected images, for codes in a row. What is `urgent` goes first. */
   async decode(codes, { output = "mean", urgent = false } = {}) {
     const shape = [codes.length / this.latentDim, this.latentDim];
     return (await this.#run("decoder", "z", codes, shape, [output], urgent))[output];
   }
 
-  /** `loc` and `scale` of the posterior of one image, pixels in [0, 1]. */
+  /** `loc` and `scale` of the posterior of one image. */
   encode(image) {
     return this.#run("encoder", "images", image, [1, ...this.imageShape], ["loc", "scale"], true);
   }
@@ -96,7 +98,7 @@ export class Model {
     });
   }
 
-  /** Make the calls that wait. WebAssembly holds the page while it computes: between two calls it gets a turn. */
+  /** Make the calls that wait. WebAssembly holds the page: between two calls it gets a turn. */
   async #work() {
     this.#busy = true;
     for (let job; (job = this.#urgent.shift() ?? this.#patient.shift()); ) {

@@ -1,11 +1,9 @@
-/** Pictures of many codes, without holding up the picture of the current one. */
+/** Pictures of many codes, without holding up the current one. */
 
-const BATCH = 4; // short enough that nobody feels a call of it
+const BATCH = 4;
 
-/**
- * A function that decodes codes, a few at a time after `delay` ms, and calls `paint(index, image)` for each.
- * What it still does when it is called again is given up; meanwhile `element` is marked as busy.
- */
+/** A function that decodes codes, a few at a time after `delay` ms, and calls `paint(index, image)` for each. Called
+ * again it gives up the rest. `element` is marked as busy meanwhile. */
 export function painter(model, element, paint) {
   const { latentDim, imageSize } = model;
   let latest = 0;

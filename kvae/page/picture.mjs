@@ -6,14 +6,13 @@ import { toByte } from "./likelihood.mjs";
 const GAP = 2; // as in the grids of kvae sample
 const MIN_CELL = 56;
 
-/** Give a canvas the size of an image, `[height, width, channels]`. */
 export function shape(canvas, [height, width]) {
   canvas.width = width;
   canvas.height = height;
   return canvas;
 }
 
-/** Paint an image, pixels in [0, 1], at its true size; browsers enlarge it. */
+/** Paint an image, pixels in [0, 1]. */
 export function paint(canvas, image) {
   const { width, height } = canvas;
   const channels = image.length / (width * height);
@@ -25,16 +24,13 @@ export function paint(canvas, image) {
   contextOf(canvas).putImageData(data, 0, 0);
 }
 
-/** The pixels in [0, 1] of a canvas that `paint` painted. */
 export function pixelsOf(canvas, channels) {
   const { data } = contextOf(canvas).getImageData(0, 0, canvas.width, canvas.height);
   return Float32Array.from(data.filter((_, i) => i % 4 < channels), (byte) => byte / 255);
 }
 
-/** A canvas whose pixels are read and written one by one; what is transparent is black. */
 export const contextOf = (canvas) => canvas.getContext("2d", { willReadFrequently: true, alpha: false });
 
-/** One canvas of many, on white with small gaps. */
 export function gridOf(canvases, columns) {
   const { width, height } = canvases[0];
   const scale = Math.max(1, Math.round(MIN_CELL / Math.max(height, width)));
@@ -53,7 +49,6 @@ export function gridOf(canvases, columns) {
   return grid;
 }
 
-/** Hand a canvas to the visitor as a PNG file. */
 export async function save(canvas, name) {
   const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
   const link = make("a", { href: URL.createObjectURL(blob), download: `${name}.png` });
@@ -61,7 +56,7 @@ export async function save(canvas, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
-/** Fill `container` with buttons that show pictures, the canvas first in each, and call `choose(index)` on a press. */
+/** Fill `container` with buttons that show pictures; a press calls `choose(index)`. */
 export function pictureButtons(container, labels, imageShape, choose) {
   const buttons = labels.map((ariaLabel, index) => {
     const button = make("button", { className: "cell", ariaLabel });

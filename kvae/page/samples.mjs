@@ -1,14 +1,14 @@
 /** A grid of samples, by seed and temperature. */
 
 import { $, columnsOf, figure, on } from "./dom.mjs";
-import { parseSeed } from "./link.mjs";
+import { seedOf } from "./link.mjs";
 import { standardNormal } from "./noise.mjs";
 import { painter } from "./painter.mjs";
 import { gridOf, paint, pictureButtons, save } from "./picture.mjs";
 
 export const COUNT = 24; // whole rows of 12, 8, 6 and 4
 
-/** The codes of the first samples of a seed, one after the other: docs/bundle-format.md, "A sample". */
+/** The codes of a seed's first samples in a row: docs/bundle-format.md, "A sample". */
 export function codesOf(seed, temperature, count, latentDim) {
   return standardNormal(seed, 0, count, latentDim).map((value) => value * Math.fround(temperature));
 }
@@ -16,7 +16,9 @@ export function codesOf(seed, temperature, count, latentDim) {
 export function samples(model, state, name) {
   const { latentDim, imageShape } = model;
   const labels = Array.from({ length: COUNT }, (_, index) => `Sample ${index}`);
-  const buttons = pictureButtons($("grid"), labels, imageShape, (index) => state.set({ z: codeOf(index) }, true));
+  const buttons = pictureButtons($("grid"), labels, imageShape, (index) => {
+    if (buttons[index].ariaPressed !== "true") state.set({ z: codeOf(index) }, true);
+  });
   const paintAll = painter(model, $("grid"), (index, image) => paint(buttons[index].firstChild, image));
   let codes;
   const codeOf = (index) => codes.slice(index * latentDim, (index + 1) * latentDim);
@@ -24,6 +26,7 @@ export function samples(model, state, name) {
   const draw = () => {
     codes = codesOf(state.now.seed, state.now.temperature, COUNT, latentDim);
     $("seed").value = state.now.seed;
+    $("seed").setCustomValidity("");
     $("temperature").value = state.now.temperature;
     $("temperature-value").value = figure(state.now.temperature);
     mark();
@@ -36,14 +39,11 @@ export function samples(model, state, name) {
   const stepTo = (seed) => state.set({ seed: BigInt.asUintN(64, seed) }, true); // 0 and 2^64 - 1 are neighbours
 
   on("seed", "input", ({ target }) => {
-    try {
-      state.set({ seed: parseSeed(target.value) });
-      target.setCustomValidity("");
-    } catch (error) {
-      target.setCustomValidity(error.message);
-    }
-    target.reportValidity();
+    const seed = seedOf(target.value);
+    if (seed === null) target.setCustomValidity("A seed is a whole number from 0 to 2^64 - 1.");
+    else state.set({ seed });
   });
+  on("seed", "change", ({ target }) => target.reportValidity());
   on("previous", "click", () => stepTo(state.now.seed - 1n));
   on("next", "click", () => stepTo(state.now.seed + 1n));
   on("random", "click", () => stepTo(BigInt(crypto.getRandomValues(new Uint32Array(1))[0])));

@@ -3,10 +3,8 @@
 import { logDensity, percentile, rates } from "./likelihood.mjs";
 import { standardNormal } from "./noise.mjs";
 
-/**
- * Encode an image, pixels as the model takes them, and say how well it is explained: `rate`, `distortion` and `elbo` in
- * nats, `percentile` (null where the bundle does not know); and its `loc`, `scale` and `reconstruction`.
- */
+/** Encode an image and say how well it is explained: `rate`, `distortion` and `elbo` in nats, `percentile` (null where
+ * the bundle does not know); and its `loc`, `scale` and `reconstruction`. */
 export async function score(model, image) {
   const { likelihood, scoring } = model.manifest;
   const { draws, seed } = scoring ?? { draws: 10, seed: 0 };

@@ -6,7 +6,7 @@ const UNUSED = 0.01; // nats; below it the model does not use a dimension
 const SHOWN = 16;
 const LIMIT = 4;
 
-/** The dimensions in the order in which they are shown, and the rate of each in nats, null where it is unknown. */
+/** The dimensions as they are shown, and their rates in nats, null where these are unknown. */
 export function ordered({ latent_dim, posterior }) {
   const rates = posterior?.rate ?? null;
   const order = Array.from({ length: latent_dim }, (_, d) => d);
@@ -40,7 +40,7 @@ function row(d, rates, most, state) {
   const item = make("li");
   item.innerHTML = `<label for="z${d}">z${d}</label>
     <input type="range" id="z${d}" min="${-LIMIT}" max="${LIMIT}" step="0.05">
-    <output for="z${d}" class="number"></output>`;
+    <output for="z${d}" class="number" aria-live="off"></output>`;
   const [, input, output] = item.children;
   if (rates) {
     const rate = make("span", { className: "rate number", textContent: figure(rates[d]) });

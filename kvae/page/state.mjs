@@ -1,9 +1,9 @@
-/** What the page shows: one record, changed in one place, and the panels that listen to it. */
+/** What the page shows, and the panels that listen to it. */
 
 export class State {
   #listeners = [];
 
-  /** @param {object} now `seed`, `temperature`, codes `z`, `a`, `b`, dimensions `across`, `up`; only to be read */
+  /** `seed`, `temperature`, codes `z`, `a`, `b`, dimensions `across`, `up`; only to be read. */
   constructor(now) {
     this.now = now;
   }
@@ -13,7 +13,7 @@ export class State {
     this.#listeners.push({ names, listener });
   }
 
-  /** Change some values, and tell the listeners of these. A `step` is a change that the back button undoes. */
+  /** Change some values, and tell their listeners. A `step` is a change that the back button undoes. */
   set(changes, step = false) {
     if (step) this.beforeStep?.();
     Object.assign(this.now, changes);
