@@ -114,7 +114,7 @@ def score(
     batches = shown(scores.score(bundle, source), source.count, len, hidden=printed)
     if out is not None:
         scores.write_csv(batches, out)
-        _report(out, source.count, model, path, False)
+        _report(out, source.count, model, path, as_json)
         return
     heading = None if as_json else scores.HEADING
     for batch in batches:

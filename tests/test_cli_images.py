@@ -100,6 +100,8 @@ def test_score_prints_a_row_per_image(kvae, shipped):
 def test_score_for_machines(kvae, shipped):
     lines = [json.loads(line) for line in said(kvae("score", "images.npy", "--json")).splitlines()]
     assert said(kvae("score", "images.npy", "--out", "scores.csv")) == "scores.csv\n"
+    report = json.loads(said(kvae("score", "images.npy", "--out", "scores.csv", "--json")))
+    assert (report["out"], report["n"]) == ("scores.csv", 20)
     with open("scores.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     expected = scoring.score(shipped, PIXELS).elbo
