@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from kvae.cli.images import tell_which
 from kvae.cli.options import PATH, json_option
+from kvae.cli.terminal import tell_which
 
 OF_THE_SERVER = {"host": "--host", "port": "--port", "no_browser": "--no-browser"}
 

@@ -9,9 +9,8 @@ from typing import Any
 import click
 
 from kvae.cli.options import PATH, device_option, json_option, model_option
-from kvae.cli.terminal import shown
+from kvae.cli.terminal import shown, tell_which
 from kvae.errors import KvaeError
-from kvae.locate import locate
 
 images_argument = click.argument("images", metavar="IMAGES...", nargs=-1, required=True, type=PATH)
 resize_option = click.option(
@@ -80,11 +79,9 @@ def decode(codes_path: Path, model: str | None, out: Path, device: str, as_json:
     CODES is a .npy of (n, latent_dim), or an .npz with such an array named z, or loc, as `kvae encode` writes it.
     """
     from kvae import codes, output
-    from kvae.runtime import Bundle
 
     check_apart(out, [codes_path])
-    path = locate(model)
-    bundle = Bundle.open(path, device)
+    path, bundle = _open_model(model, device)
     found = codes.open_codes(codes_path, bundle.manifest.latent_dim)
     count = found.shape[0]
     output.write(shown(codes.decode(bundle, found), count, len), count, bundle.manifest.image_shape, out)
@@ -143,11 +140,9 @@ def interpolate(
     Decodes the codes on the straight line between the means of their posteriors.
     """
     from kvae import output, paths
-    from kvae.runtime import Bundle
 
     check_apart(out, [one, other])
-    path = locate(model)
-    bundle = Bundle.open(path, device)
+    path, bundle = _open_model(model, device)
     found = bundle.decode(paths.interpolate(*paths.ends(bundle, one, other, resize), steps))
     output.write([found], steps, bundle.manifest.image_shape, out, columns=steps)
     _report(out, steps, model, path, as_json)
@@ -177,11 +172,9 @@ def traverse(
     Each has a row of images, in which it alone varies.
     """
     from kvae import paths
-    from kvae.runtime import Bundle
 
     check_apart(out, [image] if image else [])
-    path = locate(model)
-    bundle = Bundle.open(path, device)
+    path, bundle = _open_model(model, device)
     order = paths.draw_traversal(bundle, image, steps, reach, resize, out)
     _report(out, len(order) * steps, model, path, as_json, dimensions=order)
 
@@ -197,20 +190,20 @@ def check_apart(out: Path | None, inputs: Sequence[Path]) -> None:
         raise KvaeError(f"{out} is what is read, and would be lost. Name another --out.")
 
 
-def tell_which(model: str | None, path: Path) -> None:
-    """Say which model was taken where none was named; after the work, so that an error stays one line."""
-    if model is None:
-        click.echo(f"model: {path}", err=True)
+def _open_model(model: str | None, device: str, threads: int = 0) -> tuple[Path, Any]:
+    from kvae.locate import locate
+    from kvae.runtime import Bundle
+
+    path = locate(model)
+    return path, Bundle.open(path, device, threads)
 
 
 def _open(
     model: str | None, device: str, paths: Sequence[Path], resize: bool, threads: int = 0
 ) -> tuple[Path, Any, Any]:
     from kvae.images import open_images
-    from kvae.runtime import Bundle
 
-    path = locate(model)
-    bundle = Bundle.open(path, device, threads)
+    path, bundle = _open_model(model, device, threads)
     return path, bundle, open_images(paths, bundle.manifest.image_shape, resize)
 
 

@@ -152,7 +152,7 @@ def sample(n: int, model: str | None, out: Path, seed: int, temperature: float, 
     bundle = Bundle.open(path, device)
     batches = terminal.shown(bundle.sample_batches(n, seed, temperature), n, len)
     output.write(batches, n, bundle.manifest.image_shape, out)
-    images.tell_which(model, path)
+    terminal.tell_which(model, path)
     report = {"out": str(out), "n": n, "seed": seed, "model": str(path), "device": bundle.device}
     click.echo(json.dumps(report) if as_json else str(out))
 
@@ -197,7 +197,7 @@ def info(model: str | None, as_json: bool) -> None:
 
     path = locate(model)
     manifest = Bundle.open(path, device="cpu").manifest
-    images.tell_which(model, path)
+    terminal.tell_which(model, path)
     click.echo(json.dumps(summary.as_json(manifest, path), indent=2) if as_json else summary.as_text(manifest, path))
 
 

@@ -1,7 +1,8 @@
-"""How far a long work is, for whoever watches."""
+"""What is told on stderr: how far a long work is, and which model was taken."""
 
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -27,3 +28,9 @@ def shown(batches: Iterator[Item], count: int, size: Callable[[Any], int], hidde
         for batch in batches:
             yield batch
             progress.update(size(batch))
+
+
+def tell_which(model: str | None, path: Path) -> None:
+    """Say which model was taken where none was named; after the work, so that an error stays one line."""
+    if model is None:
+        click.echo(f"model: {path}", err=True)

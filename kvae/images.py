@@ -152,7 +152,7 @@ def _open(path: Path, shape: Shape, resize: bool) -> _Part:
         raise DataError(f"{path} is no regular file.")
     if path.suffix.lower() in arrays.SUFFIXES:
         return _Stack(arrays.open_array(path, ("images",)), shape, resize)
-    if path.suffix.lower() == ".gz" or "-ubyte" in path.name or path.suffix == ".idx":
+    if path.suffix.lower() == ".gz" or "-ubyte" in path.name or path.suffix.lower() == ".idx":
         return _Stack(idx.open_idx(path), shape, resize)
     return _Picture(path, shape, resize)
 
@@ -205,8 +205,7 @@ def _pixels(picture: Image.Image, path: Path, shape: Shape, resize: bool) -> Flo
             f"{path} is a picture of {found} (width x height, mode); the model takes {width} x {height}, "
             f"{MODES[channels][0]}. With --resize it is converted."
         )
-    pixels = np.asarray(picture.convert(MODES[channels][0]), np.float32) / np.float32(255)
-    return pixels.reshape(shape)
+    return pictures.to_float32(np.asarray(picture.convert(MODES[channels][0]))).reshape(shape)
 
 
 def _fit(picture: Image.Image, shape: Shape) -> Image.Image:

@@ -14,6 +14,8 @@ from kvae import pictures
 from kvae.atomic import atomic_file, atomic_folder
 from kvae.errors import KvaeError
 
+SUFFIXES = (".png", ".npy", ".npz")
+"""Those of the files; a name without a suffix is a folder's."""
 MAX_ROW = 16
 """Images beside each other in a grid of reconstructions, until there are so many that it would not be square."""
 MAX_GRID = 10_000
@@ -91,7 +93,7 @@ def write_reconstructions(
 
 
 def _check_file(path: Path, n: int) -> None:
-    if path.suffix.lower() not in (".png", ".npy", ".npz"):
+    if path.suffix.lower() not in SUFFIXES:
         raise KvaeError(f"{path}: the name must end in .png, .npy or .npz, or be a folder for one PNG per image.")
     if path.is_dir():
         raise KvaeError(f"{path} is a folder; name a file, or a folder without a suffix.")
@@ -106,7 +108,7 @@ def _write_npy(batches: Iterable[NDArray[np.float32]], shape: tuple[int, ...], f
 
 
 def _is_folder(path: Path) -> bool:
-    return path.suffix.lower() == "" or (path.is_dir() and path.suffix.lower() not in (".png", ".npy", ".npz"))
+    return not path.suffix or (path.is_dir() and path.suffix.lower() not in SUFFIXES)
 
 
 def _holds_samples(path: Path) -> bool:

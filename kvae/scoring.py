@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from kvae import binarization, importance, information, pictures
 from kvae.errors import BundleError
 from kvae.manifest import Manifest
-from kvae.runtime import Bundle, Floats
+from kvae.runtime import Bundle, Floats, Posterior
 
 Doubles = NDArray[np.float64]
 DRAWS = 10
@@ -49,7 +49,10 @@ def score(bundle: Bundle, images: Floats, draws: int = DRAWS, seed: int = SEED) 
         KvaeError: images of another shape or range.
         BundleError: the model has no encoder, or a likelihood without a density here.
     """
-    posterior = bundle.encode(images)
+    return _score(bundle, images, bundle.encode(images), draws, seed)
+
+
+def _score(bundle: Bundle, images: Floats, posterior: Posterior, draws: int, seed: int) -> Scores:
     group = max(1, importance.GROUP // draws)
 
     def distortions(first: int) -> list[float]:
@@ -95,7 +98,8 @@ def percentile(manifest: Manifest, elbo: Doubles) -> Doubles:
     with np.errstate(divide="ignore", invalid="ignore"):  # where both ends are the same, and elbo is beyond them
         share = (elbo - known[at]) / (known[at + 1] - known[at])
     inside = percents[at] + share * (percents[at + 1] - percents[at])
-    return np.where(below < 0, 0.0, np.where(below > at, 100.0, inside))
+    found = np.where(below < 0, 0.0, np.where(below > at, 100.0, inside))
+    return np.where(np.isnan(elbo), np.nan, found)  # sorted behind all numbers, it would rank as the best
 
 
 def training_statistics(bundle: Bundle, images: NDArray[np.uint8]) -> dict[str, Any]:
@@ -111,7 +115,7 @@ def training_statistics(bundle: Bundle, images: NDArray[np.uint8]) -> dict[str, 
     for first in range(0, len(images), BATCH):
         batch = as_encoded(bundle.manifest, pictures.to_float32(images[first : first + BATCH]))
         posteriors.append(bundle.encode(batch))
-        scores.append(score(bundle, batch).elbo)
+        scores.append(_score(bundle, batch, posteriors[-1], DRAWS, SEED).elbo)
     loc, scale = (np.concatenate(parts).astype(np.float64) for parts in zip(*posteriors, strict=True))
     columns = {
         "loc_mean": loc.mean(axis=0),

@@ -121,7 +121,7 @@ TABLE = {
     "cli/export": ({"cli", "locate", "manifest"}, {"click"}),
     "cli/checks": ({"cli"}, {"click"}),
     "cli/terminal": (set(), {"click"}),
-    "cli/images": ({"cli", "errors", "locate"}, {"click"}),
+    "cli/images": ({"cli", "errors"}, {"click"}),
     "cli/main": ({"", "cli", "config", "recipes"}, {"click"}),
     "cli/train": ({"caveats", "config"}, {"click"}),
     "cli/evaluate": ({"cli", "locate"}, {"click"}),
@@ -226,3 +226,11 @@ def test_the_runtime_world_loads_nothing_heavy(module):
     code = f"import sys, {module}; print(*[name for name in {HEAVY!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_help_loads_settings_and_commands_alone():
+    """What a command needs is imported in it: `kvae --help` reads no manifest, and loads no numpy."""
+    code = "import sys, kvae.cli.main; print(*sorted(m for m in sys.modules if m.split('.')[0] in ('kvae', 'numpy')))"
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name for name in done.stdout.split() if not name.startswith("kvae.cli")}
+    assert loaded == {"kvae", "kvae.config", "kvae.errors", "kvae.recipes"}

@@ -91,6 +91,10 @@ def test_percentiles_at_and_beyond_the_ends_and_at_ties(known):
     np.testing.assert_allclose(found, [0, 0, 5, 60, 80, 100, 100])
 
 
+def test_no_number_has_no_percentile(known):
+    assert np.isnan(scoring.percentile(known.manifest, np.array([np.nan]))).all()
+
+
 def test_below_the_first_of_equal_entries_is_0(known):
     scores = {"num_images": 9, "draws": 1, "seed": 0, "percents": [0, 10, 100], "elbo": [-300, -300, -1]}
     found = scoring.percentile(replace(known.manifest, scoring=scores), np.array([-400.0, -300.0]))
