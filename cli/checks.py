@@ -1,7 +1,6 @@
 """`kvae verify` and `kvae doctor`: whether a bundle, and this installation, do what they should."""
 
 import json
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +59,8 @@ def _report_text(report: Any) -> str:
 
 
 def _diagnosis_text(diagnosis: Any) -> str:
+    import textwrap
+
     width = max(len(row.name) for row in diagnosis.rows)
     lines = [_row(f"{row.name:<{width}}", row.text) for row in diagnosis.rows]
     if diagnosis.advice:
@@ -74,6 +75,8 @@ def _diagnosis_text(diagnosis: Any) -> str:
 
 def _row(start: str, text: str) -> str:
     """A row of a table whose last column goes on below itself."""
+    import textwrap  # `kvae --help` can do without
+
     indent = " " * (len(start) + 1)
     return textwrap.fill(
         text,

@@ -120,8 +120,8 @@ class Manifest:
         return json.dumps(asdict(self), indent=2) + "\n"
 
     def for_graph(self) -> str:
-        """The JSON that stands inside a graph: the same, with `files` empty."""
-        return replace(self, files={}).to_json()
+        """The JSON that stands inside a graph: the same, with `files` empty, and no spaces, as programs read it."""
+        return json.dumps(asdict(replace(self, files={})), separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str | bytes, source: str) -> "Manifest":
