@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from kvae.config import kind_of
+
 PATH = click.Path(path_type=Path, readable=False)  # whether it can be read is checked, with advice, where it is used
 model_option = click.option(
     "--model",
@@ -29,13 +31,13 @@ def config_options(*configs: type) -> Callable[[Callable[..., Any]], Callable[..
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         settings = [item for config in configs for item in fields(config) if "help" in item.metadata]
         for item in reversed(settings):
-            choices = item.metadata["choices"]
-            kind: Any = click.Choice(choices) if choices else int if item.default is None else type(item.default)
+            choices, kind = item.metadata["choices"], kind_of(item)
             command = click.option(
                 f"--{item.name.replace('_', '-')}",
-                type=kind,
+                type=click.Choice(choices) if choices else kind,
+                is_flag=kind is bool,
                 default=item.default,
-                show_default=item.default is not None,
+                show_default=item.default is not None and kind is not bool,
                 help=item.metadata["help"],
             )(command)
         return command

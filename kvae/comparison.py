@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvae import binarization, caveats, datasets, energy, evaluation, noise, pictures, runs, training
-from kvae.config import ModelConfig, TrainConfig, from_settings
+from kvae.config import ModelConfig, TrainConfig, from_settings, kind_of
 from kvae.errors import ConfigError, KvaeError
 from kvae.evaluation import Estimate, Evaluation
 from kvae.runtime import Bundle
@@ -116,16 +116,19 @@ def parse_vary(text: str) -> tuple[str, list[Any]]:
     name, equals, rest = text.partition("=")
     name = name.strip().replace("-", "_")
     known = {
-        item.name: item for config in (TrainConfig, ModelConfig) for item in fields(config) if item.name != "model"
+        item.name: item
+        for config in (TrainConfig, ModelConfig)
+        for item in fields(config)
+        if item.metadata and kind_of(item) is not bool
     }
     if name not in known and name != "regularizer":
         raise ConfigError(f"cannot vary '{name}'. Settings: {', '.join([*known, 'regularizer'])}.")
     texts = [value.strip() for value in rest.split(",")]
     if not equals or not all(texts):
         raise ConfigError(f"--vary takes SETTING=VALUE,VALUE,...; got '{text}'.")
-    if name == "regularizer" or known[name].metadata["choices"] or isinstance(known[name].default, str):
+    if name == "regularizer" or known[name].metadata["choices"] or kind_of(known[name]) is str:
         return name, texts
-    kind = float if isinstance(known[name].default, float) else int
+    kind = kind_of(known[name])
     try:
         values = [kind(value) for value in texts]
     except ValueError:

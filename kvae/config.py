@@ -4,7 +4,9 @@ The command line makes its options from these fields, and a run keeps them as `c
 """
 
 import math
+import re
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from kvae.errors import ConfigError
@@ -23,6 +25,10 @@ REGULARIZERS: dict[str, dict[str, float]] = {
 """Names for the corners of the loss distortion + beta (H(q, p) - entropy_weight H(q)), as the settings they mean."""
 
 
+MIN_SIZE, MAX_SIZE = 8, 256
+"""Height and width of images of a user's own, in pixels."""
+
+
 def _setting(
     default: Any,
     help: str,
@@ -31,8 +37,11 @@ def _setting(
     maximum: float | None = None,
     above: float | None = None,
     choices: tuple[str, ...] | None = None,
+    text: bool = False,
 ) -> Any:
-    metadata = {"help": help, "minimum": minimum, "maximum": maximum, "above": above, "choices": choices}
+    metadata = {
+        "help": help, "minimum": minimum, "maximum": maximum, "above": above, "choices": choices, "text": text,
+    }  # fmt: skip
     return field(default=default, metadata=metadata)
 
 
@@ -66,7 +75,25 @@ class TrainConfig:
     """How a model is trained. Raises ConfigError for a value outside its range."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
-    dataset: str = _setting("fashion_mnist", "Name of the data set.")
+    dataset: str = _setting("fashion_mnist", "Name of the data set; of --data, a name of yours for it.")
+    data: str | None = _setting(
+        None,
+        "Images of your own: a folder of pictures (sub-folders are labels), a .npy or .npz, an idx file, or TFRecords.",
+        text=True,
+    )
+    image_size: str | None = _setting(
+        None,
+        "Bring the images of --data to this size, HEIGHTxWIDTH or one number for both, of 8 to 256 pixels. "
+        "[default: all have one size]",
+        text=True,
+    )
+    grayscale: bool = _setting(False, "Take the images of --data as grey.")
+    split_seed: int = _setting(
+        0, "Seed of the splits of --data: an image's split depends on it and on the image alone.", minimum=0
+    )
+    max_bad: int = _setting(
+        100, "Images of --data that may be skipped because they cannot be used; beyond it is an error.", minimum=0
+    )
     binarize: str | None = _setting(
         None,
         "Draw each pixel as 0 or 1, its intensity being the probability: anew in each epoch (dynamic), or not at all. "
@@ -98,6 +125,12 @@ class TrainConfig:
         minimum=0.0,
     )
     kl_warmup_epochs: int = _setting(0, "Epochs over which beta grows from 0, linearly.", minimum=0)
+    patience: int | None = _setting(
+        None, "Stop after so many epochs without a better validation loss. [default: train all epochs]", minimum=1
+    )
+    max_skipped_steps: int = _setting(
+        10, "Steps that may be skipped because the loss or a gradient is not finite; then training stops.", minimum=0
+    )
     seed: int = _setting(
         0, "Seed of the weights, the order of images and the posterior's draws.", minimum=0, maximum=2**32 - 1
     )
@@ -111,9 +144,17 @@ class TrainConfig:
         "Compile the training step with XLA. auto: on a GPU, and for the dense networks on a CPU.",
         choices=("auto", "on", "off"),
     )
+    deterministic: bool = _setting(
+        False, "The same weights, bit for bit, from two runs on one machine; slower (docs/results.md)."
+    )
+    pictures_every: int = _setting(
+        5, "Epochs between two pictures of samples and reconstructions; 0 for none.", minimum=0
+    )
+    tensorboard: bool = _setting(False, "Write TensorBoard events into the run's folder too.")
 
     def __post_init__(self) -> None:
         _check(self)
+        self._check_data()
         likelihood = self.model.likelihood
         if self.binarize is None:
             object.__setattr__(self, "binarize", DEFAULT_BINARIZE.get(likelihood, "none"))
@@ -127,9 +168,37 @@ class TrainConfig:
                 f"got {self.kl_warmup_epochs}."
             )
 
+    def _check_data(self) -> None:
+        if self.data is None:
+            given = [name for name in ("image_size", "grayscale") if getattr(self, name)]
+            if given:
+                raise ConfigError(f"{given[0]} is for images of your own: it takes data beside it.")
+            return
+        if self.dataset == TrainConfig.__dataclass_fields__["dataset"].default:
+            object.__setattr__(self, "dataset", Path(self.data).resolve().name.partition(".")[0] or "images")
+        self.size  # noqa: B018  # which is checked as it is read
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """`image_size` as (height, width); None where it is not given."""
+        if self.image_size is None:
+            return None
+        found = re.fullmatch(r"(\d{1,4})(?:x(\d{1,4}))?", self.image_size.lower())
+        height, width = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+        if not (MIN_SIZE <= height <= MAX_SIZE and MIN_SIZE <= width <= MAX_SIZE):
+            raise ConfigError(
+                f"image_size must be HEIGHTxWIDTH or one number for both, each of {MIN_SIZE} to {MAX_SIZE}; "
+                f"got '{self.image_size}'."
+            )
+        return height, width
+
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON values; `from_dict` reads them back."""
         return asdict(self)
+
+    def to_publish(self) -> dict[str, Any]:
+        """The settings as a bundle tells them to others: without the path of the data."""
+        return self.to_dict() | {"data": None if self.data is None else Path(self.data).name}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "TrainConfig":
@@ -170,6 +239,13 @@ def from_settings(settings: dict[str, Any]) -> TrainConfig:
     return TrainConfig(model=ModelConfig(**model), **settings)
 
 
+def kind_of(item: Any) -> type:
+    """Whether a field of a config holds str, bool, float or int."""
+    if item.default is None:
+        return str if item.metadata["text"] else int
+    return type(item.default)
+
+
 def _check(config: Any) -> None:
     for item in fields(config):
         rules, value = item.metadata, getattr(config, item.name)
@@ -179,15 +255,15 @@ def _check(config: Any) -> None:
             if value not in rules["choices"]:
                 raise ConfigError(f"{item.name} must be one of {', '.join(rules['choices'])}; got '{value}'.")
             continue
-        kind = str if isinstance(item.default, str) else float if isinstance(item.default, float) else int
+        kind = kind_of(item)
         number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-        if kind is str:
-            fits = isinstance(value, str)
+        if kind in (str, bool):
+            fits = isinstance(value, kind)
         elif kind is int:
             fits = number and isinstance(value, int)
         else:
             fits = number
-        if fits and kind is not str:
+        if fits and kind not in (str, bool):
             fits = (
                 (rules["minimum"] is None or value >= rules["minimum"])
                 and (rules["maximum"] is None or value <= rules["maximum"])
@@ -198,7 +274,7 @@ def _check(config: Any) -> None:
 
 
 def _describe(kind: type, rules: Any) -> str:
-    noun = {int: "an integer", float: "a number", str: "a name"}[kind]
+    noun = {int: "an integer", float: "a number", str: "a name", bool: "true or false"}[kind]
     bounds = [
         f"{words} {rules[key]:g}" if key != "maximum" else f"{words} {rules[key]}"
         for key, words in (("minimum", "of at least"), ("maximum", "at most"), ("above", "above"))

@@ -116,7 +116,7 @@ TABLE = {
     "testing": ({"errors", "parity", "proof", "runs", "runtime", "vae"}, {"numpy"}),
     "cli/__init__": (set(), set()),
     "cli/group": ({"errors"}, {"click"}),
-    "cli/options": (set(), {"click"}),
+    "cli/options": ({"config"}, {"click"}),
     "cli/explore": ({"cli"}, {"click"}),
     "cli/export": ({"cli", "locate", "manifest"}, {"click"}),
     "cli/checks": ({"cli"}, {"click"}),
