@@ -22,6 +22,7 @@ TABLE = {
     "manifest_fields": (set(), set()),
     "manifest": ({"errors", "manifest_fields"}, set()),
     "atomic": ({"errors"}, set()),
+    "locks": ({"errors"}, set()),
     "locate": ({"errors", "manifest"}, set()),
     "card": ({"caveats", "manifest", "onnxruntime_web"}, set()),
     "summary": ({"caveats", "manifest"}, set()),

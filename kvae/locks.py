@@ -1,0 +1,55 @@
+"""One writer at a time: a lock on a folder that its process holds for as long as it lives, however it ends."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kvae.errors import KvaeError
+
+FILE = ".lock"
+"""The file in a folder that is locked. The kernel lets go of it where the process dies, so it may stay behind."""
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock for as long as the block runs.
+
+    Args:
+        folder: a folder that exists.
+
+    Raises:
+        KvaeError: another process holds it, or the folder cannot be written to.
+    """
+    try:
+        file = (folder / FILE).open("a+", encoding="utf-8")
+    except OSError as error:
+        raise KvaeError(f"cannot write {folder}: {error.strerror}.") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise KvaeError(
+                f"{folder} is being trained by process {file.read(20).strip() or 'unknown'}. "
+                f"Wait for its end, stop it, or name another folder."
+            ) from None
+        except OSError as error:  # a file system without locks
+            raise KvaeError(f"cannot lock {folder}: {error.strerror}. Put it on a file system with locks.") from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process holds the folder's lock; False also where nobody may tell."""
+    try:
+        with (folder / FILE).open("r", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

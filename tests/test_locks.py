@@ -1,0 +1,48 @@
+"""One writer at a time, told apart from a lock file that was left behind."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from kvae import locks
+from kvae.errors import KvaeError
+
+HOLD = "import sys, pathlib; from kvae import locks\nwith locks.held(pathlib.Path(sys.argv[1])): print('held', flush=True); input()"
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that holds the lock of the test's folder."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_a_second_process_is_refused_and_told_who_holds_it(tmp_path, holder):
+    assert locks.is_held(tmp_path)
+    with pytest.raises(KvaeError, match=rf"being trained by process {holder.pid}\."), locks.held(tmp_path):
+        pass
+
+
+def test_a_process_that_was_killed_holds_nothing(tmp_path, holder):
+    holder.kill()
+    holder.wait()
+    assert not locks.is_held(tmp_path)
+    with locks.held(tmp_path):
+        assert (tmp_path / locks.FILE).read_text() == f"{os.getpid()}\n"
+        assert locks.is_held(tmp_path)
+    assert not locks.is_held(tmp_path)
+
+
+def test_a_folder_without_a_lock_file_is_not_held(tmp_path):
+    assert not locks.is_held(tmp_path)
+
+
+def test_a_folder_that_is_not_there_is_an_error_in_one_line(tmp_path):
+    with pytest.raises(KvaeError, match="cannot write .*: No such file or directory"), locks.held(tmp_path / "none"):
+        pass
