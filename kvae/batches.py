@@ -1,10 +1,13 @@
 """What training is fed with: single batches of images, or many steps' worth of them in one element of the stream.
 
 Both give the same batches in the same order. The second lets one call run many optimiser steps in one compiled loop.
-The data set stays in memory as bytes; a batch becomes floats where it is used, in the step.
+The data set stays in memory as bytes, or on disk as a memory-mapped array; a batch becomes floats where it is used, in
+the step. What a step is given is a function of the seed and of the step's number alone, so that training can go on at
+any step as if it had never stopped.
 """
 
 import math
+import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -15,7 +18,7 @@ from numpy.typing import NDArray
 PARALLEL_CALLS = 2
 """Elements of a stream that are made side by side."""
 BEYOND_SEEDS = 2**32
-"""Set apart the words that order the images from those that their bits are drawn from."""
+"""Sets apart the words that order the images from those that their bits are drawn from."""
 
 
 class Steps(NamedTuple):
@@ -35,7 +38,12 @@ class Steps(NamedTuple):
 
 
 def steps(
-    images: NDArray[np.uint8], batch_size: int, steps_per_call: int, shuffle_seed: int, binarize: bool = False
+    images: NDArray[np.uint8],
+    batch_size: int,
+    steps_per_call: int,
+    shuffle_seed: int,
+    binarize: bool = False,
+    start: int = 0,
 ) -> tf.data.Dataset:
     """The batches of `batches` with the same arguments, `steps_per_call` of them in each element, as `Steps`.
 
@@ -50,20 +58,20 @@ def steps(
         steps_per_call: optimiser steps in one element.
         shuffle_seed: seed of the order, new in each epoch, and of the bits.
         binarize: draw each pixel as 0 or 1 with its intensity as the probability.
+        start: number of the step to begin with, counted from the first epoch's first; 0 by default.
     """
-    batch = _batch_maker(images, binarize)
+    gather = _gatherer(images)
 
     def make(chosen: tf.Tensor, seeds: tf.Tensor) -> Steps:
         count = tf.shape(chosen, tf.int64)[0]
         chosen, seeds = (tf.pad(rows, [[0, steps_per_call - count], [0, 0]]) for rows in (chosen, seeds))
+        pixels = gather(chosen)
         if binarize:
-            pixels = tf.map_fn(lambda step: batch(*step), (chosen, seeds), fn_output_signature=tf.uint8)
-        else:
-            pixels = batch(chosen, seeds)  # all of them at once
+            pixels = tf.map_fn(lambda step: _bits(*step), (pixels, seeds), fn_output_signature=tf.uint8)
         return Steps(tf.ensure_shape(pixels, [steps_per_call, batch_size, *images.shape[1:]]), count)
 
-    calls = _order(len(images), batch_size, shuffle_seed).batch(steps_per_call)
-    return untuned(calls.map(make, num_parallel_calls=PARALLEL_CALLS, deterministic=True).repeat().prefetch(2))
+    calls = _order(len(images), batch_size, shuffle_seed, start, steps_per_call)
+    return untuned(calls.map(make, num_parallel_calls=PARALLEL_CALLS, deterministic=True).prefetch(2))
 
 
 def calls_per_epoch(num_images: int, batch_size: int, steps_per_call: int) -> int:
@@ -72,24 +80,42 @@ def calls_per_epoch(num_images: int, batch_size: int, steps_per_call: int) -> in
 
 
 def batches(
-    images: NDArray[np.uint8], batch_size: int, shuffle_seed: int | None = None, binarize: bool = False
+    images: NDArray[np.uint8],
+    batch_size: int,
+    shuffle_seed: int | None = None,
+    binarize: bool = False,
+    start: int = 0,
 ) -> tf.data.Dataset:
     """Batches float32 `(batch, height, width, channels)` in [0, 1] of uint8 images.
 
     Args:
         images: the images.
         batch_size: images per batch.
-        shuffle_seed: with one, the order is new in each epoch, and what does not fill a batch is left out of that
-            epoch, so that all steps have one shape. Without one, all images come in their order.
+        shuffle_seed: with one, one epoch follows another without end, each in an order of its own, and what does not
+            fill a batch is left out of that epoch, so that all steps have one shape. Without one, all images come
+            once, in their order.
         binarize: draw each pixel as 0 or 1, anew in each epoch, with its intensity as the probability; it takes a
             `shuffle_seed`.
+        start: number of the step to begin with, as in `steps`; it takes a `shuffle_seed`.
     """
-    batch = _batch_maker(images, binarize)
+    gather = _gatherer(images)
     if shuffle_seed is None:
-        order = tf.data.Dataset.range(len(images)).batch(batch_size).map(lambda chosen: (chosen, tf.zeros(2, tf.int64)))
-    else:
-        order = _order(len(images), batch_size, shuffle_seed)
-    return untuned(order.map(lambda chosen, seed: _floats(batch(chosen, seed)), PARALLEL_CALLS).prefetch(2))
+        order = tf.data.Dataset.range(len(images)).batch(batch_size)
+        return untuned(order.map(lambda chosen: _floats(gather(chosen)), PARALLEL_CALLS).prefetch(2))
+
+    def make(chosen: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        grey = tf.ensure_shape(gather(chosen), [batch_size, *images.shape[1:]])
+        return _floats(_bits(grey, seed) if binarize else grey)
+
+    order = _order(len(images), batch_size, shuffle_seed, start)
+    return untuned(order.map(make, PARALLEL_CALLS, deterministic=True).prefetch(2))
+
+
+def chosen_images(num_images: int, batch_size: int, shuffle_seed: int, step: int) -> NDArray[np.int64]:
+    """Which images a step is given, as indices `(batch,)`; arguments as for `steps`, `step` as its `start`."""
+    epoch, step_in_epoch = divmod(step, num_images // batch_size)
+    order: NDArray[np.int64] = _permutation(num_images, batch_size, shuffle_seed, tf.constant(epoch, tf.int64)).numpy()
+    return order[step_in_epoch]
 
 
 def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
@@ -107,15 +133,17 @@ def _floats(pixels: tf.Tensor) -> tf.Tensor:
     return tf.cast(pixels, tf.float32) / 255.0
 
 
-def _batch_maker(images: NDArray[np.uint8], binarize: bool) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """A function from indices and a seed to the bytes of a batch; bits are the bytes 0 and 255."""
+def _gatherer(images: NDArray[np.uint8]) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function from indices of any shape to the bytes of these images."""
+    if isinstance(images, np.memmap):
+        # What lies on disk stays there: TensorFlow would make a constant of it, in memory.
+        def read(chosen: tf.Tensor) -> tf.Tensor:
+            pixels = tf.numpy_function(images.__getitem__, [chosen], tf.uint8, stateful=False)
+            return tf.ensure_shape(pixels, [*chosen.shape, *images.shape[1:]])
+
+        return read
     pixels = tf.constant(images)
-
-    def batch(chosen: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        grey = tf.gather(pixels, chosen)
-        return _bits(grey, seed) if binarize else grey
-
-    return batch
+    return lambda chosen: tf.gather(pixels, chosen)
 
 
 def _bits(grey: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -131,23 +159,31 @@ def _bits(grey: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     return tf.cast(bits, tf.uint8) * np.uint8(255)
 
 
-def _order(num_images: int, batch_size: int, shuffle_seed: int) -> tf.data.Dataset:
-    """An epoch's batches as indices of images, int64 `(batch,)`, each with a seed for its bits, int64 `(2,)`."""
-    # A permutation at a time: to shuffle a stream of indices took as long as a tenth of the training steps.
-    order = _words(shuffle_seed + BEYOND_SEEDS).take(1).flat_map(
-        lambda seed: tf.data.Dataset.from_tensor_slices(_permutation(num_images, batch_size, seed))
-    )  # fmt: skip
-    order = order.apply(tf.data.experimental.assert_cardinality(num_images // batch_size))
-    return tf.data.Dataset.zip(order, _words(shuffle_seed))
+def _order(
+    num_images: int, batch_size: int, shuffle_seed: int, start: int, steps_per_call: int | None = None
+) -> tf.data.Dataset:
+    """The steps from number `start` on, without end: indices of images, int64 `(batch,)`, and a seed, int64 `(2,)`.
+
+    With `steps_per_call`, as many steps of one epoch in each element, or what is left of it.
+    """
+    per_epoch = num_images // batch_size
+    first_epoch, first_step = divmod(start, per_epoch)
+
+    def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        # A permutation at a time: to shuffle a stream of indices took as long as a tenth of the training steps.
+        chosen = _permutation(num_images, batch_size, shuffle_seed, epoch)
+        numbers = epoch * per_epoch + tf.range(per_epoch, dtype=tf.int64)
+        seeds = tf.stack([tf.fill([per_epoch], tf.constant(shuffle_seed, tf.int64)), numbers], axis=1)
+        begin = tf.where(epoch == first_epoch, tf.constant(first_step, tf.int64), 0)
+        steps = tf.data.Dataset.from_tensor_slices((chosen[begin:], seeds[begin:]))
+        return steps if steps_per_call is None else steps.batch(steps_per_call)
+
+    return tf.data.Dataset.range(first_epoch, sys.maxsize).flat_map(of_epoch)
 
 
-def _words(seed: int) -> tf.data.Dataset:
-    """Pairs of random words, int64 `(2,)`, without end, and other ones in each epoch."""
-    return tf.data.Dataset.random(seed, rerandomize_each_iteration=True).batch(2, drop_remainder=True)
-
-
-def _permutation(num_images: int, batch_size: int, seed: tf.Tensor) -> tf.Tensor:
+def _permutation(num_images: int, batch_size: int, shuffle_seed: int, epoch: tf.Tensor) -> tf.Tensor:
     """The indices of all whole batches of an epoch, int64 `(steps, batch)`."""
     steps = num_images // batch_size
+    seed = tf.stack([tf.constant(shuffle_seed + BEYOND_SEEDS, tf.int64), epoch])
     shuffled = tf.random.experimental.stateless_shuffle(tf.range(num_images, dtype=tf.int64), seed)
     return tf.reshape(shuffled[: steps * batch_size], [steps, batch_size])

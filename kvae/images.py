@@ -2,8 +2,6 @@
 
 import math
 import os
-import struct
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +9,11 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from kvae import arrays, idx, pictures
 from kvae.errors import DataError
+from kvae.picture_files import MAX_PIXELS, open_picture
 
 Floats = NDArray[np.float32]
 Shape = tuple[int, int, int]
@@ -25,12 +24,8 @@ BATCH = 1024
 """Images in a batch, or fewer of large ones: this and `BATCH_BYTES` bound the memory of all that streams them."""
 BATCH_BYTES = 64 * 2**20
 """Bytes that are read from a file at a time, and of a batch of float32 images; one image may be larger."""
-MAX_PIXELS = Image.MAX_IMAGE_PIXELS or 0
-"""Pixels of an image beyond which it is refused, as Pillow has it."""
 MODES = {1: ("L", "1"), 3: ("RGB", "P")}
 """By a model's channels: the modes of Pillow that are taken without --resize."""
-DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L")
-"""Modes of more than 8 bits, which Pillow would clip where it should scale them."""
 
 
 class Batch(NamedTuple):
@@ -174,27 +169,11 @@ class _Picture:
             raise DataError(
                 f"{self.path}: the model's images have {self.shape[-1]} channels; give them as .npy or .npz."
             )
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", Image.DecompressionBombWarning)
-                with Image.open(self.path) as picture:
-                    if getattr(picture, "n_frames", 1) > 1:
-                        raise DataError(f"{self.path} is animated; give it a frame at a time.")
-                    yield _pixels(picture, self.path, self.shape, self.resize)[None]
-        except UnidentifiedImageError:
-            raise DataError(f"{self.path} is no picture that Pillow knows.") from None
-        except OSError as error:
-            raise DataError(f"{self.path} cannot be read: {error.strerror or error}.") from None
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-            raise DataError(f"{self.path} has too many pixels; make it smaller first.") from None
-        except (ValueError, SyntaxError, EOFError, struct.error) as error:  # what Pillow lets through of damaged files
-            raise DataError(f"{self.path} is damaged: {error}.") from None
+        with open_picture(self.path) as picture:
+            yield _pixels(picture, self.path, self.shape, self.resize)[None]
 
 
 def _pixels(picture: Image.Image, path: Path, shape: Shape, resize: bool) -> Floats:
-    if picture.mode in DEEP_MODES:
-        raise DataError(f"{path} has more than 8 bits a channel; convert it to 8, or give it as .npy of floats.")
-    picture = ImageOps.exif_transpose(picture)  # the way it is seen
     if resize:
         picture = _fit(picture, shape)
     height, width, channels = shape

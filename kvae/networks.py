@@ -20,6 +20,9 @@ tfd = tfp.distributions
 
 MIN_POSTERIOR_SCALE = 1e-4
 """Floor of the posterior's standard deviation, in units of z; keeps log q(z|x) finite."""
+MAX_POSITIONS = 49
+"""Pixels that the convolutions leave to the dense layers: 7 x 7, or of a square image at least 4 x 4. It bounds the
+dense layers, which would else have nearly all the weights of a large image's network."""
 
 
 @keras.saving.register_keras_serializable("kvae")
@@ -166,12 +169,18 @@ def gated_mlp_decoder_body(output_shape: tuple[int, int, int], hidden_units: int
 
 
 def conv_encoder_body(image_shape: tuple[int, int, int], hidden_units: int) -> keras.Sequential:
-    """Two strided convolutions and a dense layer: images -> features `(batch, hidden_units)`."""
+    """Strided convolutions and a dense layer: images -> features `(batch, hidden_units)`.
+
+    Each convolution halves height and width; there are as many as the image's size needs (see `MAX_POSITIONS`).
+    """
+    height, width, _ = image_shape
     return keras.Sequential(
         [
             keras.Input(image_shape),
-            layers.Conv2D(32, 4, strides=2, padding="same", activation="silu"),
-            layers.Conv2D(64, 4, strides=2, padding="same", activation="silu"),
+            *(
+                layers.Conv2D(channels, 4, strides=2, padding="same", activation="silu")
+                for channels in conv_channels(height, width)
+            ),
             layers.Flatten(),
             layers.Dense(hidden_units, "silu"),
         ]
@@ -179,29 +188,46 @@ def conv_encoder_body(image_shape: tuple[int, int, int], hidden_units: int) -> k
 
 
 def conv_decoder_body(output_shape: tuple[int, int, int], hidden_units: int, latent_dim: int) -> keras.Sequential:
-    """Two dense layers and two sub-pixel convolutions: z -> `(batch, *output_shape)`, of any height and width.
+    """Two dense layers and sub-pixel convolutions: z -> `(batch, *output_shape)`, of any height and width.
 
-    All convolutions run at a half and a quarter of the image's size, which is what makes it fast; and no transposed
-    convolution stands in the exported graph, which onnxruntime-web gets wrong on some devices.
+    Each convolution runs before height and width are doubled, the last at half the image's size, which is what makes
+    it fast; and no transposed convolution stands in the exported graph, which onnxruntime-web gets wrong on some
+    devices. What the doublings give beyond the image's size is cut off.
 
     Reference: Shi et al., Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional
     Neural Network, arXiv 1609.05158.
     """
     height, width, outputs = output_shape
-    rows, columns = math.ceil(height / 4), math.ceil(width / 4)
+    *fewer, most = conv_channels(height, width)
+    factor = 2 ** (len(fewer) + 1)
+    rows, columns = math.ceil(height / factor), math.ceil(width / factor)
     return keras.Sequential(
         [
             keras.Input((latent_dim,)),
             layers.Dense(hidden_units, "silu"),
-            layers.Dense(rows * columns * 64, "silu"),
-            layers.Reshape((rows, columns, 64)),
-            layers.Conv2D(32 * 4, 3, padding="same", activation="silu"),
-            DepthToSpace(),
+            layers.Dense(rows * columns * most, "silu"),
+            layers.Reshape((rows, columns, most)),
+            *(
+                layer
+                for channels in reversed(fewer)
+                for layer in (layers.Conv2D(channels * 4, 3, padding="same", activation="silu"), DepthToSpace())
+            ),
             layers.Conv2D(outputs * 4, 3, padding="same"),
             DepthToSpace(),
-            layers.Cropping2D(((0, rows * 4 - height), (0, columns * 4 - width))),
+            layers.Cropping2D(((0, rows * factor - height), (0, columns * factor - width))),
         ]
     )
+
+
+def conv_channels(height: int, width: int) -> list[int]:
+    """The channels of each convolution of the encoder: 32, 64, and 128 from the third on.
+
+    There are as many as it takes to leave `MAX_POSITIONS`, and at least one: two for 28 x 28, six for 256 x 256.
+    """
+    channels = [32]
+    while math.ceil(height / 2 ** len(channels)) * math.ceil(width / 2 ** len(channels)) > MAX_POSITIONS:
+        channels.append(min(2 * channels[-1], 128))
+    return channels
 
 
 @keras.saving.register_keras_serializable("kvae")

@@ -166,8 +166,8 @@ def test_what_does_not_fit_is_named(tmp_path):
         "colour.png": "4 x 6, RGB",
         "deep.png": "more than 8 bits",
         "moving.gif": "is animated",
-        "text.png": "is no picture that Pillow knows",
-        "empty.png": "is no picture that Pillow knows",
+        "text.png": "is no picture that kvae reads",
+        "empty.png": "is empty; expected a picture",
         "empty": "holds no pictures",
         "cut-idx3-ubyte": r"is cut short: its shape is \(5, 6, 4\)",
         "pixels.npy": r"holds images of \(20000, 20000, 1\), which are too many pixels",
@@ -188,14 +188,6 @@ def test_a_picture_cut_short_is_named(tmp_path):
         (tmp_path / "a.png").write_bytes(content[:length])
         with pytest.raises(DataError, match="a.png (cannot be read|is damaged|is no picture)"):
             load(tmp_path / "a.png", shape=(60, 40, 1))
-
-
-def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    for name, size in (("large.png", (20, 6)), ("huge.png", (60, 40))):
-        save(tmp_path / name, np.zeros((*size, 1), np.uint8))
-        with pytest.raises(DataError, match="too many pixels"):
-            load(tmp_path / name, resize=True)
 
 
 def test_a_model_of_other_channels_takes_arrays_alone(tmp_path):

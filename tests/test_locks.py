@@ -9,7 +9,13 @@ import pytest
 from kvae import locks
 from kvae.errors import KvaeError
 
-HOLD = "import sys, pathlib; from kvae import locks\nwith locks.held(pathlib.Path(sys.argv[1])): print('held', flush=True); input()"
+HOLD = """
+import sys, pathlib
+from kvae import locks
+with locks.held(pathlib.Path(sys.argv[1])):
+    print('held', flush=True)
+    input()
+"""
 
 
 @pytest.fixture

@@ -5,9 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
-from tiny import make_vae, random_images
+from tiny import DATASET, make_vae, random_images
 
-from kvae import likelihoods, networks
+from kvae import likelihoods, networks, operators
+from kvae.config import ModelConfig
+from kvae.export import export
+from kvae.runtime import Bundle
 
 tfd = tfp.distributions
 
@@ -34,6 +37,88 @@ def test_the_posterior_s_scale_has_a_floor():
 def test_depth_to_space_interleaves_channels():
     inputs = tf.constant(np.arange(4, dtype=np.float32).reshape(1, 1, 1, 4))
     np.testing.assert_array_equal(networks.DepthToSpace()(inputs)[0, ..., 0], [[0, 1], [2, 3]])
+
+
+# The convolutional networks, by the image's size
+
+SIZES = [(8, 8), (9, 13), (8, 256), (31, 47), (64, 64), (100, 60), (256, 256)]
+
+
+def conv_networks(image_shape, **settings):
+    """The two networks with their weights, of the default width but for `settings`."""
+    config = ModelConfig(architecture="conv", **settings)
+    encoder, decoder = networks.build_encoder(config, image_shape), networks.build_decoder(config, image_shape)
+    encoder.build((None, *image_shape))
+    decoder.build((None, config.latent_dim))
+    return encoder, decoder
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", SIZES)
+def test_convolutions_fit_images_of_any_size(size, channels):
+    """Shapes as they should be, 4 x 4 to 7 x 7 pixels left of a square, and never 5 million weights."""
+    image_shape = (*size, channels)
+    encoder, decoder = conv_networks(image_shape, likelihood="discretized_logistic")
+    posterior = encoder(random_images(2, image_shape))
+    assert posterior.event_shape == (32,)
+    assert decoder(posterior.mean()).event_shape == image_shape
+    (flatten,) = (layer for layer in encoder.body.layers if isinstance(layer, keras.layers.Flatten))
+    rows, columns = flatten.input.shape[1:3]
+    assert rows * columns <= 49
+    assert size[0] != size[1] or 4 <= rows == columns
+    assert encoder.count_params() + decoder.count_params() < 5e6
+
+
+def test_every_size_has_few_weights():
+    """All heights and widths of 8 to 256: between 13 and 49 pixels are left, of 128 channels at most."""
+    for height in range(8, 257):
+        for width in range(height, 257):
+            channels = networks.conv_channels(height, width)
+            assert channels == networks.conv_channels(width, height)
+            assert channels == [32, 64, 128, 128, 128, 128][: len(channels)]
+            left = -(-height // 2 ** len(channels)) * -(-width // 2 ** len(channels))
+            assert 13 <= left <= 49, (height, width)
+
+
+def test_the_networks_of_28_x_28_are_those_of_the_shipped_model():
+    """Layer by layer: what was published was measured on these."""
+    encoder, decoder = conv_networks((28, 28, 1))
+    assert [weight.shape for weight in encoder.body.weights] == [
+        (4, 4, 1, 32), (32,), (4, 4, 32, 64), (64,), (7 * 7 * 64, 128), (128,),
+    ]  # fmt: skip
+    assert [weight.shape for weight in decoder.body.weights] == [
+        (32, 128), (128,), (128, 7 * 7 * 64), (7 * 7 * 64,), (3, 3, 64, 128), (128,), (3, 3, 32, 4), (4,),
+    ]  # fmt: skip
+    assert {layer.strides for layer in encoder.body.layers[:2]} == {(2, 2)}
+    assert encoder.count_params() + decoder.count_params() == 902_404
+
+
+@pytest.mark.parametrize("size", [(9, 13), (31, 47), (100, 60)])
+def test_colour_images_of_odd_sizes_export(size, tmp_path):
+    """onnxruntime and Keras agree within 1e-5; every operator is a standard one, and none a transposed convolution."""
+    vae = make_vae((*size, 3), architecture="conv", likelihood="discretized_logistic")
+    exported = export(vae, tmp_path / "b", dataset=DATASET)
+    assert max(exported.parity.values()) <= 1e-5
+    found = operators.check_file(exported.path / "decoder.onnx", exported.manifest.opset)
+    assert {"Conv", "DepthToSpace"} <= found and "ConvTranspose" not in found
+    images = random_images(3, (*size, 3))
+    np.testing.assert_allclose(
+        Bundle.open(exported.path).reconstruct(images), vae.predict(images, verbose=0), atol=1e-5
+    )
+
+
+def test_a_saved_model_keeps_the_layers_it_was_saved_with(tmp_path):
+    """A .keras file of before the networks followed the image's size, which had two convolutions always."""
+    vae = make_vae((64, 48, 3), architecture="conv")
+    convolutions = [keras.layers.Conv2D(width, 4, strides=2, padding="same", activation="silu") for width in (4, 5)]
+    before = [keras.Input((64, 48, 3)), *convolutions, keras.layers.Flatten(), keras.layers.Dense(8)]
+    vae.encoder = networks.Encoder(keras.Sequential(before), 3)
+    vae(random_images(2, (64, 48, 3)))
+    vae.save(tmp_path / "before.keras")
+    loaded = keras.models.load_model(tmp_path / "before.keras")
+    assert len(loaded.encoder.body.layers) == 4
+    images = random_images(2, (64, 48, 3))
+    np.testing.assert_array_equal(loaded.encoder(images).mean(), vae.encoder(images).mean())
 
 
 def gated(values, w, b, v, c):

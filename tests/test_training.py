@@ -159,7 +159,7 @@ def test_the_fast_way_gives_the_losses_of_a_plain_fit(mini, architecture, binari
     vae = training.build(config, data.image_shape, 250)
     plain = vae.fit(
         # Of iterators Keras makes more than one an epoch, and each draws another order: this stream goes on instead.
-        batches.batches(data.train.images, 40, shuffle_seed=5, binarize=binarize == "dynamic").repeat(),
+        batches.batches(data.train.images, 40, shuffle_seed=5, binarize=binarize == "dynamic"),
         steps_per_epoch=6,
         validation_data=batches.batches(binarization.held_out(data, "validation", binarize == "dynamic"), 1000),
         epochs=2,
