@@ -36,6 +36,7 @@ def run_evaluation(
     data_dir: Path | None,
     device: str,
     as_json: bool,
+    data: Path | None = None,
 ) -> None:
     """Evaluate one model, or two image by image, and print what came of it; see `kvae.evaluation`."""
     from kvae import arrays, evaluation
@@ -49,7 +50,7 @@ def run_evaluation(
     bundles = [Bundle.open(path, device, threads=1) for path in paths]
     if len(bundles) == 2:
         evaluation.check_comparable(bundles[0].manifest, bundles[1].manifest)
-    images = evaluation.test_images(bundles[0].manifest, data_dir)
+    images = evaluation.test_images(bundles[0].manifest, data_dir, data or evaluation.own_images(paths[0]))
     results = []
     for path, bundle in zip(paths, bundles, strict=True):
         with bar(len(images), str(path)) as progress:

@@ -12,30 +12,42 @@ from kvae.manifest import FILE_NAME
 
 
 def run_export(
-    model: str, out: Path, to_precision: str, graph_format: str, data_dir: Path | None, as_json: bool
+    model: str,
+    out: Path,
+    to_precision: str,
+    graph_format: str,
+    data_dir: Path | None,
+    as_json: bool,
+    data: Path | None = None,
 ) -> None:
     """Write the bundle of a run or a bundle, and print what it was proved by; see `kvae.export`, `kvae.conversion`."""
     path = Path(model)
     is_bundle = path.is_file() or (path / FILE_NAME).is_file() or (not path.exists() and model in shipped())
     if (to_precision, graph_format) == ("float32", "onnx") and not is_bundle:
-        _export_run(path, out, data_dir, as_json)
+        _export_run(path, out, data_dir, data, as_json)
     else:
-        _convert(locate(model), out, to_precision, graph_format, data_dir, as_json)
+        _convert(locate(model), out, to_precision, graph_format, data_dir, data, as_json)
 
 
-def _export_run(run: Path, out: Path, data_dir: Path | None, as_json: bool) -> None:
+def _export_run(run: Path, out: Path, data_dir: Path | None, data: Path | None, as_json: bool) -> None:
     from kvae.cli.train import import_tensorflow_quietly, parity_text
 
     import_tensorflow_quietly()
     from kvae import runs
 
-    exported = runs.export_run(run, out, data_dir)
+    exported = runs.export_run(run, out, data_dir, **({} if data is None else {"own": data}))
     report = {"bundle": str(exported.path), "parity": exported.parity}
     click.echo(json.dumps(report) if as_json else f"{parity_text(exported.parity)}\n{exported.path}")
 
 
 def _convert(
-    source: Path, out: Path, to_precision: str, graph_format: str, data_dir: Path | None, as_json: bool
+    source: Path,
+    out: Path,
+    to_precision: str,
+    graph_format: str,
+    data_dir: Path | None,
+    data: Path | None,
+    as_json: bool,
 ) -> None:
     from kvae import conversion
 
@@ -45,7 +57,9 @@ def _convert(
             shown.length = of
             shown.update(done)
 
-        converted = conversion.convert(source, out, to_precision, graph_format, data_dir=data_dir, progress=progress)
+        converted = conversion.convert(
+            source, out, to_precision, graph_format, data_dir=data_dir, own=data, progress=progress
+        )
     found = converted.manifest.conversion
     if as_json:
         report = {"bundle": str(out), "precision": to_precision, "format": graph_format}

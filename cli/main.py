@@ -43,6 +43,7 @@ def main() -> None:
 @data_dir_option
 @device_option
 @click.option("--out", type=PATH, help="The run's new folder. [default: runs/DATASET-ARCHITECTURE-TIME]")
+@click.option("--resume", metavar="RUN", type=PATH, help="Go on with a run that was stopped, under its own settings.")
 @json_option
 @click.pass_context
 def train(
@@ -51,15 +52,23 @@ def train(
     data_dir: Path | None,
     device: str,
     out: Path | None,
+    resume: Path | None,
     as_json: bool,
     **settings: Any,
 ) -> None:
     """Train a model, evaluate it on the test images, and export it."""
-    config = recipes.resolve(recipe, given(context, settings))
+    changed = given(context, settings)
+    if resume and (changed or recipe or out):
+        name = next(iter(changed), "recipe" if recipe else "out").replace("_", "-")
+        raise click.UsageError(f"--resume goes on under the settings of the run; --{name} cannot be given beside it.")
+    config = recipes.resolve(recipe, changed)
     _log_to_stderr()
-    from kvae.cli.train import run_training  # TensorFlow loads here, not for --help
+    from kvae.cli.train import resume_training, run_training  # TensorFlow loads here, not for --help
 
-    run_training(config, out, data_dir, device, as_json)
+    if resume:
+        resume_training(resume, data_dir, device, as_json)
+    else:
+        run_training(config, out, data_dir, device, as_json)
 
 
 @main.command()

@@ -30,6 +30,21 @@ def shown(batches: Iterator[Item], count: int, size: Callable[[Any], int], hidde
             progress.update(size(batch))
 
 
+def counter(label: str) -> Callable[[int, int], None]:
+    """A function that is told how many of how many are done, and shows it on stderr, where that is a terminal."""
+    shown: list[Any] = []
+
+    def tell(done: int, total: int) -> None:
+        if not shown:
+            shown.append(bar(total, label))
+            shown[0].__enter__()
+        shown[0].update(done - shown[0].pos)
+        if done == total:
+            shown.pop().__exit__(None, None, None)
+
+    return tell
+
+
 def tell_which(model: str | None, path: Path) -> None:
     """Say which model was taken where none was named; after the work, so that an error stays one line."""
     if model is None:

@@ -3,14 +3,18 @@
 import json
 import math
 import os
+import shlex
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from kvae import caveats
+from kvae.cli import terminal
 from kvae.config import TrainConfig
 
 
@@ -38,18 +42,34 @@ def import_tensorflow_quietly() -> None:
 def run_training(config: TrainConfig, out: Path | None, data_dir: Path | None, device: str, as_json: bool) -> None:
     """Train as `config` says and print what came of it; see `kvae.runs.train`."""
     import_tensorflow_quietly()
-    from kvae import runs, training
+    from kvae import runs
+
+    folder = out or runs.default_folder(config)
+    _run(partial(runs.train, config), config, folder, data_dir, device, as_json)
+
+
+def resume_training(folder: Path, data_dir: Path | None, device: str, as_json: bool) -> None:
+    """Go on with a run and print what came of it; see `kvae.runs.resume`."""
+    import_tensorflow_quietly()
+    from kvae import runs
+
+    _run(runs.resume, runs.read_config(folder), folder, data_dir, device, as_json)
+
+
+def _run(
+    make: Callable[..., Any], config: TrainConfig, folder: Path, data_dir: Path | None, device: str, as_json: bool
+) -> None:
+    from kvae import training
     from kvae.progress import TrainingProgress
 
     training.set_up_process(config, device)
-    folder = out or runs.default_folder(config)
     progress = TrainingProgress(config.batch_size)
     try:
-        run = runs.train(config, folder, data_dir, [progress])
+        run = make(folder, data_dir, [progress], terminal.counter("images decoded"))
     except KeyboardInterrupt:
-        best = folder / runs.MODEL
-        kept = f" The best model so far: {best}" if best.exists() else ""
-        raise KeyboardInterrupt(f"interrupted.{kept}") from None
+        is_run = (folder / "config.json").is_file()
+        advice = f" What is done is saved. Go on with: kvae train --resume {shlex.quote(str(folder))}" if is_run else ""
+        raise KeyboardInterrupt(f"interrupted.{advice}") from None
     finally:
         progress.close()
     click.echo(json.dumps(_as_json(run, config), indent=2) if as_json else _as_text(run, config))
@@ -70,7 +90,7 @@ def _as_json(run: Any, config: TrainConfig) -> dict[str, Any]:
         "effective_beta": beta if math.isfinite(beta) else None,
         "loss_caveat": caveats.about_loss(config.beta, config.entropy_weight),
         "parity": run.exported.parity,
-        "files": sorted(str(path) for path in run.path.rglob("*") if path.is_file()),
+        "files": [str(path) for path in _files(run)],
     }
 
 
@@ -88,5 +108,10 @@ def _as_text(run: Any, config: TrainConfig) -> str:
         lines.append(f"{'loss':<15}{caveat}")
     lines.append(f"{'parity':<15}{parity_text(run.exported.parity)}")
     lines.append(f"{'run':<15}{run.path}")
-    lines += [f"{'':<15}{path.relative_to(run.path)}" for path in sorted(run.path.rglob("*")) if path.is_file()]
+    lines += [f"{'':<15}{path.relative_to(run.path)}" for path in _files(run)]
     return "\n".join(lines)
+
+
+def _files(run: Any) -> list[Path]:
+    """The files of a run, without the hidden lock."""
+    return sorted(path for path in run.path.rglob("*") if path.is_file() and not path.name.startswith("."))

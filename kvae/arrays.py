@@ -1,6 +1,8 @@
 """Arrays in .npy and .npz files, read and written a few rows at a time; pickles are refused."""
 
+import io
 import math
+import os
 import shutil
 import tempfile
 import zipfile
@@ -18,6 +20,8 @@ from kvae.atomic import atomic_file
 from kvae.errors import DataError
 
 SUFFIXES = (".npy", ".npz")
+MAX_DIRECTORY = 2**20
+"""Bytes of the list of an archive's members: some ten thousand."""
 Array = NDArray[Any]
 
 
@@ -31,17 +35,21 @@ class ArrayFile:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
-    def rows(self, count: int) -> Iterator[Array]:
-        """The array from its start, `count` rows at a time.
+    def rows(self, count: int, start: int = 0, stop: int | None = None) -> Iterator[Array]:
+        """The array, `count` rows at a time: all of it, or from row `start` to before `stop`.
+
+        In a compressed archive what stands before `start` is read, too.
 
         Raises:
             DataError: the file ends before the array does, or is damaged.
         """
+        stop = self.shape[0] if stop is None else stop
         row = self.dtype.itemsize * math.prod(self.shape[1:])
         with _reported(self.path), _opened(self.path, self.member) as file:
             _read_header(file)
-            for first in range(0, self.shape[0], count):
-                number = min(count, self.shape[0] - first)
+            file.seek(start * row, os.SEEK_CUR)
+            for first in range(start, stop, count):
+                number = min(count, stop - first)
                 content = file.read(number * row)
                 if len(content) != number * row:
                     raise DataError(f"{self.path} is cut short: it ends in row {first + len(content) // max(row, 1)}.")
@@ -58,6 +66,8 @@ def open_array(path: Path, names: tuple[str, ...]) -> ArrayFile:
     Raises:
         DataError: no such file, no such array in it, a damaged file, or an array of objects (a pickle).
     """
+    if path.exists() and not path.is_file():  # a pipe, say, for which one would wait forever
+        raise DataError(f"{path} is no regular file.")
     with _reported(path):
         member = _choose(path, names) if path.suffix.lower() == ".npz" else None
         with _opened(path, member) as file:
@@ -67,10 +77,10 @@ def open_array(path: Path, names: tuple[str, ...]) -> ArrayFile:
         raise DataError(f"{path} holds Python objects, which are not read: they could run code. Save numbers.")
     if fortran_order and len(shape) > 1:
         raise DataError(f"{path} is stored column by column; save it with np.ascontiguousarray.")
-    if not shape or not shape[0]:
-        raise DataError(f"{path} holds no rows: its shape is {shape}.")
-    if min(shape) < 0 or dtype.itemsize * math.prod(shape) > room:
-        raise DataError(f"{path} is damaged, or cut short: its shape is {shape}, for which it is too small.")
+    if min(shape, default=0) < 0 or dtype.itemsize * math.prod(shape) > room:
+        raise DataError(f"{path} is damaged, or cut short: its shape is {_line(shape)}, for which it is too small.")
+    if not dtype.itemsize * math.prod(shape) or not shape:  # any number of empty rows fits in no bytes
+        raise DataError(f"{path} holds no numbers: its shape is {_line(shape)}.")
     return ArrayFile(path, member, shape, dtype)
 
 
@@ -118,15 +128,36 @@ def write_arrays(arrays: Mapping[str, Any], path: Path) -> None:
         np.savez(file, **dict(arrays))
 
 
+class _ArchiveFile(io.BufferedReader):
+    """A zip archive's file, in which no list of members longer than `MAX_DIRECTORY` is read."""
+
+    listed = False
+    """Whether the list was read. zipfile reads it in one go, and makes far larger objects of it."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        # Without a size it wants what is left of the file, a few bytes at its end.
+        asked = size if size is not None and size >= 0 else os.fstat(self.fileno()).st_size - self.tell()
+        if not self.listed and asked > MAX_DIRECTORY:
+            raise zipfile.BadZipFile("it has too many members")
+        return super().read(size)
+
+
+@contextmanager
+def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    with _ArchiveFile(io.FileIO(path)) as file, zipfile.ZipFile(file) as archive:
+        file.listed = True
+        yield archive
+
+
 def _choose(path: Path, names: tuple[str, ...]) -> str:
-    with zipfile.ZipFile(path) as archive:
+    with _archive(path) as archive:
         found = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
     for name in names:
         if name in found:
             return name
     if len(found) == 1:
         return found[0]
-    raise DataError(f"{path} holds {', '.join(found) or 'no array'}; expected one named {' or '.join(names)}.")
+    raise DataError(f"{path} holds {_line(', '.join(found)) or 'no array'}; expected one named {' or '.join(names)}.")
 
 
 @contextmanager
@@ -136,7 +167,7 @@ def _opened(path: Path, member: str | None) -> Iterator[IO[bytes]]:
         with path.open("rb") as file:
             yield file
     else:
-        with zipfile.ZipFile(path) as archive, archive.open(f"{member}.npy") as file:
+        with _archive(path) as archive, archive.open(f"{member}.npy") as file:
             yield file
 
 
@@ -144,14 +175,19 @@ def _size(path: Path, member: str | None) -> int:
     """Bytes of the .npy file, uncompressed."""
     if member is None:
         return path.stat().st_size
-    with zipfile.ZipFile(path) as archive:
+    with _archive(path) as archive:
         return archive.getinfo(f"{member}.npy").file_size
 
 
 def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    return read(file)
+    try:
+        return read(file)
+    except (OSError, zipfile.BadZipFile, zlib.error):
+        raise
+    except Exception as error:  # it is parsed as Python, in which much can go wrong
+        raise ValueError(f"its header cannot be read: {type(error).__name__}, {_line(error)}") from None
 
 
 @contextmanager
@@ -162,4 +198,9 @@ def _reported(path: Path) -> Iterator[None]:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
-        raise DataError(f"{path} is damaged: {' '.join(str(error).split())[:150]}.") from None
+        raise DataError(f"{path} is damaged: {_line(error)}.") from None
+
+
+def _line(text: object) -> str:
+    """Others' words in one line."""
+    return "".join(sign for sign in " ".join(str(text).split())[:150] if sign.isprintable())

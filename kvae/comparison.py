@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from kvae import binarization, caveats, datasets, energy, evaluation, noise, pictures, runs, training
 from kvae.config import ModelConfig, TrainConfig, from_settings, kind_of
-from kvae.errors import ConfigError, KvaeError
+from kvae.errors import ConfigError, DataError, KvaeError
 from kvae.evaluation import Estimate, Evaluation
+from kvae.manifest import Manifest
 from kvae.runtime import Bundle
 
 NUM_CODES = 10_000
@@ -199,7 +200,9 @@ def compare(
     """
     evaluation.check_settings(importance_samples, "adaptive")  # what is wrong is said before hours of training
     for setting in settings:
-        training.check_size(setting.config, len(datasets.load(setting.config.dataset, data_dir).train.images))
+        data = datasets.of(setting.config, data_dir)
+        training.check_size(setting.config, len(data.train.images))
+        _check_same_images(out / setting.folder, data)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -219,6 +222,12 @@ def compare(
     results = _against_reference(results)
     runs.write_json(out / "results.json", {"results": [result.to_dict() for result in results]})
     return results
+
+
+def _check_same_images(run: Path, data: datasets.Dataset) -> None:
+    """Raise DataError where a finished run was trained on other images than the same path holds now."""
+    if is_finished(run) and Manifest.read(run / "bundle").dataset["sha256"] != data.sha256:
+        raise DataError(f"{run} was trained when {data.name} was other images. Name another --out, or remove this run.")
 
 
 def reference(settings: Sequence[Setting]) -> int:
@@ -244,7 +253,7 @@ def _against_reference(results: list[Result]) -> list[Result]:
 
 def _measure(setting: Setting, run: Path, data_dir: Path | None, importance_samples: int) -> Result:
     config = setting.config
-    data = datasets.load(config.dataset, data_dir)
+    data = datasets.of(config, data_dir)
     bits = config.binarize == "dynamic"
     test = binarization.held_out(data, "test", bits)
     bundle = Bundle.open(run / "bundle", device="cpu", threads=1)

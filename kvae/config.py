@@ -155,6 +155,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _check(self)
         self._check_data()
+        if self.deterministic and self.jit == "on":
+            raise ConfigError("deterministic training does without XLA: jit must be auto or off; got on.")
         likelihood = self.model.likelihood
         if self.binarize is None:
             object.__setattr__(self, "binarize", DEFAULT_BINARIZE.get(likelihood, "none"))

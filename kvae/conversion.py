@@ -65,6 +65,7 @@ def convert(
     graph_format: str = "onnx",
     *,
     data_dir: Path | None = None,
+    own: Path | None = None,
     images: Images | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Converted:
@@ -76,6 +77,7 @@ def convert(
         to_precision: of the weights: "float32", the default, "float16" or "int8"; see `kvae.precision`.
         graph_format: "onnx", the default, or "ort" for onnxruntime's own.
         data_dir: where the files of the bundle's data set are; see `kvae.datasets.load`. float32 needs no data.
+        own: where the images of a user's own are that it was trained on; by default, where its run says.
         images: images in place of the data set's, for a model of one's own; they are binarised, if they are not yet,
             for a model of bits.
         progress: called with the number of images evaluated since the last call, and that of all to be evaluated.
@@ -97,7 +99,7 @@ def convert(
     )
     met = None
     if to_precision != "float32":
-        found = images or _images_of_the_data_set(manifest, data_dir)
+        found = images or _images_of_the_data_set(manifest, data_dir, own or evaluation.own_images(source))
         met = _as_met(manifest, found)
     kept = _kept_files(source, original.manifest, redrawn=met is not None)
     models = _converted_graphs(original, to_precision, met)
@@ -145,8 +147,8 @@ def _kept_files(source: Path, manifest: Manifest, redrawn: bool) -> list[Path]:
     return kept
 
 
-def _images_of_the_data_set(manifest: Manifest, data_dir: Path | None) -> Images:
-    data = evaluation.data_of(manifest, data_dir)
+def _images_of_the_data_set(manifest: Manifest, data_dir: Path | None, own: Path | None) -> Images:
+    data = evaluation.data_of(manifest, data_dir, own)
     return Images(data.train.images, binarization.held_out(data, "test", manifest.binarize == "dynamic"))
 
 

@@ -1,11 +1,20 @@
-"""The training curves of a run as a picture."""
+"""The training curves of a run, and what its latent dimensions do, as figures that read in grey."""
 
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+CURVES = {"elbo": "ELBO", "distortion": "distortion", "rate": "rate"}
+"""The columns of a history that are drawn, and their titles."""
 
 
-def save(history: dict[str, list[float]], path: Path) -> None:
+def save(history: Mapping[str, Sequence[float]], path: Path) -> None:
     """Draw ELBO, distortion and rate over the epochs, training and validation, in nats per image.
 
     Args:
@@ -13,11 +22,64 @@ def save(history: dict[str, list[float]], path: Path) -> None:
         path: PNG to write.
     """
     figure = Figure(figsize=(10, 3.2), layout="constrained")
-    epochs = range(1, len(history["elbo"]) + 1)
-    for axes, name in zip(figure.subplots(1, 3), ("elbo", "distortion", "rate"), strict=True):
-        axes.plot(epochs, history[name], "-o", markersize=3, color="0.6", label="training")
-        axes.plot(epochs, history[f"val_{name}"], "-o", markersize=3, color="black", label="validation")
-        axes.set(title=name if name != "elbo" else "ELBO", xlabel="epoch", ylabel="nats per image")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+    for axes, name in zip(figure.subplots(1, 3), CURVES, strict=True):
+        _draw(axes, history, name)
     figure.axes[0].legend()
     figure.savefig(path, dpi=120)
+
+
+def curve(history: Mapping[str, Sequence[float]], name: str) -> Figure:
+    """One of the curves as a figure of its own; arguments as for `save`."""
+    figure = Figure(figsize=(4.2, 3.2), layout="constrained")
+    axes = figure.subplots()
+    _draw(axes, history, name)
+    axes.legend(frameon=False)
+    return figure
+
+
+def _draw(axes: Axes, history: Mapping[str, Sequence[float]], name: str) -> None:
+    epochs = range(1, len(history[name]) + 1)
+    axes.plot(epochs, history[name], "-o", markersize=3, color="0.6", label="training")
+    axes.plot(epochs, history[f"val_{name}"], "-o", markersize=3, color="black", label="validation")
+    axes.set(title=CURVES[name], xlabel="epoch", ylabel="nats per image")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def scales(scale: Sequence[float], rate: Sequence[float], entropy_weight: float) -> Figure:
+    """The mean posterior scale of each latent dimension, those that carry most first.
+
+    Args:
+        scale: mean posterior standard deviations, one per dimension.
+        rate: the nats that each carries.
+        entropy_weight: of the loss; the scale of a dimension that is not used follows from it.
+    """
+    figure, axes, order = _dimensions(rate)
+    axes.plot(np.arange(1, len(order) + 1), np.asarray(scale)[order], "o", color="black", markersize=4)
+    if entropy_weight > 0:
+        unused = math.sqrt(entropy_weight)
+        axes.axhline(unused, color="0.5", linestyle=":")
+        axes.annotate(
+            "not used", (0.01, unused), xycoords=("axes fraction", "data"), va="bottom", fontsize=8, color="0.35"
+        )
+    axes.set(yscale="log", ylabel="mean posterior scale σ (prior: 1)")
+    for locate in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        locate(lambda value, _: f"{value:g}")
+    return figure
+
+
+def rates(rate: Sequence[float]) -> Figure:
+    """The nats that each latent dimension carries, those that carry most first."""
+    figure, axes, order = _dimensions(rate)
+    axes.bar(np.arange(1, len(order) + 1), np.asarray(rate)[order], color="0.4")
+    axes.set(ylabel="rate, nats per image")
+    return figure
+
+
+def _dimensions(rate: Sequence[float]) -> tuple[Figure, Axes, NDArray[np.int64]]:
+    figure = Figure(figsize=(4.8, 3.2), layout="constrained")
+    axes = figure.subplots()
+    axes.set(xlabel="latent dimension, sorted by rate")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(axis="y", color="0.92")
+    axes.set_axisbelow(True)
+    return figure, axes, np.argsort(rate)[::-1]

@@ -1,9 +1,14 @@
-"""Data sets by name: uint8 images with labels in three fixed splits, each file checked against its pinned sha256."""
+"""Data sets, by name or of a user's own: uint8 images with labels in three fixed splits.
+
+Those that have a name are checked, file by file, against their pinned sha256. Images of a user's own are decoded once,
+into the cache, and split by their content (`kvae.splits`).
+"""
 
 import difflib
 import hashlib
 import logging
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -12,7 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kvae import download, idx
+from kvae import decoded, download, idx, image_cache, sources, splits
+from kvae.atomic import atomic_file
+from kvae.config import TrainConfig
 from kvae.errors import ConfigError, DataError
 
 logger = logging.getLogger(__name__)
@@ -63,10 +70,14 @@ class Source:
 
 @dataclass(frozen=True)
 class Split:
-    """Images uint8 `(n, height, width, channels)` and labels uint8 `(n,)`."""
+    """Images uint8 `(n, height, width, channels)`, and labels `(n,)`: uint8, or wider for more than 256 classes."""
 
     images: NDArray[np.uint8]
-    labels: NDArray[np.uint8]
+    """In memory, or an `np.memmap` where a user's own take too much of it."""
+    labels: NDArray[Any]
+    """The class of each image; zeros where there are no labels."""
+    names: Sequence[str] | None = None
+    """What a user's own images are called; None in a named data set."""
 
 
 @dataclass(frozen=True)
@@ -78,19 +89,19 @@ class Dataset:
     validation: Split
     test: Split
     class_names: tuple[str, ...]
-    licence: str
+    """Empty where there are no labels."""
+    licence: str | None
+    """None for a user's own."""
     sha256: str
     test_bits_sha256: str | None = None
     """That of its `Source`."""
+    folder: Path | None = None
+    """The folder of the cache that a user's own images are in; see `write_record`."""
 
     def provenance(self) -> dict[str, Any]:
         """What a bundle says of the data that its model was trained on."""
-        return {
-            "name": self.name,
-            "sha256": self.sha256,
-            "num_images": len(self.train.images),
-            "licence": self.licence,
-        }
+        found = {"name": self.name, "sha256": self.sha256, "num_images": len(self.train.images)}
+        return found if self.licence is None else found | {"licence": self.licence}
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -174,6 +185,60 @@ def _check_name(name: str) -> None:
         close = difflib.get_close_matches(name, SOURCES, n=1, cutoff=0.4)
         hint = f" Did you mean {close[0]}?" if close else ""
         raise ConfigError(f"dataset '{name}' is unknown.{hint} Known: {', '.join(SOURCES)}.")
+
+
+def of(
+    config: TrainConfig,
+    data_dir: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    memory: int | None = None,
+) -> Dataset:
+    """The data set that settings name: that of `config.data`, or the one called `config.dataset`.
+
+    Args:
+        config: the settings.
+        data_dir: where the files of a named data set are; see `load`.
+        progress: called while a user's own images are decoded, with how many are done, and how many there are.
+        memory: bytes up to which a user's own images are loaded; by default a quarter of the memory that is left.
+
+    Raises:
+        ConfigError: an unknown name.
+        DataError: images that cannot be found or used, or too few of them; the message says what to do.
+    """
+    if config.data is None:
+        return load(config.dataset, data_dir)
+    source = sources.open_source(Path(config.data))
+    folder = image_cache.prepare(source, config, progress)
+    summary = decoded.read_summary(folder)
+    decoded.check(summary, config.data, config.max_bad)
+    images = decoded.read_images(folder, memory)
+    train, validation, test = (
+        Split(images[name], decoded.read_labels(folder, name), decoded.Names(folder, name, len(images[name])))
+        for name in splits.SPLITS
+    )
+    data = Dataset(
+        name=config.dataset,
+        train=train,
+        validation=validation,
+        test=test,
+        class_names=tuple(summary["class_names"]),
+        licence=None,
+        sha256=summary["sha256"],
+        folder=folder,
+    )
+    logger.info("%s: %s; from %s", data.name, decoded.describe(summary), folder)
+    return data
+
+
+def write_record(data: Dataset, path: Path) -> None:
+    """Write name, label, split and sha256 of each image of a user's own as CSV; a named data set needs no record.
+
+    Raises:
+        KvaeError: the file cannot be written, or the cache was cleared meanwhile.
+    """
+    if data.folder is not None:
+        with atomic_file(path) as temporary:
+            shutil.copyfile(data.folder / image_cache.INDEX, temporary)
 
 
 def load(name: str, data_dir: Path | None = None) -> Dataset:

@@ -3,6 +3,7 @@
 One estimator in numpy over onnxruntime serves runs and bundles, with TensorFlow installed or not.
 """
 
+import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvae import binarization, caveats, datasets, densities, importance, information, pictures
+from kvae.config import TrainConfig
 from kvae.errors import DataError, KvaeError
 from kvae.manifest import Manifest
 from kvae.runtime import Bundle
@@ -32,6 +34,10 @@ MAX_SHARE_WIDENED = 0.25
 COLLAPSED_RATE = 0.1
 """Nats per latent dimension below which a code with (nearly) no active unit is called collapsed."""
 PROPOSALS = ("adaptive", "posterior")
+CONFIG = "config.json"
+"""The settings of a run, in the folder that its bundle's folder stands in."""
+OWN_SETTINGS = ("image_size", "grayscale", "split_seed", "max_bad")
+"""The settings that make a data set of a user's images."""
 DETERMINISTIC = 0.01
 """A latent dimension whose posterior scale is below this share of the spread of its means acts without noise."""
 
@@ -186,25 +192,68 @@ class Evaluation:
         }
 
 
-def data_of(manifest: Manifest, data_dir: Path | None = None) -> datasets.Dataset:
+def data_of(manifest: Manifest, data_dir: Path | None = None, own: Path | None = None) -> datasets.Dataset:
     """The data set that a bundle was trained on.
 
+    Args:
+        manifest: the bundle's.
+        data_dir: where the files of a named data set are; see `kvae.datasets.load`.
+        own: where the images of a user's own are; see `own_images`.
+
     Raises:
-        DataError: the bundle's data set is not one that kvae knows, or not the same bits.
+        DataError: the images are not to be had, or not the same any more.
     """
-    name = manifest.dataset["name"]
-    data = datasets.load(name, data_dir)
-    if data.sha256 != manifest.dataset["sha256"]:
+    name, sha256 = manifest.dataset["name"], manifest.dataset["sha256"]
+    source = datasets.SOURCES.get(name)
+    if own is not None and (source is None or source.sha256 != sha256):
+        settings = {key: manifest.training[key] for key in OWN_SETTINGS if key in manifest.training}
+        data = datasets.of(TrainConfig(dataset=name, data=str(own), **settings))
+        if data.sha256 != sha256:
+            raise DataError(
+                f"the images in {own} are not those that the model was trained on (sha256 {data.sha256[:12]}..., "
+                f"expected {sha256[:12]}...): some were changed, added or taken away."
+            )
+        return data
+    if source is None:
         raise DataError(
-            f"the model was trained on another {name} (sha256 {manifest.dataset['sha256'][:12]}...) than kvae has "
-            f"({data.sha256[:12]}...)."
+            f"the model was trained on '{name}', images of somebody's own, and the run that knows where they are is "
+            f"not beside it. Name them by --data."
+        )
+    data = datasets.load(name, data_dir)
+    if data.sha256 != sha256:
+        raise DataError(
+            f"the model was trained on another {name} (sha256 {sha256[:12]}...) than kvae has ({data.sha256[:12]}...)."
         )
     return data
 
 
-def test_images(manifest: Manifest, data_dir: Path | None = None) -> NDArray[np.uint8]:
+def own_images(bundle: Path) -> Path | None:
+    """Where the run that a bundle stands in says its images are; None for a named data set, or without a run.
+
+    Args:
+        bundle: a bundle folder, or a graph in one.
+
+    Raises:
+        DataError: they are there no more.
+    """
+    folder = bundle.resolve().parent if bundle.is_file() else bundle.resolve()
+    try:
+        config = json.loads((folder.parent / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    path = config.get("data") if isinstance(config, dict) else None
+    if not isinstance(path, str):
+        return None
+    if not os.path.lexists(path):
+        raise DataError(
+            f"the images that {folder.parent} was trained on are not in {path} any more. Name them by --data."
+        )
+    return Path(path)
+
+
+def test_images(manifest: Manifest, data_dir: Path | None = None, own: Path | None = None) -> NDArray[np.uint8]:
     """The test images of `data_of` a bundle, binarised if the model is one of bits."""
-    return binarization.held_out(data_of(manifest, data_dir), "test", manifest.binarize == "dynamic")
+    return binarization.held_out(data_of(manifest, data_dir, own), "test", manifest.binarize == "dynamic")
 
 
 def check_settings(importance_samples: int, proposal: str) -> None:

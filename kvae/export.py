@@ -23,7 +23,7 @@ from kvae import (
 )
 from kvae.atomic import atomic_folder
 from kvae.errors import KvaeError
-from kvae.manifest import Manifest, contract
+from kvae.manifest import FILE_NAME, Manifest, contract
 from kvae.runtime import Bundle
 from kvae.vae import VAE
 
@@ -99,7 +99,7 @@ def export(
     Manifest.from_json(manifest.to_json(), "the new manifest")  # its checks are those of every reader
     for name, model in models.items():
         proof.check_graph(name, model, tensors[name])
-    with atomic_folder(Path(out), bundle_files.is_bundle, "a bundle") as folder:
+    with atomic_folder(Path(out), bundle_files.is_bundle, "a bundle", FILE_NAME, durable=True) as folder:
         bundle = graph_files.write(folder, models, manifest)  # the bundle must open to be proved
         errors = proof.check_parity(bundle, vae)
         manifest = replace(manifest, parity={"tolerance": parity.TOLERANCE, "errors": errors})

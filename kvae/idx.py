@@ -78,17 +78,20 @@ class IdxFile:
     shape: tuple[int, ...]
     dtype: np.dtype[Any] = np.dtype(np.uint8)
 
-    def rows(self, count: int) -> Iterator[NDArray[np.uint8]]:
-        """The array from its start, `count` rows at a time.
+    def rows(self, count: int, start: int = 0, stop: int | None = None) -> Iterator[NDArray[np.uint8]]:
+        """The array, `count` rows at a time: all of it, or from row `start` to before `stop`.
+
+        In a compressed file what stands before `start` is read, too.
 
         Raises:
             DataError: the file ends before the array does, or is damaged.
         """
+        stop = self.shape[0] if stop is None else stop
         row = math.prod(self.shape[1:])
         with _named(self.path), _opened(self.path) as file:
-            file.read(4 + 4 * len(self.shape))
-            for first in range(0, self.shape[0], count):
-                number = min(count, self.shape[0] - first)
+            file.seek(4 + 4 * len(self.shape) + start * row)
+            for first in range(start, stop, count):
+                number = min(count, stop - first)
                 content = file.read(number * row)
                 if len(content) != number * row:
                     raise DataError(f"it is cut short: it ends in row {first + len(content) // max(row, 1)}")

@@ -1,5 +1,6 @@
 """Images out of a user's files, as a model takes them: float32 batches in [0, 1], with the name of each image."""
 
+import copy
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,8 @@ BATCH = 1024
 """Images in a batch, or fewer of large ones: this and `BATCH_BYTES` bound the memory of all that streams them."""
 BATCH_BYTES = 64 * 2**20
 """Bytes that are read from a file at a time, and of a batch of float32 images; one image may be larger."""
+MAX_ARRAY_BYTES = 2**27
+"""Bytes of an image in an array beyond which it is refused: what it takes to resize it is a few times as much."""
 MODES = {1: ("L", "1"), 3: ("RGB", "P")}
 """By a model's channels: the modes of Pillow that are taken without --resize."""
 
@@ -43,7 +46,12 @@ class _Part(Protocol):
     @property
     def count(self) -> int: ...
 
+    @property
+    def path(self) -> Path: ...
+
     def name(self, index: int) -> str: ...
+
+    def cut(self, start: int, stop: int) -> "_Part": ...
 
     def chunks(self) -> Iterator[Floats]: ...
 
@@ -65,6 +73,29 @@ class Images:
     def longest_name(self) -> int:
         """Characters of the longest name."""
         return max(len(part.name(part.count - 1)) for part in self.parts)
+
+    @property
+    def files(self) -> list[Path]:
+        """Where they stand, in order."""
+        return [part.path for part in self.parts]
+
+    def cut(self, stops: Sequence[int]) -> Iterator["Images"]:
+        """The stream cut into pieces, each of which can be gone through by itself.
+
+        Args:
+            stops: the index before which each piece ends, rising; the next one begins there.
+        """
+        parts, before, start = iter(self.parts), 0, 0  # `before`: images of the parts before `part`
+        part = next(parts)
+        for stop in stops:
+            pieces: list[_Part] = []
+            while start < stop:
+                if start == before + part.count:
+                    before, part = start, next(parts)
+                end = min(stop, before + part.count)
+                pieces.append(part.cut(start - before, end - before))
+                start = end
+            yield Images(tuple(pieces), self.batch)
 
     def batches(self) -> Iterator[Batch]:
         """The images in order, in batches of about `batch`.
@@ -164,6 +195,9 @@ class _Picture:
     def name(self, index: int) -> str:
         return str(self.path)
 
+    def cut(self, start: int, stop: int) -> "_Picture":
+        return self
+
     def chunks(self) -> Iterator[Floats]:
         if self.shape[-1] not in MODES:
             raise DataError(
@@ -211,7 +245,7 @@ class _Rows(Protocol):
     @property
     def dtype(self) -> np.dtype[Any]: ...
 
-    def rows(self, count: int) -> Iterator[NDArray[Any]]: ...
+    def rows(self, count: int, start: int, stop: int) -> Iterator[NDArray[Any]]: ...
 
 
 class _Stack:
@@ -224,7 +258,8 @@ class _Stack:
         wanted = "n x " + " x ".join(map(str, shape))
         if len(found) != 4:
             raise DataError(f"{array.path} has shape {array.shape}; expected {wanted}.")
-        if math.prod(found[1:3]) > MAX_PIXELS:
+        size = array.dtype.itemsize * math.prod(found[1:])
+        if math.prod(found[1:3]) > MAX_PIXELS or size > MAX_ARRAY_BYTES:
             raise DataError(f"{array.path} holds images of {found[1:]}, which are too many pixels.")
         convertible = found[-1] in MODES and shape[-1] in MODES and min(found[1:3]) > 0
         if found[1:] != shape and not (resize and convertible):
@@ -233,13 +268,21 @@ class _Stack:
         self._array = array
         self._shape = shape
         self._found = found[1:]
+        self._first = 0
+        self.path = array.path
         self.count = found[0]
 
     def name(self, index: int) -> str:
-        return f"{self._array.path}[{index}]"
+        return f"{self.path}[{self._first + index}]"
+
+    def cut(self, start: int, stop: int) -> "_Stack":
+        piece = copy.copy(self)
+        piece._first, piece.count = self._first + start, stop - start
+        return piece
 
     def chunks(self) -> Iterator[Floats]:
-        for rows in self._array.rows(_fitting(max(4, self._array.dtype.itemsize) * math.prod(self._found))):
+        size = _fitting(max(4, self._array.dtype.itemsize) * math.prod(self._found))
+        for rows in self._array.rows(size, self._first, self._first + self.count):
             images = rows.reshape(len(rows), *self._found)
             if images.dtype != np.uint8 and not (images.min() >= 0 and images.max() <= 1):
                 raise DataError(

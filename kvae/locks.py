@@ -13,11 +13,12 @@ FILE = ".lock"
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def held(folder: Path, use: str = "trained") -> Iterator[None]:
     """Hold the folder's lock for as long as the block runs.
 
     Args:
         folder: a folder that exists.
+        use: what its holder does with it, for the message: "trained", "written".
 
     Raises:
         KvaeError: another process holds it, or the folder cannot be written to.
@@ -32,7 +33,7 @@ def held(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             raise KvaeError(
-                f"{folder} is being trained by process {file.read(20).strip() or 'unknown'}. "
+                f"{folder} is being {use} by process {file.read(20).strip() or 'unknown'}. "
                 f"Wait for its end, stop it, or name another folder."
             ) from None
         except OSError as error:  # a file system without locks
@@ -41,6 +42,13 @@ def held(folder: Path) -> Iterator[None]:
         file.write(f"{os.getpid()}\n")
         file.flush()
         yield
+
+
+def check_free(folder: Path) -> None:
+    """Raise KvaeError where another process holds the folder's lock."""
+    if is_held(folder):
+        with held(folder):  # which says who
+            pass
 
 
 def is_held(folder: Path) -> bool:

@@ -4,19 +4,23 @@ It stands in the bundle as `manifest.json`, and in each graph's `metadata_props`
 `decoder.onnx` explains itself too. (There `files` is empty: a file cannot contain its own hash.)
 """
 
+import errno
 import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 from kvae.errors import BundleError
-from kvae.manifest_fields import CHECKS, LATER_FIELDS, POSTERIOR_LISTS, shorten
+from kvae.manifest_fields import CHECKS, LATER_FIELDS, MAX_DEPTH, POSTERIOR_LISTS, depth, shorten
 
 FORMAT_VERSION = 1
 FILE_NAME = "manifest.json"
 METADATA_KEY = "kvae"
+MAX_BYTES = 8 * 2**20
+"""Bytes of a manifest; one with the statistics of a thousand dimensions has a hundredth of it."""
 USED_RATE = 0.01
 """Nats of an image from which on a latent dimension counts as one in use."""
 
@@ -134,20 +138,25 @@ class Manifest:
         Raises:
             BundleError: not JSON, a later format, a field that is missing or of the wrong kind.
         """
+        if len(text) > MAX_BYTES:
+            raise BundleError(f"{source} is not a kvae manifest: it has more than {MAX_BYTES:,} bytes.")
         try:
-            values = json.loads(text)
+            values = json.loads(text, object_pairs_hook=_object)
         except (ValueError, RecursionError) as error:
-            raise BundleError(f"{source} is not valid JSON ({error}).") from None
+            raise BundleError(f"{source} is not valid JSON ({str(error)[:150]}).") from None
         if not isinstance(values, dict):
             raise BundleError(f"{source} is not a kvae manifest: expected a JSON object.")
+        if depth(values) > MAX_DEPTH:
+            raise BundleError(f"{source} is not a kvae manifest: its lists and objects are more than {MAX_DEPTH} deep.")
         version = values.get("format_version")
         if not isinstance(version, int) or isinstance(version, bool):
             raise BundleError(f"{source} is not a kvae manifest: it has no format_version.")
         if version < 1:
-            raise BundleError(f"{source}: 'format_version' must be at least 1; got {version}.")
+            raise BundleError(f"{source}: 'format_version' must be at least 1; got {shorten(version)}.")
         if version > FORMAT_VERSION:
             raise BundleError(
-                f"{source} has format_version {version}; this kvae reads up to {FORMAT_VERSION}. Use a newer kvae."
+                f"{source} has format_version {shorten(version)}; this kvae reads up to {FORMAT_VERSION}. "
+                f"Use a newer kvae."
             )
         values = LATER_FIELDS | values
         for name, (fits, expected) in CHECKS.items():
@@ -172,14 +181,30 @@ class Manifest:
         """
         path = bundle / FILE_NAME
         try:
-            return cls.from_json(path.read_bytes(), str(path))
+            with open_regular(path) as file:
+                return cls.from_json(file.read(MAX_BYTES + 1), str(path))
         except FileNotFoundError:
             raise BundleError(f"{bundle} is not a bundle: it holds no {FILE_NAME}.") from None
         except OSError as error:
             raise BundleError(f"cannot read {path}: {error.strerror}.") from None
 
 
+def open_regular(path: Path) -> BufferedReader:
+    """Open a file for reading. A pipe, for which one would wait forever, or a device raises OSError."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return path.open("rb")
+
+
 def sha256(path: Path) -> str:
     """Hex digest of a file."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; with a name given twice, readers would disagree on what it says."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise ValueError("a name stands twice in an object")
+    return values

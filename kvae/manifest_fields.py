@@ -1,26 +1,49 @@
 """The fields of a manifest, one by one: what each must be, and what it is in bundles that lack it."""
 
+import math
+import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+MAX_VALUES = 2**22
+"""Numbers of an image (a colour image of 1182 x 1182): what a single one costs stays in the megabytes."""
+MAX_LATENT_DIM = 2**16
+"""Length of z beyond which a manifest is refused."""
+MAX_PARAMETERS = 16
+"""Parameters of a likelihood, per pixel and channel."""
+MAX_OPSET = 1000
+"""Far beyond any version of the operator set."""
+MAX_TEXT = 10_000
+"""Characters of a text."""
+MAX_ENTRIES = 1000
+"""Entries of an object, and names in a list."""
+MAX_DEPTH = 20
+"""Lists and objects inside one another."""
 MAX_DRAWS = 10_000
 """Draws per image that a bundle may ask of who scores with it."""
 POSTERIOR_LISTS = ("loc_mean", "loc_std", "scale_mean", "rate")
 """The lists of the field `posterior`, a number per latent dimension each."""
+NOT_PRINTED = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Control characters but for the tab and the end of a line, and halves of surrogate pairs."""
+SHA256 = re.compile("[0-9a-f]{64}")
 
 
 def _is_int(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**64
 
 
-def _is_positive(value: Any) -> bool:
-    return _is_int(value) and value > 0
+def _is_positive(value: Any, limit: int = 2**63) -> bool:
+    return _is_int(value) and 0 < value <= limit
 
 
 def _is_text(value: Any) -> bool:
-    """Text that can be printed and written: no NUL, no half of a surrogate pair."""
-    return isinstance(value, str) and "\0" not in value and not any("\ud800" <= sign <= "\udfff" for sign in value)
+    """Text that can be printed and written: no half of a surrogate pair, nothing that a terminal obeys."""
+    return isinstance(value, str) and len(value) <= MAX_TEXT and not NOT_PRINTED.search(value)
+
+
+def _is_name(value: Any) -> bool:
+    """The name of a file of the bundle, which leads nowhere else."""
+    return _is_text(value) and 0 < len(value) <= 255 and value not in (".", "..") and not set(value) & set("/\\:\n")
 
 
 def _is_object(value: Any) -> bool:
@@ -29,6 +52,19 @@ def _is_object(value: Any) -> bool:
 
 def _is_list_of(value: Any, fits: Any) -> bool:
     return isinstance(value, list) and all(fits(item) for item in value)
+
+
+def _are_names(value: Any, limit: int = MAX_ENTRIES) -> bool:
+    return _is_list_of(value, _is_text) and len(value) <= limit
+
+
+def _is_table(value: Any, fits: Any) -> bool:
+    """An object of few entries under names that can be printed."""
+    return _is_object(value) and len(value) <= MAX_ENTRIES and all(_is_text(k) and fits(v) for k, v in value.items())
+
+
+def _is_image_shape(value: Any) -> bool:
+    return _is_list_of(value, _is_positive) and len(value) == 3 and math.prod(value) <= MAX_VALUES
 
 
 def _is_dataset(value: Any) -> bool:
@@ -42,7 +78,19 @@ def _is_dataset(value: Any) -> bool:
 
 
 def _is_finite(value: Any) -> bool:
+    """A number that fits a float; NaN does not compare."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300
+
+
+def _is_setting(value: Any) -> bool:
+    return value is None or isinstance(value, bool) or _is_finite(value) or _is_text(value)
+
+
+def _are_settings(value: Any) -> bool:
+    """Settings, of which some may stand together under a name, as those of the model do."""
+    return _is_table(
+        value, lambda item: _is_setting(item) or _is_list_of(item, _is_setting) or _is_table(item, _is_setting)
+    ) and _is_object(value.get("model", {}))
 
 
 def _is_metric(value: Any) -> bool:
@@ -50,13 +98,11 @@ def _is_metric(value: Any) -> bool:
 
 
 def _are_metrics(value: Any) -> bool:
-    return _is_object(value) and all(map(_is_metric, value.values()))
+    return _is_table(value, _is_metric)
 
 
 def _is_parity(value: Any) -> bool:
-    if not _is_object(value) or not _is_object(value.get("errors")):
-        return False
-    return _is_finite(value.get("tolerance")) and all(map(_is_finite, value["errors"].values()))
+    return _is_object(value) and _is_finite(value.get("tolerance")) and _is_table(value.get("errors"), _is_finite)
 
 
 def _is_posterior(value: Any) -> bool:
@@ -104,10 +150,20 @@ def _is_conversion(value: Any) -> bool:
 
 
 def _are_hashes(value: Any) -> bool:
-    return _is_object(value) and all(
-        _is_text(digest) and _is_text(name) and Path(name).name == name and name not in ("", "..")
-        for name, digest in value.items()
+    return _is_table(value, lambda digest: isinstance(digest, str) and SHA256.fullmatch(digest)) and all(
+        map(_is_name, value)
     )
+
+
+def depth(value: Any) -> int:
+    """How deeply lists and objects stand inside one another, counted up to `MAX_DEPTH` + 1."""
+    level = [value]
+    for number in range(MAX_DEPTH + 1):
+        containers = [item for item in level if isinstance(item, (list, dict))]
+        if not containers:
+            return number
+        level = [inner for item in containers for inner in (item.values() if isinstance(item, dict) else item)]
+    return MAX_DEPTH + 1
 
 
 def shorten(value: Any) -> str:
@@ -119,16 +175,19 @@ def shorten(value: Any) -> str:
 CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "kvae_version": (_is_text, "text"),
     "dataset": (_is_dataset, "{name, sha256, num_images}"),
-    "image_shape": (lambda v: _is_list_of(v, _is_positive) and len(v) == 3, "[height, width, channels]"),
-    "latent_dim": (_is_positive, "a positive integer"),
+    "image_shape": (_is_image_shape, f"[height, width, channels], of at most {MAX_VALUES:,} numbers in all"),
+    "latent_dim": (lambda v: _is_positive(v, MAX_LATENT_DIM), f"a positive integer, at most {MAX_LATENT_DIM:,}"),
     "prior": (lambda v: v == "standard_normal", "'standard_normal'"),
     "likelihood": (_is_text, "text"),
-    "likelihood_parameters": (lambda v: _is_list_of(v, _is_text) and len(v) > 0, "a list of names"),
+    "likelihood_parameters": (
+        lambda v: _are_names(v, MAX_PARAMETERS) and len(v) > 0,
+        f"a list of 1 to {MAX_PARAMETERS} names",
+    ),
     "binarize": (lambda v: v in ("none", "dynamic"), "'none' or 'dynamic'"),
     "pixel_range": (lambda v: v == [0.0, 1.0], "[0.0, 1.0]"),
-    "labels": (lambda v: v is None or _is_list_of(v, _is_text), "null or a list of names"),
+    "labels": (lambda v: v is None or _are_names(v), "null or a list of names"),
     "tensors": (_is_object, "an object"),
-    "opset": (_is_positive, "a positive integer"),
+    "opset": (lambda v: _is_positive(v, MAX_OPSET), f"a positive integer, at most {MAX_OPSET:,}"),
     "graph_format": (lambda v: v in ("onnx", "ort"), "'onnx' or 'ort'"),
     "precision": (_is_text, "text"),
     "metrics": (_are_metrics, "{value, standard_error} under each name, finite numbers"),
@@ -143,7 +202,7 @@ CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
         "null or {num_images, split, worst_pixel_error, mean_pixel_error, mean_code_error, nll_lost, size, "
         "float32_size, speed, limits}",
     ),
-    "training": (_is_object, "an object"),
+    "training": (_are_settings, "settings: texts, finite numbers, true, false or null by name"),
     "files": (_are_hashes, "file names with their sha256"),
 }
 LATER_FIELDS: dict[str, Any] = {

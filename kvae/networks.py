@@ -20,8 +20,8 @@ tfd = tfp.distributions
 
 MIN_POSTERIOR_SCALE = 1e-4
 """Floor of the posterior's standard deviation, in units of z; keeps log q(z|x) finite."""
-MAX_POSITIONS = 49
-"""Pixels that the convolutions leave to the dense layers: 7 x 7, or of a square image at least 4 x 4. It bounds the
+MAX_POSITIONS = 64
+"""Pixels that the convolutions leave to the dense layers: 8 x 8, or of a square image at least 4 x 4. It bounds the
 dense layers, which would else have nearly all the weights of a large image's network."""
 
 
@@ -173,14 +173,12 @@ def conv_encoder_body(image_shape: tuple[int, int, int], hidden_units: int) -> k
 
     Each convolution halves height and width; there are as many as the image's size needs (see `MAX_POSITIONS`).
     """
-    height, width, _ = image_shape
+    channels = conv_channels(*image_shape[:2])
+    settings = {"padding": "same", "kernel_initializer": _initializer(channels)}
     return keras.Sequential(
         [
             keras.Input(image_shape),
-            *(
-                layers.Conv2D(channels, 4, strides=2, padding="same", activation="silu")
-                for channels in conv_channels(height, width)
-            ),
+            *(layers.Conv2D(count, 4, strides=2, activation="silu", **settings) for count in channels),
             layers.Flatten(),
             layers.Dense(hidden_units, "silu"),
         ]
@@ -198,21 +196,22 @@ def conv_decoder_body(output_shape: tuple[int, int, int], hidden_units: int, lat
     Neural Network, arXiv 1609.05158.
     """
     height, width, outputs = output_shape
-    *fewer, most = conv_channels(height, width)
-    factor = 2 ** (len(fewer) + 1)
+    channels = conv_channels(height, width)
+    settings = {"padding": "same", "kernel_initializer": _initializer(channels)}
+    factor = 2 ** len(channels)
     rows, columns = math.ceil(height / factor), math.ceil(width / factor)
     return keras.Sequential(
         [
             keras.Input((latent_dim,)),
             layers.Dense(hidden_units, "silu"),
-            layers.Dense(rows * columns * most, "silu"),
-            layers.Reshape((rows, columns, most)),
+            layers.Dense(rows * columns * channels[-1], "silu"),
+            layers.Reshape((rows, columns, channels[-1])),
             *(
                 layer
-                for channels in reversed(fewer)
-                for layer in (layers.Conv2D(channels * 4, 3, padding="same", activation="silu"), DepthToSpace())
+                for count in reversed(channels[:-1])
+                for layer in (layers.Conv2D(count * 4, 3, activation="silu", **settings), DepthToSpace())
             ),
-            layers.Conv2D(outputs * 4, 3, padding="same"),
+            layers.Conv2D(outputs * 4, 3, **settings),
             DepthToSpace(),
             layers.Cropping2D(((0, rows * factor - height), (0, columns * factor - width))),
         ]
@@ -222,12 +221,20 @@ def conv_decoder_body(output_shape: tuple[int, int, int], hidden_units: int, lat
 def conv_channels(height: int, width: int) -> list[int]:
     """The channels of each convolution of the encoder: 32, 64, and 128 from the third on.
 
-    There are as many as it takes to leave `MAX_POSITIONS`, and at least one: two for 28 x 28, six for 256 x 256.
+    There are as many as it takes to leave `MAX_POSITIONS`, and at least one: two for 28 x 28, five for 256 x 256.
     """
     channels = [32]
     while math.ceil(height / 2 ** len(channels)) * math.ceil(width / 2 ** len(channels)) > MAX_POSITIONS:
         channels.append(min(2 * channels[-1], 128))
     return channels
+
+
+def _initializer(channels: list[int]) -> str:
+    """He's for many convolutions: under Glorot's a signal shrinks in each, and training is slow to begin.
+
+    Two keep Glorot's, with which the published results were made.
+    """
+    return "he_normal" if len(channels) > 2 else "glorot_uniform"
 
 
 @keras.saving.register_keras_serializable("kvae")

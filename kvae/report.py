@@ -1,34 +1,16 @@
 """A comparison as one HTML page that holds its figures itself and opens with no network."""
 
-import base64
 import html
-import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
 from PIL import Image
 
-from kvae import __version__, comparison, figures, pictures
+from kvae import __version__, comparison, figures, html_page, pictures
 from kvae.atomic import atomic_file
 from kvae.comparison import Result
 from kvae.evaluation import Estimate
-
-_STYLE = """
-:root { color-scheme: light; }
-body { font: 16px/1.5 system-ui, sans-serif; color: #111; background: #fff; max-width: 62rem; margin: 2rem auto;
-       padding: 0 1rem; }
-h1 { line-height: 1.2; } h2 { margin-top: 2.5rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: 0.85rem; white-space: nowrap; font-variant-numeric: tabular-nums; }
-th, td { padding: 0.3rem 0.6rem; text-align: right; border-bottom: 1px solid #ddd; }
-th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: #fff; }
-small { color: #555; } img { max-width: 100%; height: auto; }
-figure { margin: 1rem 0; } figcaption { color: #444; font-size: 0.9rem; }
-.grids { display: grid; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); gap: 1rem; }
-.grids img { image-rendering: pixelated; width: 100%; }
-"""
 
 _ROWS: list[tuple[str, str, Callable[[Result], Estimate | None]]] = [
     ("loss", "what the optimiser minimised, on the test images", lambda result: result.loss),
@@ -80,7 +62,7 @@ def render(results: Sequence[Result], title: str, command: str) -> str:
          "too small to be seen, an inset enlarges it."),
         ("Training", figures.histories(results), "On the validation images, at the full weights, after each epoch."),
     ]  # fmt: skip
-    sections = [_section(heading, _figure(figure, caption)) for heading, figure, caption in plots]
+    sections = [html_page.section(heading, html_page.svg(figure, caption)) for heading, figure, caption in plots]
     grids = (
         ("Reconstructions", "Above each reconstruction its test image.", _reconstructions),
         ("Samples of the prior", "What the model was trained for: z drawn from N(0, I), decoded to the mean image.",
@@ -90,24 +72,22 @@ def render(results: Sequence[Result], title: str, command: str) -> str:
     )  # fmt: skip
     for heading, caption, draw in grids:
         cells = "".join(
-            f"<figure>{_png(draw(result), f'{heading}, {result.setting.name}')}"
-            f"<figcaption>{html.escape(result.setting.name)}</figcaption></figure>"
+            html_page.captioned(html_page.png(draw(result), f"{heading}, {result.setting.name}"), result.setting.name)
             for result in results
             if first.evaluation.manifest.image_shape[-1] in (1, 3)
         )
-        sections.append(_section(heading, f'<p>{caption}</p><div class="grids">{cells}</div>'))
+        sections.append(html_page.section(heading, f'<p>{caption}</p><div class="grids">{cells}</div>'))
     about = (
         f"{config.dataset}, {len(evaluation.loc):,} test images, {evaluation.importance_samples} importance samples, "
         f"seed {config.seed}; numbers are {about_numbers(results)}. "
         f"± is the standard error over images; it holds no bias."
     )
-    return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{html.escape(title)}</title>\n'
-        f"<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{html.escape(title)}</h1>\n<p>{html.escape(about)}</p>\n"
+    body = (
+        f"<p>{html.escape(about)}</p>\n"
         f"<p>Made by kvae {__version__} with <code>{html.escape(command)}</code></p>\n"
-        f"{_section('Numbers', _table(results) + _notes(results))}\n" + "\n".join(sections) + "\n</body>\n</html>\n"
+        f"{html_page.section('Numbers', _table(results) + _notes(results))}\n" + "\n".join(sections)
     )
+    return html_page.page(title, body)
 
 
 def about_numbers(results: Sequence[Result]) -> str:
@@ -122,10 +102,6 @@ def about_numbers(results: Sequence[Result]) -> str:
 def _metric(result: Result, name: str, sign: float = 1.0) -> Estimate:
     metric = result.evaluation.metrics[name]
     return Estimate(sign * metric.value, metric.standard_error)
-
-
-def _section(heading: str, body: str) -> str:
-    return f"<section>\n<h2>{html.escape(heading)}</h2>\n{body}\n</section>"
 
 
 def _table(results: Sequence[Result]) -> str:
@@ -173,23 +149,6 @@ def _notes(results: Sequence[Result]) -> str:
         f"<p>The reference is {html.escape(base)}.</p>\n<ul>\n{caveats}</ul>\n"
         f"<details open><summary>Warnings of the evaluation</summary>\n<ul>\n{warnings}</ul>\n</details>"
     )
-
-
-def _figure(figure: Figure, caption: str) -> str:
-    text = io.StringIO()
-    figure.savefig(text, format="svg", dpi=150, metadata={"Date": None})
-    svg = text.getvalue()
-    data = base64.b64encode(svg.encode()).decode()
-    return (
-        f'<figure><img alt="{html.escape(caption)}" src="data:image/svg+xml;base64,{data}">'
-        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
-    )
-
-
-def _png(image: Image.Image, alt: str) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
-    return f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
 
 
 def _reconstructions(result: Result) -> Image.Image:

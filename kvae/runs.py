@@ -1,20 +1,20 @@
-"""A run: one folder with everything that a training left behind, and how it is made.
+"""A run: one folder with everything that a training left behind, how it is made, and how it goes on.
 
-config.json        the settings            model.keras         the model, best on the validation loss
-environment.json   versions                checkpoints/        the last model, with its optimiser
-dataset.json       name, sha256, number    samples.png  reconstructions.png  curves.png
+config.json        the settings: the run begins with it, and goes on from it
+environment.json   versions                model.keras         the model, best on the validation loss
+dataset.json       name, sha256, number    checkpoints/        the last model, with its optimizer
+images.csv         of a user's own         samples.png  reconstructions.png  curves.png  pictures/
 history.csv        a line per epoch        bundle/             the exported model
-metrics.json       test metrics
+skipped.jsonl      steps not applied       report.html         all of it to look at
+metrics.json       test metrics: the run is finished
 """
 
 import contextlib
 import datetime
 import json
 import logging
-import math
 import platform
-import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -24,7 +24,26 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from kvae import __version__, binarization, curves, datasets, evaluation, export, pictures, training
+from kvae import (
+    __version__,
+    atomic,
+    binarization,
+    checkpoints,
+    curves,
+    datasets,
+    evaluation,
+    export,
+    interrupts,
+    locks,
+    pictures,
+    run_files,
+    run_report,
+    skipped,
+    training,
+)
+from kvae import (
+    callbacks as training_callbacks,
+)
 from kvae.atomic import atomic_file, check_replaceable
 from kvae.config import TrainConfig
 from kvae.errors import DataError, KvaeError
@@ -33,8 +52,8 @@ from kvae.runtime import Bundle
 
 logger = logging.getLogger(__name__)
 
-MODEL = "model.keras"
-LAST_CHECKPOINT = "checkpoints/last.keras"
+MODEL = checkpoints.BEST
+PICTURES = "pictures"
 TEST_DRAWS = 10
 """Draws of each test image's posterior for the metrics of a run; `kvae evaluate` takes more, and gives the NLL."""
 EFFECTIVE_BETA_IMAGES = 1000
@@ -65,6 +84,7 @@ def train(
     out: Path,
     data_dir: Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    decoding: Callable[[int, int], None] | None = None,
 ) -> Run:
     """Train a model, evaluate it on the test split, export it, and write it all into the new folder `out`.
 
@@ -73,31 +93,118 @@ def train(
         out: the run's folder; it must not exist, or be empty.
         data_dir: where the data set's files are; see `kvae.datasets.load`.
         callbacks: further Keras callbacks, such as a progress bar.
+        decoding: called while a user's own images are decoded, with how many are done and how many there are.
 
     Raises:
-        KvaeError: bad settings, missing data, or a folder that holds something already.
+        KvaeError: bad settings, missing data, a folder that holds something already or is being trained, a disk that
+            is full, or a loss that is not finite.
+        Interrupted: the process was told to end; `resume` goes on.
     """
-    check_replaceable(out, lambda folder: False, "an empty folder")
-    data = datasets.load(config.dataset, data_dir)
+    locks.check_free(out)
+    _check_new(out)
+    data = datasets.of(config, data_dir, decoding)
     vae = training.build(config, data.image_shape, len(data.train.images))
     try:
-        (out / LAST_CHECKPOINT).parent.mkdir(parents=True, exist_ok=True)
+        out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise KvaeError(f"cannot write {out}: {error.strerror}.") from None
-    write_json(out / "config.json", config.to_dict())
-    write_json(out / "environment.json", _environment())
-    history = training.fit(
-        vae,
-        config,
-        data,
-        [
-            Checkpoints(out),
-            keras.callbacks.CSVLogger(out / "history.csv"),
-            *callbacks,
-        ],
-    )
-    if not all(map(math.isfinite, history["val_loss"])):
-        raise KvaeError(f"training diverged: the loss is {history['val_loss'][-1]}. Lower --learning-rate; see {out}.")
+    with locks.held(out):
+        _check_new(out)  # again: nobody else may begin now
+        atomic.remove_stale(out)
+        write_json(out / "environment.json", _environment())
+        write_json(out / "dataset.json", data.provenance())
+        datasets.write_record(data, out / "images.csv")
+        write_json(out / run_files.CONFIG, config.to_dict())  # from here on it is a run
+        return _go_on(out, config, data, vae, checkpoints.State(), callbacks)
+
+
+def resume(
+    out: Path,
+    data_dir: Path | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    decoding: Callable[[int, int], None] | None = None,
+) -> Run:
+    """Go on with a run from its last checkpoint, as if it had never stopped.
+
+    On one machine, with a `deterministic` config, it ends with the weights of a run that was never interrupted.
+    Arguments are those of `train`.
+
+    Raises:
+        KvaeError: no run, one that is finished or being trained, other data than it began with; and what `train` says.
+        Interrupted: the process was told to end, again.
+    """
+    config = read_config(out)
+    with locks.held(out):
+        if (out / run_files.METRICS).exists():
+            raise KvaeError(f"{out} is finished: nothing is left to do.")
+        for folder in (out, out / "checkpoints", out / PICTURES):
+            if folder.is_dir():
+                atomic.remove_stale(folder)
+        data = datasets.of(config, data_dir, decoding)
+        began_with = _read_json(out / "dataset.json")
+        if data.provenance() != began_with:
+            raise KvaeError(
+                f"the images are not those that {out} began with: sha256 {data.sha256[:12]}..., "
+                f"expected {str(began_with.get('sha256'))[:12]}.... Bring them back, or train anew."
+            )
+        vae = training.build(config, data.image_shape, len(data.train.images))
+        state = checkpoints.restore(vae, out)
+        skipped.forget_after(out, int(vae.made_steps))
+        return _go_on(out, config, data, vae, state, callbacks)
+
+
+def _check_new(out: Path) -> None:
+    """Raise KvaeError where a run cannot begin in a folder: it holds one, or something else."""
+    if (out / run_files.CONFIG).is_file():
+        advice = (
+            "it is finished" if (out / run_files.METRICS).exists() else f"kvae train --resume {out} goes on with it"
+        )
+        raise KvaeError(f"{out} holds a run already: {advice}. Name another folder.")
+    check_replaceable(out, _is_only_begun, "an empty folder")
+
+
+def _is_only_begun(folder: Path) -> bool:
+    """Whether a training was killed there before it was a run."""
+    names = {entry.name for entry in folder.iterdir() if not entry.name.startswith(".")}
+    return names <= {"environment.json", "dataset.json", "images.csv"} and (folder / locks.FILE).exists()
+
+
+def _go_on(
+    out: Path,
+    config: TrainConfig,
+    data: datasets.Dataset,
+    vae: Any,
+    state: checkpoints.State,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> Run:
+    """Make what is left of a training, and then what is made of the model; the folder is locked."""
+    with interrupts.deferred() as interrupt:
+        keeper = checkpoints.Checkpoints(out, state, config.patience, interrupt)
+        if state.epoch:  # it may have been killed between the checkpoint and these
+            if state.best_epoch == state.epoch - 1 and not state.step:
+                keeper.keep_best()
+            keeper.write_history()
+        if state.epoch < config.epochs and not state.has_stalled(config.patience):
+            skips = skipped.SkippedSteps(
+                out, config.max_skipped_steps, lambda step: training.batch_of(config, data, step)
+            )
+            seen = _lookers(out, config, data)
+            training.fit(vae, config, data, [skips, keeper, *seen, *callbacks], state.epoch, state.step)
+    return _finish(out, config, data, keeper.state.history)
+
+
+def _lookers(out: Path, config: TrainConfig, data: datasets.Dataset) -> list[keras.callbacks.Callback]:
+    """The callbacks that show a training as it goes."""
+    board = [training_callbacks.TensorBoard(out / "tensorboard")] if config.tensorboard else []
+    if not config.pictures_every:
+        return board
+    images = binarization.held_out(data, "validation", config.binarize == "dynamic")[:NUM_PICTURED]
+    shown = training_callbacks.Pictures(out / PICTURES, images, config.pictures_every, *board)
+    return [*board, shown]
+
+
+def _finish(out: Path, config: TrainConfig, data: datasets.Dataset, history: dict[str, list[float]]) -> Run:
+    """Evaluate and export the best model, and draw; each file whole or not at all, so that it can be done again."""
     best = load_model(out)
     test = binarization.held_out(data, "test", config.binarize == "dynamic")
     metrics: dict[str, evaluation.Estimate] = {}
@@ -112,37 +219,16 @@ def train(
         out / BUNDLE_FOLDER,
         dataset=data.provenance(),
         metrics=measure,
-        training=config.to_dict(),
+        training=config.to_publish(),
         binarize=str(config.binarize),
         train_images=data.train.images,
         test_images=test,
     )
-    write_json(out / "dataset.json", data.provenance())
     _draw_pictures(out, test)
     curves.save(history, out / "curves.png")
-    write_json(out / "metrics.json", exported.manifest.metrics)  # last: it says that the run is whole
+    run_report.write(out)
+    write_json(out / run_files.METRICS, exported.manifest.metrics)  # last: it says that the run is whole
     return Run(out, metrics, training.effective_beta(best, test[:EFFECTIVE_BETA_IMAGES]), exported)
-
-
-class Checkpoints(keras.callbacks.Callback):
-    """Saves the model after each epoch, once, and keeps a copy of the one with the lowest validation loss.
-
-    Args:
-        run: the run's folder.
-    """
-
-    def __init__(self, run: Path) -> None:
-        super().__init__()
-        self._run = run
-        self._lowest = math.inf
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self.model.save(self._run / LAST_CHECKPOINT)
-        loss = (logs or {})["val_loss"]
-        if loss < self._lowest:
-            self._lowest = loss
-            with atomic_file(self._run / MODEL) as path:
-                shutil.copyfile(self._run / LAST_CHECKPOINT, path)
 
 
 def export_run(run: Path, out: Path, data_dir: Path | None = None) -> export.Exported:
@@ -158,18 +244,11 @@ def export_run(run: Path, out: Path, data_dir: Path | None = None) -> export.Exp
     Raises:
         KvaeError: `run` is no finished run, or the export fails its proofs.
     """
-    parts = {}
-    for name in ("config.json", "metrics.json", "dataset.json"):
-        try:
-            parts[name] = json.loads((run / name).read_text(encoding="utf-8"))
-        except OSError:
-            raise KvaeError(f"{run} is not a finished run: it holds no readable {name}.") from None
-        except ValueError as error:
-            raise KvaeError(f"{run / name} is not valid JSON: {error}.") from None
-    config = TrainConfig.from_dict(parts["config.json"])
+    metrics, dataset = (_read_json(run / name) for name in (run_files.METRICS, "dataset.json"))
+    config = read_config(run)
     train_images = test_images = None
     try:
-        data = datasets.load(config.dataset, data_dir)
+        data = datasets.of(config, data_dir)
         train_images = data.train.images
         test_images = binarization.held_out(data, "test", config.binarize == "dynamic")
     except DataError as error:
@@ -177,13 +256,29 @@ def export_run(run: Path, out: Path, data_dir: Path | None = None) -> export.Exp
     return export.export(
         load_model(run),
         out,
-        dataset=parts["dataset.json"],
-        metrics=parts["metrics.json"],
-        training=config.to_dict(),
+        dataset=dataset,
+        metrics=metrics,
+        training=config.to_publish(),
         binarize=str(config.binarize),
         train_images=train_images,
         test_images=test_images,
     )
+
+
+def read_config(run: Path) -> TrainConfig:
+    """The settings of a run.
+
+    Raises:
+        KvaeError: the folder holds none, or they cannot be read.
+    """
+    return TrainConfig.from_dict(_read_json(run / run_files.CONFIG))
+
+
+def _read_json(path: Path) -> Any:
+    values = run_files.read_json(path)
+    if values is None:
+        raise KvaeError(f"{path.parent} holds no {path.name}: it is no run, or one that is not finished.")
+    return values
 
 
 def load_model(run: Path) -> Any:
@@ -223,5 +318,6 @@ def _environment() -> dict[str, str]:
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Write JSON, indented."""
-    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    """Write JSON, indented; the file appears whole."""
+    with atomic_file(path, durable=True) as temporary:
+        temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")

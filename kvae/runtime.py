@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kvae import noise
+from kvae import noise, onnx_scan
 from kvae.errors import BundleError, KvaeError
 from kvae.manifest import METADATA_KEY, Manifest, sha256
 
@@ -274,7 +274,7 @@ def check_tensors(path: Path, session: Any, tensors: dict[str, Any]) -> None:
     for end, found in (("inputs", session.get_inputs()), ("outputs", session.get_outputs())):
         expected = [(tensor["name"], "tensor(float)", tensor["shape"]) for tensor in tensors[end]]
         if [(tensor.name, tensor.type, tensor.shape) for tensor in found] != expected:
-            names = ", ".join(f"{tensor.name} {tensor.shape}" for tensor in found)
+            names = _shorten(", ".join(f"{tensor.name} {tensor.shape}" for tensor in found))
             raise BundleError(f"{path} does not fit its manifest: its {end} are {names}. Export it again.")
 
 
@@ -284,7 +284,11 @@ def role(session: Any) -> str:
 
 
 def start_session(path: Path, device: str, threads: int) -> Any:
-    """An onnxruntime session of a graph on the device; arguments and errors as for `Bundle.open`."""
+    """An onnxruntime session of a graph on the device; arguments and errors as for `Bundle.open`.
+
+    Nothing is given to onnxruntime that `onnx_scan.check` refuses.
+    """
+    onnx_scan.check(path)
     # onnxruntime falls back to the CPU in silence, so the provider is read back from the session that came.
     if device == "cpu":
         return _session_on(path, "CPUExecutionProvider", threads)
@@ -312,14 +316,21 @@ def _session_on(path: Path, provider: str, threads: int) -> Any:
     if provider == "CUDAExecutionProvider":
         # TF32 would be 1e-3 off the CPU's results (onnxruntime#19288).
         providers = [(provider, {"use_tf32": "0"}), "CPUExecutionProvider"]
+    # Said, not guessed from the name, so that onnxruntime reads the file as what it was checked as.
+    options.add_session_config_entry("session.load_model_format", "ORT" if onnx_scan.is_ort(path) else "ONNX")
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=providers)
+        session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+        # Here too, since texts in a graph that are no UTF-8 are found when they are asked for.
+        _ = session.get_modelmeta().custom_metadata_map
+        _ = [(end.name, end.type, end.shape) for end in (*session.get_inputs(), *session.get_outputs())]
+        return session
     except Exception as error:  # onnxruntime's exceptions share no narrower base
         raise BundleError(f"onnxruntime cannot load {path}: {_shorten(error)}") from None
 
 
-def _shorten(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+def _shorten(text: object) -> str:
+    """Others' words in one line."""
+    return "".join(sign for sign in " ".join(str(text).split())[:200] if sign.isprintable())
 
 
 def _checked(values: ArrayLike, shape: tuple[int, ...], name: str) -> Floats:

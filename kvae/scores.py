@@ -34,17 +34,18 @@ class Row(NamedTuple):
         return f"{percentile:>10}{self.elbo:>12.2f}{self.rate:>10.2f}{self.distortion:>12.2f}  {name}"
 
 
-def score(bundle: Bundle, images: Images) -> Iterator[list[Row]]:
+def score(bundle: Bundle, images: Images, threads: int | None = None) -> Iterator[list[Row]]:
     """The rows of the images, batch by batch, in their order; memory does not grow with their number.
 
     Args:
         bundle: the model, opened with `threads=1` to be fast.
         images: the images; grey ones are binarised for a model of bits.
+        threads: as for `kvae.scoring.score`.
     """
     manifest = bundle.manifest
     draws, seed = scoring.recorded_settings(manifest)
     for names, pixels in images.batches():
-        found = scoring.score(bundle, scoring.as_encoded(manifest, pixels), draws, seed)
+        found = scoring.score(bundle, scoring.as_encoded(manifest, pixels), draws, seed, threads)
         known = manifest.scoring is not None
         percentiles = scoring.percentile(manifest, found.elbo).tolist() if known else [None] * len(names)
         columns = (names, percentiles, found.elbo.tolist(), found.rate.tolist(), found.distortion.tolist())

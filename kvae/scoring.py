@@ -36,7 +36,9 @@ class Scores(NamedTuple):
     rate: Doubles
 
 
-def score(bundle: Bundle, images: Floats, draws: int = DRAWS, seed: int = SEED) -> Scores:
+def score(
+    bundle: Bundle, images: Floats, draws: int = DRAWS, seed: int = SEED, threads: int | None = None
+) -> Scores:
     """Score images; all of them are held in memory, and worked on in parallel.
 
     Args:
@@ -44,15 +46,18 @@ def score(bundle: Bundle, images: Floats, draws: int = DRAWS, seed: int = SEED) 
         images: `(n, height, width, channels)` float32 in [0, 1], binary for a model of bits (see `as_encoded`).
         draws: draws of each posterior.
         seed: seed of their noise.
+        threads: groups of images worked on at a time; None, the default, for one per core.
 
     Raises:
         KvaeError: images of another shape or range.
         BundleError: the model has no encoder, or a likelihood without a density here.
     """
-    return _score(bundle, images, bundle.encode(images), draws, seed)
+    return _score(bundle, images, bundle.encode(images), draws, seed, threads)
 
 
-def _score(bundle: Bundle, images: Floats, posterior: Posterior, draws: int, seed: int) -> Scores:
+def _score(
+    bundle: Bundle, images: Floats, posterior: Posterior, draws: int, seed: int, threads: int | None = None
+) -> Scores:
     group = max(1, importance.GROUP // draws)
 
     def distortions(first: int) -> list[float]:
@@ -62,7 +67,7 @@ def _score(bundle: Bundle, images: Floats, posterior: Posterior, draws: int, see
         found = importance.estimates(bundle, images[part], loc, scale, same_noise, draws, seed)
         return [estimate.distortion for estimate in found]
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         distortion = np.concatenate(list(pool.map(distortions, range(0, len(images), group))))
     rate = information.rates(posterior.loc, posterior.scale).sum(axis=1)
     return Scores(-distortion - rate, distortion, rate)

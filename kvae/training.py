@@ -4,6 +4,7 @@ import contextlib
 import math
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -54,7 +55,9 @@ def set_up_process(config: TrainConfig, device: str = "auto") -> None:
 
 
 def uses_xla(config: TrainConfig) -> bool:
-    """Whether XLA compiles the training step; with `jit` "auto", where that is faster."""
+    """Whether XLA compiles the training step; with `jit` "auto", where that is faster, and may be."""
+    if config.deterministic:  # Keras has no XLA then
+        return False
     if config.jit == "auto":
         return _on_gpu() or XLA_ON_CPU[config.model.architecture]
     return config.jit == "on"
@@ -71,6 +74,8 @@ def _parts(config: TrainConfig) -> int:
 def build(config: TrainConfig, image_shape: tuple[int, int, int], num_train: int) -> VAE:
     """A compiled VAE with fresh weights, which depend on the seed alone.
 
+    A `deterministic` config makes all that TensorFlow does in this process from now on deterministic.
+
     Args:
         config: the settings.
         image_shape: `(height, width, channels)`.
@@ -80,6 +85,8 @@ def build(config: TrainConfig, image_shape: tuple[int, int, int], num_train: int
         ConfigError: a batch larger than the training split, or a warm-up of the learning rate that does not end.
     """
     check_size(config, num_train)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(config.seed)
     steps_per_epoch = num_train // config.batch_size
     policy = keras.config.dtype_policy()
@@ -129,7 +136,12 @@ def _learning_rate(config: TrainConfig, num_steps: int) -> keras.optimizers.sche
 
 
 def fit(
-    vae: VAE, config: TrainConfig, data: Dataset, callbacks: Sequence[keras.callbacks.Callback] = ()
+    vae: VAE,
+    config: TrainConfig,
+    data: Dataset,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    epoch: int = 0,
+    step: int = 0,
 ) -> dict[str, list[float]]:
     """Fit on the training split; the validation split is evaluated after each epoch, the test split is not touched.
 
@@ -138,22 +150,49 @@ def fit(
         config: the settings.
         data: the data set.
         callbacks: Keras callbacks.
+        epoch: whole epochs that are done already, where a training goes on; see `kvae.checkpoints`.
+        step: steps that are done in the epoch after them.
 
     Returns:
-        The history: `loss`, `elbo`, `distortion`, `rate` and the same with `val_`, one number per epoch.
+        The history of the epochs that were made: `loss`, `elbo`, `distortion`, `rate` and the same with `val_`, one
+        number per epoch.
     """
     bits = config.binarize == "dynamic"
-    per_call = steps_per_call(config, len(data.train.images))
-    history = vae.fit(
-        batches.steps(data.train.images, config.batch_size, per_call, config.seed, bits),
-        validation_data=batches.batches(binarization.held_out(data, "validation", bits), VALIDATION_BATCH_SIZE),
-        epochs=config.epochs,
-        steps_per_epoch=batches.calls_per_epoch(len(data.train.images), config.batch_size, per_call),
-        shuffle=False,  # done in `batches`
-        verbose=0,
-        callbacks=list(callbacks),
-    )
-    return history.history
+    num_train = len(data.train.images)
+    per_call, per_epoch = steps_per_call(config, num_train), num_train // config.batch_size
+    validation = batches.batches(binarization.held_out(data, "validation", bits), VALIDATION_BATCH_SIZE)
+    history: dict[str, list[float]] = {}
+    # Keras begins an epoch at its begin: what is left of one is an epoch of its own.
+    ends = [epoch + 1, config.epochs] if step else [config.epochs]
+    for end in ends:
+        if epoch == end:  # the last epoch was what was left
+            break
+        start = epoch * per_epoch + step
+        made = vae.fit(
+            batches.steps(data.train.images, config.batch_size, per_call, config.seed, bits, start),
+            validation_data=validation,
+            initial_epoch=epoch,
+            epochs=end,
+            steps_per_epoch=math.ceil((per_epoch - step) / per_call),
+            shuffle=False,  # done in `batches`
+            verbose=0,
+            callbacks=list(callbacks),
+        )
+        for name, values in made.history.items():
+            history.setdefault(name, []).extend(values)
+        if vae.stop_training:
+            break
+        epoch, step = end, 0
+    return history
+
+
+def batch_of(config: TrainConfig, data: Dataset, step: int) -> dict[str, Any]:
+    """What a training step was given: its epoch, and indices (and names, where they have any) of training images."""
+    num_train = len(data.train.images)
+    epoch, step_in_epoch = divmod(step, num_train // config.batch_size)
+    chosen = batches.chosen_images(num_train, config.batch_size, config.seed, step).tolist()
+    names = {} if data.train.names is None else {"names": [data.train.names[index] for index in chosen]}
+    return {"epoch": epoch + 1, "step_in_epoch": step_in_epoch, "images": chosen, **names}
 
 
 def steps_per_call(config: TrainConfig, num_train: int) -> int:

@@ -15,6 +15,9 @@ from kvae.errors import KvaeError
 
 tfd = tfp.distributions
 
+MAX_RECORDED = 128
+"""Skipped steps whose number and seed a VAE keeps until they are read: more than one call of `fit` makes."""
+
 
 class Terms(NamedTuple):
     """What the loss and the ELBO are made of, for each image of a batch: each `(batch,)`, in nats."""
@@ -91,7 +94,12 @@ class VAE(keras.Model):
         self.num_parts = 1
         """Parts of a batch whose terms are computed side by side; see `kvae.training.build`."""
         self.seed_generator = keras.random.SeedGenerator(seed)
-        self._means = {name: keras.metrics.Mean(name=name) for name in ("loss", "elbo", "distortion", "rate")}
+        self._means = {name: _Mean(name=name) for name in ("loss", "elbo", "distortion", "rate")}
+        self.made_steps = _counter()
+        """Training steps made, skipped ones included: the number of the next step."""
+        self.skipped_steps = _counter()
+        """Those of them that were not applied, since the loss or a gradient was not finite."""
+        self._skipped_seeds = _counter([MAX_RECORDED, 3])
 
     @property
     def latent_dim(self) -> int:
@@ -110,7 +118,7 @@ class VAE(keras.Model):
             KvaeError: images of integers, or a network whose distribution does not cover all axes but the batch.
         """
         if seed is None:
-            seed = tf.cast(self.seed_generator.next(), tf.int32)
+            seed = self._next_seed()
         images = _as_floats(images)
         if not self.built:  # Keras builds a model when it is called, and training calls the networks instead
             self.build(images.shape)
@@ -171,36 +179,72 @@ class VAE(keras.Model):
     def train_step(self, data: Any) -> dict[str, Any]:
         if not isinstance(data, Steps):
             images = self._images(data)
-            return self._updated_means(self._step(images), tf.shape(images)[0])
+            means, applied = self._step(images)
+            return self._updated_means(means, applied * tf.shape(images, tf.int64)[0])
 
-        def make_step(step: tf.Tensor, sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return step + 1, sums + self._step(self._images(data.batch(step)))
+        def make_step(step: tf.Tensor, sums: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            means, applied = self._step(self._images(data.batch(step)))
+            return step + 1, sums + means, count + applied
 
-        begin = (tf.zeros([], tf.int64), tf.zeros([len(self._means)]))
-        count, sums = tf.while_loop(lambda step, sums: step < data.count, make_step, begin)
-        return self._updated_means(sums / tf.cast(count, tf.float32), count * data.pixels.shape[1])
+        begin = (tf.zeros([], tf.int64), tf.zeros([len(self._means)]), tf.zeros([], tf.int64))
+        _, sums, count = tf.while_loop(lambda step, sums, count: step < data.count, make_step, begin)
+        means = tf.math.divide_no_nan(sums, tf.cast(count, tf.float32))
+        return self._updated_means(means, count * data.pixels.shape[1])
 
     def test_step(self, data: Any) -> dict[str, Any]:
         images = self._images(data)
-        terms = self._terms_in_step(images, training=False)
+        terms = self._terms_in_step(images, self._next_seed(), training=False)
         return self._updated_means(_means(self.loss_of(terms) + self._penalty(), terms), tf.shape(images)[0])
 
-    def _terms_in_step(self, images: tf.Tensor, training: bool) -> Terms:
+    def _terms_in_step(self, images: tf.Tensor, seed: tf.Tensor, training: bool) -> Terms:
         self._compiling = True
         try:
-            return self.terms(images, training=training)
+            return self.terms(images, seed, training=training)
         finally:
             self._compiling = False
 
-    def _step(self, images: tf.Tensor) -> tf.Tensor:
-        """One update of the weights; returns what `_means` does."""
+    def _next_seed(self) -> tf.Tensor:
+        return tf.cast(self.seed_generator.next(), tf.int32)
+
+    def _step(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """One update of the weights, unless the loss or a gradient is not finite.
+
+        Returns:
+            What `_means` does, and 1; zeros, and 0, where the step was skipped.
+        """
+        seed = self._next_seed()
         with tf.GradientTape() as tape:
-            terms = self._terms_in_step(images, training=True)
+            terms = self._terms_in_step(images, seed, training=True)
             loss = self.loss_of(terms, self._warmed_up_beta()) + self._penalty()
             scaled_loss = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled_loss, self.trainable_variables)
-        self.optimizer.apply(gradients, self.trainable_variables)
-        return _means(loss, terms)
+        values = [loss]
+        if not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):  # which meets infinities by design
+            values += [gradient for gradient in gradients if gradient is not None]
+        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(value)) for value in values])
+        tf.cond(
+            finite,
+            lambda: self.optimizer.apply(gradients, self.trainable_variables),
+            lambda: self._record_skipped(seed),
+        )
+        self.made_steps.assign_add(1)
+        means = _means(loss, terms)
+        return tf.where(finite, means, tf.zeros_like(means)), tf.cast(finite, tf.int64)
+
+    def _record_skipped(self, seed: tf.Tensor) -> None:
+        row = tf.concat([self.made_steps[None], tf.cast(seed, tf.int64)], axis=0)
+        self._skipped_seeds.scatter_nd_update([[self.skipped_steps % MAX_RECORDED]], row[None])
+        self.skipped_steps.assign_add(1)
+
+    def skipped_since(self, count: int) -> list[tuple[int, list[int]]]:
+        """The number and the seed of each step that was skipped after the first `count` ones.
+
+        The step is repeated by `terms(images, seed)` on its images; only the last `MAX_RECORDED` are known.
+        """
+        last = int(self.skipped_steps)
+        rows = self._skipped_seeds.numpy()
+        known = (rows[index % MAX_RECORDED] for index in range(max(count, last - MAX_RECORDED), last))
+        return [(int(row[0]), [int(word) for word in row[1:]]) for row in known]
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -259,9 +303,25 @@ class VAE(keras.Model):
     def save_own_variables(self, store: dict[str, Any]) -> None:
         # Keras leaves the state of a seed generator out: a model that goes on from a checkpoint would repeat its noise.
         store["seed_generator"] = self.seed_generator.state.numpy()
+        store["made_steps"] = self.made_steps.numpy()
 
     def load_own_variables(self, store: dict[str, Any]) -> None:
         self.seed_generator.state.assign(store["seed_generator"])
+        if "made_steps" in store:  # not in models of kvae 0.1
+            self.made_steps.assign(store["made_steps"])
+
+
+class _Mean(keras.metrics.Mean):
+    """A mean that is NaN, not 0, as long as nothing went into it: where all steps were skipped."""
+
+    def result(self) -> tf.Tensor:
+        return self.total / self.count
+
+
+def _counter(shape: tuple[int, ...] | list[int] = ()) -> tf.Variable:
+    return tf.Variable(
+        tf.zeros(shape, tf.int64), trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
+    )
 
 
 def _means(loss: tf.Tensor, terms: Terms) -> tf.Tensor:

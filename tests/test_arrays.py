@@ -15,7 +15,7 @@ def read(path, names=("images",), count=4):
     return np.concatenate(list(arrays.open_array(path, names).rows(count)))
 
 
-@pytest.mark.parametrize("array", [NUMBERS, NUMBERS.astype(">f8"), np.arange(7), np.ones((3, 0))], ids=str)
+@pytest.mark.parametrize("array", [NUMBERS, NUMBERS.astype(">f8"), np.arange(7)], ids=str)
 def test_a_npy_is_read_as_numpy_reads_it(tmp_path, array):
     np.save(tmp_path / "a.npy", array)
     found = arrays.open_array(tmp_path / "a.npy", ())
@@ -53,8 +53,8 @@ def test_what_cannot_be_read_is_named(tmp_path):
     for name, message in {
         "objects.npy": "Python objects",
         "columns.npy": "column by column",
-        "scalar.npy": "holds no rows",
-        "empty.npy": "holds no rows",
+        "scalar.npy": r"holds no numbers: its shape is \(\)",
+        "empty.npy": r"holds no numbers: its shape is \(0, 2\)",
         "cut.npy": r"cut short: its shape is \(10, 2, 3\), for which it is too small",
         "negative.npy": r"its shape is \(-5, 2, 3\)",
         "absurd.npy": "for which it is too small",

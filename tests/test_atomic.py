@@ -1,10 +1,13 @@
 """Files and folders appear whole or not at all."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from kvae import atomic
 from kvae.atomic import atomic_file, atomic_folder
 from kvae.errors import KvaeError
 
@@ -81,7 +84,7 @@ def test_ctrl_c_between_the_two_renames_brings_the_old_folder_back(tmp_path, mon
     rename = Path.rename
 
     def interrupted(self, target):
-        if self.name.endswith(".tmp"):
+        if ".tmp" in self.name:
             raise KeyboardInterrupt
         return rename(self, target)
 
@@ -108,3 +111,59 @@ def test_an_empty_folder_is_filled_not_replaced(tmp_path):
 def test_a_name_that_is_too_long_is_an_error(tmp_path):
     with pytest.raises(KvaeError, match="File name too long"), atomic_file(tmp_path / ("x" * 300)) as temporary:
         temporary.write_text("")
+
+
+def test_a_folder_that_is_replaced_is_there_at_every_moment(tmp_path):
+    """A reader in another process opens it without end, while it is replaced 200 times."""
+    path = tmp_path / "out"
+    path.mkdir()
+    (path / "ours").write_text("0")
+    look = (
+        "import sys, pathlib\npath = pathlib.Path(sys.argv[1])\nprint('looking', flush=True)\n"
+        "while (text := path.read_text()) != '200': int(text)"
+    )
+    with subprocess.Popen([sys.executable, "-c", look, str(path / "ours")], stdout=subprocess.PIPE) as reader:
+        assert reader.stdout.readline() == b"looking\n"
+        for number in range(1, 201):
+            with atomic_folder(path, is_ours, "ours") as folder:
+                (folder / "ours").write_text(str(number))
+    assert reader.returncode == 0
+
+
+def test_without_an_exchange_of_folders_two_renames_do(tmp_path, monkeypatch):
+    path = tmp_path / "out"
+    path.mkdir()
+    (path / "ours").write_text("old")
+    monkeypatch.setattr(atomic, "_exchange", lambda one, other: False)
+    with atomic_folder(path, is_ours, "ours") as folder:
+        (folder / "ours").write_text("new")
+    assert (path / "ours").read_text() == "new"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
+
+
+def test_the_file_that_makes_a_folder_ours_comes_last(tmp_path, monkeypatch):
+    """Where an empty folder is filled, one file after the other."""
+    (tmp_path / "out").mkdir()
+    moved = []
+    rename = Path.rename
+    monkeypatch.setattr(Path, "rename", lambda self, target: moved.append(self.name) or rename(self, target))
+    with atomic_folder(tmp_path / "out", is_ours, "ours", last="ours") as folder:
+        for name in ("a", "ours", "z"):
+            (folder / name).write_text("")
+    assert sorted(moved) == ["a", "ours", "z"]
+    assert moved[-1] == "ours"
+
+
+def test_what_killed_processes_left_behind_is_removed(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        pass
+    mine = os.getpid()
+    for name in (f".model.{gone.pid}.tmp.keras", f".model.{mine}.tmp.keras", ".hidden", f"model.{gone.pid}.tmp"):
+        (tmp_path / name).write_text("")
+    for name in (f".bundle.{gone.pid}.tmp", f".bundle.{gone.pid}.old", f".bundle.{10**30}.tmp"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "decoder.onnx").write_text("")
+    atomic.remove_stale(tmp_path)
+    assert {entry.name for entry in tmp_path.iterdir()} == {
+        f".model.{mine}.tmp.keras", ".hidden", f"model.{gone.pid}.tmp",
+    }  # fmt: skip

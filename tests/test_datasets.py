@@ -1,5 +1,6 @@
 """Data sets: the shipped one for real, the order of places, and each kind of damage, on small pinned files."""
 
+import csv
 import gzip
 import hashlib
 from dataclasses import replace
@@ -7,8 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pictures_on_disk import write_colour_folder
+from PIL import Image
 
 from kvae import datasets, download, idx
+from kvae.config import TrainConfig
 from kvae.errors import ConfigError, DataError
 
 RNG = np.random.default_rng(0)
@@ -161,3 +165,90 @@ def test_an_unknown_name_suggests_the_nearest():
         datasets.load("fashion_mnits")
     with pytest.raises(ConfigError, match="Known: fashion_mnist, mnist, fashion_mnist_mini"):
         datasets.load("imagenet")
+
+
+# Images of a user's own
+
+
+@pytest.fixture
+def photo(tmp_path, monkeypatch):
+    monkeypatch.setenv("KVAE_CACHE_DIR", str(tmp_path / "cache"))
+    return write_colour_folder(tmp_path / "photo", 150, labels=("left", "right"))
+
+
+@pytest.mark.parametrize("memory", [None, 0])
+def test_own_images_are_a_data_set_like_another(photo, memory):
+    data = datasets.of(TrainConfig(data=str(photo)), memory=memory)
+    assert (data.name, data.image_shape, data.class_names) == ("photo", (24, 32, 3), ("left", "right"))
+    assert [isinstance(split.images, np.memmap) for split in (data.train, data.test)] == 2 * [memory == 0]
+    for split in (data.train, data.validation, data.test):
+        for index in (0, len(split.images) - 1):
+            pixels = np.asarray(Image.open(photo / split.names[index]).convert("RGB"))
+            np.testing.assert_array_equal(split.images[index], pixels)
+            assert data.class_names[split.labels[index]] == split.names[index].partition("/")[0]
+    assert sum(len(split.names) for split in (data.train, data.validation, data.test)) == 150
+    assert data.provenance() == {"name": "photo", "sha256": data.sha256, "num_images": len(data.train.images)}
+
+
+def test_own_images_may_have_a_name(photo):
+    assert datasets.of(TrainConfig(data=str(photo), dataset="hopper")).name == "hopper"
+
+
+def test_the_hash_of_own_images_changes_with_them_and_with_their_splits(photo):
+    config = TrainConfig(data=str(photo))
+    first = datasets.of(config).sha256
+    assert datasets.of(TrainConfig(data=str(photo), split_seed=1)).sha256 != first
+    (photo / "left" / "0000.png").rename(photo / "right" / "a name.png")
+    assert datasets.of(config).sha256 == first
+    (photo / "right" / "a name.png").unlink()
+    assert datasets.of(config).sha256 != first
+
+
+def test_without_labels_the_labels_are_zeros(photo):
+    data = datasets.of(TrainConfig(data=str(photo / "left")))
+    assert data.class_names == ()
+    assert data.train.labels.dtype == np.uint8
+    assert not data.train.labels.any()
+    assert len(data.train.labels) == len(data.train.images)
+
+
+def test_the_record_has_a_line_for_each_image(photo, tmp_path):
+    data = datasets.of(TrainConfig(data=str(photo)))
+    datasets.write_record(data, tmp_path / "record.csv")
+    with (tmp_path / "record.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert set(rows[0]) == {"name", "label", "split", "sha256"}
+    assert [row["name"] for row in rows if row["split"] == "test"] == list(data.test.names)
+    datasets.write_record(datasets.load("fashion_mnist_mini"), tmp_path / "none.csv")
+    assert not (tmp_path / "none.csv").exists()
+
+
+def test_what_was_skipped_is_counted_against_max_bad_also_in_the_cache(photo):
+    (photo / "left" / "empty.png").write_bytes(b"")
+    (photo / "left" / "text.png").write_bytes(b"text")
+    assert len(datasets.of(TrainConfig(data=str(photo))).train.images) > 100
+    with pytest.raises(
+        DataError, match="2 images cannot be used, more than the 1 of --max-bad. See all with kvae data"
+    ):
+        datasets.of(TrainConfig(data=str(photo), max_bad=1))
+
+
+def test_too_few_of_one_s_own_are_an_error(photo):
+    for path in sorted(photo.rglob("*.*"))[5:]:
+        path.unlink()
+    with pytest.raises(DataError, match="too few images for three splits"):
+        datasets.of(TrainConfig(data=str(photo)))
+
+
+def test_what_own_images_are_is_logged_in_a_line(photo, caplog):
+    caplog.set_level("INFO", "kvae")
+    data = datasets.of(TrainConfig(data=str(photo)))
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"photo: images of 24 x 32 x 3, {len(data.train.images)} train, ")
+
+
+def test_a_name_is_loaded_as_ever():
+    by_name = datasets.of(TrainConfig(dataset="fashion_mnist_mini"))
+    np.testing.assert_array_equal(by_name.test.images, datasets.load("fashion_mnist_mini").test.images)
+    assert by_name.train.names is None
+    assert by_name.provenance()["licence"] == "mit"

@@ -474,7 +474,7 @@ def test_a_model_of_another_data_set_of_this_name_is_refused(found):
 
 def test_a_model_of_an_unknown_data_set_is_refused(found):
     manifest = replace(found.manifest, dataset=found.manifest.dataset | {"name": "cats"})
-    with pytest.raises(KvaeError, match="dataset 'cats' is unknown"):
+    with pytest.raises(DataError, match="trained on 'cats', images of somebody's own, .* Name them by --data"):
         evaluation.test_images(manifest)
 
 

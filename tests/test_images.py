@@ -171,7 +171,7 @@ def test_what_does_not_fit_is_named(tmp_path):
         "empty": "holds no pictures",
         "cut-idx3-ubyte": r"is cut short: its shape is \(5, 6, 4\)",
         "pixels.npy": r"holds images of \(20000, 20000, 1\), which are too many pixels",
-        "flat.npy": r"holds images of \(0, 4, 1\); the model takes n x 6 x 4 x 1.$",
+        "flat.npy": r"holds no numbers: its shape is \(2, 0, 4\)",
         "labels-idx1-ubyte": r"has shape \(5,\); expected n x 6 x 4 x 1",
         "text.gz": "damaged: Not a gzipped file",
         "missing.png": "cannot be read: No such file",

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from kvae.errors import BundleError
-from kvae.manifest import Manifest
+from kvae.manifest import Manifest, contract
 
 POSTERIOR = {"num_images": 9} | dict.fromkeys(("loc_mean", "loc_std", "scale_mean", "rate"), [0.5, 1, 2])
 SCORING = {"num_images": 9, "draws": 10, "seed": 0, "percents": [0, 50, 60, 100], "elbo": [-5, -4, -4, -2]}
@@ -66,7 +66,7 @@ def test_text_that_is_no_manifest(text):
         ("metrics", {"elbo": 3}),
         ("metrics", {"elbo": {"value": float("nan"), "standard_error": 1}}),
         ("format_version", 0),
-        ("files", {"../../etc/passwd": "0"}),
+        ("files", {"../../etc/passwd": "0" * 64}),
         ("files", {"decoder.onnx": 3}),
         ("labels", "all"),
         ("binarize", "static"),
@@ -90,18 +90,93 @@ def test_text_that_is_no_manifest(text):
         ("scoring", SCORING | {"draws": 10_001}),
         ("kvae_version", "0.1\0"),
         ("kvae_version", "\ud800"),
-        ("files", {"..": "0"}),
-        ("files", {"a\0b": "0"}),
+        ("files", {"..": "0" * 64}),
+        ("files", {"a\0b": "0" * 64}),
         ("scoring", SCORING | {"elbo": [-5, -4, float("inf"), 1]}),
         ("conversion", {}),
         ("conversion", CONVERSION | {"nll_lost": 0.5}),
         ("conversion", CONVERSION | {"limits": {"mean_pixel_error": 0.01}}),
         ("conversion", CONVERSION | {"size": 1.5}),
+        ("image_shape", [2**12, 2**11, 1]),
+        ("image_shape", [2**70, 1, 1]),
+        ("latent_dim", 2**16 + 1),
+        ("latent_dim", 10**400),
+        ("latent_dim", 3.0),
+        ("likelihood_parameters", []),
+        ("likelihood_parameters", ["p"] * 17),
+        ("opset", 10**9),
+        ("labels", ["name"] * 1001),
+        ("kvae_version", "\x1b[2J"),
+        ("kvae_version", "0" * 10_001),
+        ("dataset", {"name": "x", "sha256": "0", "num_images": 2**70}),
+        ("metrics", {"elbo\0": {"value": 1, "standard_error": 1}}),
+        ("metrics", {str(index): {"value": 1, "standard_error": 1} for index in range(1001)}),
+        ("metrics", {"elbo": {"value": 10**300, "standard_error": 1}}),
+        ("metrics", {"elbo": {"value": 10**2000, "standard_error": 1}}),
+        ("posterior", POSTERIOR | {"loc_std": [1, 2, float("-inf")]}),
+        ("training", []),
+        ("training", {"beta": float("nan")}),
+        ("training", {"model": "conv"}),
+        ("training", {"model": {"units": {"deep": 1}}}),
+        ("training", {"data": "\x1b[2J"}),
+        ("files", {"decoder.onnx": "0"}),
+        ("files", {"decoder.onnx": "G" * 64}),
+        ("files", {"/etc/passwd": "0" * 64}),
+        ("files", {"a/../b": "0" * 64}),
+        ("files", {"a\\b": "0" * 64}),
+        ("files", {"c:b": "0" * 64}),
+        ("files", {"": "0" * 64}),
+        ("files", {".": "0" * 64}),
+        ("files", {"x" * 256: "0" * 64}),
     ],
 )
 def test_a_field_of_the_wrong_kind_is_named(values, field, value):
     with pytest.raises(BundleError, match=f"'{field}' must be"):
         Manifest.from_json(json.dumps(values | {field: value}), "m.json")
+
+
+def test_the_largest_values_are_taken(values):
+    shape, latent_dim = [2**11, 2**11, 1], 2**16
+    wide = {"image_shape": shape, "latent_dim": latent_dim, "tensors": contract(shape, latent_dim, 1)}
+    assert Manifest.from_json(json.dumps(values | wide), "m.json").latent_dim == latent_dim
+
+
+def test_settings_may_be_whatever_json_has(values):
+    training = {"beta": 1, "data": None, "jit": "auto", "sizes": [8, 8.5], "model": {"units": 3, "wide": True}}
+    assert Manifest.from_json(json.dumps(values | {"training": training}), "m.json").training == training
+
+
+@pytest.mark.parametrize(
+    ("field", "deep"),
+    [("training", '{"a":' * 30 + "1" + "}" * 30), ("colour", "[" * 500 + "]" * 500), ("labels", "[" * 900 + "]" * 900)],
+)
+def test_what_is_deep_inside_is_refused(values, field, deep):
+    """Also in a field that is left aside: what is written of a manifest goes as deep."""
+    text = json.dumps(values | {field: "@"}).replace('"@"', deep)
+    with pytest.raises(BundleError, match="lists and objects are more than 20 deep"):
+        Manifest.from_json(text, "m.json")
+
+
+def test_a_name_that_stands_twice_is_refused(values):
+    """Readers differ on which of two values counts."""
+    text = json.dumps(values)
+    for twice in ('{"latent_dim": 3, ' + text[1:], text.replace('"name":', '"name": "x", "name":', 1)):
+        with pytest.raises(BundleError, match="not valid JSON .a name stands twice"):
+            Manifest.from_json(twice, "m.json")
+
+
+def test_numbers_without_end_are_refused(values):
+    text = json.dumps(values | {"latent_dim": "@"}).replace('"@"', "9" * 5000)
+    with pytest.raises(BundleError, match="not valid JSON .*4300 digits") as caught:
+        Manifest.from_json(text, "m.json")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_too_large_is_not_read(tmp_path):
+    with (tmp_path / "manifest.json").open("wb") as file:
+        file.truncate(2**40)  # a hole, which takes no room on the disk, and would take a terabyte of memory
+    with pytest.raises(BundleError, match="has more than 8,388,608 bytes"):
+        Manifest.read(tmp_path)
 
 
 def test_what_a_bundle_knows_of_its_data_is_read(values):

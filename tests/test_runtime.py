@@ -1,7 +1,10 @@
 """The runtime against Keras; the noise, batches and seeds; and every way in which opening a bundle can fail."""
 
 import json
+import os
 import shutil
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -12,7 +15,7 @@ from tiny import make_vae, random_images
 from kvae import noise, runtime
 from kvae.errors import BundleError, KvaeError
 from kvae.locate import locate
-from kvae.manifest import contract
+from kvae.manifest import contract, sha256
 from kvae.runtime import Bundle
 
 
@@ -127,11 +130,81 @@ def test_a_missing_graph_is_named(copy):
 
 @pytest.mark.parametrize("keep", [0, 100, 2000])
 def test_a_truncated_graph_is_refused(copy, keep):
-    """A lone graph has no hash to check; onnxruntime's own error becomes one line."""
+    """A lone graph has no hash to check; its bytes tell, before onnxruntime sees them."""
     path = copy / "decoder.onnx"
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(BundleError, match="cannot load|not exported by kvae"):
+    with pytest.raises(BundleError, match="has 0 bytes|is no ONNX graph, or cut short"):
         Bundle.open(path)
+
+
+def test_a_graph_that_onnxruntime_refuses_is_one_line(copy):
+    model = onnx.load(copy / "decoder.onnx")
+    model.graph.node[0].op_type = "Nonsense"
+    onnx.save(model, copy / "decoder.onnx")
+    with pytest.raises(BundleError, match="onnxruntime cannot load .*Nonsense") as caught:
+        Bundle.open(copy / "decoder.onnx")
+    assert "\n" not in str(caught.value)
+
+
+def test_texts_in_a_graph_that_are_no_text_are_refused(copy):
+    """Metadata and names that are no UTF-8 are found when they are asked for."""
+    content = (copy / "decoder.onnx").read_bytes()
+    for old, new in ((b'"dataset"', b'"\xff\xfeaset"'), (b"likelihood_parameters", b"likelihood\xffparameters")):
+        assert old in content
+        (copy / "lone.onnx").write_bytes(content.replace(old, new))
+        with pytest.raises(BundleError, match="onnxruntime cannot load .*can't decode byte"):
+            Bundle.open(copy / "lone.onnx")
+
+
+def evil_decoders(path):
+    """The decoder, with weights in another file, with an operator of somebody's, and with a tensor larger than it is."""
+    outside, foreign, large = (onnx.load(path) for _ in range(3))
+    weight = outside.graph.initializer[0]
+    weight.ClearField("raw_data")
+    weight.data_location = onnx.TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value="secret.bin")
+    foreign.graph.node.append(onnx.helper.make_node("Evil", ["z"], ["unused"], domain="com.example"))
+    large.graph.initializer[0].dims[0] = 2**40
+    return {
+        "keeps the tensor .* in another file": outside,
+        "com.example Evil is not a standard ONNX operator": foreign,
+        "a tensor .* for which it has too few or many bytes": large,
+    }
+
+
+@pytest.mark.parametrize("lone", [True, False], ids=["lone graph", "bundle"])
+def test_a_stranger_s_tricks_are_refused_though_the_hashes_agree(copy, lone):
+    for message, model in evil_decoders(copy / "decoder.onnx").items():
+        folder = Path(tempfile.mkdtemp(dir=copy.parent)) / "b"
+        shutil.copytree(copy, folder)
+        (folder / "secret.bin").write_bytes(bytes(10_000))
+        (folder / "decoder.onnx").write_bytes(model.SerializeToString())
+        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest["files"]["decoder.onnx"] = sha256(folder / "decoder.onnx")
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        with pytest.raises(BundleError, match=message):
+            Bundle.open(folder / "decoder.onnx" if lone else folder)
+
+
+def test_what_is_no_file_is_not_waited_for(copy):
+    for name in ("decoder.onnx", "manifest.json"):
+        content = (copy / name).read_bytes()
+        (copy / name).unlink()
+        os.mkfifo(copy / name)
+        with pytest.raises(BundleError, match=f"cannot read .*{name}: it is no regular file"):
+            Bundle.open(copy)
+        (copy / name).unlink()
+        (copy / name).write_bytes(content)
+
+
+def test_a_graph_is_read_as_what_it_is_called(copy):
+    """A `.ort` under the name of an `.onnx`, and the other way round."""
+    (copy / "lone.ort").write_bytes((copy / "decoder.onnx").read_bytes())
+    with pytest.raises(BundleError, match="lacks the mark ORTM"):
+        Bundle.open(copy / "lone.ort")
+    (copy / "lone.onnx").write_bytes(b"\x20\0\0\0ORTM" + bytes(60))
+    with pytest.raises(BundleError, match="is no ONNX graph"):
+        Bundle.open(copy / "lone.onnx")
 
 
 def test_a_stranger_s_graph_is_refused(copy):
@@ -151,7 +224,7 @@ def test_a_later_format_is_refused(copy):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"image_shape": [14, 14, 1]}, {"latent_dim": 8}, {"latent_dim": 10**15}, {"likelihood_parameters": ["a", "b"]}],
+    [{"image_shape": [14, 14, 1]}, {"latent_dim": 8}, {"latent_dim": 2**16}, {"likelihood_parameters": ["a", "b"]}],
 )
 def test_a_manifest_that_does_not_fit_its_graphs_is_refused(copy, changes):
     """In the folder and in a lone graph, also where the manifest's tensors agree with its other fields."""

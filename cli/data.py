@@ -1,0 +1,135 @@
+"""`kvae data inspect`: what images of a user's own are, before anything is trained on them."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kvae.cli.options import PATH, json_option
+from kvae.cli.terminal import bar
+from kvae.config import TrainConfig
+
+WIDTH = 80
+NUM_SIZES = 5
+"""Sizes that are printed, of many."""
+NUM_REASONS = 20
+"""Reasons that are printed, of many."""
+NUM_NAMES = 3
+"""Names printed with each reason."""
+
+
+@click.group()
+def data() -> None:
+    """Look at images of your own."""
+
+
+@data.command()
+@click.argument("path", type=PATH)
+@click.option("--image-size", help=TrainConfig.__dataclass_fields__["image_size"].metadata["help"])
+@click.option("--grayscale", is_flag=True, help=TrainConfig.__dataclass_fields__["grayscale"].metadata["help"])
+@click.option(
+    "--split-seed",
+    type=int,
+    default=TrainConfig.split_seed,
+    show_default=True,
+    help=TrainConfig.__dataclass_fields__["split_seed"].metadata["help"],
+)
+@click.option("--out", type=PATH, help="A PNG of examples to write, a row for each label.")
+@json_option
+def inspect(
+    path: Path, image_size: str | None, grayscale: bool, split_seed: int, out: Path | None, as_json: bool
+) -> None:
+    """Say what images PATH holds, and what will be skipped and why.
+
+    PATH is what `kvae train --data` takes.
+    """
+    config = TrainConfig(data=str(path), image_size=image_size, grayscale=grayscale, split_seed=split_seed)
+    from kvae import inspection, pictures
+    from kvae.atomic import atomic_file
+    from kvae.sources import open_source
+
+    if open_source(path).kind == "TFRecords":  # which TensorFlow reads
+        from kvae.cli.train import import_tensorflow_quietly
+
+        import_tensorflow_quietly()
+
+    with bar(1, "decoding") as shown:
+
+        def progress(done: int, of: int) -> None:
+            shown.length = of
+            shown.update(done - shown.pos)
+
+        found = inspection.inspect(config, progress)
+    if out is not None and (picture := found.picture()) is not None:
+        with atomic_file(out) as temporary:
+            pictures.save(picture, temporary)
+    click.echo(json.dumps(found.to_dict(), indent=2) if as_json else _as_text(found))
+
+
+def _as_text(found: Any) -> str:
+    images = f"{found.num_usable:,} of {found.count:,} can be used"
+    if found.num_others:
+        images += f"; files left aside for their names: {found.num_others:,}"
+    rows = {
+        "images": images,
+        "formats": _counted(found.formats) or "none known",
+        "sizes": _sizes(found),
+        "colour": _colour(found),
+        "labels": f"{len(found.labels):,}: {_counted(found.labels)}" if found.labels else "none",
+        "splits": _counted(found.splits),
+        "duplicates": _duplicates(found),
+        "skipped": f"{len(found.skipped):,}" if found.skipped else "none",
+    }
+    lines = [f"{found.path}: {found.kind}", *(_row(f"{name:<10}", text) for name, text in rows.items())]
+    reasons = found.reasons
+    for reason, names in list(reasons.items())[:NUM_REASONS]:
+        told = ", ".join(names[:NUM_NAMES]) + (", ..." if len(names) > NUM_NAMES else "")
+        lines.append(_row(f"{len(names):>10,}", f"{reason}: {told}"))
+    if len(reasons) > NUM_REASONS:
+        lines.append(_row(" " * 10, f"and {len(reasons) - NUM_REASONS:,} other reasons, which --json tells"))
+    lines.append(_row(f"{'training':<10}", f"would be refused: {found.refusal}" if found.refusal else "can begin"))
+    return "\n".join(lines)
+
+
+def _counted(counts: dict[Any, int]) -> str:
+    return ", ".join(f"{name} ({number:,})" for name, number in counts.items())
+
+
+def _sizes(found: Any) -> str:
+    told = dict(list(found.sizes.items())[:NUM_SIZES])
+    more = f", and {len(found.sizes) - NUM_SIZES:,} other sizes" if len(found.sizes) > NUM_SIZES else ""
+    taken = " x ".join(map(str, found.image_shape[:2])) if found.image_shape else None
+    text = f"height x width {_counted(told)}{more}" if told else "none known"
+    return text if taken is None or list(found.sizes) == [taken] else f"{text}; taken: {taken}"
+
+
+def _colour(found: Any) -> str:
+    if found.image_shape is None:
+        return "none known"
+    num_colour = sum(found.sizes.values()) - found.num_grey
+    if found.image_shape[2] == 1:
+        return f"grey; {num_colour:,} in colour are made grey" if num_colour else "grey"
+    return f"RGB; {found.num_grey:,} in grey are taken as RGB" if found.num_grey else "RGB"
+
+
+def _duplicates(found: Any) -> str:
+    if not found.num_duplicates:
+        return "none"
+    text = f"{found.num_duplicates:,} equal an earlier image, each in the same split as that"
+    return f"{text}; {found.num_conflicts:,} have another label" if found.num_conflicts else text
+
+
+def _row(start: str, text: str) -> str:
+    """A row of a table whose last column goes on below itself."""
+    import textwrap  # `kvae --help` can do without
+
+    return textwrap.fill(
+        text,
+        min(WIDTH, shutil.get_terminal_size().columns),
+        initial_indent=f"{start}  ",
+        subsequent_indent=" " * (len(start) + 2),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -1,0 +1,33 @@
+"""`kvae runs`: what is in a folder of runs."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+from kvae.cli.options import PATH, json_option
+
+
+@click.command()
+@click.argument("folder", type=PATH, default="runs")
+@json_option
+def runs(folder: Path, as_json: bool) -> None:
+    """List the runs of a folder, the newest first.
+
+    FOLDER holds what `kvae train` or `kvae compare` made; by default it is `runs`. A run that is stopped goes on with
+    `kvae train --resume RUN`.
+    """
+    from kvae import run_list
+
+    found, skipped = run_list.find(folder)
+    for line in skipped:
+        click.echo(f"skipped: {line}", err=True)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    if as_json:
+        click.echo(json.dumps(run_list.as_json(found, skipped), indent=2))
+    elif found:
+        click.echo(run_list.as_text(found, width))
+    else:
+        click.echo(f"no runs in {run_list.printable(str(folder))}. Make one with kvae train.", err=True)

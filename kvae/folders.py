@@ -1,0 +1,46 @@
+"""The files under a folder of a user's own, whatever links and names it holds."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from kvae.errors import DataError
+
+
+def shown(name: str) -> str:
+    """A name as it can be printed in a line and written as UTF-8: with what cannot be, escaped."""
+    if name.isprintable():
+        return name
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in name)
+
+
+def files_under(folder: Path) -> Iterator[str]:
+    """The files under a folder by their names from there, hidden ones left aside.
+
+    Links are followed, but each folder is entered once: a link to a folder above would lead round for ever.
+
+    Raises:
+        DataError: one of the folders cannot be read: to go without what it holds would be a silent loss.
+    """
+    waiting, entered = [""], set()
+    while waiting:
+        under = waiting.pop()
+        try:
+            place = os.stat(folder / under)
+            if (place.st_dev, place.st_ino) in entered:
+                continue
+            entered.add((place.st_dev, place.st_ino))
+            with os.scandir(folder / under) as found:
+                entries = sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda e: e.name)
+        except OSError as error:
+            raise DataError(f"{shown(str(folder / under))} cannot be read: {error.strerror}.") from None
+        folders = [os.path.join(under, entry.name) for entry in entries if _is_folder(entry)]
+        yield from (os.path.join(under, entry.name) for entry in entries if not _is_folder(entry))
+        waiting += reversed(folders)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False

@@ -1,0 +1,31 @@
+"""How much memory a program may take: what the machine has left, or the container it runs in."""
+
+import contextlib
+import os
+import re
+from pathlib import Path
+
+MEMINFO = Path("/proc/meminfo")
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def available() -> int:
+    """Bytes that can be taken without swapping; half of the machine's where the system does not say."""
+    found = [_left_in_container(CGROUP), _left_in_machine(MEMINFO)]
+    known = [size for size in found if size is not None]
+    return min(known) if known else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+
+
+def _left_in_machine(meminfo: Path) -> int | None:
+    with contextlib.suppress(OSError):
+        if line := re.search(r"^MemAvailable:\s+(\d+) kB", meminfo.read_text(), re.MULTILINE):
+            return int(line[1]) * 1024
+    return None
+
+
+def _left_in_container(cgroup: Path) -> int | None:
+    """What control groups, version 2, leave of their limit; None where there is none."""
+    with contextlib.suppress(OSError, ValueError):  # "max" is no number
+        limit = int((cgroup / "memory.max").read_text())
+        return max(0, limit - int((cgroup / "memory.current").read_text()))
+    return None

@@ -1,0 +1,78 @@
+"""Steps that were not applied, their loss or a gradient not being finite: recorded, and too many end the training."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from kvae.atomic import atomic_file
+from kvae.errors import KvaeError
+
+FILE = "skipped.jsonl"
+CAUSES = (
+    "Likely causes: a learning rate that is too high (try a tenth of it, or a warm-up), images that are not numbers in "
+    "[0, 1], or a likelihood whose scale went to 0 (constant pixels under one with a learned scale)."
+)
+
+
+class SkippedSteps(keras.callbacks.Callback):
+    """Writes a line of JSON for each skipped step of a `kvae.vae.VAE`, and stops the training after too many.
+
+    A line has `step` (its number from the training's start), `seed` (of the posterior's draws), and what `describe`
+    tells of the step's batch: enough to repeat it.
+
+    Args:
+        folder: where `skipped.jsonl` goes.
+        maximum: steps that may be skipped.
+        describe: from a step's number to what its line is to say besides.
+
+    Raises:
+        KvaeError: in training, after more than `maximum`.
+    """
+
+    def __init__(
+        self, folder: Path | str, maximum: int = 10, describe: Callable[[int], dict[str, Any]] | None = None
+    ) -> None:
+        super().__init__()
+        self._path = Path(folder) / FILE
+        self._maximum = maximum
+        self._describe = describe or (lambda step: {})
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._count = int(self.model.skipped_steps)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        count = int(self.model.skipped_steps)
+        if count == self._count:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a", encoding="utf-8") as file:
+            for step, seed in self.model.skipped_since(self._count):
+                file.write(json.dumps({"step": step, "seed": seed, **self._describe(step)}) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self._count = count
+        if count > self._maximum:
+            raise KvaeError(
+                f"training stopped: the loss or a gradient of {count} steps was not finite. These steps were not "
+                f"applied, and are in {self._path}; the last good checkpoint is kept. {CAUSES}"
+            )
+
+
+def forget_after(folder: Path, step: int) -> None:
+    """Drop the lines of steps from number `step` on: of a time that is lost, and will be made again."""
+    path = folder / FILE
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            if json.loads(line)["step"] < step:
+                kept.append(line + "\n")
+        except ValueError:  # cut off
+            break
+    with atomic_file(path) as temporary:
+        temporary.write_text("".join(kept), encoding="utf-8")

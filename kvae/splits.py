@@ -1,0 +1,44 @@
+"""Which split an image of a user's own is in: a function of its content and of a seed, and of nothing else.
+
+The specification: with `pixels` the uint8 values `(height, width, channels)` as a model meets them, in C order, the
+content's hash is the sha256 of the text "HEIGHT WIDTH CHANNELS\\n" followed by `pixels`. With u the first 8 bytes,
+big-endian, of the sha256 of the text "SPLIT_SEED\\n" followed by the 32 bytes of that hash, divided by 2^64, an image
+is in the training split where u < 0.8, in the validation split where u < 0.9, and else in the test split. So images
+that come later move no others, and equal images are always in one split.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+SPLITS = ("train", "validation", "test")
+BOUNDS = (0.8, 0.9)
+"""Where the training and the validation split end."""
+MIN_HELD_OUT = 2
+"""Images that the validation and the test split must have, for a standard error."""
+
+
+def content_hash(pixels: NDArray[np.uint8]) -> bytes:
+    """The sha256 of an image's shape and pixels, as the module specifies it."""
+    found = hashlib.sha256("{} {} {}\n".format(*pixels.shape).encode())
+    found.update(np.ascontiguousarray(pixels).data)
+    return found.digest()
+
+
+def split_of(digest: bytes, seed: int) -> str:
+    """The split of an image by its content's hash, as the module specifies it."""
+    u = int.from_bytes(hashlib.sha256(f"{seed}\n".encode() + digest).digest()[:8], "big") / 2.0**64
+    return SPLITS[sum(u >= bound for bound in BOUNDS)]
+
+
+def sha256(digests: Iterable[tuple[bytes, str]]) -> str:
+    """The hash of a data set: of the lines "SHA256 SPLIT" of its images, sorted, whatever their names and order."""
+    lines = sorted(f"{digest.hex()} {split}\n" for digest, split in digests)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def are_enough(counts: Mapping[str, int]) -> bool:
+    """Whether a model can be trained, chosen and reported on with so many images in each split."""
+    return counts["train"] >= 1 and min(counts["validation"], counts["test"]) >= MIN_HELD_OUT

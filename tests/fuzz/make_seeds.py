@@ -1,0 +1,104 @@
+"""Writes the seeds: tiny real files, one or more per reader. Run it where a format changes, and look at what differs.
+
+python tests/fuzz/make_seeds.py
+"""
+
+import gzip
+import io
+import sys
+import tempfile
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).parent.parent)
+
+import numpy as np
+import onnx
+from fuzz.readers import SEEDS
+from PIL import Image
+from tiny import DATASET, make_vae
+
+from kvae import graph_files, idx
+from kvae.export import export
+
+SHAPE = (8, 8, 1)
+PIXELS = np.random.default_rng(0).integers(0, 256, (3, 6, 5, 3), np.uint8)
+
+
+def put(reader: str, name: str, content: bytes) -> None:
+    """Write a seed."""
+    path = SEEDS / reader / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def graphs(scratch: Path) -> None:
+    """Graphs, manifests and a bundle of models as small as they get."""
+    for architecture in ("mlp", "conv"):
+        vae = make_vae(SHAPE, architecture=architecture, latent_dim=2, hidden_units=2)
+        train = np.random.default_rng(0).integers(0, 256, (20, *SHAPE), np.uint8)
+        path = export(vae, scratch / architecture, dataset=DATASET, train_images=train).path
+        decoder = onnx.load(path / "decoder.onnx")
+        graph_files.write_ort(decoder, scratch / "decoder.ort")
+        if architecture == "mlp":
+            put("ort", "decoder.ort", (scratch / "decoder.ort").read_bytes())
+            put("manifest", "manifest.json", (path / "manifest.json").read_bytes())
+            put("onnx", "encoder.onnx", (path / "encoder.onnx").read_bytes())
+            for name in ("manifest.json", "decoder.onnx", "encoder.onnx"):
+                put("bundle", name, (path / name).read_bytes())
+        if decoder.ByteSize() < 40_000:
+            put("onnx", f"{architecture}.onnx", decoder.SerializeToString())
+
+
+def arrays() -> None:
+    """Arrays of bytes and floats, in each kind of file."""
+    grey = idx.to_bytes(PIXELS[..., 0])
+    put("idx", "grey-ubyte", grey)
+    put("idx", "colour-ubyte", idx.to_bytes(PIXELS))
+    put("idx", "grey.gz", gzip.compress(grey, mtime=0))
+    for name, array in (("bytes", PIXELS), ("floats", PIXELS[..., 0].astype(np.float32) / 255), ("bits", PIXELS > 99)):
+        file = io.BytesIO()
+        np.save(file, array)
+        put("npz", f"{name}.npy", file.getvalue())
+    for name, save in (("stored", np.savez), ("deflated", np.savez_compressed)):
+        file = io.BytesIO()
+        save(file, images=PIXELS, labels=np.arange(3))
+        put("npz", f"{name}.npz", file.getvalue())
+
+
+def pictures() -> None:
+    """A picture of each format and mode that is read."""
+    colour = Image.fromarray(PIXELS[0])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    palette = colour.quantize(8)
+    for name, picture, settings in (
+        ("colour.png", colour, {"exif": exif}),
+        ("grey.png", colour.convert("L"), {}),
+        ("bits.png", colour.convert("1"), {}),
+        ("palette.png", palette, {"transparency": 2}),
+        ("alpha.png", colour.convert("RGBA"), {}),
+        ("colour.jpg", colour, {"exif": exif}),
+        ("progressive.jpg", colour, {"progressive": True}),
+        ("cmyk.jpg", colour.convert("CMYK"), {}),
+        ("lossy.webp", colour, {}),
+        ("lossless.webp", colour.convert("RGBA"), {"lossless": True, "exif": exif}),
+        ("colour.bmp", colour, {}),
+        ("palette.gif", palette, {"transparency": 1}),
+        ("plain.tif", colour, {}),
+        ("lzw.tif", colour, {"compression": "tiff_lzw"}),
+        ("deflate.tif", palette, {"compression": "tiff_adobe_deflate"}),
+        ("jpeg.tif", colour, {"compression": "jpeg"}),
+        ("colour.ppm", colour, {}),
+    ):
+        file = io.BytesIO()
+        picture.save(file, {"jpg": "JPEG", "tif": "TIFF"}.get(name[-3:], name.rpartition(".")[2].upper()), **settings)
+        put("images", name, file.getvalue())
+    put("images", "plain.ppm", b"P3\n# three by two\n3 2\n255\n" + b" 7 200 31" * 6 + b"\n")
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as scratch:
+        graphs(Path(scratch))
+    arrays()
+    pictures()

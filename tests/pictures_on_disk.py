@@ -1,0 +1,128 @@
+"""Real pictures for the tests: patches of a photograph in colour, and grey ones with labels."""
+
+import os
+import struct
+import zlib
+from io import BytesIO
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from PIL import Image
+
+from kvae import datasets
+
+PATCH = (24, 32)
+"""Height and width of a patch."""
+SUFFIXES = (".png", ".jpg", ".webp")
+
+
+def photograph() -> Image.Image:
+    """Grace Hopper, 1984, by James S. Davis for the US Navy: in the public domain, and shipped by matplotlib."""
+    return Image.open(Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg")
+
+
+def patches(count: int) -> list[Image.Image]:
+    """Patches of 24 x 32 (height x width) of the photograph, RGB; 400 have no two that are equal."""
+    photo, (height, width) = photograph(), PATCH
+    columns = photo.width // width
+    return [
+        photo.crop((left, top, left + width, top + height))
+        for index in range(count)
+        for left, top in [(index % columns * width, index // columns * height)]
+    ]
+
+
+def write_colour_folder(folder: Path, count: int = 300, labels: tuple[str, ...] = ()) -> Path:
+    """Patches as PNG, JPEG and WebP in turn, `0000.png` and so on; with labels in sub-folders, in turn too."""
+    for index, patch in enumerate(patches(count)):
+        place = folder / labels[index % len(labels)] if labels else folder
+        place.mkdir(parents=True, exist_ok=True)
+        patch.save(place / f"{index:04d}{SUFFIXES[index % len(SUFFIXES)]}")
+    return folder
+
+
+def grey_images(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images `(count, 28, 28)` of Fashion-MNIST, uint8, and their labels."""
+    train = datasets.load("fashion_mnist_mini").train
+    return train.images[:count, ..., 0], train.labels[:count]
+
+
+def write_grey_folder(folder: Path, count: int = 300) -> Path:
+    """Grey PNGs in a sub-folder per class, named after it."""
+    names = datasets.load("fashion_mnist_mini").class_names
+    for index, (image, label) in enumerate(zip(*grey_images(count), strict=True)):
+        place = folder / names[label].replace("/", "-")
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(place / f"{index:04d}.png")
+    return folder
+
+
+def png(header: bytes, pixels: bytes) -> bytes:
+    """A PNG out of the 13 bytes of its header and its filtered rows, which nothing checks against each other."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    parts = (b"IHDR", header), (b"IDAT", zlib.compress(pixels)), (b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+def write_bad(folder: Path) -> dict[str, str]:
+    """One picture of each kind that cannot be used beside those of 24 x 32; what is said of each, by its name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    one, other = patches(2)
+    height, width = PATCH
+    whole = BytesIO()
+    one.save(whole, "PNG")
+    one.convert("P").save(folder / "palette.png")
+    one.convert("P").save(folder / "palette.gif")
+    one.convert("RGBA").save(folder / "rgba.png")
+    clear = one.convert("RGBA")
+    clear.putpixel((0, 0), (0, 0, 0, 0))  # or else WebP stores no transparency
+    clear.save(folder / "rgba.webp", lossless=True)
+    one.convert("LA").save(folder / "la.png")
+    one.convert("L").save(folder / "key.png", transparency=3)
+    one.convert("CMYK").save(folder / "cmyk.jpg")
+    Image.fromarray(np.full(PATCH, 40_000, np.uint16)).save(folder / "deep.png")
+    rows = b"".join(b"\0" + bytes(6 * width) for _ in range(height))
+    (folder / "deep_rgb.png").write_bytes(png(struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0), rows))
+    (folder / "bomb.png").write_bytes(png(struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0), bytes(1000)))
+    screen, frame = struct.pack("<HHBBB", 65_000, 65_000, 0, 0, 0), struct.pack("<HHHHB", 0, 0, 65_000, 65_000, 0)
+    (folder / "bomb.gif").write_bytes(b"GIF89a" + screen + b"," + frame + b"\x08\x02\x00\x01\x00;")
+    one.save(folder / "animated.gif", save_all=True, append_images=[other])
+    one.save(folder / "animated.webp", save_all=True, append_images=[other])
+    one.save(folder / "animated.png", save_all=True, append_images=[other])
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "text.png").write_text("no picture")
+    (folder / "eps.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 24\n")
+    (folder / "cut.png").write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
+    for suffix in (".jpg", ".webp"):
+        one.save(folder / f"cut{suffix}")
+        content = (folder / f"cut{suffix}").read_bytes()
+        (folder / f"cut{suffix}").write_bytes(content[: len(content) * 3 // 4])
+    one.resize((300, 24)).save(folder / "large.png")
+    one.resize((4, 24)).save(folder / "small.png")
+    one.resize((24, 24)).save(folder / "other_size.png")
+    os.mkfifo(folder / "pipe.png")
+    (folder / "dangling.png").symlink_to("nowhere")
+    (folder / "itself.png").symlink_to("itself.png")
+    (folder / "device.png").symlink_to("/dev/zero")
+    reasons = {
+        "palette": ["palette.png", "palette.gif"],
+        "transparent": ["rgba.png", "rgba.webp", "la.png", "key.png"],
+        "CMYK": ["cmyk.jpg"],
+        "more than 8 bits": ["deep.png", "deep_rgb.png"],
+        "more than 40,000,000 pixels": ["bomb.png", "bomb.gif"],
+        "animated": ["animated.gif", "animated.webp", "animated.png"],
+        "empty": ["empty.png"],
+        "no picture of a known format": ["text.png", "eps.png"],
+        "truncated|damaged|cannot be read": ["cut.png", "cut.jpg", "cut.webp"],
+        "more than 256 pixels": ["large.png"],
+        "less than 8 pixels": ["small.png"],
+        "not 24 x 32": ["other_size.png"],
+        "no regular file": ["pipe.png", "device.png"],
+        "No such file": ["dangling.png"],
+        "Too many levels of symbolic links": ["itself.png"],
+    }
+    return {name: reason for reason, names in reasons.items() for name in names}

@@ -1,0 +1,95 @@
+"""`kvae data inspect`: what it prints, for people and for machines."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from pictures_on_disk import write_bad, write_colour_folder, write_grey_folder
+from PIL import Image
+
+from kvae.cli.data import data
+from kvae.errors import ConfigError, DataError
+
+
+def run(*arguments):
+    return CliRunner(env={"COLUMNS": "60"}).invoke(data, ["inspect", *map(str, arguments)], catch_exceptions=False)
+
+
+def test_people_read_what_is_there_and_what_is_not_used(tmp_path):
+    write_colour_folder(tmp_path / "data", 30, labels=("a", "b"))
+    write_bad(tmp_path / "data" / "b")
+    (tmp_path / "data" / "notes.txt").write_text("x")
+    Image.new("L", (32, 24)).save(tmp_path / "data" / "a" / "grey.png")
+    done = run(tmp_path / "data")
+    lines = done.stdout.splitlines()
+    assert done.exit_code == 0
+    assert lines[0] == f"{tmp_path}/data: folder of pictures"
+    assert all(len(line) <= 60 for line in lines[1:])
+    text = " ".join(done.stdout.split())
+    for row in (
+        "images 31 of 58 can be used; files left aside for their names: 1",
+        "colour RGB; 1 in grey are taken as RGB",
+        "labels 2: a (16), b (15)",
+        "skipped 27",
+        "3 it is animated: b/animated.gif, b/animated.png, b/animated.webp",
+        "4 it is transparent: b/key.png, b/la.png, b/rgba.png, ...",
+        "1 it is not 24 x 32 (height x width), as most are (see --image-size): b/other_size.png",
+    ):
+        assert row in text
+
+
+def test_an_orderly_folder_is_said_to_be_one(tmp_path):
+    write_grey_folder(tmp_path / "grey", 100)
+    done = run(tmp_path / "grey")
+    for row in (
+        "images      100 of 100 can be used\n",
+        "formats     PNG (100)\n",
+        "sizes       height x width 28 x 28 (100)\n",
+        "colour      grey\n",
+        "duplicates  none\n",
+        "skipped     none\n",
+        "training    can begin\n",
+    ):
+        assert row in done.stdout
+
+
+def test_machines_get_json(tmp_path):
+    write_colour_folder(tmp_path / "data", 60)
+    done = run(tmp_path / "data", "--image-size", "16x20", "--grayscale", "--split-seed", 2, "--json")
+    found = json.loads(done.stdout)
+    assert found["image_shape"] == [16, 20, 1]
+    assert (found["count"], found["num_usable"], sum(found["splits"].values())) == (60, 60, 60)
+    other = json.loads(run(tmp_path / "data", "--image-size", "16x20", "--grayscale", "--json").stdout)
+    assert other["splits"] != found["splits"]
+
+
+def test_examples_are_written_as_a_picture(tmp_path):
+    write_colour_folder(tmp_path / "data", 60)
+    run(tmp_path / "data", "--out", tmp_path / "examples.png")
+    written = Image.open(tmp_path / "examples.png")
+    assert written.mode == "RGB"
+    first = Image.open(tmp_path / "data" / "0000.png")
+    factor = round(56 / 32)
+    cell = written.crop((2 * factor, 2 * factor, (2 + 32) * factor, (2 + 24) * factor)).resize((32, 24), 0)
+    np.testing.assert_array_equal(np.asarray(cell), np.asarray(first))
+
+
+def test_what_is_wrong_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="cannot be read: No such file"):
+        run(tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match="image_size must be"):
+        run(tmp_path, "--image-size", "7")
+
+
+def test_tensorflow_is_not_loaded(tmp_path):
+    """But for TFRecords."""
+    write_colour_folder(tmp_path / "data", 20)
+    code = (
+        "import sys; from kvae.cli.data import data; data(['inspect', sys.argv[1]], standalone_mode=False); "
+        "print({'tensorflow', 'keras', 'matplotlib'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "data"], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("set()\n")

@@ -1,0 +1,193 @@
+"""`.keras` files of strangers: nothing in them runs, whatever they say, and each that cannot be loaded is one line."""
+
+import json
+import zipfile
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from tiny import make_vae, random_images
+
+from kvae import keras_files
+from kvae.errors import KvaeError
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """An untrained model as Keras saves it."""
+    path = tmp_path_factory.mktemp("saved") / "model.keras"
+    make_vae().save(path)
+    return path
+
+
+def members(path):
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def write(path, contents, compression=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+    return path
+
+
+def refused(path, message=""):
+    with pytest.raises(KvaeError, match=message) as caught:
+        keras_files.load(path)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+    assert path.name in str(caught.value)
+
+
+def with_config(saved, target, change):
+    """A copy of the saved model, with another description of what it is made of."""
+    contents = members(saved)
+    config = json.loads(contents["config.json"])
+    contents["config.json"] = json.dumps(change(config) or config)
+    return write(target, contents)
+
+
+def layers(value):
+    """The descriptions of layers in a description."""
+    if isinstance(value, dict):
+        if "class_name" in value and "config" in value:
+            yield value
+        for inner in value.values():
+            yield from layers(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from layers(inner)
+
+
+def test_a_saved_model_is_loaded(saved, tmp_path):
+    contents = members(saved)
+    again = keras_files.load(write(tmp_path / "again.keras", contents))
+    images = random_images(2)
+    np.testing.assert_array_equal(again.encoder(images).mean(), keras_files.load(saved).encoder(images).mean())
+
+
+def test_a_lambda_is_not_run(tmp_path):
+    """Its Python is in the file; this one would leave a file behind."""
+    trace = tmp_path / "trace"
+    end = keras.Input((2,))
+    layer = keras.layers.Lambda(lambda x: x, output_shape=(2,), name="evil")
+    keras.Model(end, layer(end)).save(tmp_path / "lambda.keras")
+    refused(tmp_path / "lambda.keras", "cannot load .*Lambda")
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "registered"),
+    [
+        ("kvae.vae", "VAE", "stranger>Evil"),
+        ("os", "system", None),
+        ("subprocess", "Popen", None),
+        ("builtins", "exec", None),
+        ("no_such_module", "Thing", None),
+        ("keras.layers", "TFSMLayer", None),
+        ("keras.src.utils.file_utils", "get_file", None),
+    ],
+)
+@pytest.mark.parametrize("place", ["model", "layer"])
+def test_classes_that_are_not_known_are_refused(saved, tmp_path, module, name, registered, place):
+    trace = tmp_path / "trace"
+    content = {"command": f"touch {trace}", "args": ["touch", str(trace)], "filepath": str(trace), "name": "evil"}
+
+    def change(config):
+        found = [config, *layers(config["config"])]
+        target = found[0] if place == "model" else found[-1]
+        target.update({"module": module, "class_name": name, "registered_name": registered, "config": content})
+
+    refused(with_config(saved, tmp_path / "evil.keras", change), "cannot load")
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("config", ["", "{", "[]", "null", "3", "{}", '{"class_name": 3}', "[" * 100_000, "\xff\xfe"])
+def test_a_config_that_is_none_is_refused(saved, tmp_path, config):
+    contents = members(saved) | {"config.json": config.encode("latin-1")}
+    refused(write(tmp_path / "bad.keras", contents), "cannot load")
+
+
+def test_files_that_are_no_models_are_refused(saved, tmp_path):
+    content = saved.read_bytes()
+    for name, bad in {
+        "empty.keras": b"",
+        "text.keras": b"hello",
+        "zip.keras": b"PK\x05\x06" + bytes(18),
+        "model.h5": content,
+        "model.bin": content,
+        "numbers.keras": np.arange(9).tobytes(),
+        **{f"cut{part}.keras": content[: len(content) * part // 10] for part in (1, 5, 9)},
+    }.items():
+        (tmp_path / name).write_bytes(bad)
+        refused(tmp_path / name)
+
+
+def test_a_legacy_file_is_refused(tmp_path):
+    """Keras reads .h5 files too, which kvae never writes, by another, older reader."""
+    with h5py.File(tmp_path / "old.h5", "w") as file:
+        file.attrs["model_config"] = json.dumps({"class_name": "Sequential", "config": {"layers": []}})
+    refused(tmp_path / "old.h5", "expected a .keras file")
+
+
+def test_damage_to_any_member_is_refused(saved, tmp_path):
+    """A bit of each part of the file is turned over: it is loaded all the same, or refused in one line."""
+    content = saved.read_bytes()
+    rng = np.random.default_rng(0)
+    outcomes = set()
+    for place in np.linspace(0, len(content) - 1, 25).astype(int):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << rng.integers(8)
+        path = tmp_path / f"{place}.keras"
+        path.write_bytes(damaged)
+        try:
+            keras_files.load(path)
+            outcomes.add("loaded")
+        except KvaeError as error:
+            assert "\n" not in str(error)
+            outcomes.add("refused")
+    assert "refused" in outcomes
+
+
+def test_members_that_are_missing_are_missed(saved, tmp_path):
+    for name in ("config.json", "model.weights.h5"):
+        contents = members(saved)
+        del contents[name]
+        refused(write(tmp_path / f"{name}.keras", contents), "cannot load")
+
+
+def test_a_zip_bomb_is_not_unpacked(saved, tmp_path):
+    """A gigabyte of zeros in a megabyte, as the description and as the weights."""
+    for name in ("config.json", "model.weights.h5"):
+        with zipfile.ZipFile(tmp_path / "bomb.keras", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            for member, content in members(saved).items():
+                if member != name:
+                    archive.writestr(member, content)
+            with archive.open(name, "w", force_zip64=True) as file:
+                for _ in range(64):
+                    file.write(bytes(2**24))
+        refused(tmp_path / "bomb.keras", "cannot load")
+
+
+def test_weights_of_another_file_are_not_read(saved, tmp_path):
+    """HDF5 can name other files, for a data set's numbers or in place of one."""
+    secret = tmp_path / "secret"
+    secret.write_bytes(bytes(10**6))
+    for trick in ("numbers", "link"):
+        contents = members(saved)
+        (tmp_path / "w.h5").write_bytes(contents["model.weights.h5"])
+        with h5py.File(tmp_path / "w.h5", "r+") as file:
+            names = []
+            file.visititems(lambda name, item, names=names: names.append(name) if hasattr(item, "shape") else None)
+            name = next(name for name in names if "encoder" in name)
+            shape, dtype = file[name].shape, file[name].dtype
+            del file[name]
+            if trick == "numbers":
+                size = int(np.prod(shape)) * dtype.itemsize
+                file.create_dataset(name, shape, dtype, external=[(str(secret), 0, size)])
+            else:
+                file[name] = h5py.ExternalLink(str(secret), "/x")
+        contents["model.weights.h5"] = (tmp_path / "w.h5").read_bytes()
+        refused(write(tmp_path / "evil.keras", contents), "cannot load")
