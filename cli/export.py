@@ -35,7 +35,7 @@ def _export_run(run: Path, out: Path, data_dir: Path | None, data: Path | None, 
     import_tensorflow_quietly()
     from kvae import runs
 
-    exported = runs.export_run(run, out, data_dir, **({} if data is None else {"own": data}))
+    exported = runs.export_run(run, out, data_dir, data)
     report = {"bundle": str(exported.path), "parity": exported.parity}
     click.echo(json.dumps(report) if as_json else f"{parity_text(exported.parity)}\n{exported.path}")
 

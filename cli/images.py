@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from kvae.cli.bulk import encode_or_score, engine_option
 from kvae.cli.options import PATH, device_option, json_option, model_option
 from kvae.cli.terminal import shown, tell_which
 from kvae.errors import KvaeError
@@ -52,9 +53,12 @@ def reconstruct(
 @model_option
 @out_option("codes.npz", "An .npz of loc, scale (n, latent_dim) and names.")
 @resize_option
+@engine_option
 @device_option
 @json_option
-def encode(images: tuple[Path, ...], model: str | None, out: Path, resize: bool, device: str, as_json: bool) -> None:
+def encode(
+    images: tuple[Path, ...], model: str | None, out: Path, resize: bool, engine: str, device: str, as_json: bool
+) -> None:
     """Write the codes of IMAGES to a file: their posteriors.
 
     IMAGES are pictures, folders of them, .npy, .npz or idx files.
@@ -62,6 +66,9 @@ def encode(images: tuple[Path, ...], model: str | None, out: Path, resize: bool,
     from kvae import codes
 
     check_apart(out, images)
+    if engine == "ray":
+        encode_or_score("encode", model, images, out, resize, device, as_json)
+        return
     path, bundle, source = _open(model, device, images, resize)
     codes.write(bundle, source, shown(source.batches(), source.count, len_of_batch), out)
     _report(out, source.count, model, path, as_json)
@@ -93,10 +100,17 @@ def decode(codes_path: Path, model: str | None, out: Path, device: str, as_json:
 @model_option
 @click.option("--out", type=PATH, help="A .csv to write to, in place of stdout.")
 @resize_option
+@engine_option
 @device_option
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object per image, a line each.")
 def score(
-    images: tuple[Path, ...], model: str | None, out: Path | None, resize: bool, device: str, as_json: bool
+    images: tuple[Path, ...],
+    model: str | None,
+    out: Path | None,
+    resize: bool,
+    engine: str,
+    device: str,
+    as_json: bool,
 ) -> None:
     """Score IMAGES by their ELBO: low is anomalous.
 
@@ -106,6 +120,9 @@ def score(
     from kvae import scores
 
     check_apart(out, images)
+    if engine == "ray":
+        encode_or_score("score", model, images, out, resize, device, as_json)
+        return
     path, bundle, source = _open(model, device, images, resize, threads=1)
     printed = out is None and sys.stdout.isatty()
     batches = shown(scores.score(bundle, source), source.count, len, hidden=printed)

@@ -8,12 +8,17 @@ import click
 
 from kvae import __version__, recipes
 from kvae.cli import checks, images, terminal
+from kvae.cli.data import data as data_group
 from kvae.cli.explore import explore
 from kvae.cli.group import OneLineGroup
 from kvae.cli.options import PATH, config_options, device_option, given, json_option, model_option
+from kvae.cli.runs import runs
 from kvae.config import REGULARIZERS, ModelConfig, TrainConfig
 
 PRESETS = ["why-kl"]  # those of kvae.comparison, which loads Keras
+own_option = click.option(
+    "--data", type=PATH, help="The images of your own that the model was trained on, where its run does not know."
+)
 data_dir_option = click.option("--data-dir", type=PATH, help="Folder with the data set's idx files.")
 regularizer_option = click.option(
     "--regularizer",
@@ -124,9 +129,18 @@ def compare(
     show_default=True,
     help="onnx, or onnxruntime's own format, which its small builds for phones and boards read.",
 )
+@own_option
 @data_dir_option
 @json_option
-def export(model: str, out: Path, to_precision: str, graph_format: str, data_dir: Path | None, as_json: bool) -> None:
+def export(
+    model: str,
+    out: Path,
+    to_precision: str,
+    graph_format: str,
+    data: Path | None,
+    data_dir: Path | None,
+    as_json: bool,
+) -> None:
     """Write the bundle of a run, also in another precision.
 
     RUN is a folder that `kvae train` made. Of a BUNDLE, one in another precision or format is made.
@@ -134,7 +148,7 @@ def export(model: str, out: Path, to_precision: str, graph_format: str, data_dir
     _log_to_stderr()
     from kvae.cli.export import run_export
 
-    run_export(model, out, to_precision, graph_format, data_dir, as_json)
+    run_export(model, out, to_precision, graph_format, data_dir, as_json, data)
 
 
 @main.command()
@@ -179,6 +193,7 @@ def sample(n: int, model: str | None, out: Path, seed: int, temperature: float, 
     show_default=True,
     help="Where the importance samples come from: the posterior, or that widened where it is far too narrow.",
 )
+@own_option
 @data_dir_option
 @device_option
 @json_option
@@ -221,5 +236,5 @@ def _log_to_stderr() -> None:
     logger.propagate = False
 
 
-for command in (*images.COMMANDS, *checks.COMMANDS, explore):
+for command in (*images.COMMANDS, *checks.COMMANDS, explore, runs, data_group):
     main.add_command(command)

@@ -1,14 +1,13 @@
 """The same model from the same seed under several settings: trained or taken from an earlier sweep, then measured.
 
 Each setting has a run of its own in the sweep's folder, named after what was varied and a hash of all its settings; a
-run that is there is taken as it is, one that was cut off is trained again.
+run that is there is taken as it is, one that was cut off goes on from its last checkpoint.
 """
 
 import csv
 import hashlib
 import itertools
 import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from kvae import binarization, caveats, datasets, energy, evaluation, noise, pictures, runs, training
+from kvae import binarization, caveats, datasets, energy, evaluation, noise, pictures, run_files, runs, training
 from kvae.config import ModelConfig, TrainConfig, from_settings, kind_of
 from kvae.errors import ConfigError, DataError, KvaeError
 from kvae.evaluation import Estimate, Evaluation
@@ -214,10 +213,11 @@ def compare(
             announce(f"{line}: {run} is there")
         else:
             announce(line)
-            if run.exists():
-                shutil.rmtree(run)  # cut off in training: the name, with its hash, is this module's own
             keras.utils.clear_session()
-            runs.train(setting.config, run, data_dir, callbacks)
+            if (run / run_files.CONFIG).exists():  # cut off: the name has a hash of all settings
+                runs.resume(run, data_dir, callbacks)
+            else:
+                runs.train(setting.config, run, data_dir, callbacks)
         results.append(_measure(setting, run, data_dir, importance_samples))
     results = _against_reference(results)
     runs.write_json(out / "results.json", {"results": [result.to_dict() for result in results]})

@@ -3,7 +3,6 @@
 The command line makes its options from these fields, and a run keeps them as `config.json`.
 """
 
-import math
 import re
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -258,7 +257,8 @@ def _check(config: Any) -> None:
                 raise ConfigError(f"{item.name} must be one of {', '.join(rules['choices'])}; got '{value}'.")
             continue
         kind = kind_of(item)
-        number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        # Nor NaN, nor an integer that no float holds, of which isfinite is not asked.
+        number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300
         if kind in (str, bool):
             fits = isinstance(value, kind)
         elif kind is int:

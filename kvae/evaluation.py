@@ -205,7 +205,11 @@ def data_of(manifest: Manifest, data_dir: Path | None = None, own: Path | None =
     """
     name, sha256 = manifest.dataset["name"], manifest.dataset["sha256"]
     source = datasets.SOURCES.get(name)
-    if own is not None and (source is None or source.sha256 != sha256):
+    if own is not None and source is not None and source.sha256 == sha256:
+        raise DataError(
+            f"the model was trained on {name}: --data is for models of images of one's own. kvae score takes any."
+        )
+    if own is not None:
         settings = {key: manifest.training[key] for key in OWN_SETTINGS if key in manifest.training}
         data = datasets.of(TrainConfig(dataset=name, data=str(own), **settings))
         if data.sha256 != sha256:

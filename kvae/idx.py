@@ -16,6 +16,8 @@ from kvae.errors import DataError
 
 UNSIGNED_BYTE = 0x08
 """The type code of uint8, the only one kvae reads."""
+MAX_DIMENSIONS = 8
+"""Dimensions of an array beyond which a file is refused."""
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
@@ -108,6 +110,8 @@ def open_idx(path: Path) -> IdxFile:
         magic = file.read(4)
         if len(magic) < 4 or magic[:3] != bytes([0, 0, UNSIGNED_BYTE]) or not magic[3]:
             raise DataError(f"it is no idx file of bytes: it begins with 0x{magic.hex()}")
+        if magic[3] > MAX_DIMENSIONS:
+            raise DataError(f"it has {magic[3]} dimensions; images have 3 or 4")
         sizes = file.read(4 * magic[3])
         if len(sizes) < 4 * magic[3]:
             raise DataError("it is cut short: its shape is missing")

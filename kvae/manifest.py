@@ -168,8 +168,10 @@ class Manifest:
         if posterior is not None and any(len(posterior[name]) != values["latent_dim"] for name in POSTERIOR_LISTS):
             raise BundleError(f"{source}: the lists of 'posterior' must have latent_dim numbers each.")
         parameters = len(values["likelihood_parameters"])
-        if values["tensors"] != contract(values["image_shape"], values["latent_dim"], parameters):
+        tensors = contract(values["image_shape"], values["latent_dim"], parameters)
+        if values["tensors"] != tensors:
             raise BundleError(f"{source}: 'tensors' must be those of format 1 for its image_shape and latent_dim.")
+        values["tensors"] = tensors  # in the manifest 3.0 may stand for 3, and true for 1
         return cls(**{item.name: values[item.name] for item in fields(cls)})
 
     @classmethod

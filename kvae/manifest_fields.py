@@ -184,7 +184,7 @@ CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
         f"a list of 1 to {MAX_PARAMETERS} names",
     ),
     "binarize": (lambda v: v in ("none", "dynamic"), "'none' or 'dynamic'"),
-    "pixel_range": (lambda v: v == [0.0, 1.0], "[0.0, 1.0]"),
+    "pixel_range": (lambda v: _is_list_of(v, _is_finite) and v == [0.0, 1.0], "[0.0, 1.0]"),
     "labels": (lambda v: v is None or _are_names(v), "null or a list of names"),
     "tensors": (_is_object, "an object"),
     "opset": (lambda v: _is_positive(v, MAX_OPSET), f"a positive integer, at most {MAX_OPSET:,}"),

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from kvae import operators
 from kvae.errors import BundleError
 from kvae.manifest import open_regular
+from kvae.onnx_fields import BITS, EXTENTS, FIELDS, FIXED32, FIXED64, LENGTH, VARINT
 
 MAX_BYTES = 2**31 - 1
 """Bytes of a graph's file: more than this no protobuf has."""
@@ -28,51 +29,6 @@ MAX_DEPTH = 40
 """Messages inside one another: some ten graphs, each in an attribute of another's node."""
 MAX_EXTENT = 4096
 """What a padding, stride, or size of a kernel may be; images have at most a few thousand rows."""
-EXTENTS = (b"pads", b"strides", b"dilations", b"kernel_shape", b"output_padding", b"output_shape")
-"""The attributes in which a few bytes can ask for any amount of memory."""
-VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
-"""Protobuf's wire types: how long a value is."""
-BITS = {1: 32, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32, 7: 64, 9: 8, 10: 16, 11: 64, 12: 32, 13: 64, 14: 64, 15: 128, 16: 16}
-BITS |= {17: 8, 18: 8, 19: 8, 20: 8, 21: 4, 22: 4, 23: 4, 24: 8}
-"""Bits of an element, by the `data_type` of a tensor; 8, texts, is not among them."""
-
-
-class Kind(NamedTuple):
-    """What a field of a message may be."""
-
-    wires: tuple[int, ...]
-    many: bool = False
-    """Whether it may come more than once."""
-    message: str = ""
-    """The kind of message in it, where it is walked too."""
-
-
-INT, INTS = Kind((VARINT,)), Kind((VARINT, LENGTH), many=True)
-FLOAT, FLOATS = Kind((FIXED32,)), Kind((FIXED32, LENGTH), many=True)
-BYTES, LIST = Kind((LENGTH,)), Kind((LENGTH,), many=True)
-FIELDS: dict[str, dict[int, Kind]] = {
-    "model": {
-        1: INT, 2: BYTES, 3: BYTES, 4: BYTES, 5: INT, 6: BYTES, 7: Kind((LENGTH,), message="graph"), 8: LIST, 14: LIST,
-    },
-    "graph": {
-        1: Kind((LENGTH,), True, "node"), 2: BYTES, 5: Kind((LENGTH,), True, "tensor"), 10: BYTES,
-        11: LIST, 12: LIST, 13: LIST, 14: LIST, 16: LIST,
-    },
-    "node": {
-        1: LIST, 2: LIST, 3: BYTES, 4: BYTES, 5: Kind((LENGTH,), True, "attribute"), 6: BYTES, 7: BYTES, 8: BYTES,
-        9: LIST,
-    },
-    "attribute": {
-        1: BYTES, 2: FLOAT, 3: INT, 4: BYTES, 5: Kind((LENGTH,), message="tensor"),
-        6: Kind((LENGTH,), message="graph"), 7: FLOATS, 8: INTS, 9: LIST, 10: Kind((LENGTH,), True, "tensor"),
-        11: Kind((LENGTH,), True, "graph"), 13: BYTES, 20: INT,
-    },
-    "tensor": {
-        1: INTS, 2: INT, 4: FLOATS, 5: INTS, 7: INTS, 8: BYTES, 9: BYTES, 10: Kind((FIXED64, LENGTH), True), 11: INTS,
-        12: BYTES, 13: LIST, 14: INT, 16: LIST,
-    },
-}  # fmt: skip
-"""The fields that kvae's graphs have. Left out: functions, training information, sparse tensors, texts, types."""
 
 
 class Field(NamedTuple):
@@ -137,6 +93,10 @@ class _Walk:
         self._data = data
         self._parts = 0
         self._nodes = 0
+        self._side = 0
+        """The largest size in the shapes of inputs and outputs."""
+        self._window = 0
+        """The largest window of a convolution or pooling, without what its padding adds to an image."""
 
     def message(self, kind: str, start: int, end: int, depth: int = 0) -> None:
         """Check a message, and those inside it."""
@@ -156,26 +116,46 @@ class _Walk:
                 self.message(expected.message, field.value, field.end, depth + 1)
         if kind == "node":
             self._check_node(found)
-        elif kind == "attribute":
-            self._check_attribute(found)
         elif kind == "tensor":
             self._check_tensor(found)
-        elif kind == "model" and 7 not in found:
+        elif kind == "size":
+            self._check_size(found)
+        elif kind == "model":
+            self._check_model(found)
+
+    def _check_model(self, found: dict[int, list[Field]]) -> None:
+        if 7 not in found:
             raise self._refusal("holds no graph")
+        # What is left of an image under a larger window has a negative size, on which onnxruntime can end the process.
+        if self._window > self._side:
+            raise self._refusal(f"holds a window of {self._window} pixels, more than its images have ({self._side})")
 
     def _check_node(self, found: dict[int, list[Field]]) -> None:
         self._nodes += 1
         if self._nodes > MAX_NODES:
             raise self._refusal(f"holds more than {MAX_NODES:,} operators")
         operators.check(str(self._path), [(self._text(found, 7), self._text(found, 4))])
+        extents = dict(map(self._attribute, found.get(5, [])))
+        for name in EXTENTS:
+            sizes = extents.get(name, [])
+            if any(abs(size) > MAX_EXTENT for size in sizes) or (name != "pads" and min(sizes, default=0) < 0):
+                raise self._refusal(f"holds {name} of {max(sizes, key=abs)}, where 0 to {MAX_EXTENT} makes sense")
+        kernel, pads = extents.get("kernel_shape", []), extents.get("pads", [])
+        for axis, size in enumerate(kernel):
+            dilation = (extents.get("dilations", []) + [1] * len(kernel))[axis]
+            self._window = max(self._window, dilation * (size - 1) + 1 - sum(pads[axis :: len(kernel)]))
 
-    def _check_attribute(self, found: dict[int, list[Field]]) -> None:
-        name = self._text(found, 1)
-        if name.encode() not in EXTENTS:
-            return
-        sizes = self._sizes(found.get(8, []))
-        if any(abs(value) > MAX_EXTENT for value in sizes):
-            raise self._refusal(f"holds {name} of {max(sizes, key=abs)}, where at most {MAX_EXTENT} makes sense")
+    def _attribute(self, field: Field) -> tuple[str, list[int]]:
+        """The name of an attribute that was checked, and its numbers if it is one of `EXTENTS`."""
+        fields = list(self._fields(field.value, field.end))
+        name = self._text({item.number: [item] for item in fields}, 1)
+        return name, self._sizes([item for item in fields if item.number == 8]) if name in EXTENTS else []
+
+    def _check_size(self, found: dict[int, list[Field]]) -> None:
+        size = found[1][0].value if 1 in found else 0
+        if size >= 2**63:
+            raise self._refusal("holds a shape with a negative size")
+        self._side = max(self._side, size)
 
     def _check_tensor(self, found: dict[int, list[Field]]) -> None:
         name = self._text(found, 8)

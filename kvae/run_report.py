@@ -8,10 +8,10 @@ from typing import Any
 
 from PIL import Image
 
-from kvae import caveats, curves, html_page
+from kvae import caveats, curves, html_page, settings
 from kvae.atomic import atomic_file
-from kvae.config import TrainConfig, from_settings
-from kvae.errors import BundleError, ConfigError
+from kvae.config import TrainConfig
+from kvae.errors import BundleError
 from kvae.locate import BUNDLE_FOLDER
 from kvae.manifest import USED_RATE, Manifest
 from kvae.run_files import RunFiles, read_json, read_json_lines
@@ -64,34 +64,6 @@ def render(run: Path) -> str:
     return html_page.page(run.resolve().name, body)
 
 
-def changed(config: TrainConfig) -> dict[str, Any]:
-    """The settings without which a config would be another: what differs from the defaults, and from what follows."""
-    settings = _flat(config)
-    for name in list(settings):
-        rest = {key: value for key, value in settings.items() if key != name}
-        try:
-            if from_settings(rest) == config:
-                settings = rest
-        except ConfigError:  # it is needed beside another
-            continue
-    return settings
-
-
-def command(config: TrainConfig) -> list[str]:
-    """The words of the `kvae train` that has this config."""
-    words = ["kvae", "train"]
-    for name, value in changed(config).items():
-        words.append(f"--{name.replace('_', '-')}")
-        if value is not True:
-            words.append(str(value))
-    return words
-
-
-def _flat(config: TrainConfig) -> dict[str, Any]:
-    values = config.to_dict()
-    return values.pop("model") | values
-
-
 def _manifest(run: Path) -> Manifest | None:
     try:
         return Manifest.read(run / BUNDLE_FOLDER)
@@ -125,7 +97,7 @@ def _numbers(files: RunFiles, manifest: Manifest | None) -> str:
     caveat = caveats.about_loss(config.beta, config.entropy_weight)
     if caveat:
         about.append(f"{caveat[0].upper()}{caveat[1:]}.")
-    words = " ".join(f"<span>{html.escape(shlex.quote(word))}</span>" for word in command(config))
+    words = " ".join(f"<span>{html.escape(shlex.quote(word))}</span>" for word in settings.command(config))
     return (
         f'<div class="numbers">{"".join(cells)}</div>\n<p>{html.escape(" ".join(about))}</p>\n'
         f"<p>The same again:</p>\n<pre>{words}</pre>"
@@ -208,8 +180,8 @@ def _skipped(path: Path) -> str:
 
 
 def _settings(config: TrainConfig) -> str:
-    different = changed(config)
-    rows = [(name, _text(value), name in different) for name, value in _flat(config).items()]
+    different = settings.changed(config)
+    rows = [(name, _text(value), name in different) for name, value in settings.flat(config).items()]
     return "<p>Those that differ from the defaults are marked.</p>\n" + html_page.rows_table(rows)
 
 

@@ -15,7 +15,7 @@ import json
 import logging
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from kvae import (
     checkpoints,
     curves,
     datasets,
+    decoded,
     evaluation,
     export,
     interrupts,
@@ -100,6 +101,8 @@ def train(
             is full, or a loss that is not finite.
         Interrupted: the process was told to end; `resume` goes on.
     """
+    if config.data is not None:
+        config = replace(config, data=str(Path(config.data).absolute()))  # the run may go on in another folder
     locks.check_free(out)
     _check_new(out)
     data = datasets.of(config, data_dir, decoding)
@@ -112,7 +115,7 @@ def train(
         _check_new(out)  # again: nobody else may begin now
         atomic.remove_stale(out)
         write_json(out / "environment.json", _environment())
-        write_json(out / "dataset.json", data.provenance())
+        write_json(out / "dataset.json", _about(data))
         datasets.write_record(data, out / "images.csv")
         write_json(out / run_files.CONFIG, config.to_dict())  # from here on it is a run
         return _go_on(out, config, data, vae, checkpoints.State(), callbacks)
@@ -141,16 +144,26 @@ def resume(
             if folder.is_dir():
                 atomic.remove_stale(folder)
         data = datasets.of(config, data_dir, decoding)
-        began_with = _read_json(out / "dataset.json")
-        if data.provenance() != began_with:
+        began_with = str(_read_json(out / "dataset.json").get("sha256"))
+        if data.sha256 != began_with:
             raise KvaeError(
                 f"the images are not those that {out} began with: sha256 {data.sha256[:12]}..., "
-                f"expected {str(began_with.get('sha256'))[:12]}.... Bring them back, or train anew."
+                f"expected {began_with[:12]}.... Bring them back, or train anew."
             )
         vae = training.build(config, data.image_shape, len(data.train.images))
         state = checkpoints.restore(vae, out)
         skipped.forget_after(out, int(vae.made_steps))
         return _go_on(out, config, data, vae, state, callbacks)
+
+
+def _about(data: datasets.Dataset) -> dict[str, Any]:
+    """What a run tells of its images."""
+    sizes = {name: len(getattr(data, name).images) for name in ("train", "validation", "test")}
+    found = data.provenance() | {"splits": sizes, "image_shape": list(data.image_shape)}
+    if data.folder is not None:
+        summary = decoded.read_summary(data.folder)
+        found |= {name: summary[name] for name in ("num_duplicates", "num_conflicts", "num_skipped")}
+    return found
 
 
 def _check_new(out: Path) -> None:
@@ -231,7 +244,7 @@ def _finish(out: Path, config: TrainConfig, data: datasets.Dataset, history: dic
     return Run(out, metrics, training.effective_beta(best, test[:EFFECTIVE_BETA_IMAGES]), exported)
 
 
-def export_run(run: Path, out: Path, data_dir: Path | None = None) -> export.Exported:
+def export_run(run: Path, out: Path, data_dir: Path | None = None, own: Path | None = None) -> export.Exported:
     """Write the bundle of a run's best model into the folder `out`.
 
     Where the run's data are not to be had, it goes without their statistics, and a warning is logged.
@@ -240,6 +253,7 @@ def export_run(run: Path, out: Path, data_dir: Path | None = None) -> export.Exp
         run: the run's folder.
         out: the bundle's.
         data_dir: where the data set's files are; see `kvae.datasets.load`.
+        own: where a user's own images are, if not where they were.
 
     Raises:
         KvaeError: `run` is no finished run, or the export fails its proofs.
@@ -248,7 +262,9 @@ def export_run(run: Path, out: Path, data_dir: Path | None = None) -> export.Exp
     config = read_config(run)
     train_images = test_images = None
     try:
-        data = datasets.of(config, data_dir)
+        data = datasets.of(config if own is None else replace(config, data=str(own)), data_dir)
+        if data.sha256 != dataset.get("sha256"):
+            raise DataError(f"the images are not those that {run} was trained on: sha256 {data.sha256[:12]}...")
         train_images = data.train.images
         test_images = binarization.held_out(data, "test", config.binarize == "dynamic")
     except DataError as error:

@@ -325,7 +325,8 @@ def _session_on(path: Path, provider: str, threads: int) -> Any:
         _ = [(end.name, end.type, end.shape) for end in (*session.get_inputs(), *session.get_outputs())]
         return session
     except Exception as error:  # onnxruntime's exceptions share no narrower base
-        raise BundleError(f"onnxruntime cannot load {path}: {_shorten(error)}") from None
+        reason = str(error).replace(f"Load model from {path} failed:", "")
+        raise BundleError(f"onnxruntime cannot load {path}: {_shorten(reason)}") from None
 
 
 def _shorten(text: object) -> str:

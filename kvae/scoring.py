@@ -36,9 +36,7 @@ class Scores(NamedTuple):
     rate: Doubles
 
 
-def score(
-    bundle: Bundle, images: Floats, draws: int = DRAWS, seed: int = SEED, threads: int | None = None
-) -> Scores:
+def score(bundle: Bundle, images: Floats, draws: int = DRAWS, seed: int = SEED, threads: int | None = None) -> Scores:
     """Score images; all of them are held in memory, and worked on in parallel.
 
     Args:

@@ -58,7 +58,7 @@ class SkippedSteps(keras.callbacks.Callback):
         if count > self._maximum:
             raise KvaeError(
                 f"training stopped: the loss or a gradient of {count} steps was not finite. These steps were not "
-                f"applied, and are in {self._path}; the last good checkpoint is kept. {CAUSES}"
+                f"applied, and are in {self._path}; what was good until then is kept there. {CAUSES}"
             )
 
 

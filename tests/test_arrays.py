@@ -1,5 +1,6 @@
 """Arrays in files: what numpy wrote is read row by row, what is written numpy reads, bad files are named."""
 
+import os
 import zipfile
 
 import numpy as np
@@ -66,6 +67,72 @@ def test_what_cannot_be_read_is_named(tmp_path):
         with pytest.raises(DataError, match=message) as caught:
             read(tmp_path / name)
         assert str(caught.value).startswith(str(tmp_path / name))
+
+
+def header(path, text, version=b"\x01\x00"):
+    """A .npy with that header, and 1000 bytes behind it."""
+    width = 2 if version == b"\x01\x00" else 4
+    path.write_bytes(b"\x93NUMPY" + version + len(text).to_bytes(width, "little") + text + bytes(1000))
+    return path
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"{'descr': '|u1', 'fortran_order': False, 'shape': (9,), ",  # a bracket that is never closed
+        b"{'descr': '|u1', 'fortran_order': False, 'shape': (9,), 'x': __import__('os').getpid()}",
+        b"{'descr': '|u1', 'fortran_order': False, 'shape': (" + b"9" * 5000 + b",)}",
+        b"{'descr': '|u1', 'fortran_order': False, 'shape': " + b"(" * 900 + b")" * 900 + b"}",
+        b"{'descr': '|u1', 'fortran_order': False, 'shape': (9,)}" + b" " * 20_000,
+        b"{'descr': 'nonsense', 'fortran_order': False, 'shape': (9,)}",
+        b"\xff" * 60,
+        b"",
+    ],
+    ids=lambda text: text[-20:].decode("latin-1"),
+)
+@pytest.mark.parametrize("version", [b"\x01\x00", b"\x03\x00"])
+def test_a_header_that_is_none_is_one_line(tmp_path, text, version):
+    """numpy reads it as Python's literals, and rewrites that of old versions token by token."""
+    with pytest.raises(DataError, match="a.npy is damaged: its header cannot be read") as caught:
+        arrays.open_array(header(tmp_path / "a.npy", text, version), ())
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("descr", ["|u1", "|V0", "<U0"])
+def test_rows_without_numbers_have_no_end(tmp_path, descr):
+    """A billion billion rows fit into no bytes, and would take for ever."""
+    shape = f"({10**18}, 0)" if descr == "|u1" else f"({10**18},)"
+    text = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}}}".encode()
+    with pytest.raises(DataError, match="holds no numbers: its shape is"):
+        arrays.open_array(header(tmp_path / "a.npy", text), ())
+
+
+def test_an_archive_of_countless_members_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        for index in range(20_000):
+            archive.writestr(f"{index}.npy", b"")
+    with pytest.raises(DataError, match="a.npz is damaged: it has too many members"):
+        arrays.open_array(tmp_path / "a.npz", ("images",))
+
+
+def test_a_member_that_holds_less_than_the_archive_says_is_named(tmp_path):
+    """The sizes in an archive's list are not believed: it says 4 GB, as the array does, and 1000 bytes come."""
+    text = b"{'descr': '|u1', 'fortran_order': False, 'shape': (100000000, 12)}"
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("images.npy", header(tmp_path / "a.npy", text).read_bytes())
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    size = content.rindex(b"PK\x01\x02") + 24
+    content[size : size + 4] = (2**32 - 2).to_bytes(4, "little")
+    (tmp_path / "a.npz").write_bytes(content)
+    assert arrays.open_array(tmp_path / "a.npz", ()).shape == (10**8, 12)
+    with pytest.raises(DataError, match="a.npz is cut short: it ends in row 83"):
+        read(tmp_path / "a.npz", count=10**6)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.npz")
+    with pytest.raises(DataError, match="pipe.npz is no regular file"):
+        arrays.open_array(tmp_path / "pipe.npz", ())
 
 
 def test_a_damaged_archive_is_named(tmp_path):

@@ -149,6 +149,9 @@ def test_another_model_and_a_folder_that_cannot_be(tmp_path):
     with pytest.raises(KvaeError, match=r"Pictures draws what a kvae.vae.VAE makes; got a Sequential"):
         other.fit(IMAGES, np.zeros(32), verbose=0, callbacks=[Pictures(tmp_path, IMAGES)])
     (tmp_path / "file").write_text("")
+    vae = make_vae()
+    vae.compile(optimizer="adam")
     for callback in (TensorBoard(tmp_path / "file" / "events"), Pictures(tmp_path / "file" / "new", IMAGES, 1)):
+        callback.set_model(vae)
         with pytest.raises(KvaeError, match="cannot write"):
-            fit(make_vae(), [callback], epochs=1)
+            callback.on_epoch_end(0, {"loss": 1.0})

@@ -174,8 +174,9 @@ def test_every_kind_of_model_converts(architecture, likelihood, tmp_path):
 
 def test_convolutions_of_the_decoder_alone_are_rounded(tmp_path):
     """Decoding is what has to be fast; in the encoder the same would cost most of what int8 costs."""
-    source = export(make_vae(architecture="conv"), tmp_path / "float32", dataset=DATASET).path
-    path = convert(source, tmp_path / "out", "int8", images=own_images()).path
+    shape = (20, 20, 1)  # of a size for which the decoder has a convolution before its last
+    source = export(make_vae(shape, architecture="conv"), tmp_path / "float32", dataset=DATASET).path
+    path = convert(source, tmp_path / "out", "int8", images=own_images(60, shape)).path
     for name, rounded in (("decoder", True), ("encoder", False)):
         found = {node.op_type for node in onnx.load(path / f"{name}.onnx").graph.node}
         assert "MatMulInteger" in found

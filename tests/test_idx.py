@@ -84,6 +84,7 @@ def test_rows_come_a_few_at_a_time(tmp_path, name):
         (b"PK\x03\x04....", "no idx file of bytes: it begins with 0x504b0304"),
         (b"\x00\x00\x0d\x03" + CONTENT[4:], "no idx file of bytes"),
         (b"\x00\x00\x08\x00", "no idx file of bytes"),
+        (b"\x00\x00\x08\x09" + bytes(100), "it has 9 dimensions; images have 3 or 4"),
         (CONTENT[:10], "its shape is missing"),
         (CONTENT[:4] + bytes(4) + CONTENT[8:], r"holds no rows: its shape is \(0, 3, 2\)"),
         (CONTENT[:-1], r"a is cut short: its shape is \(2, 3, 2\)"),

@@ -190,6 +190,13 @@ def test_a_picture_cut_short_is_named(tmp_path):
             load(tmp_path / "a.png", shape=(60, 40, 1))
 
 
+def test_an_image_of_an_array_may_not_be_too_large(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "MAX_ARRAY_BYTES", 6 * 4 * 8 - 1)
+    np.save(tmp_path / "a.npy", np.zeros((2, 6, 4)))
+    with pytest.raises(DataError, match=r"holds images of \(6, 4, 1\), which are too many pixels"):
+        load(tmp_path / "a.npy")
+
+
 def test_a_model_of_other_channels_takes_arrays_alone(tmp_path):
     save(tmp_path / "a.png", GREY[0])
     np.save(tmp_path / "a.npy", np.zeros((2, 6, 4, 5), np.uint8))

@@ -33,7 +33,7 @@ def write(path, contents, compression=zipfile.ZIP_STORED):
     return path
 
 
-def refused(path, message=""):
+def refused(path, message="cannot load"):
     with pytest.raises(KvaeError, match=message) as caught:
         keras_files.load(path)
     assert "\n" not in str(caught.value)
@@ -69,42 +69,37 @@ def test_a_saved_model_is_loaded(saved, tmp_path):
 
 
 def test_a_lambda_is_not_run(tmp_path):
-    """Its Python is in the file; this one would leave a file behind."""
-    trace = tmp_path / "trace"
+    """Its Python is in the file."""
     end = keras.Input((2,))
-    layer = keras.layers.Lambda(lambda x: x, output_shape=(2,), name="evil")
+    layer = keras.layers.Lambda(lambda x: x + 1, output_shape=(2,), name="evil")
     keras.Model(end, layer(end)).save(tmp_path / "lambda.keras")
     refused(tmp_path / "lambda.keras", "cannot load .*Lambda")
-    assert not trace.exists()
 
 
 @pytest.mark.parametrize(
-    ("module", "name", "registered"),
+    ("place", "module", "name", "message"),
     [
-        ("kvae.vae", "VAE", "stranger>Evil"),
-        ("os", "system", None),
-        ("subprocess", "Popen", None),
-        ("builtins", "exec", None),
-        ("no_such_module", "Thing", None),
-        ("keras.layers", "TFSMLayer", None),
-        ("keras.src.utils.file_utils", "get_file", None),
+        ("VAE", "kvae.vae", "Evil", "Could not locate class 'Evil'"),
+        ("Dense", "stranger", "Evil", "Could not locate class 'Evil'"),
+        ("Dense", "os", "system", "Could not locate class 'system'"),
+        ("Dense", "builtins", "exec", "Could not locate class 'exec'"),
+        ("Dense", "keras.layers", "TFSMLayer", "it is disallowed by default|loads an external SavedModel"),
+        ("Dense", "keras.src.utils.file_utils", "get_file", "it is not a KerasSaveable"),
     ],
 )
-@pytest.mark.parametrize("place", ["model", "layer"])
-def test_classes_that_are_not_known_are_refused(saved, tmp_path, module, name, registered, place):
+def test_classes_that_are_not_known_are_refused(saved, tmp_path, place, module, name, message):
     trace = tmp_path / "trace"
-    content = {"command": f"touch {trace}", "args": ["touch", str(trace)], "filepath": str(trace), "name": "evil"}
+    settings = {"command": f"touch {trace}", "filepath": str(trace), "origin": "file:///etc/passwd", "name": "evil"}
 
     def change(config):
-        found = [config, *layers(config["config"])]
-        target = found[0] if place == "model" else found[-1]
-        target.update({"module": module, "class_name": name, "registered_name": registered, "config": content})
+        target = next(item for item in layers(config) if item["class_name"] == place)
+        target.update({"module": module, "class_name": name, "registered_name": None, "config": settings})
 
-    refused(with_config(saved, tmp_path / "evil.keras", change), "cannot load")
+    refused(with_config(saved, tmp_path / "evil.keras", change), message)
     assert not trace.exists()
 
 
-@pytest.mark.parametrize("config", ["", "{", "[]", "null", "3", "{}", '{"class_name": 3}', "[" * 100_000, "\xff\xfe"])
+@pytest.mark.parametrize("config", ["", "[]", "{}", '{"class_name": 3}', "[" * 100_000, "\xff\xfe"])
 def test_a_config_that_is_none_is_refused(saved, tmp_path, config):
     contents = members(saved) | {"config.json": config.encode("latin-1")}
     refused(write(tmp_path / "bad.keras", contents), "cannot load")
@@ -125,6 +120,11 @@ def test_files_that_are_no_models_are_refused(saved, tmp_path):
         refused(tmp_path / name)
 
 
+def test_a_model_that_is_no_vae_is_refused(tmp_path):
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)]).save(tmp_path / "other.keras")
+    refused(tmp_path / "other.keras", "it holds a Sequential; expected a VAE")
+
+
 def test_a_legacy_file_is_refused(tmp_path):
     """Keras reads .h5 files too, which kvae never writes, by another, older reader."""
     with h5py.File(tmp_path / "old.h5", "w") as file:
@@ -137,7 +137,7 @@ def test_damage_to_any_member_is_refused(saved, tmp_path):
     content = saved.read_bytes()
     rng = np.random.default_rng(0)
     outcomes = set()
-    for place in np.linspace(0, len(content) - 1, 25).astype(int):
+    for place in np.linspace(0, len(content) - 1, 10).astype(int):
         damaged = bytearray(content)
         damaged[place] ^= 1 << rng.integers(8)
         path = tmp_path / f"{place}.keras"
@@ -158,17 +158,15 @@ def test_members_that_are_missing_are_missed(saved, tmp_path):
         refused(write(tmp_path / f"{name}.keras", contents), "cannot load")
 
 
-def test_a_zip_bomb_is_not_unpacked(saved, tmp_path):
-    """A gigabyte of zeros in a megabyte, as the description and as the weights."""
-    for name in ("config.json", "model.weights.h5"):
-        with zipfile.ZipFile(tmp_path / "bomb.keras", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-            for member, content in members(saved).items():
-                if member != name:
-                    archive.writestr(member, content)
-            with archive.open(name, "w", force_zip64=True) as file:
-                for _ in range(64):
-                    file.write(bytes(2**24))
-        refused(tmp_path / "bomb.keras", "cannot load")
+@pytest.mark.parametrize("name", ["config.json", "model.weights.h5"])
+def test_a_zip_bomb_is_not_unpacked(saved, tmp_path, name):
+    """A hundred megabytes of zeros in a hundred kilobytes."""
+    contents = members(saved) | {name: bytes(10**8)}
+    refused(write(tmp_path / "bomb.keras", contents, zipfile.ZIP_DEFLATED), "it would unpack to 100,")
+
+
+def test_a_model_that_was_compressed_again_is_loaded(saved, tmp_path):
+    keras_files.load(write(tmp_path / "small.keras", members(saved), zipfile.ZIP_DEFLATED))
 
 
 def test_weights_of_another_file_are_not_read(saved, tmp_path):

@@ -111,9 +111,10 @@ def test_text_that_is_no_manifest(text):
         ("dataset", {"name": "x", "sha256": "0", "num_images": 2**70}),
         ("metrics", {"elbo\0": {"value": 1, "standard_error": 1}}),
         ("metrics", {str(index): {"value": 1, "standard_error": 1} for index in range(1001)}),
-        ("metrics", {"elbo": {"value": 10**300, "standard_error": 1}}),
+        ("metrics", {"elbo": {"value": 10**301, "standard_error": 1}}),
         ("metrics", {"elbo": {"value": 10**2000, "standard_error": 1}}),
         ("posterior", POSTERIOR | {"loc_std": [1, 2, float("-inf")]}),
+        ("pixel_range", [False, True]),
         ("training", []),
         ("training", {"beta": float("nan")}),
         ("training", {"model": "conv"}),
@@ -139,6 +140,16 @@ def test_the_largest_values_are_taken(values):
     shape, latent_dim = [2**11, 2**11, 1], 2**16
     wide = {"image_shape": shape, "latent_dim": latent_dim, "tensors": contract(shape, latent_dim, 1)}
     assert Manifest.from_json(json.dumps(values | wide), "m.json").latent_dim == latent_dim
+
+
+def test_sizes_are_integers_whatever_the_json_calls_them(values):
+    """JSON knows numbers alone: 3.0 equals 3, and in Python true equals 1, but neither is a size for numpy."""
+    values["tensors"]["decoder"]["inputs"][0]["shape"][1] = 3.0
+    values["tensors"]["decoder"]["outputs"][0]["shape"][3] = True
+    tensors = Manifest.from_json(json.dumps(values), "m.json").tensors
+    sizes = [size for ends in tensors.values() for end in ends.values() for tensor in end for size in tensor["shape"]]
+    assert {type(size) for size in sizes} == {str, int}
+    assert tensors == contract([8, 8, 1], 3, 1)
 
 
 def test_settings_may_be_whatever_json_has(values):

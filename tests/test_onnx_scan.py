@@ -165,8 +165,31 @@ def test_sizes_of_four_bits_are_rounded_up(tmp_path):
 def test_a_padding_beyond_any_image_is_refused(tmp_path):
     for name in ("pads", "strides", "dilations", "kernel_shape", "output_padding", "output_shape"):
         node = helper.make_node("ConvTranspose", ["x", "w"], ["y"], **{name: [0, 10**6, 0, 0]})
-        refused(tmp_path, model(node), f"holds {name} of 1000000, where at most 4096 makes sense")
+        refused(tmp_path, model(node), f"holds {name} of 1000000, where 0 to 4096 makes sense")
+        if name != "pads":  # ConvTranspose knows negative ones
+            node = helper.make_node("ConvTranspose", ["x", "w"], ["y"], **{name: [0, -1]})
+            refused(tmp_path, model(node), f"holds {name} of -1")
     check(tmp_path, model(helper.make_node("ConvTranspose", ["x", "w"], ["y"], pads=[0, -1, 1, 4096])))
+
+
+def test_a_window_larger_than_the_images_is_refused(tmp_path):
+    """onnxruntime ends the process where a Slice meets the negative size that is left; images are 2 wide here."""
+    for settings in (
+        {"kernel_shape": [1, 3]},
+        {"kernel_shape": [2, 2], "dilations": [1, 2]},
+        {"kernel_shape": [4, 2], "pads": [1, 0, 0, 0]},
+    ):
+        refused(
+            tmp_path, model(helper.make_node("Conv", ["x", "w"], ["y"], **settings)), "window of 3 pixels, more than"
+        )
+    for settings in ({"kernel_shape": [2, 2]}, {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}):
+        check(tmp_path, model(helper.make_node("Conv", ["x", "w"], ["y"], **settings)))
+
+
+def test_a_negative_size_is_refused(tmp_path):
+    graph = model()
+    graph.graph.input[0].type.tensor_type.shape.dim[1].dim_value = -2
+    refused(tmp_path, graph, "a shape with a negative size")
 
 
 def test_what_stands_twice_is_refused(tmp_path):

@@ -51,6 +51,23 @@ def test_the_graph_s_opset_must_be_the_one_named():
         operators.check_model("decoder", model(helper.make_node("Relu", ["x"], ["y"])), 18)
 
 
+def test_a_name_that_is_no_text_is_one_line(tmp_path):
+    content = model(helper.make_node("Relu", ["x"], ["y"])).SerializeToString()
+    (tmp_path / "decoder.onnx").write_bytes(content.replace(b"Relu", b"\xff\xfe\xfd\xfc"))
+    with pytest.raises(BundleError, match="decoder: onnx cannot read") as caught:
+        operators.check_file(tmp_path / "decoder.onnx", 17)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_type_that_is_none_is_one_line(tmp_path):
+    """onnx's checker lets it pass, and its shape inference fails on it."""
+    weight = TensorProto(name="w", data_type=5000, dims=[1], raw_data=bytes(4))
+    node = helper.make_node("Constant", [], ["y"], value=weight)
+    (tmp_path / "decoder.onnx").write_bytes(model(node).SerializeToString())
+    with pytest.raises(BundleError, match="decoder: .*(5000|refuses)"):
+        operators.check_file(tmp_path / "decoder.onnx", 17)
+
+
 def test_a_missing_file_and_one_that_is_no_graph_are_one_line(tmp_path):
     (tmp_path / "decoder.onnx").write_bytes(b"\xff no graph")
     for name in ("decoder.onnx", "encoder.onnx"):

@@ -95,13 +95,16 @@ def test_a_config_that_names_no_images_is_none_of_own_images(own, tmp_path, cont
     assert own_images(tmp_path / "bundle") is None
 
 
-def test_a_named_data_set_is_loaded_whatever_else_is_named(own):
-    """Also images of one's own that are called as a named data set are told apart from it, by their hash."""
+def test_images_called_like_a_named_data_set_are_told_apart_by_their_hash(own):
     run, data = own
     manifest = Manifest.read(run / "bundle")
     mini = datasets.load("fashion_mnist_mini")
     named = replace(manifest, dataset=mini.provenance())
-    assert data_of(named, own=run.parent / "photo").sha256 == mini.sha256
+    assert data_of(named).sha256 == mini.sha256
+    with pytest.raises(
+        DataError, match="was trained on fashion_mnist_mini: --data is for models of images of one's own"
+    ):
+        data_of(named, own=run.parent / "photo")
     alike = replace(manifest, dataset=manifest.dataset | {"name": "fashion_mnist_mini"})
     assert data_of(alike, own=run.parent / "photo").sha256 == data.sha256
     with pytest.raises(DataError, match="trained on another fashion_mnist_mini"):

@@ -12,9 +12,6 @@ import pytest
 from PIL import Image
 
 from kvae import run_report
-from kvae.cli.main import main
-from kvae.cli.options import given
-from kvae.config import ModelConfig, TrainConfig, from_settings
 from kvae.errors import KvaeError
 
 SMALL = ("config.json", "environment.json", "dataset.json", "history.csv", "metrics.json", "samples.png",
@@ -176,31 +173,3 @@ def test_a_folder_that_is_no_run(tmp_path):
     with pytest.raises(KvaeError, match="is not a run: it holds no config.json"):
         run_report.write(tmp_path)
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        TrainConfig(),
-        TrainConfig(deterministic=True, tensorboard=True, patience=3, pictures_every=0, seed=5),
-        TrainConfig(model=ModelConfig(architecture="gated_mlp", likelihood="normal", hidden_units=512), beta=0.5),
-        TrainConfig(binarize="none", kl_warmup_epochs=3, learning_rate=1e-5),
-        TrainConfig(data="my photographs/sea.npz", image_size="32x48", grayscale=True, max_bad=0),
-        TrainConfig(data="sea", dataset="holidays"),
-    ],
-)
-def test_the_command_gives_the_config_again(config):
-    words = run_report.command(config)
-    train = main.commands["train"]
-    context = train.make_context("train", words[2:])
-    assert words[:2] == ["kvae", "train"]
-    assert from_settings(given(context, context.params)) == config
-
-
-def test_only_what_differs_is_marked_as_changed():
-    assert run_report.changed(TrainConfig()) == {}
-    config = TrainConfig(model=ModelConfig(architecture="mlp", hidden_units=512), binarize="dynamic", epochs=3)
-    assert run_report.changed(config) == {
-        "architecture": "mlp",
-        "epochs": 3,
-    }  # 512 follow from mlp, bits from bernoulli

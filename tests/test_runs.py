@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kvae import batches, binarization, datasets, evaluation, runs
+from kvae import batches, binarization, datasets, evaluation, locks, runs
 from kvae.config import ModelConfig, TrainConfig
 from kvae.errors import DataError, KvaeError
 from kvae.runtime import Bundle
@@ -23,7 +23,8 @@ def test_images():
 def test_a_run_holds_what_it_says(run):
     names = {str(path.relative_to(run.path)) for path in run.path.rglob("*") if path.is_file()}
     assert names == {
-        "config.json", "environment.json", "dataset.json", "metrics.json", "history.csv",
+        "config.json", "environment.json", "dataset.json", "metrics.json", "history.csv", "report.html", ".lock",
+        "pictures/samples-0005.png", "pictures/reconstructions-0005.png",
         "model.keras", "checkpoints/last.keras", "samples.png", "reconstructions.png", "curves.png",
         "bundle/manifest.json", "bundle/decoder.onnx", "bundle/encoder.onnx", "bundle/README.md", "bundle/preview.png",
         "bundle/reconstructions.png", "bundle/reference.npz",
@@ -107,8 +108,10 @@ def test_export_of_a_run_whose_data_are_gone_goes_without_their_statistics(run, 
 
 def test_a_second_run_does_not_overwrite_the_first(run):
     before = (run.path / "model.keras").read_bytes()
-    with pytest.raises(KvaeError, match="exists and is not an empty folder; it is left as it is"):
+    with pytest.raises(KvaeError, match="holds a run already: it is finished. Name another folder"):
         runs.train(TrainConfig(dataset="fashion_mnist_mini"), run.path)
+    with pytest.raises(KvaeError, match="is finished: nothing is left to do"):
+        runs.resume(run.path)
     assert (run.path / "model.keras").read_bytes() == before
 
 
@@ -124,7 +127,7 @@ def test_bad_settings_and_targets_leave_no_folder(tmp_path):
 
 
 def test_a_folder_that_is_no_run(tmp_path):
-    with pytest.raises(KvaeError, match="not a finished run: it holds no readable config.json"):
+    with pytest.raises(KvaeError, match=r"holds no metrics.json: it is no run, or one that is not finished"):
         runs.export_run(tmp_path, tmp_path / "out")
     with pytest.raises(KvaeError, match="holds no model.keras"):
         runs.load_model(tmp_path)
@@ -150,6 +153,42 @@ def test_a_training_that_diverges_says_so(tmp_path):
     config = TrainConfig(
         dataset="fashion_mnist_mini", epochs=1, learning_rate=1e30, model=ModelConfig(architecture="mlp", latent_dim=2)
     )
-    with pytest.raises(KvaeError, match="training diverged"):
+    with pytest.raises(KvaeError, match="training stopped: the loss or a gradient of 30 steps was not finite.*rate"):
         runs.train(config, tmp_path / "run")
     assert not (tmp_path / "run" / "bundle").exists()
+
+
+def test_a_run_with_other_images_than_it_began_with_does_not_go_on(tmp_path):
+    out = tmp_path / "run"
+    out.mkdir()
+    config = TrainConfig(dataset="fashion_mnist_mini", epochs=1)
+    runs.write_json(out / "config.json", config.to_dict())
+    runs.write_json(out / "dataset.json", datasets.load("fashion_mnist_mini").provenance() | {"sha256": "0" * 64})
+    with pytest.raises(
+        KvaeError, match="the images are not those that .* began with: sha256 .*, expected 000000000000"
+    ):
+        runs.resume(out)
+
+
+def test_what_cannot_go_on(tmp_path):
+    with pytest.raises(KvaeError, match="holds no config.json: it is no run"):
+        runs.resume(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(KvaeError, match="is not valid JSON"):
+        runs.resume(tmp_path)
+
+
+def test_a_folder_that_is_being_trained_in_is_refused(tmp_path):
+    """By another process: the kernel counts the locks of one process's files apart, too."""
+    out = tmp_path / "run"
+    out.mkdir()
+    config = TrainConfig(dataset="fashion_mnist_mini")
+    with locks.held(out):
+        with pytest.raises(KvaeError, match="is being trained by process"):
+            runs.train(config, out)
+        runs.write_json(out / "config.json", config.to_dict())
+        for make in (lambda: runs.train(config, out), lambda: runs.resume(out)):
+            with pytest.raises(KvaeError, match="is being trained by process"):
+                make()
+    with pytest.raises(KvaeError, match="holds a run already: kvae train --resume .* goes on with it"):
+        runs.train(config, out)

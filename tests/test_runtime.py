@@ -139,7 +139,7 @@ def test_a_truncated_graph_is_refused(copy, keep):
 
 def test_a_graph_that_onnxruntime_refuses_is_one_line(copy):
     model = onnx.load(copy / "decoder.onnx")
-    model.graph.node[0].op_type = "Nonsense"
+    model.graph.node[0].op_type = model.graph.node[0].name = "Nonsense"
     onnx.save(model, copy / "decoder.onnx")
     with pytest.raises(BundleError, match="onnxruntime cannot load .*Nonsense") as caught:
         Bundle.open(copy / "decoder.onnx")
@@ -149,7 +149,7 @@ def test_a_graph_that_onnxruntime_refuses_is_one_line(copy):
 def test_texts_in_a_graph_that_are_no_text_are_refused(copy):
     """Metadata and names that are no UTF-8 are found when they are asked for."""
     content = (copy / "decoder.onnx").read_bytes()
-    for old, new in ((b'"dataset"', b'"\xff\xfeaset"'), (b"likelihood_parameters", b"likelihood\xffparameters")):
+    for old, new in ((b'"dataset"', b'"\xff\xfetaset"'), (b"likelihood_parameters", b"likelihood\xffparameters")):
         assert old in content
         (copy / "lone.onnx").write_bytes(content.replace(old, new))
         with pytest.raises(BundleError, match="onnxruntime cannot load .*can't decode byte"):
@@ -157,7 +157,7 @@ def test_texts_in_a_graph_that_are_no_text_are_refused(copy):
 
 
 def evil_decoders(path):
-    """The decoder, with weights in another file, with an operator of somebody's, and with a tensor larger than it is."""
+    """The decoder, with weights elsewhere, with an operator of somebody's, and with a tensor larger than it is."""
     outside, foreign, large = (onnx.load(path) for _ in range(3))
     weight = outside.graph.initializer[0]
     weight.ClearField("raw_data")

@@ -44,6 +44,8 @@ def test_fit_streams_bits_to_a_model_of_bits(mini, binarize):
     class Recorder:
         """In the place of a model."""
 
+        stop_training = False
+
         def fit(self, stream, validation_data, steps_per_epoch, **_):
             elements = iter(stream)
             self.epochs = [

@@ -44,7 +44,7 @@ def graphs(scratch: Path) -> None:
             put("ort", "decoder.ort", (scratch / "decoder.ort").read_bytes())
             put("manifest", "manifest.json", (path / "manifest.json").read_bytes())
             put("onnx", "encoder.onnx", (path / "encoder.onnx").read_bytes())
-            for name in ("manifest.json", "decoder.onnx", "encoder.onnx"):
+            for name in ("manifest.json", "decoder.onnx"):  # its encoder is that of `onnx`
                 put("bundle", name, (path / name).read_bytes())
         if decoder.ByteSize() < 40_000:
             put("onnx", f"{architecture}.onnx", decoder.SerializeToString())

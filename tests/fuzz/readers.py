@@ -1,7 +1,7 @@
-"""What is fuzzed: each reader of files that strangers may have made, from the bytes of a file to a use of what it holds.
+"""What is fuzzed: each reader of files that strangers may have made, from a file's bytes to a use of what it holds.
 
-A reader may return, or raise KvaeError. `SEEDS / reader` holds files it accepts, `CORPUS / reader` files that once broke
-it or that it refuses, each for another reason.
+A reader may return, or raise KvaeError. `SEEDS / reader` holds files it accepts, `CORPUS / reader` files that once
+broke it or that it refuses, each for another reason.
 """
 
 import contextlib
@@ -45,7 +45,26 @@ def read_bundle(content: bytes, folder: Path) -> None:
     """A bundle folder with a manifest, or with a decoder, of which all hashes agree with the files."""
     from kvae.runtime import Bundle
 
-    for seed in (SEEDS / "bundle").iterdir():
+    _make_bundle(content, folder)
+    _use(Bundle.open(folder, device="cpu", threads=1))
+
+
+def verify_bundle(content: bytes, folder: Path) -> None:
+    """The checks of `kvae verify` on such a folder; those that fail are its result, and told as a refusal here."""
+    from kvae import graph_checks, verification
+    from kvae.errors import BundleError
+
+    graph_checks.SPEED_SECONDS = 0.001
+    _make_bundle(content, folder)
+    report = verification.verify(folder, device="cpu")
+    if not report.passed:
+        raise BundleError(
+            "; ".join(check.detail for check in report.checks if check.status == verification.FAILED)[:500]
+        )
+
+
+def _make_bundle(content: bytes, folder: Path) -> None:
+    for seed in (*(SEEDS / "bundle").iterdir(), SEEDS / "onnx" / "encoder.onnx"):
         (folder / seed.name).write_bytes(seed.read_bytes())
     changed = "manifest.json" if content[:1] == b"{" else "decoder.onnx"
     (folder / changed).write_bytes(content)
@@ -55,7 +74,6 @@ def read_bundle(content: bytes, folder: Path) -> None:
             names = ("decoder.onnx", "encoder.onnx")
             values["files"] |= {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
             (folder / "manifest.json").write_bytes(json.dumps(values).encode())
-    _use(Bundle.open(folder, device="cpu", threads=1))
 
 
 def _use(bundle) -> None:
@@ -87,20 +105,46 @@ def read_arrays(content: bytes, folder: Path) -> None:
     read_images(content, folder, "a.npz" if content[:2] == b"PK" else "a.npy")
 
 
+def read_training_data(content: bytes, folder: Path) -> None:
+    """The images of a data set: an array, or a folder with one picture; each is decoded, or told to be skipped."""
+    from kvae import decoding, sources
+    from kvae.errors import DataError
+
+    is_array = content[:2] in (b"PK", b"\x1f\x8b", b"\0\0") or content[:6] == b"\x93NUMPY"
+    suffix = {b"PK": ".npz", b"\x1f\x8b": ".gz", b"\0\0": "-ubyte"}.get(content[:2], ".npy" if is_array else ".png")
+    (folder / f"a{suffix}").write_bytes(content)
+    with decoding.quiet():
+        for item in sources.open_source(folder / f"a{suffix}" if is_array else folder).items():
+            try:
+                decoding.decode(item.content, (8, 8, 3), resize=True)
+            except decoding.Unusable as error:
+                raise DataError(f"{item.name}: {error}") from None
+
+
+def run_python(content: bytes, folder: Path) -> None:
+    """No reader: what stands there as Python, which tests of the fuzzer use."""
+    exec(content, {})
+
+
 READERS = {
     "manifest": read_manifest,
     "onnx": read_graph,
     "ort": read_ort,
     "bundle": read_bundle,
+    "verify": verify_bundle,
     "idx": read_idx,
     "npz": read_arrays,
     "images": read_images,
+    "data": read_training_data,
 }
+SEEDS_OF = {"verify": ("bundle",), "data": ("idx", "npz", "images")}
+"""The seeds of readers that have none of their own."""
 
 
 def seeds(reader: str) -> list[bytes]:
     """The files that the reader accepts, in the order of their names."""
-    return [path.read_bytes() for path in sorted((SEEDS / reader).iterdir())]
+    folders = SEEDS_OF.get(reader, (reader,))
+    return [path.read_bytes() for folder in folders for path in sorted((SEEDS / folder).iterdir())]
 
 
 def corpus(reader: str) -> dict[str, bytes]:

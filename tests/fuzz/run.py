@@ -62,7 +62,7 @@ class Worker:
 
     def __init__(self, reader: str) -> None:
         self._reader = reader
-        self._errors = tempfile.TemporaryFile("w+b")
+        self._errors = tempfile.TemporaryFile("w+b")  # noqa: SIM115 (closed by `close`)
         self._start()
 
     def _start(self) -> None:
@@ -81,7 +81,7 @@ class Worker:
         answer = self._answer()
         if answer is None:
             hung = self._process.poll() is None and not self._gone()
-            self.close()
+            self._end()
             self._start()
             return Finding("hang", f"no answer in {SECONDS} s", 0) if hung else Finding("crash", self._last_words(), 0)
         finding = Finding(*json.loads(answer))
@@ -92,7 +92,11 @@ class Worker:
         return finding
 
     def close(self) -> None:
-        """End the process."""
+        """No more inputs."""
+        self._end()
+        self._errors.close()
+
+    def _end(self) -> None:
         self._process.kill()
         self._process.wait()
         self._process.stdin.close()
@@ -121,9 +125,11 @@ class Worker:
 def work(reader: str) -> None:
     """The other process: inputs from stdin, a line of JSON for each on stdout."""
     import kvae.card
+    import kvae.decoding
     import kvae.images
     import kvae.runtime
-    import kvae.summary  # noqa: F401
+    import kvae.summary
+    import kvae.verification  # noqa: F401
     from kvae.errors import KvaeError
 
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
@@ -138,7 +144,7 @@ def work(reader: str) -> None:
         folder.mkdir()
         Path("/proc/self/clear_refs").write_text("5")  # the peak is that of this input
         try:
-            readers.READERS[reader](content, folder)
+            (readers.READERS | {"python": readers.run_python})[reader](content, folder)
             outcome = "accepted", ""
         except KvaeError as error:
             outcome = "refused", str(error).replace(str(folder), "")
@@ -207,10 +213,8 @@ def main() -> int:
             (folder / kept_name("refused", content)).write_bytes(content)
         print(f"{number:6} {reason or 'accepted'}")
     counts = ", ".join(f"{number:,} {outcome}" for outcome, number in sorted(outcomes.items()))
-    seconds = time.monotonic() - started
-    print(
-        f"{args.reader}: {args.count:,} inputs of seed {args.seed} in {seconds:.0f} s, peak {peak / 1e6:.0f} MB: {counts}"
-    )
+    spent = f"{time.monotonic() - started:.0f} s, peak {peak / 1e6:.0f} MB"
+    print(f"{args.reader}: {args.count:,} inputs of seed {args.seed} in {spent}: {counts}")
     return 1 if set(outcomes) - {"accepted", "refused"} else 0
 
 

@@ -1,0 +1,66 @@
+"""Encode, score and sample in shards, for images by the million: what --engine ray does."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kvae.cli.terminal import shown, tell_which
+from kvae.errors import KvaeError
+
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="ray: on every core, or the cluster that RAY_ADDRESS names; --out is a folder of parts, made where missing.",
+)
+
+
+def encode_or_score(
+    verb: str, model: str | None, images: Sequence[Path], out: Path | None, resize: bool, device: str, as_json: bool
+) -> None:
+    """Encode or score images into a folder of parts."""
+    from kvae import bulk, ray_engine
+    from kvae.locate import locate
+
+    ray_engine.check_installed()
+    path, folder = locate(model), _folder(out)
+    job, pieces = bulk.of_images(verb, path, images, folder, resize, device)
+    _make(job, pieces, {"out": str(folder), "model": str(path)}, model, as_json)
+
+
+def sample(
+    model: str | None, n: int, out: Path | None, seed: int, temperature: float, device: str, as_json: bool
+) -> None:
+    """Draw images into a folder of parts."""
+    from kvae import bulk, ray_engine
+    from kvae.locate import locate
+
+    ray_engine.check_installed()
+    path, folder = locate(model), _folder(out)
+    job = bulk.of_samples(path, n, folder, seed, temperature, device)
+    _make(job, None, {"out": str(folder), "model": str(path), "seed": seed}, model, as_json)
+
+
+def _make(job: Any, images: Any, names: dict[str, Any], model: str | None, as_json: bool) -> None:
+    from kvae import ray_engine, shards
+
+    parts = len(job.plan.stops)
+    with shards.opened(job.out, job.plan) as missing:
+        if len(missing) < parts:
+            click.echo(f"{parts - len(missing)} of {parts} parts are there already.", err=True)
+        left = sum(job.plan.stops[shard] - job.plan.start(shard) for shard in missing)
+        for _ in shown(ray_engine.run(job, missing, images), left, int):
+            pass
+    tell_which(model, job.model)
+    report = names | {"n": job.plan.count, "parts": parts, "made": len(missing)}
+    click.echo(json.dumps(report) if as_json else names["out"])
+
+
+def _folder(out: Path | None) -> Path:
+    if out is None:
+        raise KvaeError("--engine ray writes a folder of parts; name it with --out.")
+    return out

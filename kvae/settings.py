@@ -1,0 +1,35 @@
+"""A config as the settings that make it, and as the command that trains with it."""
+
+from typing import Any
+
+from kvae.config import TrainConfig, from_settings
+from kvae.errors import ConfigError
+
+
+def flat(config: TrainConfig) -> dict[str, Any]:
+    """All settings of a model and of its training, side by side, by name."""
+    values = config.to_dict()
+    return values.pop("model") | values
+
+
+def changed(config: TrainConfig) -> dict[str, Any]:
+    """The settings without which a config would be another: what neither is a default nor follows from others."""
+    needed = flat(config)
+    for name in list(needed):
+        rest = {key: value for key, value in needed.items() if key != name}
+        try:
+            if from_settings(rest) == config:
+                needed = rest
+        except ConfigError:  # another setting asks for this one
+            continue
+    return needed
+
+
+def command(config: TrainConfig) -> list[str]:
+    """The words of the `kvae train` that has this config."""
+    words = ["kvae", "train"]
+    for name, value in changed(config).items():
+        words.append(f"--{name.replace('_', '-')}")
+        if value is not True:
+            words.append(str(value))
+    return words

@@ -1,0 +1,67 @@
+"""A program for the tests: a training whose process is killed at random moments, until it is whole.
+
+python survive.py FOLDER KILLS SEED
+
+Makes two runs of one config, FOLDER/whole without interruption and FOLDER/killed, whose process is killed KILLS times
+and goes on each time. TensorFlow is imported once, before the processes of the trainings are forked. It prints the
+seconds of the whole run, and what each kill left.
+"""
+
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+from kvae import comparison, curves, export, runs  # noqa: F401  # here, so that they are loaded once
+from kvae.config import ModelConfig, TrainConfig
+
+CONFIG = TrainConfig(
+    dataset="fashion_mnist_mini",
+    epochs=8,
+    batch_size=100,
+    deterministic=True,
+    pictures_every=4,
+    model=ModelConfig(architecture="mlp", latent_dim=2, hidden_units=16),
+)
+
+
+def start(folder: Path) -> int:
+    """A process of its own that begins the run, or goes on with it; its number."""
+    child = os.fork()
+    if child:
+        return child
+    status = 1
+    try:
+        if (folder / "config.json").exists():
+            runs.resume(folder)
+        else:
+            runs.train(CONFIG, folder)
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def main(folder: Path, kills: int, seed: int) -> None:
+    began = time.monotonic()
+    assert os.waitpid(start(folder / "whole"), 0)[1] == 0
+    seconds = time.monotonic() - began
+    print(f"whole: {seconds:.1f} s", flush=True)
+    moments = random.Random(seed)
+    run = folder / "killed"
+    for _ in range(kills):
+        if (run / "metrics.json").exists():  # it was quicker: once more from the start
+            run.rename(folder / f"early-{time.monotonic_ns()}")
+        child = start(run)
+        time.sleep(moments.uniform(0.0, 0.9 * seconds))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        names = sorted(str(path.relative_to(run)) for path in run.rglob("*")) if run.exists() else []
+        print("killed:", *names, flush=True)
+    if not (run / "metrics.json").exists():
+        assert os.waitpid(start(run), 0)[1] == 0
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

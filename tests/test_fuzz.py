@@ -1,0 +1,73 @@
+"""Files of strangers, mutated: the readers give a result, or one line that says what is wrong.
+
+`tests/fuzz/run.py` does the same for as many inputs as one has time for.
+"""
+
+import random
+
+import pytest
+from fuzz import mutations, readers, run
+
+FRESH = 150
+"""Inputs per reader that are made anew."""
+
+
+@pytest.mark.parametrize("reader", readers.READERS)
+def test_seeds_are_accepted(reader):
+    outcomes = [finding.outcome for _, finding in run.campaign(reader, readers.seeds(reader))]
+    assert outcomes == ["accepted"] * len(outcomes)
+
+
+@pytest.mark.parametrize("reader", readers.READERS)
+def test_nothing_breaks_a_reader(reader):
+    """What once did, what is refused for each of many reasons, and some new inputs."""
+    kept = readers.corpus(reader)
+    contents = [*kept.values(), *run.inputs(reader, FRESH, seed=2026)]
+    failures = [
+        (name, finding)
+        for name, (_, finding) in zip([*kept, *range(FRESH)], run.campaign(reader, contents), strict=True)
+        if finding.failed
+    ]
+    assert failures == []
+
+
+@pytest.mark.parametrize("reader", readers.READERS)
+def test_what_is_kept_is_refused_for_many_reasons(reader):
+    """The corpus reaches deep: it would be of little use if all of it failed at the first byte."""
+    messages = {run.gist(finding.message) for _, finding in run.campaign(reader, readers.corpus(reader).values())}
+    assert len(messages) >= 8
+
+
+def test_an_input_depends_on_its_number_alone():
+    assert list(run.inputs("idx", 5, 3)) == list(run.inputs("idx", 9, 3))[:5]
+    assert list(run.inputs("idx", 9, 3)) != list(run.inputs("idx", 9, 4))
+    rng = random.Random(0)
+    seed = readers.seeds("images")[0]
+    assert sum(mutations.mutate(rng, [seed]) != seed for _ in range(50)) > 40
+
+
+FAILING = {
+    "crash": "import os; os.kill(os.getpid(), 11)",
+    "hang": "import time; time.sleep(60)",
+    "memory": "b'x' * 2 * 10**9",
+    "error": "1 / 0",
+    "message": "from kvae.errors import KvaeError; raise KvaeError('two\\nlines')",
+}
+
+
+@pytest.mark.parametrize("outcome", FAILING)
+def test_failures_are_seen(monkeypatch, outcome):
+    """The fuzzer itself: each kind of failure is told from the others, and the next input is read after it."""
+    monkeypatch.setattr(run, "SECONDS", 5)
+    contents = [FAILING[outcome].encode(), b"pass"]
+    assert [finding.outcome for _, finding in run.campaign("python", contents)] == [outcome, "accepted"]
+
+
+def test_a_png_s_checksums_are_made_right_again():
+    content = readers.seeds("images")[
+        [name for name in sorted(p.name for p in (readers.SEEDS / "images").iterdir())].index("grey.png")
+    ]
+    assert mutations.with_checksums(content) == content
+    broken = bytearray(content)
+    broken[30] ^= 1  # of the first chunk's checksum
+    assert mutations.with_checksums(bytes(broken)) == content
