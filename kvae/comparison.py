@@ -29,8 +29,6 @@ NUM_CODES = 10_000
 NUM_QUALITY = 2_000
 """Samples and test images in an energy distance, at most."""
 NUM_PICTURED = 32
-FILES = ("config.json", "metrics.json", "history.csv", "bundle/manifest.json")
-"""What a finished run holds at least."""
 
 PRESETS: dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {
     "why-kl": (
@@ -170,11 +168,6 @@ def preset(name: str, base: Mapping[str, Any]) -> list[Setting]:
     return [Setting(point, from_settings({**shared, **base, **point}), label) for label, point in points.items()]
 
 
-def is_finished(run: Path) -> bool:
-    """Whether a folder holds a whole run."""
-    return all((run / name).is_file() for name in FILES)
-
-
 def compare(
     settings: Sequence[Setting],
     out: Path,
@@ -209,7 +202,7 @@ def compare(
     results = []
     for number, setting in enumerate(settings, 1):
         run, line = out / setting.folder, f"{number}/{len(settings)} {setting.name}"
-        if is_finished(run):
+        if runs.is_finished(run):
             announce(f"{line}: {run} is there")
         else:
             announce(line)
@@ -226,7 +219,7 @@ def compare(
 
 def _check_same_images(run: Path, data: datasets.Dataset) -> None:
     """Raise DataError where a finished run was trained on other images than the same path holds now."""
-    if is_finished(run) and Manifest.read(run / "bundle").dataset["sha256"] != data.sha256:
+    if runs.is_finished(run) and Manifest.read(run / "bundle").dataset["sha256"] != data.sha256:
         raise DataError(f"{run} was trained when {data.name} was other images. Name another --out, or remove this run.")
 
 

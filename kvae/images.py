@@ -74,11 +74,6 @@ class Images:
         """Characters of the longest name."""
         return max(len(part.name(part.count - 1)) for part in self.parts)
 
-    @property
-    def files(self) -> list[Path]:
-        """Where they stand, in order."""
-        return [part.path for part in self.parts]
-
     def cut(self, stops: Sequence[int]) -> Iterator["Images"]:
         """The stream cut into pieces, each of which can be gone through by itself.
 

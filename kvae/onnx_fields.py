@@ -33,9 +33,10 @@ FIELDS: dict[str, dict[int, Kind]] = {
     },
     "graph": {
         1: Kind((LENGTH,), True, "node"), 2: BYTES, 5: Kind((LENGTH,), True, "tensor"), 10: BYTES,
-        11: Kind((LENGTH,), True, "value"), 12: Kind((LENGTH,), True, "value"), 13: Kind((LENGTH,), True, "value"),
+        11: Kind((LENGTH,), True, "end"), 12: Kind((LENGTH,), True, "end"), 13: Kind((LENGTH,), True, "value"),
         14: LIST, 16: LIST,
     },
+    "end": {1: BYTES, 2: Kind((LENGTH,), message="type"), 3: BYTES, 4: LIST},
     "value": {1: BYTES, 2: Kind((LENGTH,), message="type"), 3: BYTES, 4: LIST},
     "type": {1: Kind((LENGTH,), message="tensor type"), 6: BYTES},
     "tensor type": {1: INT, 2: Kind((LENGTH,), message="shape")},

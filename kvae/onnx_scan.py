@@ -93,8 +93,10 @@ class _Walk:
         self._data = data
         self._parts = 0
         self._nodes = 0
-        self._side = 0
-        """The largest size in the shapes of inputs and outputs."""
+        self._shape: list[int] = []
+        """The last shape there was, with 0 for sizes that have a name instead."""
+        self._side = 2**63
+        """The longer side of the model's images."""
         self._window = 0
         """The largest window of a convolution or pooling, without what its padding adds to an image."""
 
@@ -118,8 +120,10 @@ class _Walk:
             self._check_node(found)
         elif kind == "tensor":
             self._check_tensor(found)
-        elif kind == "size":
-            self._check_size(found)
+        elif kind == "shape":
+            self._check_shape(found)
+        elif kind == "end" and depth == 2 and len(self._shape) == 4:  # of images, in the model's graph itself
+            self._side = min(self._side, max(self._shape))
         elif kind == "model":
             self._check_model(found)
 
@@ -151,11 +155,11 @@ class _Walk:
         name = self._text({item.number: [item] for item in fields}, 1)
         return name, self._sizes([item for item in fields if item.number == 8]) if name in EXTENTS else []
 
-    def _check_size(self, found: dict[int, list[Field]]) -> None:
-        size = found[1][0].value if 1 in found else 0
-        if size >= 2**63:
+    def _check_shape(self, found: dict[int, list[Field]]) -> None:
+        parts = [list(self._fields(field.value, field.end)) for field in found.get(1, [])]
+        self._shape = [next((item.value for item in part if item.number == 1), 0) for part in parts]
+        if max(self._shape, default=0) >= 2**63:
             raise self._refusal("holds a shape with a negative size")
-        self._side = max(self._side, size)
 
     def _check_tensor(self, found: dict[int, list[Field]]) -> None:
         name = self._text(found, 8)

@@ -46,8 +46,6 @@ def run(job: bulk.Job, missing: Sequence[int], images: Sequence[Images] | None =
     if not missing:
         return
     with _connected() as ray:
-        import ray.data
-
         gpus = job.device == "cuda"
         rows = [{"shard": shard, "images": pickle.dumps(images[shard] if images else None)} for shard in missing]
         workers = min(_slots(ray, gpus), len(rows))

@@ -97,19 +97,19 @@ def test_results_are_kept_as_json(sweep):
     assert len(kept[0]["history"]["val_loss"]) == 2
 
 
-def test_finished_runs_are_taken_up_and_others_made_anew(sweep, monkeypatch):
+def test_finished_runs_are_taken_up_and_others_go_on(sweep, monkeypatch):
     out, results = sweep
-    trained = []
-    real = runs.train
+    resumed = []
+    real = runs.resume
 
-    def train(config, *rest):
-        trained.append(config)
-        return real(config, *rest)
+    def resume(run, *rest):
+        resumed.append(run)
+        return real(run, *rest)
 
-    monkeypatch.setattr(runs, "train", train)
+    monkeypatch.setattr(runs, "resume", resume)
     (results[1].run / "metrics.json").unlink()  # as if it had been cut off
     again = compare([result.setting for result in results], out, importance_samples=20)
-    assert trained == [results[1].setting.config]
+    assert resumed == [results[1].run]
     for before, after in zip(results, again, strict=True):
         np.testing.assert_array_equal(before.evaluation.per_image["nll"], after.evaluation.per_image["nll"])
 

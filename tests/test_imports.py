@@ -132,7 +132,7 @@ TABLE = {
     ),
     "runs": (
         {"", "atomic", "binarization", "callbacks", "checkpoints", "config", "curves", "datasets", "decoded", "errors",
-         "evaluation", "export", "interrupts", "locate", "locks", "pictures", "run_files", "run_report", "runtime",
+         "evaluation", "export", "interrupts", "locate", "locks", "manifest", "pictures", "run_files", "run_report", "runtime",
          "skipped", "training"},
         {"keras", "numpy"},
     ),

@@ -173,17 +173,22 @@ def test_a_padding_beyond_any_image_is_refused(tmp_path):
 
 
 def test_a_window_larger_than_the_images_is_refused(tmp_path):
-    """onnxruntime ends the process where a Slice meets the negative size that is left; images are 2 wide here."""
+    """onnxruntime ends the process where a Slice meets the negative size that is left."""
+
+    def convolution(**settings):
+        graph = model(helper.make_node("Conv", ["x", "w"], ["y"], **settings))
+        for end, shape in ((graph.graph.input[0], ["batch", 3, 5, 1]), (graph.graph.output[0], ["batch", 99, 9, 1])):
+            end.CopyFrom(helper.make_tensor_value_info(end.name, TensorProto.FLOAT, shape))
+        return graph
+
     for settings in (
-        {"kernel_shape": [1, 3]},
-        {"kernel_shape": [2, 2], "dilations": [1, 2]},
-        {"kernel_shape": [4, 2], "pads": [1, 0, 0, 0]},
+        {"kernel_shape": [1, 6]},
+        {"kernel_shape": [2, 2], "dilations": [1, 5]},
+        {"kernel_shape": [8, 2], "pads": [1, 0, 1, 0]},
     ):
-        refused(
-            tmp_path, model(helper.make_node("Conv", ["x", "w"], ["y"], **settings)), "window of 3 pixels, more than"
-        )
-    for settings in ({"kernel_shape": [2, 2]}, {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}):
-        check(tmp_path, model(helper.make_node("Conv", ["x", "w"], ["y"], **settings)))
+        refused(tmp_path, convolution(**settings), r"window of 6 pixels, more than its images have \(5\)")
+    for settings in ({"kernel_shape": [5, 5]}, {"kernel_shape": [7, 7], "pads": [1, 1, 1, 1]}):
+        check(tmp_path, convolution(**settings))
 
 
 def test_a_negative_size_is_refused(tmp_path):

@@ -1,5 +1,6 @@
 """Bulk work on a local Ray with two workers: the numbers of the local engine, and no work lost when something dies."""
 
+import importlib.util
 import json
 import os
 import signal
@@ -20,6 +21,8 @@ from kvae.datasets import load
 from kvae.errors import KvaeError
 from kvae.runtime import Bundle
 
+if importlib.util.find_spec("ray") is None:
+    pytest.skip("Ray is an optional extra", allow_module_level=True)
 pytestmark = pytest.mark.filterwarnings(r"ignore::DeprecationWarning:ray\..*")  # Ray deprecates what it calls itself
 IMAGES = load("fashion_mnist_mini").test.images[:60]
 SHIPPED = locate.shipped()["fashion_mnist"]
@@ -29,7 +32,8 @@ SAMPLES = 6_000
 @pytest.fixture(scope="module")
 def two_workers():
     """A Ray of two workers, which the tests share: it takes seconds to start."""
-    ray = pytest.importorskip("ray", reason="Ray is an optional extra")
+    import ray
+
     ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield ray
     ray.shutdown()

@@ -22,7 +22,7 @@ from kvae import graph_files, idx
 from kvae.export import export
 
 SHAPE = (8, 8, 1)
-PIXELS = np.random.default_rng(0).integers(0, 256, (3, 6, 5, 3), np.uint8)
+PIXELS = np.random.default_rng(0).integers(0, 256, (3, 9, 8, 3), np.uint8)
 
 
 def put(reader: str, name: str, content: bytes) -> None:

@@ -184,7 +184,7 @@ def kept_name(outcome: str, content: bytes) -> str:
 
 def gist(message: str) -> str:
     """A message without what differs between inputs, so that like ones are counted together."""
-    return re.sub(r"0x[0-9a-f]+|'[^']*'|\(.*\)|\[.*\]|\d[\d,.]*", "_", message)[:90]
+    return re.sub(r"""0x[0-9a-f]+|"[^"]*("|$)|'[^']*('|$)|\(.*\)|\[.*\]|\d[\d,.]*""", "_", message)[:90]
 
 
 def main() -> int:
