@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from kvae import __version__, recipes
-from kvae.cli import checks, images, terminal
+from kvae.cli import bulk, checks, images, terminal
+from kvae.cli.bulk import engine_option
 from kvae.cli.data import data as data_group
 from kvae.cli.explore import explore
 from kvae.cli.group import OneLineGroup
@@ -161,12 +162,18 @@ def export(
     show_default=True,
     help="A .png for a grid, .npy or .npz for numbers, a folder for one PNG per image.",
 )
+@engine_option
 @click.option("--seed", type=int, default=0, show_default=True, help="Image i depends on (seed, i) alone.")
 @click.option("--temperature", type=float, default=1.0, show_default=True, help="Factor on the prior's scale.")
 @device_option
 @json_option
-def sample(n: int, model: str | None, out: Path, seed: int, temperature: float, device: str, as_json: bool) -> None:
+def sample(
+    n: int, model: str | None, out: Path, engine: str, seed: int, temperature: float, device: str, as_json: bool
+) -> None:
     """Draw images from a model."""
+    if engine == "ray":
+        bulk.sample(model, n, out, seed, temperature, device, as_json)
+        return
     from kvae import output
     from kvae.locate import locate
     from kvae.runtime import Bundle

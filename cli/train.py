@@ -49,7 +49,14 @@ def run_training(config: TrainConfig, out: Path | None, data_dir: Path | None, d
 
 
 def resume_training(folder: Path, data_dir: Path | None, device: str, as_json: bool) -> None:
-    """Go on with a run and print what came of it; see `kvae.runs.resume`."""
+    """Go on with a run and print what came of it; see `kvae.runs.resume`. One that is finished is left as it is."""
+    from kvae import run_files
+
+    if run_files.is_finished(folder):
+        click.echo(f"{folder} is finished: nothing is left to do.", err=True)
+        found = {"run": str(folder), "metrics": run_files.read_json(folder / run_files.METRICS)}
+        click.echo(json.dumps(found, indent=2) if as_json else folder)
+        return
     import_tensorflow_quietly()
     from kvae import runs
 

@@ -202,7 +202,7 @@ def compare(
     results = []
     for number, setting in enumerate(settings, 1):
         run, line = out / setting.folder, f"{number}/{len(settings)} {setting.name}"
-        if runs.is_finished(run):
+        if run_files.is_finished(run):
             announce(f"{line}: {run} is there")
         else:
             announce(line)
@@ -219,7 +219,7 @@ def compare(
 
 def _check_same_images(run: Path, data: datasets.Dataset) -> None:
     """Raise DataError where a finished run was trained on other images than the same path holds now."""
-    if runs.is_finished(run) and Manifest.read(run / "bundle").dataset["sha256"] != data.sha256:
+    if run_files.is_finished(run) and Manifest.read(run / "bundle").dataset["sha256"] != data.sha256:
         raise DataError(f"{run} was trained when {data.name} was other images. Name another --out, or remove this run.")
 
 

@@ -104,6 +104,8 @@ class _Walk:
         """Check a message, and those inside it."""
         if depth > MAX_DEPTH:
             raise self._refusal(f"holds more than {MAX_DEPTH} messages inside one another")
+        if kind == "end":
+            self._shape = []
         found: dict[int, list[Field]] = {}
         for field in self._fields(start, end):
             expected = FIELDS[kind].get(field.number)

@@ -11,6 +11,8 @@ from typing import Any
 from kvae import locks
 from kvae.config import TrainConfig
 from kvae.errors import ConfigError, KvaeError
+from kvae.locate import BUNDLE_FOLDER
+from kvae.manifest import FILE_NAME
 
 CONFIG, METRICS, HISTORY, CHECKPOINT = "config.json", "metrics.json", "history.csv", "checkpoints/last.keras"
 MAX_BYTES = 50_000_000
@@ -76,6 +78,11 @@ class RunFiles:
         losses = self.history.get("val_loss", [])
         known = [epoch for epoch, loss in enumerate(losses) if math.isfinite(loss)]
         return min(known, key=losses.__getitem__) + 1 if known else None
+
+
+def is_finished(run: Path) -> bool:
+    """Whether a folder holds a whole run."""
+    return all((run / part).is_file() for part in (CONFIG, METRICS, HISTORY, f"{BUNDLE_FOLDER}/{FILE_NAME}"))
 
 
 def read_json(path: Path) -> Any:

@@ -49,7 +49,6 @@ from kvae.atomic import atomic_file, check_replaceable
 from kvae.config import TrainConfig
 from kvae.errors import DataError, KvaeError
 from kvae.locate import BUNDLE_FOLDER, RUNS_FOLDER
-from kvae.manifest import FILE_NAME
 from kvae.runtime import Bundle
 
 logger = logging.getLogger(__name__)
@@ -73,12 +72,6 @@ class Run:
     effective_beta: float
     """What the regulariser weighs in the loss; see `kvae.training.effective_beta`."""
     exported: export.Exported
-
-
-def is_finished(run: Path) -> bool:
-    """Whether a folder holds a whole run."""
-    parts = (run_files.CONFIG, run_files.METRICS, run_files.HISTORY, f"{BUNDLE_FOLDER}/{FILE_NAME}")
-    return all((run / part).is_file() for part in parts)
 
 
 def default_folder(config: TrainConfig) -> Path:
@@ -145,7 +138,7 @@ def resume(
     """
     config = read_config(out)
     with locks.held(out):
-        if is_finished(out):
+        if run_files.is_finished(out):
             raise KvaeError(f"{out} is finished: nothing is left to do.")
         for folder in (out, out / "checkpoints", out / PICTURES):
             if folder.is_dir():
@@ -176,7 +169,7 @@ def _about(data: datasets.Dataset) -> dict[str, Any]:
 def _check_new(out: Path) -> None:
     """Raise KvaeError where a run cannot begin in a folder: it holds one, or something else."""
     if (out / run_files.CONFIG).is_file():
-        advice = "it is finished" if is_finished(out) else f"kvae train --resume {out} goes on with it"
+        advice = "it is finished" if run_files.is_finished(out) else f"kvae train --resume {out} goes on with it"
         raise KvaeError(f"{out} holds a run already: {advice}. Name another folder.")
     check_replaceable(out, _is_only_begun, "an empty folder")
 

@@ -24,7 +24,7 @@ TABLE = {
     "atomic": ({"errors"}, set()),
     "locks": ({"errors"}, set()),
     "interrupts": (set(), set()),
-    "run_files": ({"config", "errors", "locks"}, set()),
+    "run_files": ({"config", "errors", "locate", "locks", "manifest"}, set()),
     "run_list": ({"caveats", "errors", "run_files"}, set()),
     "settings": ({"config", "errors"}, set()),
     "html_page": (set(), {"matplotlib", "PIL"}),
@@ -69,6 +69,11 @@ TABLE = {
                  {"numpy"}),
     "scores": ({"atomic", "errors", "images", "runtime", "scoring"}, set()),
     "codes": ({"arrays", "errors", "images", "runtime", "scoring"}, {"numpy"}),
+    "shards": ({"atomic", "errors", "locks"}, set()),
+    "bulk": (
+        {"atomic", "codes", "errors", "images", "manifest", "output", "runtime", "scores", "shards"}, set(),
+    ),
+    "ray_engine": ({"bulk", "errors", "images"}, set()),
     "paths": ({"atomic", "errors", "images", "manifest", "output", "pictures", "runtime", "scoring"}, {"numpy"}),
     "evaluation": (
         {"binarization", "caveats", "config", "datasets", "densities", "errors", "importance", "information",
@@ -132,7 +137,7 @@ TABLE = {
     ),
     "runs": (
         {"", "atomic", "binarization", "callbacks", "checkpoints", "config", "curves", "datasets", "decoded", "errors",
-         "evaluation", "export", "interrupts", "locate", "locks", "manifest", "pictures", "run_files", "run_report", "runtime",
+         "evaluation", "export", "interrupts", "locate", "locks", "pictures", "run_files", "run_report", "runtime",
          "skipped", "training"},
         {"keras", "numpy"},
     ),
@@ -151,6 +156,7 @@ TABLE = {
     "cli/export": ({"cli", "locate", "manifest"}, {"click"}),
     "cli/checks": ({"cli"}, {"click"}),
     "cli/runs": ({"cli"}, {"click"}),
+    "cli/bulk": ({"cli", "errors"}, {"click"}),
     "cli/data": ({"cli", "config"}, {"click"}),
     "cli/terminal": (set(), {"click"}),
     "cli/images": ({"cli", "errors"}, {"click"}),
@@ -163,7 +169,19 @@ TABLE = {
 SOURCES = {f"{path.stem}": path for path in (ROOT / "kvae").glob("*.py")} | {
     f"cli/{path.stem}": path for path in (ROOT / "cli").glob("*.py")
 }
-HEAVY = ("tensorflow", "keras", "tf_keras", "tensorflow_probability", "tf2onnx", "onnx", "matplotlib", "rich")
+HEAVY = (
+    "ray",
+    "pandas",
+    "pyarrow",
+    "tensorflow",
+    "keras",
+    "tf_keras",
+    "tensorflow_probability",
+    "tf2onnx",
+    "onnx",
+    "matplotlib",
+    "rich",
+)
 
 
 def top_level_imports(path):
@@ -247,6 +265,8 @@ def test_every_module_has_a_test():
         "kvae.verification",
         "kvae.doctor",
         "kvae.cli.checks",
+        "kvae.ray_engine",
+        "kvae.cli.bulk",
         "kvae.run_files",
         "kvae.run_list",
         "kvae.settings",

@@ -118,6 +118,6 @@ def test_constraints_pin_versions_and_name_no_host():
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.+]+", line) for line in lines)
     pinned = {line.split("==")[0].lower().replace("_", "-") for line in lines}
     extras = PROJECT["project"]["optional-dependencies"]
-    wanted = [*PROJECT["project"]["dependencies"], *extras["cpu"], *extras["train"], *extras["dev"]]
+    wanted = [*PROJECT["project"]["dependencies"], *extras["cpu"], *extras["train"], *extras["ray"], *extras["dev"]]
     names = {re.match(r"[A-Za-z0-9_.-]+", item)[0].lower() for item in wanted if "python_version" not in item}
     assert names <= pinned

@@ -7,6 +7,7 @@ import gzip
 import io
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -20,6 +21,7 @@ from tiny import DATASET, make_vae
 
 from kvae import graph_files, idx
 from kvae.export import export
+from kvae.manifest import Manifest
 
 SHAPE = (8, 8, 1)
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 9, 8, 3), np.uint8)
@@ -44,8 +46,10 @@ def graphs(scratch: Path) -> None:
             put("ort", "decoder.ort", (scratch / "decoder.ort").read_bytes())
             put("manifest", "manifest.json", (path / "manifest.json").read_bytes())
             put("onnx", "encoder.onnx", (path / "encoder.onnx").read_bytes())
-            for name in ("manifest.json", "decoder.onnx"):  # its encoder is that of `onnx`
-                put("bundle", name, (path / name).read_bytes())
+            put("bundle", "decoder.onnx", (path / "decoder.onnx").read_bytes())  # its encoder is that of `onnx`
+            manifest = Manifest.read(path)
+            graphs_alone = {name: digest for name, digest in manifest.files.items() if name.endswith(".onnx")}
+            put("bundle", "manifest.json", replace(manifest, files=graphs_alone).to_json().encode())
         if decoder.ByteSize() < 40_000:
             put("onnx", f"{architecture}.onnx", decoder.SerializeToString())
 

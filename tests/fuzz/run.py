@@ -36,6 +36,8 @@ ADDRESSES = 6 * 10**9
 """Bytes of addresses that it can have, used or not, so that a failure does not take the machine along."""
 SECONDS = 20
 """Seconds that an input may take."""
+STARTING = 120
+"""Seconds that the process may take to start."""
 LONGEST_MESSAGE = 700
 
 
@@ -72,13 +74,14 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=self._errors,
         )
-        self._answer()  # it has imported everything
+        if self._answer(STARTING) is None:
+            raise RuntimeError(f"the process for {self._reader} does not start: {self._last_words()}")
 
     def read(self, content: bytes) -> Finding:
         """What comes of an input."""
         self._process.stdin.write(struct.pack("<I", len(content)) + content)
         self._process.stdin.flush()
-        answer = self._answer()
+        answer = self._answer(SECONDS)
         if answer is None:
             hung = self._process.poll() is None and not self._gone()
             self._end()
@@ -102,10 +105,10 @@ class Worker:
         self._process.stdin.close()
         self._process.stdout.close()
 
-    def _answer(self) -> bytes | None:
+    def _answer(self, seconds: float) -> bytes | None:
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
-            if not selector.select(SECONDS):
+            if not selector.select(seconds):
                 return None
         return self._process.stdout.readline() or None
 
