@@ -291,7 +291,7 @@ def read_config(run: Path) -> TrainConfig:
 def _read_json(path: Path) -> Any:
     values = run_files.read_json(path)
     if values is None:
-        raise KvaeError(f"{path.parent} holds no {path.name}: it is no run, or one that is not finished.")
+        raise KvaeError(f"{path.parent} is no run, or one that is not finished: it holds no {path.name}.")
     return values
 
 

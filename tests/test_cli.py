@@ -98,12 +98,14 @@ def test_train_passes_every_option_on(kvae, monkeypatch, run):
         "--epochs", "7", "--batch-size", "8", "--learning-rate", "0.5", "--beta", "2", "--kl-warmup-epochs", "3",
         "--lr-warmup-steps", "9", "--adam-beta2", "0.9",
         "--likelihood", "bernoulli", "--binarize", "none", "--entropy-weight", "0.5", "--seed", "4",
-        "--data-dir", "d", "--out", "o",
+        "--data-dir", "d", "--out", "o", "--patience", "2", "--max-skipped-steps", "0", "--deterministic",
+        "--pictures-every", "0", "--tensorboard",
     )  # fmt: skip
-    config, out, data_dir, _ = calls[0]
+    config, out, data_dir, *_ = calls[0]
     assert config == TrainConfig(
         dataset="fashion_mnist_mini", epochs=7, batch_size=8, learning_rate=0.5, beta=2.0, kl_warmup_epochs=3, seed=4,
-        lr_warmup_steps=9, adam_beta2=0.9, binarize="none", entropy_weight=0.5,
+        lr_warmup_steps=9, adam_beta2=0.9, binarize="none", entropy_weight=0.5, patience=2, max_skipped_steps=0,
+        deterministic=True, pictures_every=0, tensorboard=True,
         model=ModelConfig(architecture="mlp", latent_dim=5, hidden_units=6, likelihood="bernoulli"),
     )  # fmt: skip
     assert (str(out), str(data_dir)) == ("o", "d")
@@ -118,7 +120,7 @@ def test_train_without_options_is_the_default_config(kvae, monkeypatch, run):
     calls = []
     monkeypatch.setattr("kvae.runs.train", lambda *arguments: calls.append(arguments) or run)
     kvae("train")
-    config, out, data_dir, _ = calls[0]
+    config, out, data_dir, *_ = calls[0]
     assert config == TrainConfig()
     assert str(out).startswith("runs/fashion_mnist-conv-")
     assert data_dir is None
@@ -215,16 +217,47 @@ def test_train_export_and_sample_for_real(kvae, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "r", "s.npy"]
 
 
-def test_ctrl_c_in_training_says_what_is_left(kvae, monkeypatch, tmp_path):
-    def interrupted(config, out, data_dir, callbacks):
+def test_ctrl_c_in_training_says_how_to_go_on(kvae, monkeypatch, tmp_path):
+    def interrupted(config, out, *_):
         out.mkdir()
-        (out / "model.keras").write_text("")
+        (out / "config.json").write_text("{}")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kvae.runs.train", interrupted)
+    result = kvae("train", "--out", "my run")
+    assert result.exit_code == 130
+    assert result.stderr.strip() == (
+        "Error: interrupted. What is done is saved. Go on with: kvae train --resume 'my run'"
+    )
+
+
+def test_ctrl_c_before_there_is_a_run(kvae, monkeypatch):
+    def interrupted(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("kvae.runs.train", interrupted)
     result = kvae("train", "--out", "r")
-    assert result.exit_code == 130
-    assert result.stderr.strip() == "Error: interrupted. The best model so far: r/model.keras"
+    assert (result.exit_code, result.stderr.strip()) == (130, "Error: interrupted.")
+
+
+def test_a_run_goes_on_under_its_own_settings(kvae, monkeypatch, run, tmp_path):
+    shutil.copytree(run.path, tmp_path / "r", ignore=lambda *_: ["metrics.json"])
+    calls = []
+    monkeypatch.setattr("kvae.runs.resume", lambda *arguments: calls.append(arguments) or run)
+    result = kvae("train", "--resume", "r", "--data-dir", "d", "--device", "cpu")
+    assert result.exit_code == 0, result.stderr
+    assert [str(path) for path in calls[0][:2]] == ["r", "d"]
+    for option in (["--epochs", "9"], ["--recipe", "fashion_mnist_vae"], ["--out", "o"], ["--deterministic"]):
+        assert f"{option[0]} cannot be given beside it" in one_line(kvae("train", "--resume", "r", *option), 2)
+
+
+def test_a_run_that_is_finished_stays_as_it_is(kvae, run):
+    """And is a success, so that a scheduler may start the same command again and again."""
+    result = kvae("train", "--resume", str(run.path))
+    assert (result.exit_code, result.stdout) == (0, f"{run.path}\n")
+    assert result.stderr == f"{run.path} is finished: nothing is left to do.\n"
+    found = json.loads(kvae("train", "--resume", str(run.path), "--json").stdout)
+    assert found["metrics"]["elbo"]["value"] == run.metrics["elbo"].value
 
 
 @pytest.mark.parametrize(
@@ -248,7 +281,13 @@ def test_ctrl_c_in_training_says_what_is_left(kvae, monkeypatch, tmp_path):
         (["sample", "--model", "x" * 300], 1, "File name too long"),
         (["sample", "--out", "x" * 300 + ".npy"], 1, "File name too long"),
         (["sample", "--n", "99999999999999999", "--out", "a.npz"], 1, "the disk has"),
-        (["info", "file"], 1, "cannot load"),
+        (["info", "file"], 1, "file is no ONNX graph, or damaged"),
+        (["train", "--resume", "nothing"], 1, "nothing is no run, or one that is not finished: it holds no config"),
+        (["train", "--data", "nothing"], 1, "nothing"),
+        (["train", "--image-size", "9"], 1, "image_size is for images of your own: it takes data beside it"),
+        (["train", "--data", ".", "--image-size", "7x300"], 1, "each of 8 to 256; got '7x300'"),
+        (["train", "--deterministic", "--jit", "on"], 1, "deterministic training does without XLA"),
+        (["train", "--dataset", "fashion_mnist_mini", "--out", "taken"], 1, "exists and is not an empty folder"),
         (["train", "--latent-dim", "0"], 1, "latent_dim must be an integer of at least 1; got 0"),
         (["train", "--dataset", "fashion_mnits"], 1, "Did you mean fashion_mnist?"),
         (["train", "--architecture", "gan"], 2, "'gan' is not one of"),
@@ -272,7 +311,7 @@ def test_ctrl_c_in_training_says_what_is_left(kvae, monkeypatch, tmp_path):
         (["compare", "--vary", "beta=1", "--beta", "2"], 1, "beta is given more than once"),
         (["compare", "--preset", "why-kl", "--beta", "2"], 1, "varies beta itself"),
         (["compare", "--vary", "beta=1", "--dataset", "fashion_mnist_mini", "--out", "file"], 1, "cannot write file"),
-        (["export", "nothing", "--out", "b"], 1, "is not a finished run"),
+        (["export", "nothing", "--out", "b"], 1, "is no run, or one that is not finished"),
         (["export", "taken"], 2, "Missing option '--out'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
@@ -296,7 +335,7 @@ def test_a_damaged_bundle_is_one_line(kvae, bundle_path, tmp_path, keep):
     copy = shutil.copytree(bundle_path, tmp_path / "b")
     (copy / "decoder.onnx").write_bytes((copy / "decoder.onnx").read_bytes()[:keep])
     assert "has sha256" in one_line(kvae("sample", "--model", "b"), 1)
-    assert "cannot load" in one_line(kvae("sample", "--model", "b/decoder.onnx"), 1)
+    assert "is no ONNX graph" in one_line(kvae("sample", "--model", "b/decoder.onnx"), 1)
     manifest = json.loads((copy / "manifest.json").read_text())
     (copy / "manifest.json").write_text(json.dumps(manifest | {"format_version": 2}))
     assert "format_version 2" in one_line(kvae("info", "b"), 1)

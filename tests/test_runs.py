@@ -127,7 +127,7 @@ def test_bad_settings_and_targets_leave_no_folder(tmp_path):
 
 
 def test_a_folder_that_is_no_run(tmp_path):
-    with pytest.raises(KvaeError, match=r"holds no metrics.json: it is no run, or one that is not finished"):
+    with pytest.raises(KvaeError, match="is no run, or one that is not finished: it holds no metrics.json"):
         runs.export_run(tmp_path, tmp_path / "out")
     with pytest.raises(KvaeError, match="holds no model.keras"):
         runs.load_model(tmp_path)
@@ -171,7 +171,7 @@ def test_a_run_with_other_images_than_it_began_with_does_not_go_on(tmp_path):
 
 
 def test_what_cannot_go_on(tmp_path):
-    with pytest.raises(KvaeError, match="holds no config.json: it is no run"):
+    with pytest.raises(KvaeError, match="is no run, or one that is not finished: it holds no config.json"):
         runs.resume(tmp_path)
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(KvaeError, match="is not valid JSON"):
