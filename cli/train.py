@@ -70,7 +70,7 @@ def _run(
     from kvae.progress import TrainingProgress
 
     training.set_up_process(config, device)
-    progress = TrainingProgress(config.batch_size)
+    progress = TrainingProgress(config.batch_size, epochs=config.epochs)
     try:
         run = make(folder, data_dir, [progress], terminal.counter("images decoded"))
     except KeyboardInterrupt:

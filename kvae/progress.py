@@ -13,13 +13,15 @@ class TrainingProgress(keras.callbacks.Callback):
 
     Args:
         batch_size: images per optimiser step, of which a step of Keras may hold many.
+        epochs: those of the whole training, where `fit` makes but a part of it; by default those of `fit`.
         lines: whether a line is left for each epoch; without, there is the bar of a terminal alone.
     """
 
-    def __init__(self, batch_size: int, lines: bool = True) -> None:
+    def __init__(self, batch_size: int, lines: bool = True, epochs: int | None = None) -> None:
         super().__init__()
         self._lines = lines
         self._batch_size = batch_size
+        self._epochs = epochs
         self._console = Console(stderr=True, highlight=False)
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -37,7 +39,7 @@ class TrainingProgress(keras.callbacks.Callback):
         self._bar.start()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._name = f"epoch {epoch + 1}/{self.params['epochs']}"
+        self._name = f"epoch {epoch + 1}/{self._epochs or self.params['epochs']}"
         self._started = time.perf_counter()
         self._steps_before = int(self.model.optimizer.iterations)
         self._bar.reset(self._task, description=self._name, total=self.params["steps"])

@@ -35,6 +35,7 @@ from kvae import (
     evaluation,
     export,
     interrupts,
+    keras_files,
     locks,
     pictures,
     run_files,
@@ -304,10 +305,7 @@ def load_model(run: Path) -> Any:
     path = run if run.is_file() else run / MODEL
     if not path.is_file():
         raise KvaeError(f"{run} holds no {MODEL}.")
-    try:
-        model = keras.models.load_model(path)
-    except (ValueError, OSError, KeyError, TypeError) as error:
-        raise KvaeError(f"cannot load {path}: {' '.join(str(error).split())[:200]}") from None
+    model = keras_files.load(path)
     for layer in model._flatten_layers():
         layer.dtype_policy = "float32"
     return model
