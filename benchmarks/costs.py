@@ -1,0 +1,82 @@
+"""What does it cost a training to read its images from disk, and to be deterministic?
+
+    python benchmarks/costs.py
+    python benchmarks/costs.py --network conv --rounds 3
+
+Each contender trains the same network at batch 128, an epoch a round, beside what `kvae train` does by default: images
+in memory, and whatever order of additions is fastest. Those on disk are a memory-mapped array, as a user's own images
+are where they are too many for the memory; here the system's cache holds them, so that it is kvae that is measured,
+and not a disk. An epoch is fifteen calls or more, far more than are made ready in advance while others work. The dense
+network has grey images of 28 x 28, the convolutional one colour images of 64 x 64.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import rounds
+from training import BATCH_SIZE, MODELS, epochs_as_rounds
+
+from kvae import datasets
+from kvae.cli.train import import_tensorflow_quietly
+from kvae.config import TrainConfig
+
+STEPS = {"dense": 1500, "conv": 40}
+SHAPES = {"dense": (28, 28, 1), "conv": (64, 64, 3)}
+CALL_STEPS = {"dense": 100, "conv": 2}
+"""Steps in a call: with fewer of them in an epoch of the slow network, a call has fewer, too."""
+CONTENDERS = {"in memory": {}, "from disk": {"on_disk": True}, "deterministic": {"deterministic": True}}
+
+
+def train(network: str, epochs: int, on_disk: bool = False, deterministic: bool = False) -> None:
+    """Train as `kvae train` does; each epoch after the first is a round."""
+    import_tensorflow_quietly()
+    from kvae import training
+
+    training.STEPS_PER_CALL[MODELS[network].architecture] = CALL_STEPS[network]
+    config = TrainConfig(
+        model=MODELS[network], binarize="none", batch_size=BATCH_SIZE, epochs=epochs, deterministic=deterministic
+    )
+    training.set_up_process(config, "cpu")
+    mini = datasets.load("fashion_mnist_mini")
+    images = np.resize(mini.train.images, (STEPS[network] * BATCH_SIZE, *SHAPES[network]))
+    with tempfile.TemporaryDirectory() as folder:
+        if on_disk:
+            np.save(Path(folder) / "train.npy", images)
+            images = np.load(Path(folder) / "train.npy", mmap_mode="r")
+        splits = {"train": datasets.Split(images, None), "validation": datasets.Split(images[:BATCH_SIZE], None)}
+        data = dataclasses.replace(mini, **splits)
+        vae = training.build(config, data.image_shape, len(images))
+        training.fit(vae, config, data, [epochs_as_rounds()])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", choices=MODELS, help="One of the two; by default both.")
+    parser.add_argument("--rounds", type=int, default=rounds.ROUNDS, help="Rounds of each contender.")
+    parser.add_argument("--worker", choices=CONTENDERS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        with contextlib.redirect_stdout(sys.stderr):
+            train(options.network, options.rounds + 1, **CONTENDERS[options.worker])
+        return
+    print(rounds.machine())
+    for network in [options.network] if options.network else MODELS:
+        contenders = [
+            rounds.Contender(
+                name,
+                [__file__, "--worker", name, "--network", network, "--rounds", str(options.rounds)],
+                work=STEPS[network] * BATCH_SIZE,
+            )
+            for name in CONTENDERS
+        ]
+        rounds.alternate(contenders, options.rounds)
+        print(f"\n{network}\n\n{rounds.table(contenders, 'images/s')}")
+
+
+if __name__ == "__main__":
+    main()
