@@ -12,7 +12,15 @@ from kvae.cli.bulk import engine_option
 from kvae.cli.data import data as data_group
 from kvae.cli.explore import explore
 from kvae.cli.group import OneLineGroup
-from kvae.cli.options import PATH, config_options, device_option, given, json_option, model_option
+from kvae.cli.options import (
+    PATH,
+    config_options,
+    device_option,
+    given,
+    json_option,
+    model_option,
+    strategy_option,
+)
 from kvae.cli.runs import runs
 from kvae.config import REGULARIZERS, ModelConfig, TrainConfig
 
@@ -48,6 +56,7 @@ def main() -> None:
 @recipe_option
 @data_dir_option
 @device_option
+@strategy_option
 @click.option("--out", type=PATH, help="The run's new folder. [default: runs/DATASET-ARCHITECTURE-TIME]")
 @click.option("--resume", metavar="RUN", type=PATH, help="Go on with a run that was stopped, under its own settings.")
 @json_option
@@ -57,6 +66,7 @@ def train(
     recipe: str | None,
     data_dir: Path | None,
     device: str,
+    strategy: str,
     out: Path | None,
     resume: Path | None,
     as_json: bool,
@@ -72,9 +82,9 @@ def train(
     from kvae.cli.train import resume_training, run_training  # TensorFlow loads here, not for --help
 
     if resume:
-        resume_training(resume, data_dir, device, as_json)
+        resume_training(resume, data_dir, device, strategy, as_json)
     else:
-        run_training(config, out, data_dir, device, as_json)
+        run_training(config, out, data_dir, device, strategy, as_json)
 
 
 @main.command()

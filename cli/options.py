@@ -22,6 +22,13 @@ device_option = click.option(
     show_default=True,
     help="Where to run; cuda fails where there is none, auto takes the CPU then.",
 )
+strategy_option = click.option(
+    "--strategy",
+    type=click.Choice(["auto", "single", "mirrored", "multi_worker"]),
+    default="auto",
+    show_default=True,
+    help="Train on one device, on all GPUs of this machine, or on the machines of TF_CONFIG; auto takes what is there.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print a machine's answer on stdout.")
 
 

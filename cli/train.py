@@ -39,16 +39,18 @@ def import_tensorflow_quietly() -> None:
         os.close(stderr)
 
 
-def run_training(config: TrainConfig, out: Path | None, data_dir: Path | None, device: str, as_json: bool) -> None:
+def run_training(
+    config: TrainConfig, out: Path | None, data_dir: Path | None, device: str, strategy: str, as_json: bool
+) -> None:
     """Train as `config` says and print what came of it; see `kvae.runs.train`."""
     import_tensorflow_quietly()
     from kvae import runs
 
     folder = out or runs.default_folder(config)
-    _run(partial(runs.train, config), config, folder, data_dir, device, as_json)
+    _run(partial(runs.train, config), config, folder, data_dir, device, strategy, as_json)
 
 
-def resume_training(folder: Path, data_dir: Path | None, device: str, as_json: bool) -> None:
+def resume_training(folder: Path, data_dir: Path | None, device: str, strategy: str, as_json: bool) -> None:
     """Go on with a run and print what came of it; see `kvae.runs.resume`. One that is finished is left as it is."""
     from kvae import run_files
 
@@ -60,19 +62,32 @@ def resume_training(folder: Path, data_dir: Path | None, device: str, as_json: b
     import_tensorflow_quietly()
     from kvae import runs
 
-    _run(runs.resume, runs.read_config(folder), folder, data_dir, device, as_json)
+    _run(runs.resume, runs.read_config(folder), folder, data_dir, device, strategy, as_json, resumed=folder)
 
 
 def _run(
-    make: Callable[..., Any], config: TrainConfig, folder: Path, data_dir: Path | None, device: str, as_json: bool
+    make: Callable[..., Any],
+    config: TrainConfig,
+    folder: Path,
+    data_dir: Path | None,
+    device: str,
+    strategy: str,
+    as_json: bool,
+    resumed: Path | None = None,
 ) -> None:
-    from kvae import training
+    from kvae import runs, strategies, training
     from kvae.progress import TrainingProgress
 
     training.set_up_process(config, device)
+    devices = strategies.create(strategy)
+    decoding = terminal.counter("images decoded")
+    if not strategies.is_chief(devices):
+        runs.follow(config, devices, resumed, data_dir, decoding)
+        click.echo("This worker is done; the chief evaluates and exports.", err=True)
+        return
     progress = TrainingProgress(config.batch_size, epochs=config.epochs)
     try:
-        run = make(folder, data_dir, [progress], terminal.counter("images decoded"))
+        run = make(folder, data_dir, [progress], decoding, devices)
     except KeyboardInterrupt:
         is_run = (folder / "config.json").is_file()
         advice = f" What is done is saved. Go on with: kvae train --resume {shlex.quote(str(folder))}" if is_run else ""

@@ -37,6 +37,29 @@ class Steps(NamedTuple):
         return _floats(self.pixels[step])
 
 
+class Part(NamedTuple):
+    """A replica's share of a batch that not all replicas have as many images of."""
+
+    images: tf.Tensor
+    """float32 `(share, height, width, channels)` in [0, 1]."""
+    first: tf.Tensor
+    """The number of the first of them in the batch, int32 `()`."""
+    total: tf.Tensor
+    """Images of the whole batch, int32 `()`."""
+
+
+class Shares(NamedTuple):
+    """Which shares of every batch a stream is made of; by default the batch is one share."""
+
+    num_shares: int = 1
+    """Shares of a batch: the number of all replicas."""
+    own: range = range(1)
+    """The numbers of those in the stream, which are its elements in turn."""
+
+
+WHOLE = Shares()
+
+
 def steps(
     images: NDArray[np.uint8],
     batch_size: int,
@@ -67,7 +90,9 @@ def steps(
         chosen, seeds = (tf.pad(rows, [[0, steps_per_call - count], [0, 0]]) for rows in (chosen, seeds))
         pixels = gather(chosen)
         if binarize:
-            pixels = tf.map_fn(lambda step: _bits(*step), (pixels, seeds), fn_output_signature=tf.uint8)
+            pixels = tf.map_fn(
+                lambda step: _bits(step[0], step[1], batch_size), (pixels, seeds), fn_output_signature=tf.uint8
+            )
         return Steps(tf.ensure_shape(pixels, [steps_per_call, batch_size, *images.shape[1:]]), count)
 
     calls = _order(len(images), batch_size, shuffle_seed, start, steps_per_call)
@@ -85,6 +110,7 @@ def batches(
     shuffle_seed: int | None = None,
     binarize: bool = False,
     start: int = 0,
+    shares: Shares = WHOLE,
 ) -> tf.data.Dataset:
     """Batches float32 `(batch, height, width, channels)` in [0, 1] of uint8 images.
 
@@ -97,17 +123,29 @@ def batches(
         binarize: draw each pixel as 0 or 1, anew in each epoch, with its intensity as the probability; it takes a
             `shuffle_seed`.
         start: number of the step to begin with, as in `steps`; it takes a `shuffle_seed`.
+        shares: which shares of each batch are elements of the stream, one after the other; by default the batch is
+            one. With a `shuffle_seed`, they have the same size, which must divide `batch_size`. Without one, they are
+            as even as can be, the elements are `Part`s, and the images come again without end: `evaluate` takes
+            `steps`. Where replicas reach an end, Keras makes one more step, of nothing.
     """
     gather = _gatherer(images)
     if shuffle_seed is None:
         order = tf.data.Dataset.range(len(images)).batch(batch_size)
-        return untuned(order.map(lambda chosen: _floats(gather(chosen)), PARALLEL_CALLS).prefetch(2))
+        if shares.num_shares == 1:
+            return untuned(order.map(lambda chosen: _floats(gather(chosen)), PARALLEL_CALLS).prefetch(2))
+        order = order.flat_map(lambda chosen: _parts(chosen, shares)).repeat()
+        return untuned(
+            order.map(lambda chosen, *rows: Part(_floats(gather(chosen)), *rows), PARALLEL_CALLS).prefetch(2)
+        )
+    share = batch_size // shares.num_shares
 
-    def make(chosen: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        grey = tf.ensure_shape(gather(chosen), [batch_size, *images.shape[1:]])
-        return _floats(_bits(grey, seed) if binarize else grey)
+    def make(chosen: tf.Tensor, seed: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+        first = number * share
+        grey = tf.ensure_shape(gather(chosen[first : first + share]), [share, *images.shape[1:]])
+        return _floats(_bits(grey, seed, batch_size, first) if binarize else grey)
 
     order = _order(len(images), batch_size, shuffle_seed, start)
+    order = order.flat_map(lambda chosen, seed: _numbers(shares).map(lambda number: (chosen, seed, number)))
     return untuned(order.map(make, PARALLEL_CALLS, deterministic=True).prefetch(2))
 
 
@@ -146,17 +184,36 @@ def _gatherer(images: NDArray[np.uint8]) -> Callable[[tf.Tensor], tf.Tensor]:
     return lambda chosen: tf.gather(pixels, chosen)
 
 
-def _bits(grey: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+def _bits(grey: tf.Tensor, seed: tf.Tensor, batch_size: int, first: tf.Tensor | int = 0) -> tf.Tensor:
     """Bytes 0 and 255 in place of grey ones; a pixel's probability is off by 2^-16 at most, and black and white stay.
 
     Sixteen random bits a pixel take half as long as TensorFlow's uniform floats. They are drawn here in the data
     pipeline, not in the step: of TensorFlow's generator XLA makes code for a CPU that takes half as long as the step.
+    They are drawn for a whole batch, of which `grey` may be the part that begins with image number `first`.
     """
-    size = tf.size(grey)
-    words = tf.random.stateless_uniform([(size + 1) // 2], seed, minval=None, maxval=None, dtype=tf.uint32)
-    draws = tf.reshape(tf.reshape(tf.bitcast(words, tf.uint16), [-1])[:size], tf.shape(grey))
+    per_image = grey.shape[1:].num_elements()
+    words = tf.random.stateless_uniform(
+        [(batch_size * per_image + 1) // 2], seed, minval=None, maxval=None, dtype=tf.uint32
+    )
+    draws = tf.reshape(tf.bitcast(words, tf.uint16), [-1])[first * per_image :][: tf.size(grey)]
+    draws = tf.reshape(draws, tf.shape(grey))
     bits = (draws < tf.cast(grey, tf.uint16) * 257) | (grey == 255)  # 257 * 255 = 2^16 - 1
     return tf.cast(bits, tf.uint8) * np.uint8(255)
+
+
+def _numbers(shares: Shares) -> tf.data.Dataset:
+    return tf.data.Dataset.range(shares.own.start, shares.own.stop)
+
+
+def _parts(chosen: tf.Tensor, shares: Shares) -> tf.data.Dataset:
+    """Of a batch's indices those of each of the stream's shares, the number of the first, and that of them all."""
+    total = tf.shape(chosen, tf.int64)[0]
+
+    def part(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        first, end = number * total // shares.num_shares, (number + 1) * total // shares.num_shares
+        return chosen[first:end], tf.cast(first, tf.int32), tf.cast(total, tf.int32)
+
+    return _numbers(shares).map(part)
 
 
 def _order(

@@ -72,6 +72,8 @@ class Checkpoints(keras.callbacks.Callback):
         state: what `restore` gave, for a training that goes on.
         patience: epochs without a better loss after which training stops; None, the default, for no such stop.
         interrupt: asks for an end after the step that is being made; see `kvae.interrupts`.
+        writes: whether it writes; without, it stops the training at the moments at which another process stops, which
+            trains the same model and writes.
 
     Raises:
         KvaeError: in training, where the folder cannot be written to, or the loss is not finite.
@@ -84,18 +86,20 @@ class Checkpoints(keras.callbacks.Callback):
         state: State | None = None,
         patience: int | None = None,
         interrupt: Interrupt | None = None,
+        writes: bool = True,
     ) -> None:
         super().__init__()
         self._folder = Path(folder)
         self.state = state or State()
         self._patience = patience
         self._interrupt = interrupt or Interrupt()
+        self._writes = writes
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._saved = time.monotonic()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._first_step = int(self.model.made_steps) - self.state.step
+        self._first_step = int(self.model.made_steps.numpy()) - self.state.step
         for metric in self.model.metrics:
             for variable, value in zip(metric.variables, self.state.means.get(metric.name, ()), strict=False):
                 variable.assign(value)
@@ -107,17 +111,17 @@ class Checkpoints(keras.callbacks.Callback):
             return
         self.state = State(
             epoch=self.state.epoch,
-            step=int(self.model.made_steps) - self._first_step,
+            step=int(self.model.made_steps.numpy()) - self._first_step,
             history=self.state.history,
-            means={metric.name: [float(value) for value in metric.variables] for metric in self.model.metrics},
-            skipped_steps=int(self.model.skipped_steps),
+            means={metric.name: [float(value.numpy()) for value in metric.variables] for metric in self.model.metrics},
+            skipped_steps=int(self.model.skipped_steps.numpy()),
         )
         self._save()
         self._end_if_asked()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         history = {name: [*self.state.history.get(name, []), float(value)] for name, value in (logs or {}).items()}
-        state = State(epoch=epoch + 1, history=history, skipped_steps=int(self.model.skipped_steps))
+        state = State(epoch=epoch + 1, history=history, skipped_steps=int(self.model.skipped_steps.numpy()))
         if state.monitored and not math.isfinite(state.monitored[-1]):
             raise KvaeError(
                 f"training diverged: the loss of epoch {epoch + 1} is {state.monitored[-1]}. Lower the learning rate; "
@@ -135,11 +139,15 @@ class Checkpoints(keras.callbacks.Callback):
 
     def keep_best(self) -> None:
         """Make the last checkpoint the best model, too."""
+        if not self._writes:
+            return
         with atomic_file(self._folder / BEST, durable=True) as path:
             shutil.copyfile(self._folder / LAST, path)
 
     def write_history(self) -> None:
         """Write the history anew, a row per epoch."""
+        if not self._writes:
+            return
         history = self.state.history
         with atomic_file(self._folder / HISTORY) as path, path.open("w", newline="", encoding="utf-8") as file:
             rows = csv.writer(file)
@@ -149,6 +157,8 @@ class Checkpoints(keras.callbacks.Callback):
             )
 
     def _save(self) -> None:
+        if not self._writes:
+            return
         with atomic_file(self._folder / LAST, durable=True) as path:
             try:
                 self.model.save(path)
@@ -181,7 +191,8 @@ def restore(vae: keras.Model, folder: Path | str) -> State:
     path = Path(folder) / LAST
     if not path.exists():
         return State()
-    vae.optimizer.build(vae.trainable_variables)
+    with vae.distribute_strategy.scope():
+        vae.optimizer.build(vae.trainable_variables)
     try:
         with zipfile.ZipFile(path) as archive:
             state = State(**json.loads(archive.read(STATE)))

@@ -5,6 +5,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kvae.errors import KvaeError
+
 
 @keras.saving.register_keras_serializable("kvae")
 class FusedAdam(keras.optimizers.Adam):
@@ -36,3 +38,27 @@ class FusedAdam(keras.optimizers.Adam):
             epsilon=tf.constant(self.epsilon, variable.dtype),
             grad=gradient,
         )
+
+    def apply_summed(self, gradients: list[tf.Tensor], variables: list[Any]) -> None:
+        """Apply gradients that are summed over all replicas already, to this replica's copies of the variables.
+
+        Keras's `apply` sums them itself, and cannot stand in a condition or a loop of a replica's step. Where all
+        replicas apply the same gradients, the copies stay equal.
+
+        Args:
+            gradients: one for each of `variables`.
+            variables: those that the optimizer was built for.
+
+        Raises:
+            KvaeError: settings that are Keras's own to apply.
+        """
+        keras_only = (
+            "amsgrad", "weight_decay", "clipnorm", "clipvalue", "global_clipnorm", "use_ema",
+            "gradient_accumulation_steps",
+        )  # fmt: skip
+        if given := [name for name in keras_only if getattr(self, name)]:
+            raise KvaeError(f"under tf.distribute FusedAdam takes no {given[0]}; got {getattr(self, given[0])!r}.")
+        learning_rate = self.learning_rate
+        for gradient, variable in zip(gradients, variables, strict=True):
+            self.update_step(gradient, variable, learning_rate)
+        tf.raw_ops.AssignAddVariableOp(resource=self.iterations.handle, value=tf.ones([], self.iterations.dtype))

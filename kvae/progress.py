@@ -41,7 +41,7 @@ class TrainingProgress(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._name = f"epoch {epoch + 1}/{self._epochs or self.params['epochs']}"
         self._started = time.perf_counter()
-        self._steps_before = int(self.model.optimizer.iterations)
+        self._steps_before = int(self.model.optimizer.iterations.numpy())
         self._bar.reset(self._task, description=self._name, total=self.params["steps"])
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
@@ -68,7 +68,7 @@ class TrainingProgress(keras.callbacks.Callback):
         self._bar.stop()
 
     def _images_per_second(self) -> float:
-        steps = int(self.model.optimizer.iterations) - self._steps_before
+        steps = int(self.model.optimizer.iterations.numpy()) - self._steps_before
         return steps * self._batch_size / max(time.perf_counter() - self._started, 1e-9)
 
     def _figures(self, logs: dict[str, Any]) -> str:

@@ -22,6 +22,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from kvae import (
@@ -87,6 +88,7 @@ def train(
     data_dir: Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     decoding: Callable[[int, int], None] | None = None,
+    strategy: tf.distribute.Strategy | None = None,
 ) -> Run:
     """Train a model, evaluate it on the test split, export it, and write it all into the new folder `out`.
 
@@ -96,6 +98,8 @@ def train(
         data_dir: where the data set's files are; see `kvae.datasets.load`.
         callbacks: further Keras callbacks, such as a progress bar.
         decoding: called while a user's own images are decoded, with how many are done and how many there are.
+        strategy: the devices, from `kvae.strategies.create`; by default one. Of several processes the chief calls this,
+            and the others call `follow`.
 
     Raises:
         KvaeError: bad settings, missing data, a folder that holds something already or is being trained, a disk that
@@ -107,7 +111,7 @@ def train(
     locks.check_free(out)
     _check_new(out)
     data = datasets.of(config, data_dir, decoding)
-    vae = training.build(config, data.image_shape, len(data.train.images))
+    vae = training.build(config, data.image_shape, len(data.train.images), strategy)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -127,6 +131,7 @@ def resume(
     data_dir: Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     decoding: Callable[[int, int], None] | None = None,
+    strategy: tf.distribute.Strategy | None = None,
 ) -> Run:
     """Go on with a run from its last checkpoint, as if it had never stopped.
 
@@ -151,9 +156,9 @@ def resume(
                 f"the images are not those that {out} began with: sha256 {data.sha256[:12]}..., "
                 f"expected {began_with[:12]}.... Bring them back, or train anew."
             )
-        vae = training.build(config, data.image_shape, len(data.train.images))
+        vae = training.build(config, data.image_shape, len(data.train.images), strategy)
         state = checkpoints.restore(vae, out)
-        skipped.forget_after(out, int(vae.made_steps))
+        skipped.forget_after(out, int(vae.made_steps.numpy()))
         return _go_on(out, config, data, vae, state, callbacks)
 
 
@@ -165,6 +170,32 @@ def _about(data: datasets.Dataset) -> dict[str, Any]:
         summary = decoded.read_summary(data.folder)
         found |= {name: summary[name] for name in ("num_duplicates", "num_conflicts", "num_skipped")}
     return found
+
+
+def follow(
+    config: TrainConfig,
+    strategy: tf.distribute.Strategy,
+    resumed: Path | None = None,
+    data_dir: Path | None = None,
+    decoding: Callable[[int, int], None] | None = None,
+) -> None:
+    """Take part, in a process that is not the chief, in the training that the chief makes; nothing is written.
+
+    Args:
+        config: the settings, the same as the chief's.
+        strategy: from `kvae.strategies.create`.
+        resumed: the run's folder, where the chief calls `resume`: the checkpoint is read from it by all of them.
+        data_dir: as for `train`.
+        decoding: as for `train`.
+
+    Raises:
+        KvaeError: as `train`; and where another process is gone.
+        Interrupted: the process was told to end.
+    """
+    data = datasets.of(config, data_dir, decoding)
+    vae = training.build(config, data.image_shape, len(data.train.images), strategy)
+    state = checkpoints.restore(vae, resumed) if resumed else checkpoints.State()
+    _fit(resumed or Path(), config, data, vae, state, (), writes=False)
 
 
 def _check_new(out: Path) -> None:
@@ -190,19 +221,32 @@ def _go_on(
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> Run:
     """Make what is left of a training, and then what is made of the model; the folder is locked."""
+    state = _fit(out, config, data, vae, state, [*_lookers(out, config, data), *callbacks])
+    return _finish(out, config, data, state.history)
+
+
+def _fit(
+    out: Path,
+    config: TrainConfig,
+    data: datasets.Dataset,
+    vae: Any,
+    state: checkpoints.State,
+    callbacks: Sequence[keras.callbacks.Callback],
+    writes: bool = True,
+) -> checkpoints.State:
+    """Make what is left of a training; all processes end it at the same step, and one writes."""
     with interrupts.deferred() as interrupt:
-        keeper = checkpoints.Checkpoints(out, state, config.patience, interrupt)
+        keeper = checkpoints.Checkpoints(out, state, config.patience, interrupt, writes)
         if state.epoch:  # it may have been killed between the checkpoint and these
             if state.best_epoch == state.epoch - 1 and not state.step:
                 keeper.keep_best()
             keeper.write_history()
         if state.epoch < config.epochs and not state.has_stalled(config.patience):
             skips = skipped.SkippedSteps(
-                out, config.max_skipped_steps, lambda step: training.batch_of(config, data, step)
+                out, config.max_skipped_steps, lambda step: training.batch_of(config, data, step), writes
             )
-            seen = _lookers(out, config, data)
-            training.fit(vae, config, data, [skips, keeper, *seen, *callbacks], state.epoch, state.step)
-    return _finish(out, config, data, keeper.state.history)
+            training.fit(vae, config, data, [skips, keeper, *callbacks], state.epoch, state.step)
+    return keeper.state
 
 
 def _lookers(out: Path, config: TrainConfig, data: datasets.Dataset) -> list[keras.callbacks.Callback]:

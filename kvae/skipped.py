@@ -28,38 +28,48 @@ class SkippedSteps(keras.callbacks.Callback):
         folder: where `skipped.jsonl` goes.
         maximum: steps that may be skipped.
         describe: from a step's number to what its line is to say besides.
+        writes: whether it writes, or only stops the training.
 
     Raises:
         KvaeError: in training, after more than `maximum`.
     """
 
     def __init__(
-        self, folder: Path | str, maximum: int = 10, describe: Callable[[int], dict[str, Any]] | None = None
+        self,
+        folder: Path | str,
+        maximum: int = 10,
+        describe: Callable[[int], dict[str, Any]] | None = None,
+        writes: bool = True,
     ) -> None:
         super().__init__()
         self._path = Path(folder) / FILE
         self._maximum = maximum
         self._describe = describe or (lambda step: {})
+        self._writes = writes
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self._count = int(self.model.skipped_steps)
+        self._count = int(self.model.skipped_steps.numpy())
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        count = int(self.model.skipped_steps)
+        count = int(self.model.skipped_steps.numpy())
         if count == self._count:
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("a", encoding="utf-8") as file:
-            for step, seed in self.model.skipped_since(self._count):
-                file.write(json.dumps({"step": step, "seed": seed, **self._describe(step)}) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        if self._writes:
+            self._write()
         self._count = count
         if count > self._maximum:
             raise KvaeError(
                 f"training stopped: the loss or a gradient of {count} steps was not finite. These steps were not "
                 f"applied, and are in {self._path}; what was good until then is kept there. {CAUSES}"
             )
+
+    def _write(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a", encoding="utf-8") as file:
+            for step, seed in self.model.skipped_since(self._count):
+                file.write(json.dumps({"step": step, "seed": seed, **self._describe(step)}) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def forget_after(folder: Path, step: int) -> None:

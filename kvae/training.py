@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from kvae import batches, binarization, networks, optimizers, priors
+from kvae import batches, binarization, networks, optimizers, priors, replicas, strategies
 from kvae.config import TrainConfig
 from kvae.datasets import Dataset
 from kvae.errors import ConfigError, KvaeError
@@ -71,7 +71,12 @@ def _parts(config: TrainConfig) -> int:
     return 1 if uses_xla(config) or _on_gpu() else os.cpu_count() or 1
 
 
-def build(config: TrainConfig, image_shape: tuple[int, int, int], num_train: int) -> VAE:
+def build(
+    config: TrainConfig,
+    image_shape: tuple[int, int, int],
+    num_train: int,
+    strategy: tf.distribute.Strategy | None = None,
+) -> VAE:
     """A compiled VAE with fresh weights, which depend on the seed alone.
 
     A `deterministic` config makes all that TensorFlow does in this process from now on deterministic.
@@ -80,15 +85,23 @@ def build(config: TrainConfig, image_shape: tuple[int, int, int], num_train: int
         config: the settings.
         image_shape: `(height, width, channels)`.
         num_train: number of training images, for the schedules.
+        strategy: from `kvae.strategies.create`, on whose devices the model is trained; by default on one.
 
     Raises:
-        ConfigError: a batch larger than the training split, or a warm-up of the learning rate that does not end.
+        ConfigError: a batch larger than the training split, or one that the strategy cannot share out evenly; or a
+            warm-up of the learning rate that does not end.
     """
     check_size(config, num_train)
+    strategy = strategy or tf.distribute.get_strategy()
+    strategies.check_batch_size(strategy, config.batch_size)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(config.seed)
-    steps_per_epoch = num_train // config.batch_size
+    with strategies.lost_workers_told(strategy), strategy.scope():
+        return _compiled(config, image_shape, num_train // config.batch_size)
+
+
+def _compiled(config: TrainConfig, image_shape: tuple[int, int, int], steps_per_epoch: int) -> VAE:
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(config.precision)
     try:
@@ -107,7 +120,11 @@ def build(config: TrainConfig, image_shape: tuple[int, int, int], num_train: int
     )
     vae.build((None, *image_shape))
     schedule = _learning_rate(config, config.epochs * steps_per_epoch)
-    vae.compile(optimizer=optimizers.FusedAdam(schedule, beta_2=config.adam_beta2), jit_compile=uses_xla(config))
+    optimizer = optimizers.FusedAdam(schedule, beta_2=config.adam_beta2)
+    optimizer.build(vae.trainable_variables)
+    distributed = replicas.count() > 1
+    vae.compile(optimizer=optimizer, jit_compile=uses_xla(config) and not distributed)
+    vae.jit_replicas = uses_xla(config) and distributed
     # Without XLA, operations on parts of a batch that run side by side, one thread each, are faster than one after the
     # other on all threads, which wait for each other at the end of each.
     if tf.config.threading.get_intra_op_parallelism_threads() == 1:
@@ -157,33 +174,58 @@ def fit(
         The history of the epochs that were made: `loss`, `elbo`, `distortion`, `rate` and the same with `val_`, one
         number per epoch.
     """
-    bits = config.binarize == "dynamic"
     num_train = len(data.train.images)
-    per_call, per_epoch = steps_per_call(config, num_train), num_train // config.batch_size
-    validation = batches.batches(binarization.held_out(data, "validation", bits), VALIDATION_BATCH_SIZE)
+    per_epoch = num_train // config.batch_size
+    # TensorFlow lets replicas exchange no gradients within a loop of theirs: a call is a step.
+    per_call = 1 if replicated(vae) else steps_per_call(config, num_train)
+    num_validation = len(data.validation.images)
+    validation = _validation_stream(vae, config, data)
     history: dict[str, list[float]] = {}
     # Keras begins an epoch at its begin: what is left of one is an epoch of its own.
     ends = [epoch + 1, config.epochs] if step else [config.epochs]
     for end in ends:
         if epoch == end:  # the last epoch was what was left
             break
-        start = epoch * per_epoch + step
-        made = vae.fit(
-            batches.steps(data.train.images, config.batch_size, per_call, config.seed, bits, start),
-            validation_data=validation,
-            initial_epoch=epoch,
-            epochs=end,
-            steps_per_epoch=math.ceil((per_epoch - step) / per_call),
-            shuffle=False,  # done in `batches`
-            verbose=0,
-            callbacks=list(callbacks),
-        )
+        with strategies.lost_workers_told(vae.distribute_strategy):
+            made = vae.fit(
+                _training_stream(vae, config, data, per_call, epoch * per_epoch + step),
+                validation_data=validation,
+                validation_steps=math.ceil(num_validation / VALIDATION_BATCH_SIZE) if replicated(vae) else None,
+                initial_epoch=epoch,
+                epochs=end,
+                steps_per_epoch=math.ceil((per_epoch - step) / per_call),
+                shuffle=False,  # done in `batches`
+                verbose=0,
+                callbacks=list(callbacks),
+            )
         for name, values in made.history.items():
             history.setdefault(name, []).extend(values)
         if vae.stop_training:
             break
         epoch, step = end, 0
     return history
+
+
+def _training_stream(vae: VAE, config: TrainConfig, data: Dataset, per_call: int, start: int) -> tf.data.Dataset:
+    images, bits = data.train.images, config.binarize == "dynamic"
+    if not replicated(vae):
+        return batches.steps(images, config.batch_size, per_call, config.seed, bits, start)
+    return strategies.distributed(
+        vae.distribute_strategy,
+        lambda shares: batches.batches(images, config.batch_size, config.seed, bits, start, shares),
+    )
+
+
+def _validation_stream(vae: VAE, config: TrainConfig, data: Dataset) -> tf.data.Dataset:
+    images = binarization.held_out(data, "validation", config.binarize == "dynamic")
+    return strategies.distributed(
+        vae.distribute_strategy, lambda shares: batches.batches(images, VALIDATION_BATCH_SIZE, shares=shares)
+    )
+
+
+def replicated(vae: VAE) -> bool:
+    """Whether several replicas of the model are trained."""
+    return bool(vae.distribute_strategy.num_replicas_in_sync > 1)
 
 
 def batch_of(config: TrainConfig, data: Dataset, step: int) -> dict[str, Any]:

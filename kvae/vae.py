@@ -9,8 +9,8 @@ import tensorflow_probability as tfp
 from kvae import divergences as divergences  # registers KLs with TFP
 from kvae import networks as networks  # registers Encoder and Decoder with Keras, for load_model
 from kvae import optimizers as optimizers  # registers FusedAdam
-from kvae import priors
-from kvae.batches import Steps
+from kvae import priors, replicas
+from kvae.batches import Part, Steps
 from kvae.errors import KvaeError
 
 tfd = tfp.distributions
@@ -91,6 +91,8 @@ class VAE(keras.Model):
         self.kl_warmup_steps = kl_warmup_steps
         self.seed = seed
         self._compiling = False
+        self.jit_replicas = False
+        """Whether XLA compiles a replica's gradients; under `tf.distribute` it cannot compile the exchange of them."""
         self.num_parts = 1
         """Parts of a batch whose terms are computed side by side; see `kvae.training.build`."""
         self.seed_generator = keras.random.SeedGenerator(seed)
@@ -106,13 +108,22 @@ class VAE(keras.Model):
         """Number of latent dimensions."""
         return int(self.prior.event_shape[0])
 
-    def terms(self, images: tf.Tensor, seed: tf.Tensor | None = None, training: bool = False) -> Terms:
+    def terms(
+        self,
+        images: tf.Tensor,
+        seed: tf.Tensor | None = None,
+        training: bool = False,
+        rows: replicas.Rows | None = None,
+    ) -> Terms:
         """Distortion, rate and regulariser of each image.
 
         Args:
             images: `(batch, height, width, channels)`, floats in [0, 1].
             seed: int32 `(2,)` for a draw that depends on nothing else; by default the model's own generator moves on.
             training: what layers such as Dropout are told.
+            rows: where these images stand in a larger batch, if they do: an image's draw depends on the seed and on
+                its place in that batch, whoever holds the others. (Of a posterior that is no MultivariateNormalDiag
+                the draw depends on who holds them too.)
 
         Raises:
             KvaeError: images of integers, or a network whose distribution does not cover all axes but the batch.
@@ -122,17 +133,20 @@ class VAE(keras.Model):
         images = _as_floats(images)
         if not self.built:  # Keras builds a model when it is called, and training calls the networks instead
             self.build(images.shape)
+        if rows is None:
+            rows = replicas.Rows(0, _num(images))
         if self.num_parts == 1:
-            return self._terms(images, seed, training)
-        size = -(-tf.shape(images)[0] // self.num_parts)
-        parts = [images[part * size : (part + 1) * size] for part in range(self.num_parts)]
-        seeds = tfp.random.split_seed(seed, self.num_parts)
-        terms = [self._terms(images, seed, training) for images, seed in zip(parts, seeds, strict=True)]
+            return self._terms(images, seed, training, rows)
+        size = -(-_num(images) // self.num_parts)
+        terms = [
+            self._terms(images[part * size : (part + 1) * size], seed, training, rows.skip(part * size))
+            for part in range(self.num_parts)
+        ]
         return Terms(*(tf.concat(values, axis=0) for values in zip(*terms, strict=True)))
 
-    def _terms(self, images: tf.Tensor, seed: tf.Tensor, training: bool) -> Terms:
+    def _terms(self, images: tf.Tensor, seed: tf.Tensor, training: bool, rows: replicas.Rows) -> Terms:
         posterior = self.encoder(images, training=training)  # q(z|x), event (latent_dim,)
-        z = self._draw(posterior, seed)  # (batch, latent_dim)
+        z = self._draw(posterior, seed, rows, _num(images))  # (batch, latent_dim)
         likelihood = self.decoder(z, training=training)  # p(x|z), event (height, width, channels)
         _check_event("encoder", posterior, self.prior.event_shape)
         _check_event("decoder", likelihood, images.shape[1:])
@@ -143,20 +157,20 @@ class VAE(keras.Model):
             regularizer=self._regularizer(posterior, rate),
         )
 
-    def _draw(self, posterior: Any, seed: tf.Tensor) -> tf.Tensor:
-        if self._in_xla and isinstance(posterior, tfd.MultivariateNormalDiag):
-            # TensorFlow's default generator, Philox, becomes code for a CPU that takes a fifth of the dense network's
-            # step; ThreeFry, which XLA alone has, takes next to nothing.
-            shape = tf.concat([posterior.batch_shape_tensor(), posterior.event_shape_tensor()], axis=0)
-            return posterior.bijector.forward(
-                tf.random.stateless_normal(shape, seed, dtype=posterior.dtype, alg="threefry")
-            )
-        return posterior.sample(seed=seed)
+    def _draw(self, posterior: Any, seed: tf.Tensor, rows: replicas.Rows, num_images: tf.Tensor | int) -> tf.Tensor:
+        if not isinstance(posterior, tfd.MultivariateNormalDiag):
+            return posterior.sample(seed=tf.random.experimental.stateless_fold_in(seed, rows.first))
+        # TensorFlow's default generator, Philox, becomes code for a CPU that takes a fifth of the dense network's
+        # step where XLA compiles it; ThreeFry, which XLA alone has, takes next to nothing.
+        generator = "threefry" if self._in_xla else "philox"
+        shape = [rows.total, self.latent_dim]
+        noise = tf.random.stateless_normal(shape, seed, dtype=posterior.dtype, alg=generator)
+        return posterior.bijector.forward(rows.of(noise, num_images))
 
     @property
     def _in_xla(self) -> bool:
         """Whether this is traced for a step that XLA compiles."""
-        return self._compiling and bool(self.jit_compile) and not tf.executing_eagerly()
+        return self._compiling and (bool(self.jit_compile) or self.jit_replicas) and not tf.executing_eagerly()
 
     def _regularizer(self, posterior: Any, rate: tf.Tensor) -> tf.Tensor:
         if self.entropy_weight == 1.0:
@@ -180,7 +194,7 @@ class VAE(keras.Model):
         if not isinstance(data, Steps):
             images = self._images(data)
             means, applied = self._step(images)
-            return self._updated_means(means, applied * tf.shape(images, tf.int64)[0])
+            return self._updated_means(means, applied * replicas.count() * tf.shape(images, tf.int64)[0])
 
         def make_step(step: tf.Tensor, sums: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             means, applied = self._step(self._images(data.batch(step)))
@@ -192,19 +206,43 @@ class VAE(keras.Model):
         return self._updated_means(means, count * data.pixels.shape[1])
 
     def test_step(self, data: Any) -> dict[str, Any]:
-        images = self._images(data)
-        terms = self._terms_in_step(images, self._next_seed(), training=False)
-        return self._updated_means(_means(self.loss_of(terms) + self._penalty(), terms), tf.shape(images)[0])
+        if isinstance(data, Part):
+            images, rows = self._images(data.images), replicas.Rows(data.first, data.total)
+        else:
+            images = self._images(data)
+            rows = replicas.rows(_num(images))
+        means = self._on_replica(self._test_means)(images, self._next_seed(), rows)
+        num_images = tf.shape(images)[0]
+        return self._updated_means(*replicas.mean(means, num_images))
 
-    def _terms_in_step(self, images: tf.Tensor, seed: tf.Tensor, training: bool) -> Terms:
+    def _test_means(self, images: tf.Tensor, seed: tf.Tensor, rows: replicas.Rows) -> tf.Tensor:
+        terms = self._terms_in_step(images, seed, False, rows)
+        return _means(self.loss_of(terms) + self._penalty(), terms)
+
+    def _terms_in_step(
+        self, images: tf.Tensor, seed: tf.Tensor, training: bool, rows: replicas.Rows | None = None
+    ) -> Terms:
         self._compiling = True
         try:
-            return self.terms(images, seed, training=training)
+            return self.terms(images, seed, training, rows)
         finally:
             self._compiling = False
 
+    def _on_replica(self, function: Any) -> Any:
+        return tf.function(function, jit_compile=True) if self.jit_replicas else function
+
     def _next_seed(self) -> tf.Tensor:
         return tf.cast(self.seed_generator.next(), tf.int32)
+
+    def _gradients(self, images: tf.Tensor, seed: tf.Tensor, rows: replicas.Rows) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """This replica's share in what `_means` returns, and in the gradients of the loss."""
+        with tf.GradientTape() as tape:
+            terms = self._terms_in_step(images, seed, True, rows)
+            loss = self.loss_of(terms, self._warmed_up_beta()) + self._penalty()
+            scaled_loss = self.optimizer.scale_loss(loss) / replicas.count()
+        none = tf.UnconnectedGradients.NONE if replicas.count() == 1 else tf.UnconnectedGradients.ZERO
+        gradients = tape.gradient(scaled_loss, self.trainable_variables, unconnected_gradients=none)
+        return _means(loss, terms) / replicas.count(), gradients
 
     def _step(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """One update of the weights, unless the loss or a gradient is not finite.
@@ -213,27 +251,26 @@ class VAE(keras.Model):
             What `_means` does, and 1; zeros, and 0, where the step was skipped.
         """
         seed = self._next_seed()
-        with tf.GradientTape() as tape:
-            terms = self._terms_in_step(images, seed, training=True)
-            loss = self.loss_of(terms, self._warmed_up_beta()) + self._penalty()
-            scaled_loss = self.optimizer.scale_loss(loss)
-        gradients = tape.gradient(scaled_loss, self.trainable_variables)
-        values = [loss]
+        rows = replicas.rows(_num(images))
+        # Once they are summed, all replicas hold the same bits, and come to the same decision.
+        means, gradients = replicas.summed(self._on_replica(self._gradients)(images, seed, rows))
+        values = [means[0]]
         if not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):  # which meets infinities by design
             values += [gradient for gradient in gradients if gradient is not None]
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(value)) for value in values])
+        apply = self.optimizer.apply if replicas.count() == 1 else self.optimizer.apply_summed
         tf.cond(
             finite,
-            lambda: self.optimizer.apply(gradients, self.trainable_variables),
+            lambda: apply(gradients, self.trainable_variables),
             lambda: self._record_skipped(seed),
         )
         self.made_steps.assign_add(1)
-        means = _means(loss, terms)
         return tf.where(finite, means, tf.zeros_like(means)), tf.cast(finite, tf.int64)
 
     def _record_skipped(self, seed: tf.Tensor) -> None:
         row = tf.concat([self.made_steps[None], tf.cast(seed, tf.int64)], axis=0)
-        self._skipped_seeds.scatter_nd_update([[self.skipped_steps % MAX_RECORDED]], row[None])
+        table = tf.tensor_scatter_nd_update(self._skipped_seeds, [[self.skipped_steps % MAX_RECORDED]], row[None])
+        self._skipped_seeds.assign(table)
         self.skipped_steps.assign_add(1)
 
     def skipped_since(self, count: int) -> list[tuple[int, list[int]]]:
@@ -241,7 +278,7 @@ class VAE(keras.Model):
 
         The step is repeated by `terms(images, seed)` on its images; only the last `MAX_RECORDED` are known.
         """
-        last = int(self.skipped_steps)
+        last = int(self.skipped_steps.numpy())
         rows = self._skipped_seeds.numpy()
         known = (rows[index % MAX_RECORDED] for index in range(max(count, last - MAX_RECORDED), last))
         return [(int(row[0]), [int(word) for word in row[1:]]) for row in known]
@@ -272,7 +309,25 @@ class VAE(keras.Model):
         """The metrics, once the means of `num_images` more images are in them."""
         for metric, mean in zip(self.metrics, tf.unstack(means), strict=True):
             metric.update_state(mean, sample_weight=num_images)
-        return {metric.name: metric.result() for metric in self.metrics}
+        return replicas.logs({metric.name: metric.result() for metric in self.metrics})
+
+    def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
+        # By this Keras builds a model under tf.distribute from the mean of the first batch over all replicas, which of
+        # the elements of `kvae.batches` it cannot take.
+        if self._distribute_strategy is None:
+            return
+        if not self.built:
+            raise KvaeError("under tf.distribute a VAE is built before it is fitted: vae.build((None, *image_shape)).")
+        if self.optimizer is None:
+            return
+        replicated = self.distribute_strategy.num_replicas_in_sync > 1
+        if replicated and not isinstance(self.optimizer, optimizers.FusedAdam):
+            raise KvaeError(
+                f"under tf.distribute a VAE takes kvae.optimizers.FusedAdam; got {type(self.optimizer).__name__}."
+            )
+        with self.distribute_strategy.scope():
+            if not self.optimizer.built:
+                self.optimizer.build(self.trainable_variables)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         for network, shape in ((self.encoder, input_shape), (self.decoder, (None, self.latent_dim))):
@@ -311,17 +366,30 @@ class VAE(keras.Model):
             self.made_steps.assign(store["made_steps"])
 
 
-class _Mean(keras.metrics.Mean):
-    """A mean that is NaN, not 0, as long as nothing went into it: where all steps were skipped."""
+class _Mean(keras.metrics.Metric):
+    """A weighted mean that is NaN, not 0, as long as nothing went into it: where all steps were skipped.
+
+    It is given the means of a whole batch on every replica, which keep a copy each, and so agree at any time. Keras's
+    own metrics are summed over replicas where they are read, and would wait for all processes to read them.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name=name)
+        self.total, self.count = (
+            keras.Variable(0.0, trainable=False, aggregation="none", name=name) for name in ("total", "count")
+        )
+
+    def update_state(self, value: tf.Tensor, sample_weight: tf.Tensor) -> None:
+        weight = tf.cast(sample_weight, tf.float32)
+        self.total.assign(self.total + value * weight)
+        self.count.assign(self.count + weight)
 
     def result(self) -> tf.Tensor:
         return self.total / self.count
 
 
 def _counter(shape: tuple[int, ...] | list[int] = ()) -> tf.Variable:
-    return tf.Variable(
-        tf.zeros(shape, tf.int64), trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
-    )
+    return tf.Variable(tf.zeros(shape, tf.int64), trainable=False, aggregation=tf.VariableAggregation.NONE)
 
 
 def _means(loss: tf.Tensor, terms: Terms) -> tf.Tensor:
@@ -329,6 +397,11 @@ def _means(loss: tf.Tensor, terms: Terms) -> tf.Tensor:
     elbo, rate = tf.reduce_mean(terms.elbo), tf.reduce_mean(terms.rate)
     # Not the mean of the distortion: XLA would sum the pixels of all images for it once more, in one thread.
     return tf.stack([loss, elbo, -elbo - rate, rate])
+
+
+def _num(images: tf.Tensor) -> tf.Tensor | int:
+    """The number of images, as an integer where it is known when the step is traced."""
+    return images.shape[0] if images.shape[0] is not None else tf.shape(images)[0]
 
 
 def _as_floats(images: Any) -> tf.Tensor:

@@ -176,3 +176,35 @@ def test_the_order_is_drawn_apart_from_the_bits():
     order_seed = [batches.BEYOND_SEEDS, 0]
     order = tf.random.experimental.stateless_shuffle(tf.range(8, dtype=tf.int64), order_seed).numpy()
     np.testing.assert_array_equal(order[:4], batches.chosen_images(8, 4, 0, 0))
+
+
+@pytest.mark.parametrize("binarize", [False, True])
+@pytest.mark.parametrize("count", [2, 4])
+def test_the_shares_of_a_batch_make_the_batch(binarize, count):
+    """On one process with several replicas, whose elements come in turn, and on several processes; from any step."""
+    settings = {"batch_size": 8, "shuffle_seed": 3, "binarize": binarize, "start": 4}
+    whole = np.stack([batch.numpy() for batch in batches.batches(IMAGES, **settings).take(9)])
+    turns = batches.batches(IMAGES, **settings, shares=batches.Shares(count, range(count))).take(9 * count)
+    np.testing.assert_array_equal(np.concatenate([share.numpy() for share in turns]), np.concatenate(whole))
+    size = 8 // count
+    for number in range(count):
+        own = batches.batches(IMAGES, **settings, shares=batches.Shares(count, range(number, number + 1))).take(9)
+        np.testing.assert_array_equal(list(own), whole[:, number * size : (number + 1) * size])
+
+
+def test_the_parts_of_validation_batches_hold_each_image_once():
+    """Of 50 images in batches of 16, the last is of 2, which three replicas share: one has none. And so again."""
+    streams = [
+        batches.batches(IMAGES, 16, shares=batches.Shares(3, own)).take(2 * 4 * len(own))
+        for own in (range(2), range(2, 3))  # two replicas on one process, one on another
+    ]
+    two, one = map(list, streams)
+    for start in range(8):
+        parts = [*two[2 * start : 2 * start + 2], one[start]]
+        first = start % 4 * 16
+        images = np.concatenate([part.images for part in parts])
+        np.testing.assert_array_equal(images, IMAGES[first : first + 16] / np.float32(255))
+        sizes = [len(part.images) for part in parts]
+        assert max(sizes) - min(sizes) <= 1
+        assert [int(part.first) for part in parts] == [0, *np.cumsum(sizes)[:-1]]
+        assert {int(part.total) for part in parts} == {len(images)}

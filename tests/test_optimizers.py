@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kvae.errors import KvaeError
 from kvae.optimizers import FusedAdam
 
 
@@ -83,3 +84,23 @@ def test_it_survives_a_keras_file(tmp_path):
     for each in (model, loaded):
         each.fit(x, y, verbose=0)
     np.testing.assert_array_equal(model.get_weights()[0], loaded.get_weights()[0])
+
+
+def test_gradients_summed_already_make_the_same_step():
+    """`apply_summed` is `apply`, the schedule and the count of steps included."""
+    schedule = keras.optimizers.schedules.CosineDecay(0.05, 100)
+    one, other = FusedAdam(schedule), FusedAdam(schedule)
+    expected = after_steps(one)
+    other.apply = other.apply_summed
+    for value, wanted in zip((found := after_steps(other))[1], expected[1], strict=True):
+        np.testing.assert_array_equal(value, wanted)
+    np.testing.assert_array_equal(found[0], expected[0])
+
+
+@pytest.mark.parametrize("settings", SETTINGS[2:], ids=lambda settings: "-".join(settings))
+def test_what_is_keras_s_own_to_apply_is_refused_for_summed_gradients(settings):
+    """Not left out in silence."""
+    optimizer = FusedAdam(0.1, **settings)
+    optimizer.apply = optimizer.apply_summed
+    with pytest.raises(KvaeError, match=f"takes no {next(iter(settings))}; got"):
+        after_steps(optimizer, steps=1)

@@ -45,6 +45,7 @@ def test_fit_streams_bits_to_a_model_of_bits(mini, binarize):
         """In the place of a model."""
 
         stop_training = False
+        distribute_strategy = tf.distribute.get_strategy()
 
         def fit(self, stream, validation_data, steps_per_epoch, **_):
             elements = iter(stream)

@@ -1,0 +1,172 @@
+"""The cluster that TF_CONFIG describes, as TensorFlow's documentation has it, checked before TensorFlow sees it.
+
+    TF_CONFIG='{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
+
+TensorFlow itself waits for ever, and deaf to Ctrl-C, for a host that is misspelt or not there, and shares a port with
+another program in silence.
+"""
+
+import errno
+import json
+import logging
+import os
+import socket
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from kvae.errors import ConfigError, KvaeError
+
+logger = logging.getLogger(__name__)
+
+VARIABLE = "TF_CONFIG"
+WAIT_SECONDS = 600.0
+"""A scheduler may start machines minutes apart."""
+POLL_SECONDS = 0.5
+EXAMPLE = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The processes of a training, and which of them this one is."""
+
+    addresses: tuple[str, ...]
+    """host:port of each, the chief's first."""
+    index: int
+    """This process's own place among them."""
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process is the one that writes the run: the chief, or where none is named the first worker."""
+        return self.index == 0
+
+
+def from_environment() -> Cluster | None:
+    """The cluster of the variable TF_CONFIG; None where it is not set, or names no cluster.
+
+    Raises:
+        ConfigError: it is not a cluster of a chief and workers in which this process has a place.
+    """
+    text = os.environ.get(VARIABLE, "").strip()
+    if not text:
+        return None
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise _error(f"is not valid JSON ({error})") from None
+    if not isinstance(values, dict):
+        raise _error(f"must be a JSON object; got {_short(values)}")
+    if "cluster" not in values:
+        return None
+    jobs = _jobs(values["cluster"])
+    chiefs, workers = jobs.get("chief", []), jobs.get("worker", [])
+    kind, index = _task(values.get("task"), jobs)
+    return Cluster((*chiefs, *workers), index + (len(chiefs) if kind == "worker" else 0))
+
+
+def meet(cluster: Cluster, seconds: float = WAIT_SECONDS) -> None:
+    """Wait until all processes of the cluster listen; TensorFlow, which takes the port after it, has no such limit.
+
+    Args:
+        cluster: from `from_environment`.
+        seconds: how long to wait for the last of them.
+
+    Raises:
+        ConfigError: another program has this process's own port.
+        KvaeError: a process did not come.
+    """
+    missing = [address for index, address in enumerate(cluster.addresses) if index != cluster.index]
+    end = time.monotonic() + seconds
+    told = False
+    with _listener(cluster.addresses[cluster.index]):  # one that is there before the others must let them see it
+        while True:
+            reasons = {address: _why_silent(address) for address in missing}
+            missing = [address for address in missing if reasons[address]]
+            if not missing:
+                return
+            if time.monotonic() > end:
+                raise KvaeError(
+                    f"no answer from {', '.join(missing)} after {seconds:.0f} s ({reasons[missing[0]]}). "
+                    f"Start kvae train there too, or correct {VARIABLE}."
+                )
+            if not told:
+                logger.info("waiting for %s", ", ".join(missing))
+                told = True
+            time.sleep(POLL_SECONDS)
+
+
+def _listener(address: str) -> socket.socket:
+    server = socket.socket(socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as after a process that has just ended
+        if server.family == socket.AF_INET6:
+            server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        server.bind(("", _port(address)))
+        server.listen()
+    except OSError as error:
+        server.close()
+        reason = "in use on this machine" if error.errno == errno.EADDRINUSE else f"not to be had ({error.strerror})"
+        raise _error(f"gives this process the address {address}, and that port is {reason}") from None
+    return server
+
+
+def _why_silent(address: str) -> str | None:
+    """Why a connection to an address fails; None where it does not."""
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        socket.create_connection((host, _port(address)), timeout=POLL_SECONDS * 4).close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def _jobs(values: Any) -> dict[str, list[str]]:
+    if not isinstance(values, dict):
+        raise _error(f"must have an object as its cluster; got {_short(values)}")
+    unknown = sorted(set(values) - {"chief", "worker"})
+    if unknown:
+        raise _error(f"may name a chief and workers, which train in step; got {_short(unknown[0])} in its cluster")
+    for job, addresses in values.items():
+        if not isinstance(addresses, list) or not all(isinstance(address, str) for address in addresses):
+            raise _error(f"must have a list of host:port as cluster.{job}; got {_short(addresses)}")
+        for address in addresses:
+            _port(address)
+    addresses = [address for job in values.values() for address in job]
+    if not values.get("worker"):
+        raise _error("names no cluster.worker")
+    if len(values.get("chief", [])) > 1:
+        raise _error(f"may name one chief; got {len(values['chief'])}")
+    for address in addresses:
+        if addresses.count(address) > 1:
+            raise _error(f"names the address {address} twice")
+    return values
+
+
+def _port(address: str) -> int:
+    host, _, port = address.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or len(port) > 5 or not 0 < int(port) < 2**16:
+        raise _error(f"must have addresses of the form host:port; got '{address}'")
+    return int(port)
+
+
+def _task(task: Any, jobs: dict[str, list[str]]) -> tuple[str, int]:
+    if not isinstance(task, dict) or "type" not in task or "index" not in task:
+        raise _error(f"must say which process this is, by task.type and task.index; got the task {_short(task)}")
+    kind, index = task["type"], task["index"]
+    if not isinstance(kind, str) or kind not in jobs:
+        raise _error(f"must have one of {', '.join(jobs)} as task.type, as its cluster does; got {_short(kind)}")
+    if isinstance(index, str) and index.isascii() and index.isdigit():  # TensorFlow takes that too
+        index = int(index)
+    if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < len(jobs[kind]):
+        last = len(jobs[kind]) - 1
+        raise _error(f"names the {kind}s 0 to {last}, and must have one of these as task.index; got {_short(index)}")
+    return kind, index
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _error(problem: str) -> ConfigError:
+    return ConfigError(f"{VARIABLE} {problem}. Expected, for example, {EXAMPLE}.")
