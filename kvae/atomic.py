@@ -21,8 +21,11 @@ def atomic_file(path: Path, durable: bool = False) -> Iterator[Path]:
         durable: whether it is to be there after a loss of power too, which takes the disk's time.
 
     Raises:
-        KvaeError: the folder cannot be written to, or the disk is full.
+        KvaeError: the folder cannot be written to, the disk is full, or a device or a pipe stands there.
     """
+    with _reported(path):
+        if path.exists() and not (path.is_file() or path.is_dir()):  # a device, say, which a rename would replace
+            raise KvaeError(f"{path} is no regular file; it is left as it is. Name another.")
     temporary = path.with_name(f".{path.stem[:50]}.{os.getpid()}.tmp{path.suffix[:20]}")
     try:
         with _reported(path):

@@ -24,6 +24,8 @@ REGULARIZERS: dict[str, dict[str, float]] = {
 """Names for the corners of the loss distortion + beta (H(q, p) - entropy_weight H(q)), as the settings they mean."""
 
 
+NAME = r"[\w .+-]{1,100}"
+"""What a data set of a user's own may be called."""
 MIN_SIZE, MAX_SIZE = 8, 256
 """Height and width of images of a user's own, in pixels."""
 
@@ -176,7 +178,12 @@ class TrainConfig:
                 raise ConfigError(f"{given[0]} is for images of your own: it takes data beside it.")
             return
         if self.dataset == TrainConfig.__dataclass_fields__["dataset"].default:
-            object.__setattr__(self, "dataset", Path(self.data).resolve().name.partition(".")[0] or "images")
+            object.__setattr__(self, "dataset", _name_of(self.data))
+        if not re.fullmatch(NAME, self.dataset):
+            raise ConfigError(
+                f"dataset must be a name of up to 100 letters, digits, spaces and any of . _ + - for images of your "
+                f"own; got {self.dataset!r}."
+            )
         self.size  # noqa: B018  # which is checked as it is read
 
     @property
@@ -199,7 +206,7 @@ class TrainConfig:
 
     def to_publish(self) -> dict[str, Any]:
         """The settings as a bundle tells them to others: without the path of the data."""
-        return self.to_dict() | {"data": None if self.data is None else Path(self.data).name}
+        return self.to_dict() | {"data": None if self.data is None else _name_of(self.data)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "TrainConfig":
@@ -213,6 +220,12 @@ class TrainConfig:
             return cls(**(values | {"model": ModelConfig(**values.get("model", {}))}))
         except (TypeError, AttributeError) as error:
             raise ConfigError(f"not a kvae training config: {error}.") from None
+
+
+def _name_of(path: str) -> str:
+    """What images of a user's own are called: the file's or the folder's name, as a bundle can tell it."""
+    stem = Path(path).resolve().name.partition(".")[0]
+    return re.sub(r"[^\w +-]", "_", stem)[:100] or "images"
 
 
 def from_settings(settings: dict[str, Any]) -> TrainConfig:

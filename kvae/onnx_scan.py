@@ -27,6 +27,7 @@ MAX_RANK = 32
 """Sizes of a tensor, and numbers of an attribute in `EXTENTS`."""
 MAX_DEPTH = 40
 """Messages inside one another: some ten graphs, each in an attribute of another's node."""
+ENDLESS = ("Loop", "Scan")
 MAX_EXTENT = 4096
 """What a padding, stride, or size of a kernel may be; images have at most a few thousand rows."""
 
@@ -140,7 +141,10 @@ class _Walk:
         self._nodes += 1
         if self._nodes > MAX_NODES:
             raise self._refusal(f"holds more than {MAX_NODES:,} operators")
-        operators.check(str(self._path), [(self._text(found, 7), self._text(found, 4))])
+        operator = self._text(found, 4)
+        if operator in ENDLESS:
+            raise self._refusal(f"holds a {operator}, of which nobody can say when it ends")
+        operators.check(str(self._path), [(self._text(found, 7), operator)])
         extents = dict(map(self._attribute, found.get(5, [])))
         for name in EXTENTS:
             sizes = extents.get(name, [])

@@ -168,3 +168,13 @@ def test_what_killed_processes_left_behind_is_removed(tmp_path):
     assert {entry.name for entry in tmp_path.iterdir()} == {
         f".model.{mine}.tmp.keras", ".hidden", f"model.{gone.pid}.tmp",
     }  # fmt: skip
+
+
+def test_a_device_is_not_replaced(tmp_path):
+    """Root, as in most containers, could: a rename would put a file in its place."""
+    pipe = tmp_path / "pipe.png"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/full")):
+        with pytest.raises(KvaeError, match="is no regular file; it is left as it is"), atomic_file(path) as temporary:
+            temporary.write_text("x")
+    assert pipe.is_fifo() and Path("/dev/full").is_char_device()

@@ -164,3 +164,25 @@ def test_flat_settings_have_the_ranges_of_the_config():
 def test_a_weight_that_is_no_number_beside_a_regulariser_is_refused(value):
     with pytest.raises(ConfigError, match="entropy_weight"):
         from_settings({"regularizer": "kl", "entropy_weight": value})
+
+
+@pytest.mark.parametrize(
+    "path, name",
+    [("b\udcff", "b_"), ("c\x1b[31md", "c__31md"), ("ba\nd", "ba_d"), ("Früh 2.png", "Früh 2"), (".", None)],
+)
+def test_images_of_a_user_s_own_have_a_name_that_can_be_told(tmp_path, monkeypatch, path, name):
+    monkeypatch.chdir(tmp_path)
+    config = TrainConfig(data=path)
+    assert config.dataset == (name or tmp_path.name)
+    assert config.to_publish()["data"] == config.dataset
+
+
+def test_the_path_of_images_is_not_published(tmp_path):
+    config = TrainConfig(data=str(tmp_path / "secret" / "cats"), dataset="pets")
+    assert str(tmp_path) not in str(config.to_publish())
+    assert TrainConfig.from_dict(config.to_publish()).dataset == "pets"
+
+
+def test_a_name_that_no_bundle_can_hold_is_refused():
+    with pytest.raises(ConfigError, match="dataset must be a name of up to 100 letters"):
+        TrainConfig(data="x", dataset="a/b")

@@ -189,3 +189,21 @@ def test_weights_of_another_file_are_not_read(saved, tmp_path):
                 file[name] = h5py.ExternalLink(str(secret), "/x")
         contents["model.weights.h5"] = (tmp_path / "w.h5").read_bytes()
         refused(write(tmp_path / "evil.keras", contents), "cannot load")
+
+
+@pytest.mark.parametrize("name, units", [("units", 2_000_000), ("units", 16_000), ("latent_dim", 10**30)])
+def test_a_layer_that_is_described_as_larger_than_its_weights_is_refused_before_it_is_made(
+    saved, tmp_path, name, units
+):
+    """The first that has the setting; 16,000 outputs of the 64 inputs would be 4 MB of weights in a file of 50 kB."""
+
+    def change(config):
+        layer = next(layer for layer in layers(config) if name in layer["config"])
+        layer["config"][name] = units
+
+    refused(with_config(saved, tmp_path / "m.keras", change), "it describes a layer of .* weights, and holds")
+
+
+def test_a_grouped_convolution_is_counted_by_its_groups():
+    described = {"config": {"filters": 64, "groups": 8}, "build_config": {"input_shape": [None, 4, 4, 32]}}
+    assert keras_files._largest_layer([{"a": described}]) == 64 * 32 // 8

@@ -105,6 +105,14 @@ def test_operators_of_others_are_refused_wherever_they_stand(tmp_path):
     refused(tmp_path, model(contrib), "com.microsoft QuickGelu is not a standard ONNX operator")
 
 
+@pytest.mark.parametrize("operator", ["Loop", "Scan"])
+def test_operators_without_an_end_are_refused(tmp_path, operator):
+    """A trip count of 2^62 is eight bytes, and onnxruntime cannot be stopped."""
+    refused(
+        tmp_path, model(helper.make_node(operator, ["z"], ["mean"])), f"holds a {operator}, of which nobody can say"
+    )
+
+
 def test_noise_in_a_graph_is_refused(tmp_path):
     refused(tmp_path, model(helper.make_node("RandomNormalLike", ["x"], ["y"])), "RandomNormalLike draws noise")
 
