@@ -10,10 +10,13 @@ import click
 from kvae.cli.options import PATH, json_option
 from kvae.cli.terminal import bar
 from kvae.config import TrainConfig
+from kvae.errors import KvaeError
 
 WIDTH = 80
 NUM_SIZES = 5
 """Sizes that are printed, of many."""
+NUM_COUNTED = 20
+"""Labels that are printed, of many."""
 NUM_REASONS = 20
 """Reasons that are printed, of many."""
 NUM_NAMES = 3
@@ -36,21 +39,29 @@ def data() -> None:
     show_default=True,
     help=TrainConfig.__dataclass_fields__["split_seed"].metadata["help"],
 )
+@click.option(
+    "--max-bad",
+    type=int,
+    default=TrainConfig.max_bad,
+    show_default=True,
+    help=TrainConfig.__dataclass_fields__["max_bad"].metadata["help"],
+)
 @click.option("--out", type=PATH, help="A PNG of examples to write, a row for each label.")
 @json_option
-def inspect(
-    path: Path, image_size: str | None, grayscale: bool, split_seed: int, out: Path | None, as_json: bool
-) -> None:
+def inspect(path: Path, out: Path | None, as_json: bool, **settings: Any) -> None:
     """Say what images PATH holds, and what will be skipped and why.
 
     PATH is what `kvae train --data` takes.
     """
-    config = TrainConfig(data=str(path), image_size=image_size, grayscale=grayscale, split_seed=split_seed)
+    config = TrainConfig(data=str(path), **settings)
+    if out is not None and out.suffix.lower() != ".png":
+        raise KvaeError(f"{out}: examples are written as a PNG; name a file that ends in .png with --out.")
     from kvae import inspection, pictures
     from kvae.atomic import atomic_file
     from kvae.sources import open_source
 
-    if open_source(path).kind == "TFRecords":  # which TensorFlow reads
+    source = open_source(path)
+    if source.kind == "TFRecords":  # which TensorFlow reads
         from kvae.cli.train import import_tensorflow_quietly
 
         import_tensorflow_quietly()
@@ -61,10 +72,14 @@ def inspect(
             shown.length = of
             shown.update(done - shown.pos)
 
-        found = inspection.inspect(config, progress)
-    if out is not None and (picture := found.picture()) is not None:
-        with atomic_file(out) as temporary:
-            pictures.save(picture, temporary)
+        found = inspection.inspect(config, progress, source)
+    if out is not None:
+        picture = found.picture()
+        if picture is None:
+            click.echo("no picture: no image can be used", err=True)
+        else:
+            with atomic_file(out) as temporary:
+                pictures.save(picture, temporary)
     click.echo(json.dumps(found.to_dict(), indent=2) if as_json else _as_text(found))
 
 
@@ -77,7 +92,7 @@ def _as_text(found: Any) -> str:
         "formats": _counted(found.formats) or "none known",
         "sizes": _sizes(found),
         "colour": _colour(found),
-        "labels": f"{len(found.labels):,}: {_counted(found.labels)}" if found.labels else "none",
+        "labels": _labels(found),
         "splits": _counted(found.splits),
         "duplicates": _duplicates(found),
         "skipped": f"{len(found.skipped):,}" if found.skipped else "none",
@@ -94,7 +109,15 @@ def _as_text(found: Any) -> str:
 
 
 def _counted(counts: dict[Any, int]) -> str:
-    return ", ".join(f"{name} ({number:,})" for name, number in counts.items())
+    told = [f"{name} ({number:,})" for name, number in list(counts.items())[:NUM_COUNTED]]
+    more = f" and {len(counts) - NUM_COUNTED:,} more" if len(counts) > NUM_COUNTED else ""
+    return ", ".join(told) + more
+
+
+def _labels(found: Any) -> str:
+    if found.num_unlabelled:
+        return f"none: {found.num_unlabelled:,} of {found.count:,} pictures are in no sub-folder"
+    return f"{len(found.labels):,}: {_counted(found.labels)}" if found.labels else "none"
 
 
 def _sizes(found: Any) -> str:
@@ -108,9 +131,8 @@ def _sizes(found: Any) -> str:
 def _colour(found: Any) -> str:
     if found.image_shape is None:
         return "none known"
-    num_colour = sum(found.sizes.values()) - found.num_grey
     if found.image_shape[2] == 1:
-        return f"grey; {num_colour:,} in colour are made grey" if num_colour else "grey"
+        return f"grey; {found.num_colour:,} in colour are made grey" if found.num_colour else "grey"
     return f"RGB; {found.num_grey:,} in grey are taken as RGB" if found.num_grey else "RGB"
 
 

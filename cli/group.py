@@ -23,8 +23,12 @@ class OneLineGroup(click.Group):
         standalone_mode: bool = True,
         **extra: Any,
     ) -> Any:
+        # Closed by whoever started this process: their numbers must not go to files that are opened later.
+        while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+            pass
+        os.close(number)
         for name in ("stdout", "stderr"):
-            if getattr(sys, name) is None:  # closed by whoever started this process
+            if getattr(sys, name) is None:
                 setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  # for as long as it runs
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)

@@ -29,5 +29,5 @@ def runs(folder: Path, as_json: bool) -> None:
         click.echo(json.dumps(run_list.as_json(found, skipped), indent=2))
     elif found:
         click.echo(run_list.as_text(found, width))
-    else:
+    elif not skipped:
         click.echo(f"no runs in {run_list.printable(str(folder))}. Make one with kvae train.", err=True)

@@ -76,6 +76,7 @@ def _run(
     resumed: Path | None = None,
 ) -> None:
     from kvae import runs, strategies, training
+    from kvae.interrupts import Interrupted
     from kvae.progress import TrainingProgress
 
     training.set_up_process(config, device)
@@ -88,10 +89,10 @@ def _run(
     progress = TrainingProgress(config.batch_size, epochs=config.epochs)
     try:
         run = make(folder, data_dir, [progress], decoding, devices)
-    except KeyboardInterrupt:
-        is_run = (folder / "config.json").is_file()
-        advice = f" What is done is saved. Go on with: kvae train --resume {shlex.quote(str(folder))}" if is_run else ""
-        raise KeyboardInterrupt(f"interrupted.{advice}") from None
+    except KeyboardInterrupt as error:
+        saved = "What is done" if isinstance(error, Interrupted) else "What the last checkpoint holds"
+        advice = f" {saved} is saved. Go on with: kvae train --resume {shlex.quote(str(folder))}"
+        raise KeyboardInterrupt("interrupted." + advice * (folder / "config.json").is_file()) from None
     finally:
         progress.close()
     click.echo(json.dumps(_as_json(run, config), indent=2) if as_json else _as_text(run, config))

@@ -98,10 +98,14 @@ def check_replaceable(path: Path, replaceable: Callable[[Path], bool], what: str
 
 
 def remove_stale(folder: Path) -> None:
-    """Remove what processes that are no more left in a folder under temporary names: they were killed as they wrote."""
+    """Remove what processes that are no more left in a folder under temporary names: they were killed as they wrote.
+
+    This process must be writing nothing there.
+    """
     for entry in folder.iterdir():
         found = re.fullmatch(r"\..*\.(\d+)\.(tmp|old)(\..*)?", entry.name)
-        if found and not _is_alive(int(found[1])):
+        # One with our own number is of a process before us, in a container, say, where the first one is always 1.
+        if found and (int(found[1]) == os.getpid() or not _is_alive(int(found[1]))):
             if entry.is_dir():
                 shutil.rmtree(entry, ignore_errors=True)
             else:

@@ -10,6 +10,7 @@ Reference: Burda, Grosse & Salakhutdinov, Importance Weighted Autoencoders, arXi
 """
 
 import hashlib
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +22,20 @@ KEYS = {"validation": 1, "test": 2}
 """The key of a split's random words."""
 PATTERN_KEY = 3
 """The key of `binarize_alike`."""
+PART = 2**20
+"""Pixels that are drawn at a time: their random numbers take many times the memory of their bits."""
 
 
 def binarize(images: NDArray[np.uint8], key: int) -> NDArray[np.uint8]:
     """Bytes 0 and 255 in place of grey bytes, drawn as the module says; the shape is kept."""
-    bits = _uniform(key, images.size) < images.ravel() / 255.0
-    return (bits * np.uint8(255)).astype(np.uint8).reshape(images.shape)
+    bits = np.empty(images.shape, np.uint8)
+    source = np.random.Philox(key=key)
+    size = max(1, PART // max(1, math.prod(images.shape[1:])))
+    for first in range(0, len(images), size):
+        part = images[first : first + size]
+        threshold = _uniform(source, part.size).reshape(part.shape)
+        bits[first : first + size] = (threshold < part / 255.0) * np.uint8(255)
+    return bits
 
 
 def binarize_alike(images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -35,19 +44,19 @@ def binarize_alike(images: NDArray[np.float32]) -> NDArray[np.float32]:
     It is for a user's single images, whose place in a list must not matter; pixel i of each takes the random number
     that a split's pixel i has, with the key `PATTERN_KEY`.
     """
-    threshold = _uniform(PATTERN_KEY, int(np.prod(images.shape[1:]))).reshape(images.shape[1:])
+    threshold = _uniform(np.random.Philox(key=PATTERN_KEY), math.prod(images.shape[1:])).reshape(images.shape[1:])
     return (threshold < images).astype(np.float32)
 
 
-def _uniform(key: int, count: int) -> NDArray[np.float64]:
-    words = np.random.Philox(key=key).random_raw(count)
+def _uniform(source: np.random.Philox, count: int) -> NDArray[np.float64]:
+    words = source.random_raw(count)
     uniform: NDArray[np.float64] = (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
     return uniform
 
 
 def sha256(images: NDArray[np.uint8]) -> str:
     """The hash of images: of their bytes in C order."""
-    return hashlib.sha256(np.ascontiguousarray(images).tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
 
 
 def held_out(data: Dataset, split: str, binarize_images: bool) -> NDArray[np.uint8]:

@@ -19,6 +19,7 @@ import keras
 from kvae.atomic import atomic_file
 from kvae.errors import KvaeError
 from kvae.interrupts import Interrupt, Interrupted
+from kvae.vae import VAE
 
 LAST = "checkpoints/last.keras"
 BEST = "model.keras"
@@ -96,6 +97,8 @@ class Checkpoints(keras.callbacks.Callback):
         self._writes = writes
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        if not isinstance(self.model, VAE):
+            raise KvaeError(f"Checkpoints are of a kvae.vae.VAE; got {type(self.model).__name__}.")
         self._saved = time.monotonic()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -120,12 +123,17 @@ class Checkpoints(keras.callbacks.Callback):
         self._end_if_asked()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        history = {name: [*self.state.history.get(name, []), float(value)] for name, value in (logs or {}).items()}
+        logs, known = logs or {}, self.state.history
+        history = {  # NaN where an epoch was not validated, or was made elsewhere
+            name: [*(known.get(name, []) + [math.nan] * epoch)[:epoch], float(logs.get(name, math.nan))]
+            for name in known | logs
+        }
         state = State(epoch=epoch + 1, history=history, skipped_steps=int(self.model.skipped_steps.numpy()))
-        if state.monitored and not math.isfinite(state.monitored[-1]):
+        loss = float(logs.get("val_loss", logs.get("loss", 0.0)))
+        if not math.isfinite(loss):
             raise KvaeError(
-                f"training diverged: the loss of epoch {epoch + 1} is {state.monitored[-1]}. Lower the learning rate; "
-                f"what was good until then is in {self._folder}."
+                f"training diverged: the loss of epoch {epoch + 1} is {loss}. Train anew with a lower learning rate; "
+                f"what was good until then, if any, is in {self._folder}."
             )
         self.state = state
         self._save()
@@ -134,8 +142,7 @@ class Checkpoints(keras.callbacks.Callback):
         self.write_history()
         if state.has_stalled(self._patience):
             self.model.stop_training = True
-        elif epoch + 1 < self.params["epochs"]:
-            self._end_if_asked()
+        self._end_if_asked()
 
     def keep_best(self) -> None:
         """Make the last checkpoint the best model, too."""
@@ -183,7 +190,9 @@ def restore(vae: keras.Model, folder: Path | str) -> State:
         folder: that of `Checkpoints`.
 
     Returns:
-        How far the training was; `State()` where there is no checkpoint yet.
+        How far the training was; `State()` where there is no checkpoint yet. In a `fit` of your own begin with the
+        epoch `state.epoch`; where an epoch takes minutes `state.step` steps of it may be made already, which
+        `kvae.training.fit` goes on after, and which `kvae.batches.steps(..., start=...)` leaves out.
 
     Raises:
         KvaeError: the checkpoint cannot be read, or is one of another model.
@@ -198,6 +207,9 @@ def restore(vae: keras.Model, folder: Path | str) -> State:
             state = State(**json.loads(archive.read(STATE)))
         vae.load_weights(path)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise KvaeError(f"cannot go on from {path}: {' '.join(str(error).split())[:200]}") from None
+        best = f"; {BEST} holds the best model so far" if (Path(folder) / BEST).exists() else ""
+        raise KvaeError(
+            f"cannot go on from {path}: {' '.join(str(error).split())[:200]}. Bring the file back, or train anew{best}."
+        ) from None
     vae.skipped_steps.assign(state.skipped_steps)
     return state

@@ -4,7 +4,6 @@ Each setting has a run of its own in the sweep's folder, named after what was va
 run that is there is taken as it is, one that was cut off goes on from its last checkpoint.
 """
 
-import csv
 import hashlib
 import itertools
 import json
@@ -205,11 +204,12 @@ def compare(
         if run_files.is_finished(run):
             announce(f"{line}: {run} is there")
         else:
-            announce(line)
             keras.utils.clear_session()
             if (run / run_files.CONFIG).exists():  # cut off: the name has a hash of all settings
+                announce(f"{line}: goes on")
                 runs.resume(run, data_dir, callbacks)
             else:
+                announce(line)
                 runs.train(setting.config, run, data_dir, callbacks)
         results.append(_measure(setting, run, data_dir, importance_samples))
     results = _against_reference(results)
@@ -262,7 +262,7 @@ def _measure(setting: Setting, run: Path, data_dir: Path | None, importance_samp
         run=run,
         evaluation=measured,
         loss=Estimate.of(measured.per_image["distortion"] + config.beta * regularizer),
-        history=_history(run / "history.csv"),
+        history=_history(run),
         sample_distance=Estimate(*energy.distance(samples, real)),
         fitted_distance=Estimate(*energy.distance(fitted, real)),
         pictures={
@@ -272,6 +272,13 @@ def _measure(setting: Setting, run: Path, data_dir: Path | None, importance_samp
             "fitted": fitted[:NUM_PICTURED],
         },
     )
+
+
+def _history(run: Path) -> dict[str, list[float]]:
+    history = run_files.read_history(run / run_files.HISTORY)
+    if not history:
+        raise KvaeError(f"{run / run_files.HISTORY} holds no epochs: remove {run}, and give the command again.")
+    return history
 
 
 def fitted_samples(
@@ -298,12 +305,6 @@ def fitted_samples(
     root = vectors * np.sqrt(np.maximum(values, 0.0))
     z = loc.mean(axis=0) + noise.standard_normal(seed, 0, n, loc.shape[1]) @ root.T
     return bundle.decode(z)
-
-
-def _history(path: Path) -> dict[str, list[float]]:
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    return {name: [float(row[name]) for row in rows] for name in rows[0]}
 
 
 def _text(value: Any) -> str:

@@ -215,8 +215,10 @@ class TrainConfig:
         Raises:
             ConfigError: a setting is unknown or outside its range.
         """
+        if not isinstance(values, dict):
+            raise ConfigError(f"not a kvae training config: expected an object, got {type(values).__name__}.")
         try:
-            values = {"binarize": "none"} | values  # configs of kvae before it could binarise
+            values = dict[str, Any](binarize="none") | values  # configs of kvae before it could binarise
             return cls(**(values | {"model": ModelConfig(**values.get("model", {}))}))
         except (TypeError, AttributeError) as error:
             raise ConfigError(f"not a kvae training config: {error}.") from None

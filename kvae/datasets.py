@@ -210,7 +210,7 @@ def of(
     source = sources.open_source(Path(config.data))
     folder = image_cache.prepare(source, config, progress)
     summary = decoded.read_summary(folder)
-    decoded.check(summary, config.data, config.max_bad)
+    decoded.check(summary, config)
     images = decoded.read_images(folder, memory)
     train, validation, test = (
         Split(images[name], decoded.read_labels(folder, name), decoded.Names(folder, name, len(images[name])))

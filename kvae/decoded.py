@@ -10,7 +10,8 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from kvae import memory, splits
+from kvae import memory, preparation, splits
+from kvae.config import TrainConfig
 from kvae.errors import DataError
 from kvae.folders import shown
 from kvae.image_cache import INDEX, SUMMARY
@@ -20,32 +21,45 @@ MEMORY_SHARE = 0.25
 """Share of the memory that is left up to which all images are loaded."""
 
 
+SUMMARY_FIELDS = {
+    "image_shape": list, "splits": dict, "sha256": str, "class_names": list, "num_skipped": int, "num_duplicates": int,
+    "num_conflicts": int,
+}  # fmt: skip
+"""What a summary must say, and its type."""
+
+
 def read_summary(folder: Path) -> dict[str, Any]:
     """What `kvae.image_cache` says of the images in a folder.
 
     Raises:
-        DataError: it cannot be read.
+        DataError: it cannot be read, or does not say what it should.
     """
     try:
-        found = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-        return dict(found)
+        found = dict(json.loads((folder / SUMMARY).read_text(encoding="utf-8")))
+        for name, kind in SUMMARY_FIELDS.items():
+            if not isinstance(found.get(name), kind):
+                raise ValueError(f"{SUMMARY} has no {name}")
+        if set(found["splits"]) != set(SPLITS) or not all(isinstance(count, int) for count in found["splits"].values()):
+            raise ValueError(f"{SUMMARY} has other splits")
+        return found
     except (OSError, ValueError, TypeError) as error:
         raise _damaged(folder, error) from None
 
 
-def check(summary: dict[str, Any], path: str, max_bad: int) -> None:
-    """Raise DataError where more than `max_bad` images of `path` were skipped, or too few are left for three splits."""
-    path = shown(path)
-    if summary["num_skipped"] > max_bad:
+def check(summary: dict[str, Any], config: TrainConfig) -> None:
+    """Raise DataError where more images of a config were skipped than may be, or too few are left for three splits."""
+    path, skipped = shown(config.data or ""), summary["num_skipped"]
+    if skipped > config.max_bad:
         raise DataError(
-            f"{path}: {summary['num_skipped']:,} images cannot be used, more than the {max_bad:,} of --max-bad. "
-            f"See all with kvae data inspect {path}."
+            f"{path}: {skipped:,} images cannot be used, more than the {config.max_bad:,} of --max-bad. "
+            f"See all with {preparation.inspect_command(config)}."
         )
     if not splits.are_enough(summary["splits"]):
         found = ", ".join(f"{number:,} {split}" for split, number in summary["splits"].items())
+        why = f" {skipped:,} cannot be used: {preparation.inspect_command(config)} says why." if skipped else ""
         raise DataError(
             f"{path}: too few images for three splits ({found}); the validation and the test split take a tenth, "
-            f"and need {splits.MIN_HELD_OUT} images, each. Give more images, or another --split-seed."
+            f"and need {splits.MIN_HELD_OUT} images, each. Give more images, or another --split-seed.{why}"
         )
 
 

@@ -1,7 +1,8 @@
 """A picture of a user's own becomes uint8 pixels, or a reason why it cannot be used. No file can do more than that.
 
-What could lose something unseen is not converted: 16 bits a channel, CMYK, palettes, transparency, the frames of an
-animation. Grey becomes RGB where a data set has both, which loses nothing.
+What could lose something unseen is not converted: 16 bits a channel, CMYK, palettes but those of GIF (all of whose
+pictures have one, of 8-bit RGB), transparency, the frames of an animation. Grey becomes RGB where a data set has both,
+which loses nothing.
 """
 
 import contextlib
@@ -118,7 +119,7 @@ def _of_array(array: NDArray[Any], shape: Shape, resize: bool) -> NDArray[np.uin
         if not np.isfinite(array).all():
             raise Unusable("it holds NaN or infinity")
         if array.min() < 0 or array.max() > 1:
-            raise Unusable("it holds floats that are not in [0, 1]")
+            raise Unusable("it holds floats that are not in [0, 1] (save levels of 0 to 255 as uint8)")
         array = pictures.to_uint8(array)
     if array.shape == shape:
         return array
@@ -189,18 +190,27 @@ def _header(picture: Image.Image) -> Header:
         raise Unusable(_REASONS["I"])
     if "transparency" in picture.info:
         raise Unusable(_REASONS["LA"])
-    if picture.mode not in MODES:
+    channels = _gif_channels(picture) if (picture.format, picture.mode) == ("GIF", "P") else MODES.get(picture.mode)
+    if channels is None:
         raise Unusable(_REASONS.get(picture.mode, f"it has the mode {picture.mode}"))
     early = picture.format != "PNG" or "exif" in picture.info  # or else Pillow would decode the PNG to look for it
     sides = (picture.width, picture.height) if early and _orientation(picture) >= 5 else (picture.height, picture.width)
-    return Header("JPEG" if picture.format == "MPO" else str(picture.format), *sides, MODES[picture.mode])
+    return Header("JPEG" if picture.format == "MPO" else str(picture.format), *sides, channels)
+
+
+def _gif_channels(picture: Image.Image) -> int:
+    """1 where all colours of the palette are grey."""
+    palette = bytes(picture.palette.palette) if picture.palette else b""
+    return 1 if palette[::3] == palette[1::3] == palette[2::3] else 3
 
 
 def _is_deep(picture: Image.Image) -> bool:
-    """More than 8 bits a channel, which Pillow reads a mode for, or drops to 8 as it decodes a colour PNG."""
-    return picture.mode.startswith(("I;", "I", "F")) or any(
-        ";16" in str(tile[3]) for tile in getattr(picture, "tile", [])
-    )
+    """More than 8 bits a channel, which Pillow reads a mode for, or drops to 8 as it decodes a colour PNG.
+
+    In other formats 16 bits may be those of a pixel, as in a BMP of 5, 6 and 5 a channel.
+    """
+    tiles = getattr(picture, "tile", []) if picture.format == "PNG" else []
+    return picture.mode.startswith(("I;", "I", "F")) or any(";16" in str(tile[3]) for tile in tiles)
 
 
 def _orientation(picture: Image.Image) -> int:

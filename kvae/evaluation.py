@@ -223,12 +223,12 @@ def data_of(manifest: Manifest, data_dir: Path | None = None, own: Path | None =
             f"the model was trained on '{name}', images of somebody's own, and the run that knows where they are is "
             f"not beside it. Name them by --data."
         )
-    data = datasets.load(name, data_dir)
-    if data.sha256 != sha256:
+    if source.sha256 != sha256:  # before anything is downloaded
         raise DataError(
-            f"the model was trained on another {name} (sha256 {sha256[:12]}...) than kvae has ({data.sha256[:12]}...)."
+            f"the model was trained on another {name} (sha256 {sha256[:12]}...) than kvae has "
+            f"({source.sha256[:12]}...). Name them by --data, if they are images of your own."
         )
-    return data
+    return datasets.load(name, data_dir)
 
 
 def own_images(bundle: Path) -> Path | None:

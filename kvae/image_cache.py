@@ -74,7 +74,7 @@ def is_whole(folder: Path) -> bool:
 
 def _key(source: Source, config: TrainConfig) -> str:
     """A hash of the files' path, names, sizes and times, and of the settings that matter."""
-    settings = [VERSION, shown(str(source.path.resolve())), config.image_size, config.grayscale, config.split_seed]
+    settings = [VERSION, shown(str(source.path.resolve())), config.size, config.grayscale, config.split_seed]
     found = hashlib.sha256(json.dumps(settings).encode())
     for entry in source.listing:
         found.update(json.dumps(entry).encode())
@@ -121,7 +121,7 @@ def _lock_file(folder: Path) -> Path:
 
 def _make(folder: Path, source: Source, config: TrainConfig, progress: Progress | None) -> None:
     plan = preparation.survey(source, config)
-    preparation.check_bad(source, plan.unfit, config.max_bad, plan)
+    preparation.check_bad(source, plan.unfit, config, plan)
     shape = preparation.shape_of(source, plan)
     _check_room(folder.parent, plan.count, shape)
     tally = Tally()
@@ -133,7 +133,7 @@ def _make(folder: Path, source: Source, config: TrainConfig, progress: Progress 
             for done, image in enumerate(stack.enter_context(preparation.images(source, config, plan)), 1):
                 tally.add(image)
                 if isinstance(image, Skipped):
-                    preparation.check_bad(source, tally.skipped, config.max_bad, plan)
+                    preparation.check_bad(source, tally.skipped, config, plan)
                 else:
                     writers[image.split].append(image.pixels)
                     label = "" if image.label is None else image.label
@@ -150,11 +150,17 @@ def _check_room(folder: Path, count: int, shape: Shape) -> None:
     needed = count * math.prod(shape)
     free = shutil.disk_usage(folder).free
     if needed > free:
+        old = sum(path.stat().st_size for path in folder.glob("*/*") if path.is_file())
+        kept = f" Its older folders take {_size(old)}, and may be deleted." if old else ""
         raise DataError(
-            f"decoded, {count:,} images of {' x '.join(map(str, shape))} take {needed / 1e9:,.1f} GB, "
-            f"and {folder} has {free / 1e9:,.1f} GB left. Name another place by KVAE_CACHE_DIR, or make the images "
-            f"smaller by --image-size."
+            f"decoded, {count:,} images of {' x '.join(map(str, shape))} take {_size(needed)}, "
+            f"and {folder} has {_size(free)} left. Name another place by KVAE_CACHE_DIR, or make the images "
+            f"smaller by --image-size.{kept}"
         )
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 class _Writer:

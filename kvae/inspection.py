@@ -14,7 +14,7 @@ from kvae import pictures, preparation, splits
 from kvae.config import TrainConfig
 from kvae.decoding import Header
 from kvae.preparation import Skipped, Tally
-from kvae.sources import Label, open_source
+from kvae.sources import Label, Source, open_source
 
 EXAMPLES = 64
 """Images in a picture of examples without labels."""
@@ -34,11 +34,14 @@ class Inspection:
     """Images found, fit or not."""
     num_others: int
     """Files of a folder left aside for their names."""
+    num_unlabelled: int
+    """Pictures in no sub-folder, where others are in one: then there are no labels."""
     formats: dict[str, int]
     sizes: dict[str, int]
     """How many images have which size, "HEIGHT x WIDTH", the most frequent first."""
     num_grey: int
-    """Images in grey; the rest are in colour."""
+    num_colour: int
+    """Images in grey and in colour, of those whose size can be used."""
     image_shape: tuple[int, int, int] | None
     """What a model would be made for; None where no image is fit."""
     labels: dict[Label, int]
@@ -64,7 +67,8 @@ class Inspection:
         if len(self.skipped) > self.max_bad:
             return f"{len(self.skipped):,} are skipped, more than the {self.max_bad:,} of --max-bad"
         if not splits.are_enough(self.splits):
-            return f"a split has too few, of at least 1 to train on and {splits.MIN_HELD_OUT} in the others"
+            found = ", ".join(f"{number:,} {split}" for split, number in self.splits.items())
+            return f"too few for three splits ({found}); needed are 1, {splits.MIN_HELD_OUT} and {splits.MIN_HELD_OUT}"
         return None
 
     @property
@@ -94,9 +98,11 @@ class Inspection:
             "count": self.count,
             "num_usable": self.num_usable,
             "num_others": self.num_others,
+            "num_unlabelled": self.num_unlabelled,
             "formats": self.formats,
             "sizes": self.sizes,
             "num_grey": self.num_grey,
+            "num_colour": self.num_colour,
             "image_shape": self.image_shape,
             "labels": {str(label): number for label, number in self.labels.items()},
             "splits": self.splits,
@@ -108,17 +114,21 @@ class Inspection:
         }
 
 
-def inspect(config: TrainConfig, progress: Callable[[int, int], None] | None = None) -> Inspection:
+def inspect(
+    config: TrainConfig, progress: Callable[[int, int], None] | None = None, source: Source | None = None
+) -> Inspection:
     """Go through all images as a training would at its start.
 
     Args:
-        config: `data` is the path; `image_size`, `grayscale` and `split_seed` say what a training would make of it.
+        config: `data` is the path; `image_size`, `grayscale` and `split_seed` say what a training would make of it, and
+            `max_bad` how many images it would skip.
         progress: called with how many images are done, and how many there are.
+        source: what `kvae.sources.open_source` found under the path; by default it is called.
 
     Raises:
         DataError: there is nothing under the path that is known, or a file of many images is damaged.
     """
-    source = open_source(Path(config.data or ""))
+    source = source or open_source(Path(config.data or ""))
     plan = preparation.survey(source, config)
     tally = Tally()
     examples: dict[Label | None, list[NDArray[np.uint8]]] = {}
@@ -132,6 +142,10 @@ def inspect(config: TrainConfig, progress: Callable[[int, int], None] | None = N
             if progress is not None:
                 progress(done, plan.count)
     counts = Counter(tally.labels)
+    num_grey, num_colour = (
+        sum(number for kind, number in plan.kinds.items() if kind.channels == channels and plan.fits(kind))
+        for channels in (1, 3)
+    )
     if not tally.classes:
         examples = {None: [pixels for found in examples.values() for pixels in found][:EXAMPLES]}
     return Inspection(
@@ -139,9 +153,11 @@ def inspect(config: TrainConfig, progress: Callable[[int, int], None] | None = N
         kind=source.kind,
         count=plan.count,
         num_others=source.num_others,
+        num_unlabelled=source.num_unlabelled,
         formats=_counted(plan.kinds, lambda kind: kind.format),
         sizes=_counted(plan.kinds, lambda kind: f"{kind.height} x {kind.width}"),
-        num_grey=sum(number for kind, number in plan.kinds.items() if kind.channels == 1),
+        num_grey=num_grey,
+        num_colour=num_colour,
         image_shape=plan.shape,
         labels={label: counts[label] for label in tally.classes},
         splits=tally.count(),

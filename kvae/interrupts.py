@@ -1,10 +1,13 @@
 """Ctrl-C and SIGTERM, heard at a moment that suits: after the step that is being made."""
 
+import logging
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+logger = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -30,14 +33,17 @@ def deferred() -> Iterator[Interrupt]:
     if threading.current_thread() is not threading.main_thread():
         yield interrupt
         return
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    # Ignored in a background job of a script; None is a handler that is not Python's.
+    before = {number: handler for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)}
 
     def note(number: int, frame: FrameType | None) -> None:
         if interrupt.asked:
             raise KeyboardInterrupt
         interrupt.asked = True
+        logger.warning("finishing the step, then saving; once more ends at once")
 
-    for number in SIGNALS:
+    for number in before:
         signal.signal(number, note)
     try:
         yield interrupt

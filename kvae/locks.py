@@ -2,14 +2,19 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from kvae.errors import KvaeError
 
 FILE = ".lock"
 """The file in a folder that is locked. The kernel lets go of it where the process dies, so it may stay behind."""
+
+TRIES, PAUSE = 5, 0.05
+"""How often a lock is asked for, and the seconds in between."""
 
 
 @contextmanager
@@ -29,19 +34,29 @@ def held(folder: Path, use: str = "trained") -> Iterator[None]:
         raise KvaeError(f"cannot write {folder}: {error.strerror}.") from None
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise KvaeError(
-                f"{folder} is being {use} by process {file.read(20).strip() or 'unknown'}. "
-                f"Wait for its end, stop it, or name another folder."
-            ) from None
+            if not _taken(file):
+                file.seek(0)
+                raise KvaeError(
+                    f"{folder} is being {use} by process {file.read(20).strip() or 'unknown'}. "
+                    f"Wait for its end, stop it, or name another folder."
+                )
         except OSError as error:  # a file system without locks
             raise KvaeError(f"cannot lock {folder}: {error.strerror}. Put it on a file system with locks.") from None
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()
         yield
+
+
+def _taken(file: IO[str]) -> bool:
+    """Whether the lock could be had."""
+    for _ in range(TRIES):  # `is_held` of another process has it for a moment
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            time.sleep(PAUSE)
+    return False
 
 
 def check_free(folder: Path) -> None:

@@ -1,11 +1,12 @@
 """Images of a user's own, gone through twice: a look at the first bytes of each, then each decoded, or skipped by name.
 
-Threads decode, memory does not grow with the number of images, and what comes out, and its order, are the same whatever
-the threads do.
+Threads decode, and what comes out, and its order, are the same whatever the threads do. No pixels stay in memory; of
+each image its name, hash and label do, some 200 to 500 bytes.
 """
 
 import contextlib
 import os
+import shlex
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,12 +22,12 @@ from kvae.config import TrainConfig
 from kvae.decoding import Header, Shape, Unusable
 from kvae.errors import DataError
 from kvae.folders import shown
-from kvae.sources import Item, Label, Source
+from kvae.sources import CHUNK_BYTES, Item, Label, Source
 
 MAX_THREADS = 8
 """Threads that decode: more of them only need more memory."""
 GROUP = 16
-"""Images that a thread takes at a time."""
+"""Images that a thread takes at a time, or fewer of an array whose images are large."""
 NUM_TOLD = 3
 """Skipped images that an error names."""
 
@@ -65,6 +66,12 @@ class Plan:
     """How many there are of which kind, of those whose header can be read."""
     unfit: list[Skipped]
     """Images that the first look found unfit, whatever size the others have."""
+
+    def fits(self, kind: Header) -> bool:
+        """Whether images of a kind have a size that is taken."""
+        if decoding.check_extent(kind.height, kind.width, self.resize) or self.shape is None:
+            return False
+        return self.resize or (kind.height, kind.width) == self.shape[:2]
 
 
 @dataclass
@@ -161,6 +168,7 @@ def images(source: Source, config: TrainConfig, plan: Plan) -> Iterator[Iterator
     Raises:
         DataError: a file that holds many images is damaged.
     """
+    group = max(1, min(GROUP, CHUNK_BYTES // max(1, source.image_bytes)))
     shape = plan.shape or (decoding.MIN_SIZE, decoding.MIN_SIZE, 1)  # no image is fit, but each has its own reason
 
     def prepare(item: Item) -> Prepared | Skipped:
@@ -171,7 +179,7 @@ def images(source: Source, config: TrainConfig, plan: Plan) -> Iterator[Iterator
         digest = splits.content_hash(pixels)
         return Prepared(item.name, item.label, pixels, digest, splits.split_of(digest, config.split_seed))
 
-    with decoding.quiet(), contextlib.closing(in_threads(prepare, source.items())) as prepared:
+    with decoding.quiet(), contextlib.closing(in_threads(prepare, source.items(), group)) as prepared:
         yield prepared
 
 
@@ -183,14 +191,25 @@ def shape_of(source: Source, plan: Plan) -> Shape:
     return plan.shape
 
 
-def check_bad(source: Source, skipped: list[Skipped], max_bad: int, plan: Plan) -> None:
-    """Raise DataError where more than `max_bad` images are skipped, whether or not more are to come."""
-    if len(skipped) > max_bad:
-        path = shown(str(source.path))
+def check_bad(source: Source, skipped: list[Skipped], config: TrainConfig, plan: Plan) -> None:
+    """Raise DataError where more images are skipped than `config.max_bad`, whether or not more are to come."""
+    if len(skipped) > config.max_bad:
         raise DataError(
-            f"{path}: at least {len(skipped):,} of {plan.count:,} images cannot be used, and --max-bad is {max_bad:,} "
-            f"({_told(skipped)}). kvae data inspect {path} tells of all."
+            f"{shown(str(source.path))}: at least {len(skipped):,} of {plan.count:,} images cannot be used, and "
+            f"--max-bad is {config.max_bad:,} ({_told(skipped)}). {inspect_command(config)} tells of all."
         )
+
+
+def inspect_command(config: TrainConfig) -> str:
+    """The command that says what a training with these settings would make of its images."""
+    words = ["kvae", "data", "inspect", shown(config.data or "")]
+    if config.image_size is not None:
+        words += ["--image-size", config.image_size]
+    if config.grayscale:
+        words.append("--grayscale")
+    if config.split_seed != TrainConfig.split_seed:
+        words += ["--split-seed", str(config.split_seed)]
+    return shlex.join(words)
 
 
 def _told(skipped: list[Skipped]) -> str:
@@ -198,15 +217,15 @@ def _told(skipped: list[Skipped]) -> str:
     return "; ".join(told + ["..."] * (len(skipped) > NUM_TOLD))
 
 
-def in_threads(work: Callable[[Given], Made], given: Iterable[Given]) -> Generator[Made, None, None]:
-    """`work` done to each, in order, some at a time: as `map`, but in threads, and reading little ahead."""
+def in_threads(work: Callable[[Given], Made], given: Iterable[Given], size: int = GROUP) -> Generator[Made, None, None]:
+    """`work` done to each, in order, `size` at a time: as `map`, but in threads, and reading little ahead."""
     threads = min(MAX_THREADS, os.cpu_count() or 1)
     remaining = iter(given)
     waiting: deque[Future[list[Made]]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
             while True:
-                while len(waiting) <= threads and (group := list(islice(remaining, GROUP))):
+                while len(waiting) <= threads and (group := list(islice(remaining, size))):
                     waiting.append(pool.submit(lambda group: list(map(work, group)), group))
                 if not waiting:
                     return

@@ -1,7 +1,7 @@
 """The shards of a job on Ray Data: on the cores of this machine, or of the cluster that RAY_ADDRESS names.
 
 Ray is an optional extra, and is loaded when a job runs. Each worker of a pool opens the model once, and makes a shard
-at a time; Ray makes a shard again whose worker died.
+at a time; a shard whose worker died is made again, `RETRIES` times.
 """
 
 import importlib.util
@@ -9,6 +9,7 @@ import logging
 import os
 import pickle
 import socket
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +18,8 @@ from kvae import bulk
 from kvae.errors import KvaeError
 from kvae.images import Images
 
+RETRIES = 3
+"""Times that a shard is made again whose worker died; Ray by itself would never give up."""
 PATIENCE = 10.0
 """Seconds in which a cluster's address must take a connection."""
 
@@ -39,8 +42,8 @@ def run(job: bulk.Job, missing: Sequence[int], images: Sequence[Images] | None =
         images: those of every shard; None where they are drawn.
 
     Raises:
-        KvaeError: Ray is not installed or its cluster does not answer, or the first error of a shard. The parts that
-            are done stay.
+        KvaeError: Ray is not installed or its cluster does not answer, a shard's worker died again and again, or the
+            first error of a shard. The parts that are done stay.
     """
     check_installed()
     if not missing:
@@ -49,18 +52,37 @@ def run(job: bulk.Job, missing: Sequence[int], images: Sequence[Images] | None =
         gpus = job.device == "cuda"
         rows = [{"shard": shard, "images": pickle.dumps(images[shard] if images else None)} for shard in missing]
         workers = min(_slots(ray, gpus), len(rows))
-        done = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
-            _Worker,
-            fn_constructor_args=(job,),
-            compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1),
-            num_cpus=0 if gpus else 1,
-            num_gpus=1 if gpus else 0,
-        )
-        for row in done.iter_rows():
-            if row["error"]:
-                raise KvaeError(row["error"])
-            shard = row["shard"]
-            yield job.plan.stops[shard] - job.plan.start(shard)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # Ray deprecates the last two, and has no others
+            done = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
+                _Worker,
+                fn_constructor_args=(job,),
+                compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1),
+                num_cpus=0 if gpus else 1,
+                num_gpus=1 if gpus else 0,
+                max_restarts=-1,
+                max_task_retries=RETRIES,
+            )
+        with _reported(ray):
+            for row in done.iter_rows():
+                if row["error"]:
+                    raise KvaeError(row["error"])
+                shard = row["shard"]
+                yield job.plan.stops[shard] - job.plan.start(shard)
+
+
+@contextmanager
+def _reported(ray: Any) -> Iterator[None]:
+    """What Ray raises becomes a KvaeError."""
+    try:
+        yield
+    except (ray.exceptions.ActorDiedError, ray.exceptions.ActorUnavailableError, ray.exceptions.WorkerCrashedError):
+        raise KvaeError(
+            f"a shard's worker died {RETRIES + 1} times, for want of memory perhaps. The parts that are done stay; "
+            f"make room or have fewer workers (fewer CPUs for Ray), and run again."
+        ) from None
+    except ray.exceptions.RayError as error:
+        raise KvaeError(f"Ray could not go on: {' '.join(str(error).split())[:200]}.") from None
 
 
 class _Worker:

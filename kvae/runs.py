@@ -14,6 +14,7 @@ import datetime
 import json
 import logging
 import platform
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -150,6 +151,7 @@ def resume(
             if folder.is_dir():
                 atomic.remove_stale(folder)
         data = datasets.of(config, data_dir, decoding)
+        _warn_of_other_versions(out)
         began_with = str(_read_json(out / "dataset.json").get("sha256"))
         if data.sha256 != began_with:
             raise KvaeError(
@@ -160,6 +162,18 @@ def resume(
         state = checkpoints.restore(vae, out)
         skipped.forget_after(out, int(vae.made_steps.numpy()))
         return _go_on(out, config, data, vae, state, callbacks)
+
+
+def _warn_of_other_versions(out: Path) -> None:
+    """Say it where a run began with other programs: its weights may be none that either of them would give."""
+    before, now = run_files.read_json(out / "environment.json"), _environment()
+    if not isinstance(before, dict):
+        return
+    changed = [f"{name} {before.get(name)}, now {now[name]}" for name in now if before.get(name) != now[name]]
+    if changed:
+        logger.warning(
+            "%s began with %s: its numbers may differ from those of one that had not.", out, "; ".join(changed)
+        )
 
 
 def _about(data: datasets.Dataset) -> dict[str, Any]:
@@ -201,7 +215,11 @@ def follow(
 def _check_new(out: Path) -> None:
     """Raise KvaeError where a run cannot begin in a folder: it holds one, or something else."""
     if (out / run_files.CONFIG).is_file():
-        advice = "it is finished" if run_files.is_finished(out) else f"kvae train --resume {out} goes on with it"
+        advice = (
+            "it is finished"
+            if run_files.is_finished(out)
+            else f"kvae train --resume {shlex.quote(str(out))} goes on with it"
+        )
         raise KvaeError(f"{out} holds a run already: {advice}. Name another folder.")
     check_replaceable(out, _is_only_begun, "an empty folder")
 
@@ -245,7 +263,8 @@ def _fit(
             skips = skipped.SkippedSteps(
                 out, config.max_skipped_steps, lambda step: training.batch_of(config, data, step), writes
             )
-            training.fit(vae, config, data, [skips, keeper, *callbacks], state.epoch, state.step)
+            # What is seen of an epoch comes before its checkpoint: nothing would make it later.
+            training.fit(vae, config, data, [skips, *callbacks, keeper], state.epoch, state.step)
     return keeper.state
 
 
@@ -260,7 +279,7 @@ def _lookers(out: Path, config: TrainConfig, data: datasets.Dataset) -> list[ker
 
 
 def _finish(out: Path, config: TrainConfig, data: datasets.Dataset, history: dict[str, list[float]]) -> Run:
-    """Evaluate and export the best model, and draw; each file whole or not at all, so that it can be done again."""
+    """Evaluate and export the best model, and draw; it can be done again, until the last file is there."""
     best = load_model(out)
     test = binarization.held_out(data, "test", config.binarize == "dynamic")
     metrics: dict[str, evaluation.Estimate] = {}
@@ -301,8 +320,8 @@ def export_run(run: Path, out: Path, data_dir: Path | None = None, own: Path | N
     Raises:
         KvaeError: `run` is no finished run, or the export fails its proofs.
     """
-    metrics, dataset = (_read_json(run / name) for name in (run_files.METRICS, "dataset.json"))
     config = read_config(run)
+    metrics, dataset = (_read_json(run / name) for name in (run_files.METRICS, "dataset.json"))
     train_images = test_images = None
     try:
         data = datasets.of(config if own is None else replace(config, data=str(own)), data_dir)
@@ -330,13 +349,17 @@ def read_config(run: Path) -> TrainConfig:
     Raises:
         KvaeError: the folder holds none, or they cannot be read.
     """
+    if not (run / run_files.CONFIG).is_file():
+        raise KvaeError(f"{run} is no run: it holds no {run_files.CONFIG}. kvae runs lists those of a folder.")
     return TrainConfig.from_dict(_read_json(run / run_files.CONFIG))
 
 
-def _read_json(path: Path) -> Any:
+def _read_json(path: Path) -> dict[str, Any]:
     values = run_files.read_json(path)
     if values is None:
-        raise KvaeError(f"{path.parent} is no run, or one that is not finished: it holds no {path.name}.")
+        raise KvaeError(f"{path.parent} is not a finished run: it holds no {path.name}.")
+    if not isinstance(values, dict):
+        raise KvaeError(f"{path} is not what kvae train writes.")
     return values
 
 

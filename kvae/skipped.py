@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from kvae import run_files
 from kvae.atomic import atomic_file
 from kvae.errors import KvaeError
 
@@ -59,8 +60,9 @@ class SkippedSteps(keras.callbacks.Callback):
         self._count = count
         if count > self._maximum:
             raise KvaeError(
-                f"training stopped: the loss or a gradient of {count} steps was not finite. These steps were not "
-                f"applied, and are in {self._path}; what was good until then is kept there. {CAUSES}"
+                f"training stopped: {count} steps had a loss or a gradient that is not finite (max_skipped_steps: "
+                f"{self._maximum}). They were not applied, and are in {self._path}; the last checkpoint, if any, is "
+                f"kept. To go on under the same settings would meet them again: train anew. {CAUSES}"
             )
 
     def _write(self) -> None:
@@ -73,16 +75,11 @@ class SkippedSteps(keras.callbacks.Callback):
 
 
 def forget_after(folder: Path, step: int) -> None:
-    """Drop the lines of steps from number `step` on: of a time that is lost, and will be made again."""
+    """Drop the lines of steps from number `step` on, which will be made again, and those that are of none."""
     path = folder / FILE
     if not path.exists():
         return
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            if json.loads(line)["step"] < step:
-                kept.append(line + "\n")
-        except ValueError:  # cut off
-            break
+    lines = run_files.read_json_lines(path)
+    kept = [line for line in lines if isinstance(line.get("step"), int) and line["step"] < step]
     with atomic_file(path) as temporary:
-        temporary.write_text("".join(kept), encoding="utf-8")
+        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")

@@ -19,6 +19,7 @@ from kvae import arrays, decoding, idx, records
 from kvae.decoding import Content, Header
 from kvae.errors import DataError
 from kvae.folders import files_under, shown
+from kvae.images import MAX_ARRAY_BYTES
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
 """The files of a folder that count as pictures."""
@@ -52,6 +53,10 @@ class Source(Protocol):
     """What all of them have in common; None where each is a picture of its own."""
     num_others: int
     """Files of a folder that are left aside, since they are not called what images are."""
+    num_unlabelled: int
+    """Pictures of a folder that are in no sub-folder, where others are: then none has a label."""
+    image_bytes: int
+    """Bytes of memory that an image takes before it is decoded; 0 where it is left in its file."""
 
     def items(self) -> Iterator[Item]:
         """The images, in the order of their names."""
@@ -97,11 +102,15 @@ class Pictures:
     num_others: int
     kind: str = "folder of pictures"
     header: Header | None = None
+    image_bytes: int = 0
     count: int | None = field(init=False)
+    num_unlabelled: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.count = len(self.files)
-        self._labelled = all(os.sep in name for name in self.files)
+        at_top = sum(os.sep not in name for name in self.files)
+        self.num_unlabelled = at_top if at_top < self.count else 0
+        self._labelled = not at_top
 
     def items(self) -> Iterator[Item]:
         for name in self.files:
@@ -120,6 +129,8 @@ class Records:
     kind: str = "TFRecords"
     header: Header | None = None
     count: int | None = None
+    num_unlabelled: int = 0
+    image_bytes: int = 0
 
     def items(self) -> Iterator[Item]:
         for shard in self.shards:
@@ -150,7 +161,7 @@ class Stack:
         DataError: it is none of images, or its labels are not one for each.
     """
 
-    num_others = 0
+    num_others = num_unlabelled = 0
 
     def __init__(self, path: Path, listing: list[tuple[str, int, int]], array: Rows, labels: Rows | None) -> None:
         name = shown(str(path))
@@ -164,6 +175,9 @@ class Stack:
             )
         if wrong := decoding.check_extent(*shape[1:3], resize=True):
             raise DataError(f"{name}: {wrong}.")
+        self.image_bytes = array.dtype.itemsize * math.prod(shape[1:])
+        if self.image_bytes > MAX_ARRAY_BYTES:
+            raise DataError(f"{name} holds images of {shape[1:]} {array.dtype}, which are too large.")
         self.path = path
         self.kind = "idx file" if isinstance(array, idx.IdxFile) else f"{path.suffix.lower()} file"
         self.listing = listing
@@ -177,8 +191,7 @@ class Stack:
         index = 0
         shape = self._shape
         name = shown(self.path.name)
-        size = self._array.dtype.itemsize * math.prod(shape)
-        for rows in self._array.rows(max(1, CHUNK_BYTES // size)):
+        for rows in self._array.rows(max(1, CHUNK_BYTES // self.image_bytes)):
             for image in rows.reshape(len(rows), *shape):
                 yield Item(f"{name}[{index}]", None if self._labels is None else self._labels[index], image)
                 index += 1

@@ -250,28 +250,39 @@ class VAE(keras.Model):
         Returns:
             What `_means` does, and 1; zeros, and 0, where the step was skipped.
         """
+        if not self.built:
+            self.build(images.shape)
         seed = self._next_seed()
         rows = replicas.rows(_num(images))
+        statistics = [tf.identity(value) for value in self.non_trainable_weights]  # of a batch normalisation, say
         # Once they are summed, all replicas hold the same bits, and come to the same decision.
         means, gradients = replicas.summed(self._on_replica(self._gradients)(images, seed, rows))
         values = [means[0]]
         if not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):  # which meets infinities by design
             values += [gradient for gradient in gradients if gradient is not None]
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(value)) for value in values])
-        apply = self.optimizer.apply if replicas.count() == 1 else self.optimizer.apply_summed
-        tf.cond(
-            finite,
-            lambda: apply(gradients, self.trainable_variables),
-            lambda: self._record_skipped(seed),
-        )
-        self.made_steps.assign_add(1)
+        self._apply_if(finite, gradients)
+        for variable, before in zip(self.non_trainable_weights, statistics, strict=True):
+            variable.assign(tf.where(finite, variable.value, before))
+        self._record(seed, tf.cast(~finite, tf.int64))
         return tf.where(finite, means, tf.zeros_like(means)), tf.cast(finite, tf.int64)
 
-    def _record_skipped(self, seed: tf.Tensor) -> None:
+    def _apply_if(self, finite: tf.Tensor, gradients: list[tf.Tensor]) -> None:
+        optimizer, variables = self.optimizer, self.trainable_variables
+        if replicas.count() > 1:
+            tf.cond(finite, lambda: optimizer.apply_summed(gradients, variables), lambda: None)
+        elif self.jit_compile and isinstance(optimizer, optimizers.FusedAdam) and not optimizer.keras_only:
+            optimizer.apply_if(finite, gradients, variables)
+        else:
+            tf.cond(finite, lambda: optimizer.apply(gradients, variables), lambda: None)
+
+    def _record(self, seed: tf.Tensor, skipped: tf.Tensor) -> None:
+        """Count a step, and write it down: where it was not `skipped` (1, or else 0) the next one's row is its own."""
         row = tf.concat([self.made_steps[None], tf.cast(seed, tf.int64)], axis=0)
         table = tf.tensor_scatter_nd_update(self._skipped_seeds, [[self.skipped_steps % MAX_RECORDED]], row[None])
         self._skipped_seeds.assign(table)
-        self.skipped_steps.assign_add(1)
+        self.skipped_steps.assign_add(skipped)
+        self.made_steps.assign_add(1)
 
     def skipped_since(self, count: int) -> list[tuple[int, list[int]]]:
         """The number and the seed of each step that was skipped after the first `count` ones.

@@ -76,7 +76,8 @@ def write_bad(folder: Path) -> dict[str, str]:
     whole = BytesIO()
     one.save(whole, "PNG")
     one.convert("P").save(folder / "palette.png")
-    one.convert("P").save(folder / "palette.gif")
+    palette = one.convert("P")
+    palette.save(folder / "transparent.gif", transparency=palette.getpixel((0, 0)))
     one.convert("RGBA").save(folder / "rgba.png")
     clear = one.convert("RGBA")
     clear.putpixel((0, 0), (0, 0, 0, 0))  # or else WebP stores no transparency
@@ -109,8 +110,8 @@ def write_bad(folder: Path) -> dict[str, str]:
     (folder / "itself.png").symlink_to("itself.png")
     (folder / "device.png").symlink_to("/dev/zero")
     reasons = {
-        "palette": ["palette.png", "palette.gif"],
-        "transparent": ["rgba.png", "rgba.webp", "la.png", "key.png"],
+        "palette": ["palette.png"],
+        "transparent": ["rgba.png", "rgba.webp", "la.png", "key.png", "transparent.gif"],
         "CMYK": ["cmyk.jpg"],
         "more than 8 bits": ["deep.png", "deep_rgb.png"],
         "more than 40,000,000 pixels": ["bomb.png", "bomb.gif"],

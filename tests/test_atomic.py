@@ -158,15 +158,16 @@ def test_the_file_that_makes_a_folder_ours_comes_last(tmp_path, monkeypatch):
 def test_what_killed_processes_left_behind_is_removed(tmp_path):
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         pass
-    mine = os.getpid()
-    for name in (f".model.{gone.pid}.tmp.keras", f".model.{mine}.tmp.keras", ".hidden", f"model.{gone.pid}.tmp"):
+    alive = os.getppid()
+    for name in (f".model.{gone.pid}.tmp.keras", f".model.{alive}.tmp.keras", ".hidden", f"model.{gone.pid}.tmp"):
         (tmp_path / name).write_text("")
-    for name in (f".bundle.{gone.pid}.tmp", f".bundle.{gone.pid}.old", f".bundle.{10**30}.tmp"):
+    ours = os.getpid()  # where a container starts again, all processes have the numbers of those before them
+    for name in (f".bundle.{gone.pid}.tmp", f".bundle.{ours}.tmp", f".bundle.{gone.pid}.old", f".bundle.{10**30}.tmp"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "decoder.onnx").write_text("")
     atomic.remove_stale(tmp_path)
     assert {entry.name for entry in tmp_path.iterdir()} == {
-        f".model.{mine}.tmp.keras", ".hidden", f"model.{gone.pid}.tmp",
+        f".model.{alive}.tmp.keras", ".hidden", f"model.{gone.pid}.tmp",
     }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -60,6 +61,31 @@ def test_a_non_contiguous_view_has_the_bits_of_its_c_order():
     view = images[:, ::2, ::-1]
     np.testing.assert_array_equal(binarize(view, 2), binarize(view.copy(), 2))
     assert binarization.sha256(view) == binarization.sha256(view.copy())
+
+
+def test_parts_have_the_bits_of_the_whole(monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (7, 5, 4, 3), dtype=np.uint8)
+    whole = binarize(images, 2)
+    for size in (1, 130, 419):  # less than an image, two, and all but one
+        monkeypatch.setattr(binarization, "PART", size)
+        np.testing.assert_array_equal(binarize(images, 2), whole)
+
+
+def test_memory_is_that_of_the_bits_and_of_a_part(tmp_path, monkeypatch):
+    """Of images that are mapped from the disk, 2 MB of them."""
+    monkeypatch.setattr(binarization, "PART", 2**12)
+    images = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.uint8, (2000, 32, 32, 1))
+    tracemalloc.start()
+    try:
+        bits = binarize(images, 2)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        binarization.sha256(bits)
+        hashing = tracemalloc.get_traced_memory()[1] - tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert peak < images.nbytes + 500_000
+    assert hashing < 100_000
 
 
 def test_the_hash_is_that_of_the_bytes():

@@ -26,8 +26,9 @@ from kvae.runtime import Bundle
 
 MLP = ModelConfig(architecture="mlp", latent_dim=2, hidden_units=8)
 CONFIG = TrainConfig(
-    dataset="fashion_mnist_mini", epochs=3, batch_size=20, kl_warmup_epochs=1, lr_warmup_steps=7, seed=5, model=MLP
-)
+    dataset="fashion_mnist_mini", epochs=3, batch_size=20, kl_warmup_epochs=1, lr_warmup_steps=7, seed=5, jit="off",
+    model=MLP,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +91,7 @@ def whole(tmp_path_factory, data):
         return folder, fit(folder, data)
 
 
-@pytest.mark.parametrize("seconds", [300.0, 0.0], ids=["at the end asked for", "after each call"])
-@pytest.mark.parametrize("look", [1, 5, 9])
+@pytest.mark.parametrize("look, seconds", [(1, 0.0), (5, 300.0), (9, 0.0)])
 def test_an_interrupted_training_ends_as_one_that_was_not(tmp_path, data, whole, monkeypatch, look, seconds):
     """Within an epoch, at its end, and in a later one: weights, optimizer, seed and history, to the last bit."""
     monkeypatch.setattr(checkpoints, "SECONDS", seconds)
@@ -106,12 +106,42 @@ def test_an_interrupted_training_ends_as_one_that_was_not(tmp_path, data, whole,
     assert (tmp_path / checkpoints.HISTORY).read_bytes() == (folder / checkpoints.HISTORY).read_bytes()
 
 
-def test_the_second_interrupt_of_a_training_that_goes_on(tmp_path, data, whole):
+def test_two_interrupts_of_a_training_that_xla_compiles(tmp_path, data):
+    config = replace(CONFIG, jit="on")
+    fit(tmp_path / "whole", data, config)
     for _ in range(2):
         with pytest.raises(Interrupted):
-            fit(tmp_path, data, interrupt=InterruptAt(2))
-    fit(tmp_path, data)
-    check_same(tmp_path / checkpoints.LAST, whole[0] / checkpoints.LAST)
+            fit(tmp_path / "cut", data, config, InterruptAt(2))
+    fit(tmp_path / "cut", data, config)
+    check_same(tmp_path / "cut" / checkpoints.LAST, tmp_path / "whole" / checkpoints.LAST)
+
+
+def test_an_interrupt_in_the_last_epoch_is_heard(tmp_path, data):
+    """After the epoch, before what would come then: evaluation and export."""
+    config = replace(CONFIG, epochs=1, kl_warmup_epochs=0)
+    with pytest.raises(Interrupted):
+        fit(tmp_path, data, config, InterruptAt(6))
+    assert checkpoints.restore(training.build(config, data.image_shape, 500), tmp_path).epoch == 1
+
+
+def test_epochs_without_validation_and_epochs_made_elsewhere_are_nan_in_the_history(tmp_path):
+    images = random_images(20)
+    vae = make_vae()
+    vae.compile(optimizer="adam", jit_compile=False)
+    callback = Checkpoints(tmp_path)
+    settings = {"validation_data": (images,), "validation_freq": 2, "verbose": 0, "callbacks": [callback]}
+    vae.fit(images, initial_epoch=1, epochs=4, **settings)
+    assert np.isnan(callback.state.history["loss"]).tolist() == [True, False, False, False]
+    assert np.isnan(callback.state.history["val_loss"]).tolist() == [True, False, True, False]
+    rows = (tmp_path / checkpoints.HISTORY).read_text().splitlines()
+    assert len(rows) == 5 and all(len(row.split(",")) == 9 for row in rows)
+
+
+def test_it_is_for_a_vae(tmp_path):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    with pytest.raises(KvaeError, match="Checkpoints are of a kvae.vae.VAE; got Sequential"):
+        model.fit(np.zeros((2, 1)), np.zeros((2, 1)), verbose=0, callbacks=[Checkpoints(tmp_path)])
 
 
 def test_the_best_model_is_kept_and_training_stops_where_it_stalls(tmp_path, data):
@@ -135,7 +165,7 @@ def test_a_loss_that_is_not_finite_is_not_kept(tmp_path, data, monkeypatch):
         return logs if int(self.made_steps) == 25 else logs | {"loss": float("nan")}
 
     monkeypatch.setattr(training.VAE, "evaluate", evaluate)
-    with pytest.raises(KvaeError, match="training diverged: the loss of epoch 2 is nan. Lower the learning rate"):
+    with pytest.raises(KvaeError, match="training diverged: the loss of epoch 2 is nan. Train anew with a lower"):
         fit(tmp_path, data)
     vae = training.build(CONFIG, data.image_shape, 500)
     assert checkpoints.restore(vae, tmp_path).epoch == 1
@@ -228,7 +258,7 @@ def test_a_process_killed_at_random_moments_20_times_ends_with_the_same_weights(
     assert done.returncode == 0, done.stderr[-3000:]
     left = re.findall(r"^killed:(.*)$", done.stdout, re.MULTILINE)
     assert len(left) == 20
-    assert any("checkpoints/last.keras" in names for names in left)
+    assert any("checkpoints/last.keras" in names and "bundle" not in names for names in left)
     for name in (checkpoints.LAST, checkpoints.BEST):
         check_same(tmp_path / "whole" / name, tmp_path / "killed" / name)
     for name in ("history.csv", "metrics.json", "config.json", "samples.png", "pictures/samples-0004.png"):

@@ -14,6 +14,7 @@ from PIL import Image
 from kvae import comparison, recipes, runs
 from kvae.cli.main import PRESETS, main
 from kvae.config import ModelConfig, TrainConfig, from_settings
+from kvae.interrupts import Interrupted
 from kvae.runtime import Bundle
 
 
@@ -217,18 +218,19 @@ def test_train_export_and_sample_for_real(kvae, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "r", "s.npy"]
 
 
-def test_ctrl_c_in_training_says_how_to_go_on(kvae, monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    ("error", "saved"), [(Interrupted, "What is done"), (KeyboardInterrupt, "What the last checkpoint holds")]
+)
+def test_ctrl_c_in_training_says_how_to_go_on(kvae, monkeypatch, tmp_path, error, saved):
     def interrupted(config, out, *_):
         out.mkdir()
         (out / "config.json").write_text("{}")
-        raise KeyboardInterrupt
+        raise error
 
     monkeypatch.setattr("kvae.runs.train", interrupted)
     result = kvae("train", "--out", "my run")
     assert result.exit_code == 130
-    assert result.stderr.strip() == (
-        "Error: interrupted. What is done is saved. Go on with: kvae train --resume 'my run'"
-    )
+    assert result.stderr.strip() == f"Error: interrupted. {saved} is saved. Go on with: kvae train --resume 'my run'"
 
 
 def test_ctrl_c_before_there_is_a_run(kvae, monkeypatch):
@@ -282,7 +284,7 @@ def test_a_run_that_is_finished_stays_as_it_is(kvae, run):
         (["sample", "--out", "x" * 300 + ".npy"], 1, "File name too long"),
         (["sample", "--n", "99999999999999999", "--out", "a.npz"], 1, "the disk has"),
         (["info", "file"], 1, "file is no ONNX graph, or damaged"),
-        (["train", "--resume", "nothing"], 1, "nothing is no run, or one that is not finished: it holds no config"),
+        (["train", "--resume", "nothing"], 1, "nothing is no run: it holds no config.json"),
         (["train", "--data", "nothing"], 1, "nothing"),
         (["train", "--image-size", "9"], 1, "image_size is for images of your own: it takes data beside it"),
         (["train", "--data", ".", "--image-size", "7x300"], 1, "each of 8 to 256; got '7x300'"),
@@ -311,7 +313,7 @@ def test_a_run_that_is_finished_stays_as_it_is(kvae, run):
         (["compare", "--vary", "beta=1", "--beta", "2"], 1, "beta is given more than once"),
         (["compare", "--preset", "why-kl", "--beta", "2"], 1, "varies beta itself"),
         (["compare", "--vary", "beta=1", "--dataset", "fashion_mnist_mini", "--out", "file"], 1, "cannot write file"),
-        (["export", "nothing", "--out", "b"], 1, "is no run, or one that is not finished"),
+        (["export", "nothing", "--out", "b"], 1, "is no run: it holds no config.json"),
         (["export", "taken"], 2, "Missing option '--out'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
@@ -335,7 +337,8 @@ def test_a_damaged_bundle_is_one_line(kvae, bundle_path, tmp_path, keep):
     copy = shutil.copytree(bundle_path, tmp_path / "b")
     (copy / "decoder.onnx").write_bytes((copy / "decoder.onnx").read_bytes()[:keep])
     assert "has sha256" in one_line(kvae("sample", "--model", "b"), 1)
-    assert "is no ONNX graph" in one_line(kvae("sample", "--model", "b/decoder.onnx"), 1)
+    expected = "is no ONNX graph, or cut short" if keep else "has 0 bytes; a graph has 1"
+    assert expected in one_line(kvae("sample", "--model", "b/decoder.onnx"), 1)
     manifest = json.loads((copy / "manifest.json").read_text())
     (copy / "manifest.json").write_text(json.dumps(manifest | {"format_version": 2}))
     assert "format_version 2" in one_line(kvae("info", "b"), 1)

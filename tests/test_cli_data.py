@@ -11,7 +11,8 @@ from pictures_on_disk import write_bad, write_colour_folder, write_grey_folder
 from PIL import Image
 
 from kvae.cli.data import data
-from kvae.errors import ConfigError, DataError
+from kvae.errors import ConfigError, DataError, KvaeError
+from kvae.folders import files_under
 
 
 def run(*arguments):
@@ -35,7 +36,7 @@ def test_people_read_what_is_there_and_what_is_not_used(tmp_path):
         "labels 2: a (16), b (15)",
         "skipped 27",
         "3 it is animated: b/animated.gif, b/animated.png, b/animated.webp",
-        "4 it is transparent: b/key.png, b/la.png, b/rgba.png, ...",
+        "5 it is transparent: b/key.png, b/la.png, b/rgba.png, ...",
         "1 it is not 24 x 32 (height x width), as most are (see --image-size): b/other_size.png",
     ):
         assert row in text
@@ -75,6 +76,49 @@ def test_examples_are_written_as_a_picture(tmp_path):
     factor = round(56 / 32)
     cell = written.crop((2 * factor, 2 * factor, (2 + 32) * factor, (2 + 24) * factor)).resize((32, 24), 0)
     np.testing.assert_array_equal(np.asarray(cell), np.asarray(first))
+
+
+def test_a_picture_at_the_top_is_why_there_are_no_labels(tmp_path):
+    write_colour_folder(tmp_path / "data", 10, labels=("a", "b"))
+    assert "labels      2: a (5), b (5)\n" in run(tmp_path / "data").stdout
+    (tmp_path / "data" / "a" / "0000.png").rename(tmp_path / "data" / "stray.png")
+    assert "labels      none: 1 of 10 pictures are in no sub-folder\n" in run(tmp_path / "data").stdout
+    write_colour_folder(tmp_path / "flat", 10)
+    assert "labels      none\n" in run(tmp_path / "flat").stdout
+
+
+def test_many_labels_are_cut(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (300, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "x.npz", images=images, labels=np.arange(300))
+    text = " ".join(run(tmp_path / "x.npz").stdout.split())
+    assert "labels 300: 0 (1), 1 (1)," in text
+    assert "19 (1) and 280 more splits" in text
+
+
+def test_max_bad_says_whether_a_training_would_be_refused(tmp_path):
+    write_colour_folder(tmp_path / "data", 60)
+    write_bad(tmp_path / "data" / "bad")
+    assert "training    can begin\n" in run(tmp_path / "data").stdout
+    text = " ".join(run(tmp_path / "data", "--max-bad", 26).stdout.split())
+    assert "would be refused: 27 are skipped, more than the 26 of --max-bad" in text
+
+
+def test_the_images_are_looked_for_once(tmp_path, monkeypatch):
+    data, found = write_colour_folder(tmp_path / "data", 10), []
+    monkeypatch.setattr("kvae.sources.files_under", lambda path: found.append(path) or files_under(path))
+    run(data)
+    assert found == [data]
+
+
+def test_examples_that_cannot_be_written_are_said_to_be_missing(tmp_path):
+    (tmp_path / "data").mkdir()
+    Image.new("L", (4, 4)).save(tmp_path / "data" / "small.png")
+    done = run(tmp_path / "data", "--out", tmp_path / "x.png")
+    assert "no picture: no image can be used\n" in done.stderr
+    assert "no picture" not in done.stdout
+    assert not (tmp_path / "x.png").exists()
+    with pytest.raises(KvaeError, match="x.jpg: examples are written as a PNG; name a file that ends in .png"):
+        run(tmp_path / "data", "--out", tmp_path / "x.jpg")
 
 
 def test_what_is_wrong_is_an_error(tmp_path):

@@ -67,6 +67,21 @@ def test_a_damaged_folder_is_named_with_what_to_do(folder, name, damage):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"splits": {}}, {"splits": {"train": 1, "validation": 2, "test": "3"}}, {"num_skipped": "0"}, {"sha256": None}],
+)
+def test_a_summary_that_lacks_something_is_damaged(folder, change):
+    path = folder / "summary.json"
+    summary = json.loads(path.read_text())
+    for damaged in (summary | change, {}, [["splits", 3]]):
+        path.write_text(json.dumps(damaged))
+        with pytest.raises(
+            DataError, match=r"cannot be read \(summary.json has .*\); delete this folder, and run again"
+        ):
+            decoded.read_summary(folder)
+
+
 def test_a_cut_array_is_refused(folder):
     content = (folder / "train.npy").read_bytes()
     (folder / "train.npy").write_bytes(content[:-1])
@@ -88,9 +103,15 @@ def test_a_summary_in_words(folder):
 
 def test_what_a_training_cannot_use_is_refused(folder):
     summary = json.loads((folder / "summary.json").read_text())
-    decoded.check(summary, "cats", 0)
-    with pytest.raises(DataError, match="cats: 7 images cannot be used, more than the 6 of --max-bad"):
-        decoded.check(summary | {"num_skipped": 7}, "cats", 6)
+    config = TrainConfig(data="my cats", image_size="20", grayscale=True, max_bad=6)
+    command = "kvae data inspect 'my cats' --image-size 20 --grayscale"
+    decoded.check(summary, config)
+    with pytest.raises(
+        DataError, match=f"my cats: 7 images cannot be used, more than the 6 of .* See all with {command}"
+    ):
+        decoded.check(summary | {"num_skipped": 7}, config)
     few = {"train": 9, "validation": 1, "test": 3}
-    with pytest.raises(DataError, match=r"too few images for three splits \(9 train, 1 validation, 3 test\)"):
-        decoded.check(summary | {"splits": few}, "cats", 0)
+    with pytest.raises(DataError, match=r"too few images for three splits \(9 train, 1 validation, 3 test\).*seed\.$"):
+        decoded.check(summary | {"splits": few}, config)
+    with pytest.raises(DataError, match=f"too few .* 5 cannot be used: {command} says why.$"):
+        decoded.check(summary | {"splits": few, "num_skipped": 5}, config)

@@ -1,6 +1,7 @@
 """A picture's pixels, held against Pillow and numpy by hand, and each kind of picture that is refused."""
 
 import re
+import struct
 from io import BytesIO
 from pathlib import Path
 
@@ -49,6 +50,25 @@ def test_grey_becomes_rgb_without_loss_and_colour_grey_by_its_luma(patch):
     luma = np.asarray(patch, float) @ [0.299, 0.587, 0.114]
     np.testing.assert_allclose(decode(encoded(patch, "PNG"), GREY, resize=False)[..., 0], luma, atol=1)
     assert probe(encoded(grey, "PNG")).channels == 1
+
+
+def test_a_gif_s_palette_is_read_as_the_colours_it_stands_for(patch):
+    palette = patch.quantize(64)
+    content = encoded(palette, "GIF")
+    assert probe(content) == Header("GIF", *PATCH, 3)
+    np.testing.assert_array_equal(decode(content, COLOUR, resize=False), np.asarray(palette.convert("RGB")))
+    grey = patch.convert("L")
+    assert probe(encoded(grey, "GIF")).channels == 1
+    np.testing.assert_array_equal(decode(encoded(grey, "GIF"), GREY, resize=False)[..., 0], np.asarray(grey))
+
+
+def test_a_bmp_of_16_bits_a_pixel_has_no_more_than_8_a_channel():
+    """5 bits of red, 6 of green, 5 of blue, by hand."""
+    rows = struct.pack("<8H", *([0xF800, 0x07E0, 0x001F, 0xFFFF] * 2)) * 8
+    header = struct.pack("<IiiHHIIiiIIIII", 52, 8, 8, 1, 16, 3, len(rows), 0, 0, 0, 0, 0xF800, 0x07E0, 0x001F)
+    content = b"BM" + struct.pack("<IHHI", 14 + len(header) + len(rows), 0, 0, 14 + len(header)) + header + rows
+    colours = decode(content, (8, 8, 3), resize=False)[0, :4].tolist()
+    assert colours == [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]]
 
 
 def test_one_bit_a_pixel_is_grey(patch):
@@ -168,7 +188,12 @@ def test_arrays_are_taken_as_bytes():
 
 @pytest.mark.parametrize(
     ("value", "reason"),
-    [(np.nan, "NaN"), (np.inf, "NaN or infinity"), (1.5, r"not in \[0, 1\]"), (-0.1, r"not in \[0, 1\]")],
+    [
+        (np.nan, "NaN"),
+        (np.inf, "NaN or infinity"),
+        (1.5, r"not in \[0, 1\] \(save levels of 0 to 255 as uint8\)"),
+        (-0.1, r"not in \[0, 1\]"),
+    ],
 )
 def test_arrays_with_numbers_that_are_no_pixels_are_refused(value, reason):
     image = np.full(COLOUR, 0.5)

@@ -18,6 +18,18 @@ def test_seeds_are_accepted(reader):
     assert outcomes == ["accepted"] * len(outcomes)
 
 
+def test_seeds_that_can_be_trained_on_are_accepted():
+    """All arrays, and of the pictures those that are no TIFF or PPM, and have neither transparency nor CMYK."""
+    names = [path.name for folder in readers.SEEDS_OF["data"] for path in sorted((readers.SEEDS / folder).iterdir())]
+    outcomes = [finding.outcome for _, finding in run.campaign("data", readers.seeds("data"))]
+    refused = {name for name, outcome in zip(names, outcomes, strict=True) if outcome == "refused"}
+    assert refused == {
+        "alpha.png", "cmyk.jpg", "colour.ppm", "deflate.tif", "jpeg.tif", "lzw.tif", "palette.gif",
+        "palette.png", "plain.ppm", "plain.tif",
+    }  # fmt: skip
+    assert set(outcomes) == {"accepted", "refused"}
+
+
 @pytest.mark.parametrize("reader", readers.READERS)
 def test_nothing_breaks_a_reader(reader):
     """What once did, what is refused for each of many reasons, and some new inputs."""

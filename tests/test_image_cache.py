@@ -205,9 +205,26 @@ def test_a_disk_without_room_is_said_before_anything_is_written(tmp_path, cache,
     data = write_colour_folder(tmp_path / "data", 60)
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9, 60 * 24 * 32 * 3 - 1))
-    with pytest.raises(DataError, match="60 images of 24 x 32 x 3 take 0.0 GB, .* KVAE_CACHE_DIR, or .* --image-size"):
+    with pytest.raises(
+        DataError,
+        match="60 images of 24 x 32 x 3 take 0.1 MB, .* has 0.1 MB left. .* KVAE_CACHE_DIR, or .* --image-size.$",
+    ):
         made(data)
     assert [path.suffix for path in cache.iterdir()] == [".lock"]
+
+
+def test_a_disk_without_room_is_said_to_hold_older_images(tmp_path, cache, monkeypatch):
+    made(write_colour_folder(tmp_path / "old", 200))
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9, 1000))
+    with pytest.raises(DataError, match="Its older folders take 0.5 MB, and may be deleted.$"):
+        made(write_colour_folder(tmp_path / "data", 60))
+
+
+def test_one_size_in_other_words_is_decoded_once(tmp_path, cache):
+    data = write_colour_folder(tmp_path / "data", 20)
+    assert len({made(data, image_size=size) for size in ("20", "20x20", "20X20")}) == 1
+    assert made(data, image_size="20x21") != made(data, image_size="20")
 
 
 def test_a_disk_that_fills_up_leaves_nothing(tmp_path, cache, monkeypatch):

@@ -1,6 +1,7 @@
 """What inspection says, counted again by hand; it and a training see the same."""
 
 import json
+import re
 from collections import Counter
 
 import numpy as np
@@ -37,6 +38,17 @@ def test_a_training_sees_the_same(tmp_path, monkeypatch):
     }  # fmt: skip
 
 
+def test_pictures_of_another_size_are_in_no_count_of_colour(tmp_path):
+    """Unless they are resized."""
+    write_colour_folder(tmp_path / "data", 3)
+    for name, mode, size in (("a", "L", (32, 24)), ("b", "L", (40, 24)), ("c", "RGB", (300, 24)), ("d", "L", (4, 4))):
+        Image.new(mode, size).save(tmp_path / "data" / f"{name}.png")
+    found = inspect(TrainConfig(data=str(tmp_path / "data")))
+    assert (found.num_grey, found.num_colour, found.num_usable) == (1, 3, 4)
+    found = inspect(TrainConfig(data=str(tmp_path / "data"), image_size="8"))
+    assert (found.num_grey, found.num_colour, found.num_usable) == (2, 4, 6)
+
+
 def test_duplicates_are_in_one_split_and_told(tmp_path):
     data = write_grey_folder(tmp_path / "grey", 60)
     (data / "Copies").mkdir()
@@ -64,7 +76,9 @@ def test_reasons_group_the_names(tmp_path):
 
 def test_too_few_and_none_at_all_are_told_not_raised(tmp_path):
     few = inspect(TrainConfig(data=str(write_colour_folder(tmp_path / "few", 3))))
-    assert few.refusal.startswith("a split has too few")
+    assert re.fullmatch(
+        r"too few for three splits \(1 train, 2 validation, 0 test\); needed are 1, 2 and 2", few.refusal
+    )
     write_bad(tmp_path / "bad")
     (tmp_path / "bad" / "other_size.png").unlink()
     none = inspect(TrainConfig(data=str(tmp_path / "bad")))

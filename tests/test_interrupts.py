@@ -27,6 +27,18 @@ def test_after_the_block_signals_are_what_they_were():
         os.kill(os.getpid(), signal.SIGINT)
 
 
+def test_a_signal_that_is_ignored_stays_ignored():
+    """As SIGINT is in a job that a script starts in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with deferred() as interrupt:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert not interrupt.asked
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_in_another_thread_nothing_is_deferred():
     """Python hears signals in its main thread alone, and lets no other set a handler."""
     seen = []

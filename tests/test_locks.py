@@ -52,3 +52,18 @@ def test_a_folder_without_a_lock_file_is_not_held(tmp_path):
 def test_a_folder_that_is_not_there_is_an_error_in_one_line(tmp_path):
     with pytest.raises(KvaeError, match="cannot write .*: No such file or directory"), locks.held(tmp_path / "none"):
         pass
+
+
+def test_those_who_only_look_are_in_nobody_s_way(tmp_path):
+    """Another process asks without end whether it is held; it is had at once, 50 times."""
+    (tmp_path / locks.FILE).write_text("")
+    look = (
+        "import sys, pathlib\nfrom kvae import locks\npath = pathlib.Path(sys.argv[1])\n"
+        "print('looking', flush=True)\nwhile True: locks.is_held(path)"
+    )
+    with subprocess.Popen([sys.executable, "-c", look, str(tmp_path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"looking\n"
+        for _ in range(50):
+            with locks.held(tmp_path):
+                pass
+        process.kill()

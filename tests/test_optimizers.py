@@ -104,3 +104,38 @@ def test_what_is_keras_s_own_to_apply_is_refused_for_summed_gradients(settings):
     optimizer.apply = optimizer.apply_summed
     with pytest.raises(KvaeError, match=f"takes no {next(iter(settings))}; got"):
         after_steps(optimizer, steps=1)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_an_update_that_is_not_wanted_changes_no_bit(jit_compile):
+    """Of weights, moments and step count, whatever the gradients are; one that is wanted is that of `apply`."""
+    pairs = [keras.Variable(np.float32([[0.5, -1.0]])) for _ in range(2)]
+    optimizers = [FusedAdam(keras.optimizers.schedules.CosineDecay(0.1, 10)) for _ in range(2)]
+    for optimizer, weights in zip(optimizers, pairs, strict=True):
+        optimizer.build([weights])
+
+    @tf.function(jit_compile=jit_compile)
+    def apply(wanted, gradient):
+        optimizers[0].apply_if(wanted, [gradient], [pairs[0]])
+
+    @tf.function(jit_compile=jit_compile)
+    def apply_plainly(gradient):
+        optimizers[1].apply([gradient], [pairs[1]])
+
+    bad = tf.constant([[np.nan, np.inf]])
+    for gradient in (bad, tf.constant([[3.0, -0.5]]), bad, tf.constant([[1e-3, 2.0]]), tf.constant([[7.0, 7.0]])):
+        wanted = tf.reduce_all(tf.math.is_finite(gradient))
+        apply(wanted, gradient)
+        if wanted:
+            apply_plainly(gradient)
+        state, plain = ([v.numpy() for v in optimizer.variables] for optimizer in optimizers)
+        for one, other in zip([*state, pairs[0].numpy()], [*plain, pairs[1].numpy()], strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_what_keras_applies_itself_cannot_be_left_undone():
+    weights = keras.Variable([1.0])
+    optimizer = FusedAdam(0.1, weight_decay=0.1)
+    optimizer.build([weights])
+    with pytest.raises(KvaeError, match="apply_if of FusedAdam takes no weight_decay; got 0.1"):
+        optimizer.apply_if(tf.constant(True), [tf.constant([1.0])], [weights])

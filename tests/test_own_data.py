@@ -95,10 +95,11 @@ def test_a_config_that_names_no_images_is_none_of_own_images(own, tmp_path, cont
     assert own_images(tmp_path / "bundle") is None
 
 
-def test_images_called_like_a_named_data_set_are_told_apart_by_their_hash(own):
+def test_images_called_like_a_named_data_set_are_told_apart_by_their_hash(own, monkeypatch):
     run, data = own
     manifest = Manifest.read(run / "bundle")
     mini = datasets.load("fashion_mnist_mini")
+    loaded = []
     named = replace(manifest, dataset=mini.provenance())
     assert data_of(named).sha256 == mini.sha256
     with pytest.raises(
@@ -107,8 +108,12 @@ def test_images_called_like_a_named_data_set_are_told_apart_by_their_hash(own):
         data_of(named, own=run.parent / "photo")
     alike = replace(manifest, dataset=manifest.dataset | {"name": "fashion_mnist_mini"})
     assert data_of(alike, own=run.parent / "photo").sha256 == data.sha256
-    with pytest.raises(DataError, match="trained on another fashion_mnist_mini"):
-        data_of(alike)
+    monkeypatch.setattr(datasets, "load", lambda name, folder: loaded.append(name) or mini)
+    for name in ("fashion_mnist_mini", "mnist"):
+        alike = replace(manifest, dataset=manifest.dataset | {"name": name})
+        with pytest.raises(DataError, match=f"trained on another {name} .* Name them by --data, if they are images of"):
+            data_of(alike)
+    assert loaded == []
 
 
 def test_evaluate_finds_them_and_takes_data(own, moved, capsys):

@@ -1,6 +1,7 @@
 """The two passes: which size and mode are chosen, and that threads change nothing."""
 
 import random
+import shlex
 import threading
 import time
 
@@ -106,13 +107,19 @@ def test_too_many_are_an_error_that_names_the_first(tmp_path):
     skipped = [Skipped(f"{index}.png", "it is empty") for index in range(5)]
     source = open_source(write_colour_folder(tmp_path, 10))
     plan = plan_of(tmp_path)
-    preparation.check_bad(source, skipped, 5, plan)
+    preparation.check_bad(source, skipped, TrainConfig(data=str(tmp_path), max_bad=5), plan)
     with pytest.raises(DataError) as error:
-        preparation.check_bad(source, skipped, 4, plan)
+        preparation.check_bad(source, skipped, TrainConfig(data=str(tmp_path), max_bad=4, split_seed=2), plan)
     assert str(error.value) == (
         f"{tmp_path}: at least 5 of 10 images cannot be used, and --max-bad is 4 (0.png: it is empty; 1.png: it is "
-        f"empty; 2.png: it is empty; ...). kvae data inspect {tmp_path} tells of all."
+        f"empty; 2.png: it is empty; ...). kvae data inspect {tmp_path} --split-seed 2 tells of all."
     )
+
+
+def test_the_advised_command_can_be_pasted():
+    config = TrainConfig(data="it's here", image_size="16x20", grayscale=True, split_seed=3)
+    words = ["kvae", "data", "inspect", "it's here", "--image-size", "16x20", "--grayscale", "--split-seed", "3"]
+    assert shlex.split(preparation.inspect_command(config)) == words
 
 
 def test_a_tally_counts_duplicates_and_those_under_other_labels():
@@ -146,6 +153,30 @@ def test_threads_keep_the_order_and_read_little_ahead():
     done = first + list(results)
     assert [index for index, _ in done] == list(range(500))
     assert threading.get_ident() not in {thread for _, thread in done}
+
+
+def test_large_images_of_an_array_wait_in_smaller_numbers(tmp_path, monkeypatch):
+    """Of a third of `CHUNK_BYTES`, three a thread; small ones by the `GROUP`."""
+    sizes = []
+    monkeypatch.setattr(
+        preparation, "in_threads", lambda work, given, size: sizes.append(size) or in_threads(work, given)
+    )
+    monkeypatch.setattr(preparation, "CHUNK_BYTES", 3 * 8 * 8 * 4)
+    np.save(tmp_path / "x.npy", np.zeros((4, 8, 8), np.float32))
+    go_through(tmp_path / "x.npy")
+    monkeypatch.setattr(preparation, "CHUNK_BYTES", 10)
+    go_through(tmp_path / "x.npy")
+    monkeypatch.setattr(preparation, "CHUNK_BYTES", 2**22)
+    go_through(tmp_path / "x.npy")
+    assert sizes == [3, 1, preparation.GROUP]
+
+
+def test_threads_take_so_many_at_a_time():
+    started = []
+    results = in_threads(lambda index: index, map(lambda index: started.append(index) or index, range(500)), 1)
+    next(results)
+    assert len(started) <= preparation.MAX_THREADS + 2
+    results.close()
 
 
 def test_what_a_thread_raises_comes_out_and_ends_the_others():

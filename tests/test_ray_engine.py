@@ -145,6 +145,20 @@ def test_a_worker_that_is_killed_costs_its_shard_alone(two_workers, tmp_path):
     np.testing.assert_array_equal(found, Bundle.open(SHIPPED).sample(SAMPLES, 1))
 
 
+class Deadly:
+    """Images that end the worker that unpickles them, as the kernel does for want of memory."""
+
+    def __reduce__(self):
+        return os._exit, (1,)
+
+
+def test_a_shard_that_kills_its_workers_is_given_up_in_a_line(two_workers, tmp_path):
+    job = bulk.of_samples(SHIPPED, 4, tmp_path / "out")
+    with pytest.raises(KvaeError, match="a shard's worker died 4 times, for want of memory perhaps") as error:
+        list(ray_engine.run(job, [0], [Deadly()]))
+    assert "\n" not in str(error.value)
+
+
 # `kvae` as a program, with a Ray of its own, small shards, and a TensorFlow that tells who imports it.
 PROGRAM = "from kvae import shards; shards.MAX_IMAGES = 256; from kvae.cli.main import main; main()"
 

@@ -1,5 +1,8 @@
 """TFRecords, written by TensorFlow."""
 
+import gzip
+import os
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -86,6 +89,49 @@ def test_a_damaged_file_is_named_with_how_far_it_could_be_read(tmp_path, damage)
     with pytest.raises(DataError, match=r"x\.tfrecord is damaged, or cut short, after [0-2] records: ") as error:
         list(records.read(path))
     assert "\n" not in str(error.value)
+
+
+LONG = bytes.fromhex("0000000000010000aa3d6be4")  # the header of a record of 2^40 bytes, with its right checksum
+
+
+@pytest.mark.parametrize("name", ["x.tfrecord", "x.tfrecord.gz"])
+def test_a_record_that_says_to_be_huge_is_refused_before_tensorflow_sees_it(tmp_path, monkeypatch, name):
+    """It takes the memory for it, and crashes."""
+    monkeypatch.setattr(tf.data, "TFRecordDataset", lambda *_: pytest.fail("TensorFlow reads it"))
+    path = write(tmp_path / "x.tfrecord", [example(image=b"x")])
+    content = path.read_bytes() + LONG + 100 * b"x"
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    with pytest.raises(
+        DataError, match=f"{name} is .* after 1 records: the next has 1,099,511,627,776 bytes, expected"
+    ):
+        list(records.read(tmp_path / name))
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path):
+    record = write(tmp_path / "x.tfrecord", [example(image=np.random.default_rng(0).bytes(10_000))])
+    content = gzip.compress(record.read_bytes())
+    (tmp_path / "cut.tfrecord.gz").write_bytes(content[:5000])
+    (tmp_path / "no.tfrecord.gz").write_bytes(b"no archive")
+    (tmp_path / "bad.tfrecord.gz").write_bytes(content[:10] + b"\xff" * 20)
+    os.mkfifo(tmp_path / "pipe.tfrecord")
+    for name, reason in {
+        "cut.tfrecord.gz": "cannot be read: Compressed file ended",
+        "no.tfrecord.gz": "cannot be read: Not a gzipped file",
+        "bad.tfrecord.gz": "cannot be read: Error -3",
+        "nowhere.tfrecord": "cannot be read: No such file",
+        "pipe.tfrecord": "is no regular file",
+        "two\nlines.tfrecord": r"two\\nlines.tfrecord cannot be read",
+    }.items():
+        with pytest.raises(DataError, match=reason):
+            list(records.read(tmp_path / name))
+
+
+def test_what_tensorflow_says_of_its_own_code_is_left_out(tmp_path):
+    path = write(tmp_path / "two\nlines.tfrecord", [example(image=b"x")])
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(DataError, match=r"two\\nlines.tfrecord is damaged, .* after 0 records: ") as error:
+        list(records.read(path))
+    assert not any(sign in str(error.value) for sign in ("{", "[Op", "\n"))
 
 
 @pytest.mark.parametrize(

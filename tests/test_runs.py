@@ -2,13 +2,17 @@
 
 import csv
 import json
+import signal
+import subprocess
+import sys
+import time
 from importlib.metadata import PackageNotFoundError
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from kvae import batches, binarization, datasets, evaluation, locks, runs
+from kvae import batches, binarization, checkpoints, datasets, evaluation, locks, runs, training
 from kvae.config import ModelConfig, TrainConfig
 from kvae.errors import DataError, KvaeError
 from kvae.runtime import Bundle
@@ -127,7 +131,7 @@ def test_bad_settings_and_targets_leave_no_folder(tmp_path):
 
 
 def test_a_folder_that_is_no_run(tmp_path):
-    with pytest.raises(KvaeError, match="is no run, or one that is not finished: it holds no metrics.json"):
+    with pytest.raises(KvaeError, match="is no run: it holds no config.json"):
         runs.export_run(tmp_path, tmp_path / "out")
     with pytest.raises(KvaeError, match="holds no model.keras"):
         runs.load_model(tmp_path)
@@ -153,7 +157,7 @@ def test_a_training_that_diverges_says_so(tmp_path):
     config = TrainConfig(
         dataset="fashion_mnist_mini", epochs=1, learning_rate=1e30, model=ModelConfig(architecture="mlp", latent_dim=2)
     )
-    with pytest.raises(KvaeError, match="training stopped: the loss or a gradient of 30 steps was not finite.*rate"):
+    with pytest.raises(KvaeError, match="training stopped: 30 steps had a loss or a gradient that is not finite.*rate"):
         runs.train(config, tmp_path / "run")
     assert not (tmp_path / "run" / "bundle").exists()
 
@@ -171,7 +175,7 @@ def test_a_run_with_other_images_than_it_began_with_does_not_go_on(tmp_path):
 
 
 def test_what_cannot_go_on(tmp_path):
-    with pytest.raises(KvaeError, match="is no run, or one that is not finished: it holds no config.json"):
+    with pytest.raises(KvaeError, match="is no run: it holds no config.json. kvae runs lists"):
         runs.resume(tmp_path)
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(KvaeError, match="is not valid JSON"):
@@ -192,3 +196,44 @@ def test_a_folder_that_is_being_trained_in_is_refused(tmp_path):
                 make()
     with pytest.raises(KvaeError, match="holds a run already: kvae train --resume .* goes on with it"):
         runs.train(config, out)
+
+
+def test_a_run_that_goes_on_with_other_programs_says_so(tmp_path, caplog):
+    runs.write_json(tmp_path / "environment.json", runs._environment() | {"keras": "3.0", "extra": "1"})
+    with caplog.at_level("WARNING", "kvae"):
+        runs._warn_of_other_versions(tmp_path)
+    assert "began with keras 3.0, now " in caplog.text and "extra" not in caplog.text
+    caplog.clear()
+    runs.write_json(tmp_path / "environment.json", runs._environment())
+    runs._warn_of_other_versions(tmp_path)
+    assert caplog.text == ""
+
+
+def test_files_of_a_run_that_are_none(tmp_path):
+    (tmp_path / "config.json").write_text("[1]")
+    with pytest.raises(KvaeError, match="config.json is not what kvae train writes"):
+        runs.resume(tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_real_training_with_all_that_was_done(tmp_path, number):
+    """Sent once there is a first epoch; what is left says how to go on, and holds the pictures of each epoch."""
+    command = [
+        *(sys.executable, "-m", "kvae", "train", "--dataset", "fashion_mnist_mini", "--architecture", "mlp"),
+        *("--latent-dim", "2", "--hidden-units", "8", "--epochs", "500", "--pictures-every", "1", "--out", "r"),
+    ]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        while not (tmp_path / "r" / "history.csv").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    last = errors.strip().splitlines()[-1]
+    assert last == "Error: interrupted. What is done is saved. Go on with: kvae train --resume r"
+    assert "finishing the step, then saving; once more ends at once" in errors
+    vae = training.build(runs.read_config(tmp_path / "r"), (28, 28, 1), 4000)
+    state = checkpoints.restore(vae, tmp_path / "r")
+    assert 1 <= state.epoch < 500 and int(vae.made_steps) == 31 * state.epoch + state.step
+    pictures = {path.name for path in (tmp_path / "r" / "pictures").iterdir()}
+    assert {f"samples-{epoch + 1:04d}.png" for epoch in range(state.epoch)} <= pictures

@@ -114,6 +114,13 @@ def test_arrays_that_are_none_of_images_are_refused(tmp_path, array, reason):
         open_source(tmp_path / "x.npy")
 
 
+def test_an_array_of_huge_images_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("kvae.sources.MAX_ARRAY_BYTES", 8 * 8 * 3 * 4 - 1)
+    np.save(tmp_path / "x.npy", np.zeros((2, 8, 8, 3), np.float32))
+    with pytest.raises(DataError, match=r"x.npy holds images of \(8, 8, 3\) float32, which are too large"):
+        open_source(tmp_path / "x.npy")
+
+
 class Trap:
     """An object whose pickle makes a folder when it is read."""
 

@@ -101,8 +101,24 @@ def pictures() -> None:
     put("images", "plain.ppm", b"P3\n# three by two\n3 2\n255\n" + b" 7 200 31" * 6 + b"\n")
 
 
+def records(scratch: Path) -> None:
+    """TFRecords of two pictures with labels."""
+    import tensorflow as tf
+
+    path = scratch / "x.tfrecord"
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for label, pixels in enumerate(PIXELS[:2]):
+            example = tf.train.Example()
+            example.features.feature["image/encoded"].bytes_list.value.append(tf.io.encode_png(pixels).numpy())
+            example.features.feature["label"].int64_list.value.append(label)
+            writer.write(example.SerializeToString(deterministic=True))
+    put("records", "pictures.tfrecord", path.read_bytes())
+    put("records", "pictures.tfrecord.gz", gzip.compress(path.read_bytes(), mtime=0))
+
+
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch:
         graphs(Path(scratch))
+        records(Path(scratch))
     arrays()
     pictures()

@@ -107,14 +107,49 @@ def read_arrays(content: bytes, folder: Path) -> None:
 
 def read_training_data(content: bytes, folder: Path) -> None:
     """The images of a data set: an array, or a folder with one picture; each is decoded, or told to be skipped."""
-    from kvae import decoding, sources
-    from kvae.errors import DataError
-
     is_array = content[:2] in (b"PK", b"\x1f\x8b", b"\0\0") or content[:6] == b"\x93NUMPY"
     suffix = {b"PK": ".npz", b"\x1f\x8b": ".gz", b"\0\0": "-ubyte"}.get(content[:2], ".npy" if is_array else ".png")
     (folder / f"a{suffix}").write_bytes(content)
+    _decode_all(folder / f"a{suffix}" if is_array else folder)
+
+
+def read_records(content: bytes, folder: Path) -> None:
+    """The images of a data set in TFRecords, compressed or as they are; then with the right checksums again."""
+    path = folder / ("a.tfrecord.gz" if content[:2] == b"\x1f\x8b" else "a.tfrecord")
+    path.write_bytes(content if path.suffix == ".gz" else _with_checksums(content))
+    _decode_all(path)
+
+
+def _with_checksums(content: bytes) -> bytes:
+    """TFRecords: length (8 bytes, little-endian), its checksum (4), content, its checksum."""
+    found, start = bytearray(content), 0
+    while start + 12 <= len(found):
+        length = found[start : start + 8]
+        found[start + 8 : start + 12] = _checksum(length)
+        start, end = start + 12, start + 12 + int.from_bytes(length, "little")
+        if end + 4 <= len(found):
+            found[end : end + 4] = _checksum(found[start:end])
+        start = end + 4
+    return bytes(found)
+
+
+def _checksum(content: bytes) -> bytes:
+    """CRC-32C, bit by bit, masked as TFRecords have it."""
+    crc = 0xFFFFFFFF
+    for byte in content:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    crc ^= 0xFFFFFFFF
+    return (((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF).to_bytes(4, "little")
+
+
+def _decode_all(path: Path) -> None:
+    from kvae import decoding, sources
+    from kvae.errors import DataError
+
     with decoding.quiet():
-        for item in sources.open_source(folder / f"a{suffix}" if is_array else folder).items():
+        for item in sources.open_source(path).items():
             try:
                 decoding.decode(item.content, (8, 8, 3), resize=True)
             except decoding.Unusable as error:
@@ -136,6 +171,7 @@ READERS = {
     "npz": read_arrays,
     "images": read_images,
     "data": read_training_data,
+    "records": read_records,
 }
 SEEDS_OF = {"verify": ("bundle",), "data": ("idx", "npz", "images")}
 """The seeds of readers that have none of their own."""
