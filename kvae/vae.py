@@ -260,7 +260,7 @@ class VAE(keras.Model):
         values = [means[0]]
         if not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):  # which meets infinities by design
             values += [gradient for gradient in gradients if gradient is not None]
-        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(value)) for value in values])
+        finite = tf.reduce_all([_is_finite(value) for value in values])
         self._apply_if(finite, gradients)
         for variable, before in zip(self.non_trainable_weights, statistics, strict=True):
             variable.assign(tf.where(finite, variable.value, before))
@@ -397,6 +397,13 @@ class _Mean(keras.metrics.Metric):
 
     def result(self) -> tf.Tensor:
         return self.total / self.count
+
+
+def _is_finite(values: tf.Tensor) -> tf.Tensor:
+    """Whether all values, and their sums over the first axis, are finite."""
+    # XLA sums over one axis in a fifth of the time that it takes to ask each value and to bring the answers together.
+    sums = tf.reduce_sum(values, axis=0) if values.shape.rank else values
+    return tf.reduce_all(tf.math.is_finite(sums))
 
 
 def _counter(shape: tuple[int, ...] | list[int] = ()) -> tf.Variable:
