@@ -146,7 +146,7 @@ class TrainConfig:
         choices=("auto", "on", "off"),
     )
     deterministic: bool = _setting(
-        False, "The same weights, bit for bit, from two runs on one machine; slower (docs/results.md)."
+        False, "The same weights, bit for bit, from two runs on one machine; docs/results.md has what it costs."
     )
     pictures_every: int = _setting(
         5, "Epochs between two pictures of samples and reconstructions; 0 for none.", minimum=0

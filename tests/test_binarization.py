@@ -144,3 +144,14 @@ def test_the_pattern_is_the_same_for_all_images_and_leaves_bits_alone():
 def test_a_pixel_of_intensity_p_is_one_with_probability_p():
     flat = np.full((1, 100, 100, 1), 0.3, np.float32)
     assert abs(binarization.binarize_alike(flat).mean() - 0.3) < 3 * np.sqrt(0.3 * 0.7 / 10_000)
+
+
+@pytest.mark.parametrize("binarize_images", [False, True])
+def test_of_a_split_that_is_too_large_evenly_spread_images_are_taken(mini, monkeypatch, binarize_images):
+    """500 test images in the room of 200: every third."""
+    monkeypatch.setattr(binarization, "MAX_HELD_OUT", 200 * 784)
+    data = dataclasses.replace(mini, test_bits_sha256=None)
+    found = held_out(data, "test", binarize_images)
+    expected = data.test.images[::3]
+    assert found.shape == (167, 28, 28, 1)
+    np.testing.assert_array_equal(found, binarize(expected, 2) if binarize_images else expected)
