@@ -26,7 +26,7 @@ PART = 2**20
 """Pixels that are drawn at a time: their random numbers take many times the memory of their bits."""
 
 MAX_HELD_OUT = 2**27
-"""Bytes of a held-out split beyond which not all of its images are taken: what measures them needs several times that."""
+"""Bytes of a held-out split beyond which not all of its images are taken: to measure them takes several times that."""
 
 
 def binarize(images: NDArray[np.uint8], key: int) -> NDArray[np.uint8]:
