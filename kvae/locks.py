@@ -13,7 +13,7 @@ from kvae.errors import KvaeError
 FILE = ".lock"
 """The file in a folder that is locked. The kernel lets go of it where the process dies, so it may stay behind."""
 
-TRIES, PAUSE = 5, 0.05
+TRIES, PAUSE = 20, 0.02
 """How often a lock is asked for, and the seconds in between."""
 
 

@@ -57,7 +57,7 @@ def test_a_bundle_without_more_said_has_nothing_to_convert(bundle_path, tmp_path
 
 
 def test_what_is_neither_run_nor_bundle_is_refused(bundle_path, tmp_path):
-    with pytest.raises(KvaeError, match="it is no run, or one that is not finished"):
+    with pytest.raises(KvaeError, match="is no run: it holds no config.json"):
         run_export(str(tmp_path), tmp_path / "out", "float32", "onnx", None, as_json=False)
     with pytest.raises(BundleError, match="model 'fashion_mnits' not found. Did you mean fashion_mnist?"):
         run_export("fashion_mnits", tmp_path / "out", "int8", "onnx", None, as_json=False)

@@ -111,7 +111,7 @@ def test_models_that_cannot_be_compared_are_one_line(bundle_path, tmp_path, own_
     with pytest.raises(KvaeError, match=r"holds no model\.keras"):
         assert_parity(tmp_path, bundle_path)
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(tmp_path / "other.keras")
-    with pytest.raises(KvaeError, match=r"expected a kvae\.vae\.VAE, .* got a Sequential"):
+    with pytest.raises(KvaeError, match="it holds a Sequential; expected a VAE of kvae"):
         assert_parity(tmp_path / "other.keras", bundle_path)
     (tmp_path / "broken.keras").write_text("no model")
     with pytest.raises(KvaeError, match="cannot load"):
