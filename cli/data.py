@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from kvae.cli.options import PATH, json_option
+from kvae.cli.options import PATH, config_options, json_option
 from kvae.cli.terminal import bar
 from kvae.config import TrainConfig
 from kvae.errors import KvaeError
@@ -30,22 +30,7 @@ def data() -> None:
 
 @data.command()
 @click.argument("path", type=PATH)
-@click.option("--image-size", help=TrainConfig.__dataclass_fields__["image_size"].metadata["help"])
-@click.option("--grayscale", is_flag=True, help=TrainConfig.__dataclass_fields__["grayscale"].metadata["help"])
-@click.option(
-    "--split-seed",
-    type=int,
-    default=TrainConfig.split_seed,
-    show_default=True,
-    help=TrainConfig.__dataclass_fields__["split_seed"].metadata["help"],
-)
-@click.option(
-    "--max-bad",
-    type=int,
-    default=TrainConfig.max_bad,
-    show_default=True,
-    help=TrainConfig.__dataclass_fields__["max_bad"].metadata["help"],
-)
+@config_options(TrainConfig, only=("image_size", "grayscale", "split_seed", "max_bad"))
 @click.option("--out", type=PATH, help="A PNG of examples to write, a row for each label.")
 @json_option
 def inspect(path: Path, out: Path | None, as_json: bool, **settings: Any) -> None:

@@ -1,6 +1,6 @@
 """The options that commands share, and those made from the fields of a config, where their help is written."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -32,11 +32,17 @@ strategy_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print a machine's answer on stdout.")
 
 
-def config_options(*configs: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A decorator that adds one option per field of each config. Ranges are the config's own to check."""
+def config_options(
+    *configs: type, only: Collection[str] | None = None
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A decorator that adds one option per field of each config, or per field named in `only`.
+
+    Ranges are the config's own to check.
+    """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         settings = [item for config in configs for item in fields(config) if "help" in item.metadata]
+        settings = [item for item in settings if only is None or item.name in only]
         for item in reversed(settings):
             choices, kind = item.metadata["choices"], kind_of(item)
             command = click.option(

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +23,21 @@ SUFFIXES = (".npy", ".npz")
 MAX_DIRECTORY = 2**20
 """Bytes of the list of an archive's members: some ten thousand."""
 Array = NDArray[Any]
+
+
+class Rows(Protocol):
+    """An array in a file, whose rows are read when they are asked for: an `ArrayFile`, a `kvae.idx.IdxFile`."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+
+    def rows(self, count: int, start: int = 0, stop: int | None = None) -> Iterator[Array]: ...
 
 
 @dataclass(frozen=True)

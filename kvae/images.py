@@ -228,25 +228,10 @@ def _fit(picture: Image.Image, shape: Shape) -> Image.Image:
     return picture if picture.size == (width, height) else ImageOps.fit(picture, (width, height), RESAMPLING)
 
 
-class _Rows(Protocol):
-    """An array in a file: `kvae.arrays.ArrayFile`, `kvae.idx.IdxFile`."""
-
-    @property
-    def path(self) -> Path: ...
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-
-    @property
-    def dtype(self) -> np.dtype[Any]: ...
-
-    def rows(self, count: int, start: int, stop: int) -> Iterator[NDArray[Any]]: ...
-
-
 class _Stack:
     """The images of an array."""
 
-    def __init__(self, array: _Rows, shape: Shape, resize: bool) -> None:
+    def __init__(self, array: arrays.Rows, shape: Shape, resize: bool) -> None:
         found = array.shape if len(array.shape) == 4 else (*array.shape, 1)
         if array.dtype != np.uint8 and array.dtype != np.bool_ and array.dtype.kind != "f":
             raise DataError(f"{array.path} holds {array.dtype}; expected uint8, or floats in [0, 1].")

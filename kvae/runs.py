@@ -273,7 +273,9 @@ def _lookers(out: Path, config: TrainConfig, data: datasets.Dataset) -> list[ker
     board = [training_callbacks.TensorBoard(out / "tensorboard")] if config.tensorboard else []
     if not config.pictures_every:
         return board
-    images = binarization.held_out(data, "validation", config.binarize == "dynamic")[:NUM_PICTURED]
+    images = data.validation.images[:NUM_PICTURED]
+    if config.binarize == "dynamic":
+        images = binarization.binarize(images, binarization.KEYS["validation"])
     shown = training_callbacks.Pictures(out / PICTURES, images, config.pictures_every, *board)
     return [*board, shown]
 

@@ -10,10 +10,9 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kvae import arrays, decoding, idx, records
 from kvae.decoding import Content, Header
@@ -139,21 +138,6 @@ class Records:
                 yield Item(f"{name}[{index}]", label, content)
 
 
-class Rows(Protocol):
-    """An array in a file: `kvae.arrays.ArrayFile`, `kvae.idx.IdxFile`."""
-
-    @property
-    def path(self) -> Path: ...
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-
-    @property
-    def dtype(self) -> np.dtype[Any]: ...
-
-    def rows(self, count: int) -> Iterator[NDArray[Any]]: ...
-
-
 class Stack:
     """The images of an array.
 
@@ -163,7 +147,9 @@ class Stack:
 
     num_others = num_unlabelled = 0
 
-    def __init__(self, path: Path, listing: list[tuple[str, int, int]], array: Rows, labels: Rows | None) -> None:
+    def __init__(
+        self, path: Path, listing: list[tuple[str, int, int]], array: arrays.Rows, labels: arrays.Rows | None
+    ) -> None:
         name = shown(str(path))
         shape = array.shape if len(array.shape) == 4 else (*array.shape, 1)
         if array.dtype not in (np.uint8, np.bool_) and array.dtype.kind != "f":
@@ -197,7 +183,7 @@ class Stack:
                 index += 1
 
 
-def _labels(path: Path) -> Rows | None:
+def _labels(path: Path) -> arrays.Rows | None:
     """The array `labels` of an archive that has been opened; None where there is none."""
     if path.suffix.lower() != ".npz":
         return None
@@ -207,7 +193,7 @@ def _labels(path: Path) -> Rows | None:
     return None
 
 
-def _read_labels(name: str, labels: Rows, count: int) -> list[Label]:
+def _read_labels(name: str, labels: arrays.Rows, count: int) -> list[Label]:
     fits = labels.dtype.kind in "iuU" and labels.dtype.itemsize <= MAX_LABEL_BYTES
     if labels.shape != (count,) or not fits:
         raise DataError(
