@@ -1,7 +1,6 @@
 """`kvae data inspect`: what images of a user's own are, before anything is trained on them."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +129,8 @@ def _duplicates(found: Any) -> str:
 
 def _row(start: str, text: str) -> str:
     """A row of a table whose last column goes on below itself."""
-    import textwrap  # `kvae --help` can do without
+    import shutil  # `kvae --help` can do without both
+    import textwrap
 
     return textwrap.fill(
         text,

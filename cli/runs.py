@@ -1,7 +1,6 @@
 """`kvae runs`: what is in a folder of runs."""
 
 import json
-import shutil
 import sys
 from pathlib import Path
 
@@ -19,6 +18,8 @@ def runs(folder: Path, as_json: bool) -> None:
     FOLDER holds what `kvae train` or `kvae compare` made; by default it is `runs`. A run that is stopped goes on with
     `kvae train --resume RUN`.
     """
+    import shutil  # 2 ms, which kvae --help can do without
+
     from kvae import run_list
 
     found, skipped = run_list.find(folder)
