@@ -21,9 +21,9 @@ import numpy as np
 import rounds
 from training import BATCH_SIZE, MODELS, epochs_as_rounds
 
-from kvae import datasets
 from kvae.cli.train import import_tensorflow_quietly
 from kvae.config import TrainConfig
+from kvae.data import datasets
 
 STEPS = {"dense": 1500, "conv": 40}
 SHAPES = {"dense": (28, 28, 1), "conv": (64, 64, 3)}
@@ -35,13 +35,13 @@ CONTENDERS = {"in memory": {}, "from disk": {"on_disk": True}, "deterministic": 
 def train(network: str, epochs: int, on_disk: bool = False, deterministic: bool = False) -> None:
     """Train as `kvae train` does; each epoch after the first is a round."""
     import_tensorflow_quietly()
-    from kvae import training
+    from kvae.training import fitting
 
-    training.STEPS_PER_CALL[MODELS[network].architecture] = CALL_STEPS[network]
+    fitting.STEPS_PER_CALL[MODELS[network].architecture] = CALL_STEPS[network]
     config = TrainConfig(
         model=MODELS[network], binarize="none", batch_size=BATCH_SIZE, epochs=epochs, deterministic=deterministic
     )
-    training.set_up_process(config, "cpu")
+    fitting.set_up_process(config, "cpu")
     mini = datasets.load("fashion_mnist_mini")
     images = np.resize(mini.train.images, (STEPS[network] * BATCH_SIZE, *SHAPES[network]))
     with tempfile.TemporaryDirectory() as folder:
@@ -50,8 +50,8 @@ def train(network: str, epochs: int, on_disk: bool = False, deterministic: bool 
             images = np.load(Path(folder) / "train.npy", mmap_mode="r")
         splits = {"train": datasets.Split(images, None), "validation": datasets.Split(images[:BATCH_SIZE], None)}
         data = dataclasses.replace(mini, **splits)
-        vae = training.build(config, data.image_shape, len(images))
-        training.fit(vae, config, data, [epochs_as_rounds()])
+        vae = fitting.build(config, data.image_shape, len(images))
+        fitting.fit(vae, config, data, [epochs_as_rounds()])
 
 
 def main() -> None:

@@ -18,10 +18,11 @@ from typing import Any
 
 import rounds
 
-from kvae import explore, onnxruntime_web
-from kvae.locate import shipped
-from kvae.runtime import Bundle
-from kvae.server import Server
+from kvae.bundle import onnxruntime_web
+from kvae.bundle.locate import shipped
+from kvae.explorer import pages
+from kvae.explorer.server import Server
+from kvae.runtime.bundle import Bundle
 
 ORT_DIR = Path(__file__).parent.parent / "examples" / "browser" / "node_modules" / "onnxruntime-web"
 UPDATES = 200
@@ -101,7 +102,7 @@ def main() -> None:
     options = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
-    page = explore.page(Bundle.open(shipped()["fashion_mnist"], device="cpu"), "fashion_mnist", ORT_DIR)
+    page = pages.page(Bundle.open(shipped()["fashion_mnist"], device="cpu"), "fashion_mnist", ORT_DIR)
     found: dict[str, list[float]] = {}
     print(rounds.machine())
     with Server(page) as server, sync_playwright() as playwright:

@@ -1,7 +1,7 @@
 """What kvae is measured against, in PyTorch: the same networks in a loop by hand, and pythae with its own trainer.
 
 The loop is what a careful user would write: the images stay in memory as bytes, a batch is gathered and scaled in one
-go, Adam is the fused one. The networks are those of `kvae.networks`, layer for layer, and so is the loss.
+go, Adam is the fused one. The networks are those of `kvae.model.networks`, layer for layer, and so is the loss.
 """
 
 import logging

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import rounds
 
-from kvae import noise
-from kvae.conversion import FORMATS, PRECISIONS, convert
-from kvae.fidelity import size
-from kvae.locate import locate
-from kvae.runtime import Bundle
+from kvae.bundle import noise
+from kvae.bundle.locate import locate
+from kvae.conversion.conversion import FORMATS, PRECISIONS, convert
+from kvae.conversion.fidelity import size
+from kvae.runtime.bundle import Bundle
 
 ROUNDS = 9
 NUM_IMAGES = 4096

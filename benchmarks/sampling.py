@@ -29,7 +29,7 @@ from typing import Any
 
 import rounds
 
-from kvae.locate import shipped
+from kvae.bundle.locate import shipped
 
 HERE = Path(__file__).parent
 KVAE = str(Path(sys.executable).parent / "kvae")
@@ -38,7 +38,7 @@ CALLS_OF = (1, 64, 4_096)
 """Images per call where calls are timed one by one."""
 BULK = {"dense": 100_000, "conv": 10_000}
 QUICK_ROUNDS = 3
-OPEN_ON_GPU = "from kvae.runtime import Bundle; Bundle.open({!r}, device='cuda')"
+OPEN_ON_GPU = "from kvae.runtime.bundle import Bundle; Bundle.open({!r}, device='cuda')"
 MILLION = 1_000_000
 MILLION_ROUNDS = {"dense": 3, "conv": 1}
 LONG_ENOUGH = 1.0
@@ -48,14 +48,14 @@ Call = Callable[[], object]
 
 
 def bundle_sample(bundle: Path, n: int) -> Call:
-    from kvae.runtime import Bundle
+    from kvae.runtime.bundle import Bundle
 
     opened = Bundle.open(bundle, device="cpu")
     return lambda: opened.sample(n)
 
 
 def bundle_sample_batches(bundle: Path, n: int, device: str = "cpu") -> Call:
-    from kvae.runtime import Bundle
+    from kvae.runtime.bundle import Bundle
 
     opened = Bundle.open(bundle, device=device)
     return lambda: deque(opened.sample_batches(n), maxlen=0)
@@ -73,9 +73,9 @@ def keras_predict(bundle: Path, n: int) -> Call:
     import keras
     import numpy as np
 
-    from kvae import networks
+    from kvae.bundle.manifest import Manifest
     from kvae.config import ModelConfig
-    from kvae.manifest import Manifest
+    from kvae.model import networks
 
     architecture = Manifest.read(bundle).training["model"]["architecture"]
     decoder = networks.build_decoder(ModelConfig(architecture=architecture), (28, 28, 1))

@@ -106,9 +106,9 @@ def train(point: Point, folder: Path) -> float:
     import_tensorflow_quietly()
     import keras
 
-    from kvae import training
     from kvae.config import ModelConfig, TrainConfig
-    from kvae.datasets import Dataset, Split
+    from kvae.data.datasets import Dataset, Split
+    from kvae.training import fitting
 
     class Clock(keras.callbacks.Callback):
         def __init__(self) -> None:
@@ -127,13 +127,13 @@ def train(point: Point, folder: Path) -> float:
     splits = [_random_images(count, point) for count in (point.images, 128, 128)]
     data = Dataset("random", *(Split(images, images[:, 0, 0, 0]) for images in splits), (), "", "")
     clock = Clock()
-    training.fit(training.build(config, point.image_shape, point.images), config, data, [clock])
+    fitting.fit(fitting.build(config, point.image_shape, point.images), config, data, [clock])
     return min(clock.seconds[1:])
 
 
 def sample(point: Point, folder: Path) -> float:
     """Seconds of `sample_batches`, its images dropped."""
-    from kvae.runtime import Bundle
+    from kvae.runtime.bundle import Bundle
 
     bundle = Bundle.open(point.bundle(folder), device="cpu")
     deque(bundle.sample_batches(256), maxlen=0)
@@ -141,9 +141,9 @@ def sample(point: Point, folder: Path) -> float:
 
 
 def evaluate(point: Point, folder: Path) -> float:
-    """Seconds of `kvae.evaluation.evaluate`."""
-    from kvae import evaluation
-    from kvae.runtime import Bundle
+    """Seconds of `kvae.evaluation.evaluation.evaluate`."""
+    from kvae.evaluation import evaluation
+    from kvae.runtime.bundle import Bundle
 
     bundle = Bundle.open(point.bundle(folder), device="cpu", threads=1)  # as `kvae evaluate` opens it
     images = _random_images(point.images, point) // 128 * 255  # bits
@@ -156,14 +156,14 @@ def export(points: Sequence[Point], folder: Path) -> None:
     from kvae.cli.train import import_tensorflow_quietly
 
     import_tensorflow_quietly()
-    from kvae import training
     from kvae.config import ModelConfig, TrainConfig
-    from kvae.export import export
+    from kvae.export.bundles import export
+    from kvae.training import fitting
 
     dataset = {"name": "random", "sha256": "0" * 64, "num_images": 1}
     for path, point in {point.bundle(folder): point for point in points}.items():
         config = TrainConfig(model=ModelConfig(architecture=point.architecture, latent_dim=point.latent_dim))
-        vae = training.build(config, point.image_shape, config.batch_size)
+        vae = fitting.build(config, point.image_shape, config.batch_size)
         export(vae, path, dataset=dataset, binarize="dynamic")
 
 

@@ -23,7 +23,7 @@ import numpy as np
 import rounds
 from numpy.typing import NDArray
 
-from kvae import datasets
+from kvae.data import datasets
 
 ROUNDS = 3
 PEER_EPOCHS = 20
@@ -105,7 +105,7 @@ def pythae_functions(folder: Path) -> tuple[Encode, Logits]:
 
 def kvae_functions(folder: Path) -> tuple[Encode, Logits]:
     """Of the bundle that `kvae train` exported."""
-    from kvae.runtime import Bundle
+    from kvae.runtime.bundle import Bundle
 
     bundle = Bundle.open(folder / "run" / "bundle", device="cpu")
     return bundle.encode, lambda z: bundle.run("decoder", z, ["likelihood_parameters"])[0]

@@ -5,7 +5,7 @@
     python benchmarks/training.py --quick            # without the peers, against baseline.json
 
 Every contender trains the same network at batch 128 in float32 with Adam on all cores; a round is one epoch over
-images of Fashion-MNIST. kvae's rounds are epochs of one long `kvae.training.fit`, as `kvae train` runs it, each
+images of Fashion-MNIST. kvae's rounds are epochs of one long `kvae.training.fitting.fit`, as `kvae train` runs it, each
 up to its validation. The matrix products are those of the dense network's forward and backward pass, with nothing in
 between: what a step costs where everything else is free, in numpy's BLAS and in PyTorch's. Where TensorFlow sees a GPU,
 kvae trains there too, in a row of its own.
@@ -27,9 +27,9 @@ from typing import Any
 import numpy as np
 import rounds
 
-from kvae import datasets
 from kvae.cli.train import import_tensorflow_quietly
 from kvae.config import ModelConfig, TrainConfig
+from kvae.data import datasets
 
 BATCH_SIZE = 128
 MODELS = {
@@ -73,13 +73,13 @@ def epochs_as_rounds() -> Any:
 def kvae_fit(network: str, steps: int, epochs: int, device: str = "cpu") -> None:
     """kvae as `kvae train` runs it."""
     import_tensorflow_quietly()
-    from kvae import training
+    from kvae.training import fitting
 
     config = TrainConfig(model=MODELS[network], binarize="none", batch_size=BATCH_SIZE, epochs=epochs)
-    training.set_up_process(config, device)
+    fitting.set_up_process(config, device)
     data = train_data(steps)
-    vae = training.build(config, data.image_shape, len(data.train.images))
-    training.fit(vae, config, data, [epochs_as_rounds()])
+    vae = fitting.build(config, data.image_shape, len(data.train.images))
+    fitting.fit(vae, config, data, [epochs_as_rounds()])
 
 
 def keras_fit(network: str, steps: int, epochs: int) -> None:
@@ -88,9 +88,9 @@ def keras_fit(network: str, steps: int, epochs: int) -> None:
     import keras
     import tensorflow as tf
 
-    from kvae import networks, priors
-    from kvae.batches import untuned
-    from kvae.vae import VAE
+    from kvae.model import networks, priors
+    from kvae.model.vae import VAE
+    from kvae.steps.batches import untuned
 
     config, data = MODELS[network], train_data(steps)
     vae = VAE(

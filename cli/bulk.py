@@ -23,8 +23,8 @@ def encode_or_score(
     verb: str, model: str | None, images: Sequence[Path], out: Path | None, resize: bool, device: str, as_json: bool
 ) -> None:
     """Encode or score images into a folder of parts."""
-    from kvae import bulk, ray_engine
-    from kvae.locate import locate
+    from kvae.bundle.locate import locate
+    from kvae.runtime import bulk, ray_engine
 
     ray_engine.check_installed()
     path, folder = locate(model), _folder(out)
@@ -36,8 +36,8 @@ def sample(
     model: str | None, n: int, out: Path | None, seed: int, temperature: float, device: str, as_json: bool
 ) -> None:
     """Draw images into a folder of parts."""
-    from kvae import bulk, ray_engine
-    from kvae.locate import locate
+    from kvae.bundle.locate import locate
+    from kvae.runtime import bulk, ray_engine
 
     ray_engine.check_installed()
     path, folder = locate(model), _folder(out)
@@ -46,7 +46,7 @@ def sample(
 
 
 def _make(job: Any, images: Any, names: dict[str, Any], model: str | None, as_json: bool) -> None:
-    from kvae import ray_engine, shards
+    from kvae.runtime import ray_engine, shards
 
     parts = len(job.plan.stops)
     with shards.opened(job.out, job.plan) as missing:

@@ -27,8 +27,8 @@ def verify(context: click.Context, model: str | None, run: Path | None, device: 
         from kvae.cli.train import import_tensorflow_quietly
 
         import_tensorflow_quietly()
-    from kvae import verification
-    from kvae.locate import locate
+    from kvae.bundle.locate import locate
+    from kvae.checks import verification
 
     report = verification.verify(locate(model), device, run)
     click.echo(json.dumps(report.to_dict(), indent=2) if as_json else _report_text(report))
@@ -40,7 +40,7 @@ def verify(context: click.Context, model: str | None, run: Path | None, device: 
 @click.pass_context
 def doctor(context: click.Context, as_json: bool) -> None:
     """Say what this installation can do, and what not."""
-    from kvae import doctor as doctors
+    from kvae.checks import doctor as doctors
 
     diagnosis = doctors.examine()
     click.echo(json.dumps(diagnosis.to_dict(), indent=2) if as_json else _diagnosis_text(diagnosis))

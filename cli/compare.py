@@ -23,20 +23,20 @@ def run_comparison(
     importance_samples: int,
     as_json: bool,
 ) -> None:
-    """Train and measure a sweep, and print what came of it; see `kvae.comparison`."""
+    """Train and measure a sweep, and print what came of it; see `kvae.comparison.sweeps`."""
     if (preset is None) == (not vary):
         raise ConfigError("say what to compare: either --vary SETTING=VALUE,VALUE,... (once or more) or --preset.")
     import_tensorflow_quietly()
-    from kvae import comparison, report
-    from kvae.progress import TrainingProgress
+    from kvae.comparison import report, sweeps
+    from kvae.training.progress import TrainingProgress
 
     if preset is not None:
-        settings = comparison.preset(preset, base)
+        settings = sweeps.preset(preset, base)
     else:
-        settings = comparison.grid(base, [comparison.parse_vary(text) for text in vary])
+        settings = sweeps.grid(base, [sweeps.parse_vary(text) for text in vary])
     progress = TrainingProgress(settings[0].config.batch_size, lines=False)
     try:
-        results = comparison.compare(
+        results = sweeps.compare(
             settings,
             out,
             data_dir,

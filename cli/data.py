@@ -40,9 +40,10 @@ def inspect(path: Path, out: Path | None, as_json: bool, **settings: Any) -> Non
     config = TrainConfig(data=str(path), **settings)
     if out is not None and out.suffix.lower() != ".png":
         raise KvaeError(f"{out}: examples are written as a PNG; name a file that ends in .png with --out.")
-    from kvae import inspection, pictures
-    from kvae.atomic import atomic_file
-    from kvae.sources import open_source
+    from kvae.data import inspection
+    from kvae.data.sources import open_source
+    from kvae.files import pictures
+    from kvae.files.atomic import atomic_file
 
     source = open_source(path)
     if source.kind == "TFRecords":  # which TensorFlow reads

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
+from kvae.bundle.locate import locate
 from kvae.cli.terminal import bar
-from kvae.locate import locate
 
 ROWS = {
     "elbo": ("−ELBO", -1.0, "nats"),
@@ -38,10 +38,11 @@ def run_evaluation(
     as_json: bool,
     data: Path | None = None,
 ) -> None:
-    """Evaluate one model, or two image by image, and print what came of it; see `kvae.evaluation`."""
-    from kvae import arrays, evaluation
+    """Evaluate one model, or two image by image, and print what came of it; see `kvae.evaluation.evaluation`."""
     from kvae.errors import KvaeError
-    from kvae.runtime import Bundle
+    from kvae.evaluation import evaluation
+    from kvae.files import arrays
+    from kvae.runtime.bundle import Bundle
 
     if per_image is not None and per_image.suffix != ".npz":
         raise KvaeError(f"{per_image}: the name must end in .npz.")

@@ -40,17 +40,17 @@ def explore(
     ]
     if out is not None and given:
         raise click.UsageError(f"--out writes a folder and serves nothing; leave out {', '.join(given)}.")
-    from kvae import explore
-    from kvae.locate import locate
-    from kvae.runtime import Bundle
+    from kvae.bundle.locate import locate
+    from kvae.explorer import pages
+    from kvae.runtime.bundle import Bundle
 
     path = locate(model)
-    page = explore.page(Bundle.open(path, device="cpu"), explore.model_name(path), ort_dir)
+    page = pages.page(Bundle.open(path, device="cpu"), pages.model_name(path), ort_dir)
     tell_which(model, path)
     if out is None:
         serve(page, host, port, not no_browser, {"model": str(path)} if as_json else None)
         return
-    explore.write(page, out)
+    pages.write(page, out)
     click.echo(json.dumps({"out": str(out), "model": str(path)}) if as_json else str(out))
 
 
@@ -59,7 +59,7 @@ def serve(page: dict[str, Any], host: str, port: int, open_browser: bool, report
     import threading
     import webbrowser
 
-    from kvae.server import Server
+    from kvae.explorer.server import Server
 
     with contextlib.suppress(KeyboardInterrupt), Server(page, host, port) as server:
         if not server.is_local:

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
+from kvae.bundle.locate import locate, shipped
+from kvae.bundle.manifest import FILE_NAME
 from kvae.cli.terminal import bar
-from kvae.locate import locate, shipped
-from kvae.manifest import FILE_NAME
 
 
 def run_export(
@@ -20,7 +20,8 @@ def run_export(
     as_json: bool,
     data: Path | None = None,
 ) -> None:
-    """Write the bundle of a run or a bundle, and print what it was proved by; see `kvae.export`, `kvae.conversion`."""
+    """Write the bundle of a run or a bundle, and print what it was proved by; see `kvae.export.bundles`,
+    `kvae.conversion.conversion`."""
     path = Path(model)
     is_bundle = path.is_file() or (path / FILE_NAME).is_file() or (not path.exists() and model in shipped())
     if (to_precision, graph_format) == ("float32", "onnx") and not is_bundle:
@@ -33,7 +34,7 @@ def _export_run(run: Path, out: Path, data_dir: Path | None, data: Path | None, 
     from kvae.cli.train import import_tensorflow_quietly, parity_text
 
     import_tensorflow_quietly()
-    from kvae import runs
+    from kvae.training import runs
 
     exported = runs.export_run(run, out, data_dir, data)
     report = {"bundle": str(exported.path), "parity": exported.parity}
@@ -49,7 +50,7 @@ def _convert(
     data: Path | None,
     as_json: bool,
 ) -> None:
-    from kvae import conversion
+    from kvae.conversion import conversion
 
     with bar(1, "comparing") as shown:
 

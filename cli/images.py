@@ -39,7 +39,8 @@ def reconstruct(
 
     What is decoded is the mean of an image's posterior. IMAGES are pictures, folders of them, .npy, .npz or idx files.
     """
-    from kvae import codes, output
+    from kvae.files import output
+    from kvae.runtime import codes
 
     check_apart(out, images)
     path, bundle, source = _open(model, device, images, resize)
@@ -63,7 +64,7 @@ def encode(
 
     IMAGES are pictures, folders of them, .npy, .npz or idx files.
     """
-    from kvae import codes
+    from kvae.runtime import codes
 
     check_apart(out, images)
     if engine == "ray":
@@ -85,7 +86,8 @@ def decode(codes_path: Path, model: str | None, out: Path, device: str, as_json:
 
     CODES is a .npy of (n, latent_dim), or an .npz with such an array named z, or loc, as `kvae encode` writes it.
     """
-    from kvae import codes, output
+    from kvae.files import output
+    from kvae.runtime import codes
 
     check_apart(out, [codes_path])
     path, bundle = _open_model(model, device)
@@ -117,7 +119,7 @@ def score(
     It is in nats, with the percentile that it has among the training images. IMAGES are pictures, folders of them,
     .npy, .npz or idx files.
     """
-    from kvae import scores
+    from kvae.runtime import scores
 
     check_apart(out, images)
     if engine == "ray":
@@ -156,7 +158,8 @@ def interpolate(
 
     Decodes the codes on the straight line between the means of their posteriors.
     """
-    from kvae import output, paths
+    from kvae.files import output
+    from kvae.runtime import paths
 
     check_apart(out, [one, other])
     path, bundle = _open_model(model, device)
@@ -188,7 +191,7 @@ def traverse(
 
     Each has a row of images, in which it alone varies.
     """
-    from kvae import paths
+    from kvae.runtime import paths
 
     check_apart(out, [image] if image else [])
     path, bundle = _open_model(model, device)
@@ -197,7 +200,7 @@ def traverse(
 
 
 def len_of_batch(batch: Any) -> int:
-    """The images in a `kvae.images.Batch`."""
+    """The images in a `kvae.data.images.Batch`."""
     return len(batch.images)
 
 
@@ -208,8 +211,8 @@ def check_apart(out: Path | None, inputs: Sequence[Path]) -> None:
 
 
 def _open_model(model: str | None, device: str, threads: int = 0) -> tuple[Path, Any]:
-    from kvae.locate import locate
-    from kvae.runtime import Bundle
+    from kvae.bundle.locate import locate
+    from kvae.runtime.bundle import Bundle
 
     path = locate(model)
     return path, Bundle.open(path, device, threads)
@@ -218,7 +221,7 @@ def _open_model(model: str | None, device: str, threads: int = 0) -> tuple[Path,
 def _open(
     model: str | None, device: str, paths: Sequence[Path], resize: bool, threads: int = 0
 ) -> tuple[Path, Any, Any]:
-    from kvae.images import open_images
+    from kvae.data.images import open_images
 
     path, bundle = _open_model(model, device, threads)
     return path, bundle, open_images(paths, bundle.manifest.image_shape, resize)

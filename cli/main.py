@@ -24,7 +24,7 @@ from kvae.cli.options import (
 from kvae.cli.runs import runs
 from kvae.config import REGULARIZERS, ModelConfig, TrainConfig
 
-PRESETS = ["why-kl"]  # those of kvae.comparison, which loads Keras
+PRESETS = ["why-kl"]  # those of kvae.comparison.sweeps, which loads Keras
 own_option = click.option(
     "--data", type=PATH, help="The images of your own that the model was trained on, where its run does not know."
 )
@@ -184,9 +184,9 @@ def sample(
     if engine == "ray":
         bulk.sample(model, n, out, seed, temperature, device, as_json)
         return
-    from kvae import output
-    from kvae.locate import locate
-    from kvae.runtime import Bundle
+    from kvae.bundle.locate import locate
+    from kvae.files import output
+    from kvae.runtime.bundle import Bundle
 
     path = locate(model)
     bundle = Bundle.open(path, device)
@@ -232,9 +232,9 @@ def info(model: str | None, as_json: bool) -> None:
 
     MODEL is named as for `kvae sample --model`.
     """
-    from kvae import summary
-    from kvae.locate import locate
-    from kvae.runtime import Bundle
+    from kvae.bundle import summary
+    from kvae.bundle.locate import locate
+    from kvae.runtime.bundle import Bundle
 
     path = locate(model)
     manifest = Bundle.open(path, device="cpu").manifest

@@ -20,15 +20,15 @@ def runs(folder: Path, as_json: bool) -> None:
     """
     import shutil  # 2 ms, which kvae --help can do without
 
-    from kvae import run_list
+    from kvae.runs import listing
 
-    found, skipped = run_list.find(folder)
+    found, skipped = listing.find(folder)
     for line in skipped:
         click.echo(f"skipped: {line}", err=True)
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     if as_json:
-        click.echo(json.dumps(run_list.as_json(found, skipped), indent=2))
+        click.echo(json.dumps(listing.as_json(found, skipped), indent=2))
     elif found:
-        click.echo(run_list.as_text(found, width))
+        click.echo(listing.as_text(found, width))
     elif not skipped:
-        click.echo(f"no runs in {run_list.printable(str(folder))}. Make one with kvae train.", err=True)
+        click.echo(f"no runs in {listing.printable(str(folder))}. Make one with kvae train.", err=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from kvae import caveats
+from kvae.bundle import caveats
 from kvae.cli import terminal
 from kvae.config import TrainConfig
 
@@ -42,17 +42,18 @@ def import_tensorflow_quietly() -> None:
 def run_training(
     config: TrainConfig, out: Path | None, data_dir: Path | None, device: str, strategy: str, as_json: bool
 ) -> None:
-    """Train as `config` says and print what came of it; see `kvae.runs.train`."""
+    """Train as `config` says and print what came of it; see `kvae.training.runs.train`."""
     import_tensorflow_quietly()
-    from kvae import runs
+    from kvae.training import runs
 
     folder = out or runs.default_folder(config)
     _run(partial(runs.train, config), config, folder, data_dir, device, strategy, as_json)
 
 
 def resume_training(folder: Path, data_dir: Path | None, device: str, strategy: str, as_json: bool) -> None:
-    """Go on with a run and print what came of it; see `kvae.runs.resume`. One that is finished is left as it is."""
-    from kvae import run_files
+    """Go on with a run and print what came of it; see `kvae.training.runs.resume`. One that is finished is left as it
+    is."""
+    from kvae.runs import files as run_files
 
     if run_files.is_finished(folder):
         click.echo(f"{folder} is finished: nothing is left to do.", err=True)
@@ -60,7 +61,7 @@ def resume_training(folder: Path, data_dir: Path | None, device: str, strategy: 
         click.echo(json.dumps(found, indent=2) if as_json else folder)
         return
     import_tensorflow_quietly()
-    from kvae import runs
+    from kvae.training import runs
 
     _run(runs.resume, runs.read_config(folder), folder, data_dir, device, strategy, as_json, resumed=folder)
 
@@ -75,11 +76,12 @@ def _run(
     as_json: bool,
     resumed: Path | None = None,
 ) -> None:
-    from kvae import runs, strategies, training
-    from kvae.interrupts import Interrupted
-    from kvae.progress import TrainingProgress
+    from kvae.steps import strategies
+    from kvae.training import fitting, runs
+    from kvae.training.interrupts import Interrupted
+    from kvae.training.progress import TrainingProgress
 
-    training.set_up_process(config, device)
+    fitting.set_up_process(config, device)
     devices = strategies.create(strategy)
     decoding = terminal.counter("images decoded")
     if not strategies.is_chief(devices):

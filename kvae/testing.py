@@ -15,12 +15,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kvae import proof, runs
+from kvae.bundle.parity import TOLERANCE, Difference
 from kvae.errors import BundleError, KvaeError
-from kvae.parity import TOLERANCE, Difference
-from kvae.proof import PARITY_BATCHES
-from kvae.runtime import Bundle
-from kvae.vae import VAE
+from kvae.export import proof
+from kvae.export.proof import PARITY_BATCHES
+from kvae.model.vae import VAE
+from kvae.runtime.bundle import Bundle
+from kvae.training import runs
 
 
 def assert_parity(
@@ -70,7 +71,7 @@ def _opened(model: VAE | str | Path) -> VAE:
     if not isinstance(model, VAE):
         model = runs.load_model(Path(model))
     if not isinstance(model, VAE):
-        raise KvaeError(f"expected a kvae.vae.VAE, a run or a .keras file of one; got a {type(model).__name__}.")
+        raise KvaeError(f"expected a kvae.model.vae.VAE, a run or a .keras file of one; got a {type(model).__name__}.")
     if not model.built:
         raise KvaeError("this VAE has no weights yet: fit it, or call it on a batch of images, before comparing it.")
     return model

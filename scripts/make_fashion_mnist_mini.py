@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kvae import datasets, idx
+from kvae.data import datasets
+from kvae.files import idx
 
 SEED = 0
 TARGET = Path(__file__).parent.parent / "kvae" / "data" / "fashion_mnist_mini"

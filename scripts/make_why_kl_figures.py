@@ -10,15 +10,16 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from kvae import comparison, figures, pictures
+from kvae.comparison import figures, sweeps
+from kvae.files import pictures
 
 DOCS = Path(__file__).parent.parent / "docs" / "why-kl"
 SHOWN = ("λ = 1: KL", "λ = 0: cross-entropy", "no regulariser")
 
 
 def main(folder: Path) -> None:
-    settings = comparison.preset("why-kl", {"dataset": "fashion_mnist", "epochs": 20})
-    results = comparison.compare(settings, folder, announce=print)
+    settings = sweeps.preset("why-kl", {"dataset": "fashion_mnist", "epochs": 20})
+    results = sweeps.compare(settings, folder, announce=print)
     DOCS.mkdir(exist_ok=True)
     for name, draw in (
         ("objectives", figures.objectives),
@@ -30,7 +31,7 @@ def main(folder: Path) -> None:
     samples(results).save(DOCS / "samples.png")
 
 
-def samples(results: Sequence[comparison.Result]) -> Image.Image:
+def samples(results: Sequence[sweeps.Result]) -> Image.Image:
     """For three of the settings samples of the prior, and below them samples of the density fitted to the codes."""
     chosen = [result for name in SHOWN for result in results if result.setting.name == name]
     font = ImageFont.load_default(14)

@@ -10,10 +10,11 @@ import keras
 import pytest
 from tiny import DATASET, OwnDecoder, OwnEncoder, make_vae
 
-from kvae import comparison, export
+from kvae.comparison import sweeps
 from kvae.config import ModelConfig, TrainConfig
-from kvae.runs import Run, train
-from kvae.vae import VAE
+from kvae.export import bundles
+from kvae.model.vae import VAE
+from kvae.training.runs import Run, train
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def vae() -> VAE:
 @pytest.fixture(scope="session")
 def bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundle of an untrained model. Tests must not write to it."""
-    return export.export(make_vae(), tmp_path_factory.mktemp("bundle") / "tiny", dataset=DATASET).path
+    return bundles.export(make_vae(), tmp_path_factory.mktemp("bundle") / "tiny", dataset=DATASET).path
 
 
 @pytest.fixture(scope="session")
@@ -40,15 +41,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.fixture(scope="session")
-def sweep(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[comparison.Result]]:
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[sweeps.Result]]:
     """Three settings of a small model on the mini set, compared, and their folder."""
     base = {"dataset": "fashion_mnist_mini", "architecture": "mlp", "latent_dim": 2, "hidden_units": 16, "epochs": 2}
     out = tmp_path_factory.mktemp("sweep")
     settings = [
-        *comparison.grid(base, [("entropy_weight", [0.5, 1.0])]),
-        *comparison.grid(base, [("binarize", ["none"])]),
+        *sweeps.grid(base, [("entropy_weight", [0.5, 1.0])]),
+        *sweeps.grid(base, [("binarize", ["none"])]),
     ]
-    return out, comparison.compare(settings, out, importance_samples=20)
+    return out, sweeps.compare(settings, out, importance_samples=20)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
-from kvae import datasets
+from kvae.data import datasets
 
 PATCH = (24, 32)
 """Height and width of a patch."""

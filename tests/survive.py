@@ -14,8 +14,8 @@ import sys
 import time
 from pathlib import Path
 
-from kvae import checkpoints, comparison, curves, export, runs, training  # noqa: F401  # loaded once
 from kvae.config import ModelConfig, TrainConfig
+from kvae.training import checkpoints, fitting, runs
 
 CONFIG = TrainConfig(
     dataset="fashion_mnist_mini",
@@ -44,7 +44,7 @@ def start(folder: Path) -> int:
 
 
 def main(folder: Path, kills: int, seed: int) -> None:
-    training.STEPS_PER_CALL["mlp"] = 5
+    fitting.STEPS_PER_CALL["mlp"] = 5
     began = time.monotonic()
     assert os.waitpid(start(folder / "whole"), 0)[1] == 0
     seconds = time.monotonic() - began

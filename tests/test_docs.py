@@ -78,7 +78,7 @@ def test_nothing_tells_a_user_to_install_the_stranger_s_package():
     sources = [
         *ROOT.glob("*.md"),
         *(ROOT / "docs").glob("*.md"),
-        *(ROOT / "kvae").glob("*.py"),
+        *(ROOT / "kvae").rglob("*.py"),
         *(ROOT / "cli").glob("*.py"),
     ]
     for path in sources:

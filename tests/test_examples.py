@@ -22,8 +22,10 @@ from PIL import Image
 from programs import ROOT, javascript, node_modules, program
 from tiny import DATASET, make_vae
 
-from kvae import export, noise, pictures
-from kvae.runtime import Bundle
+from kvae.bundle import noise
+from kvae.export import bundles
+from kvae.files import pictures
+from kvae.runtime.bundle import Bundle
 
 EXAMPLES = ROOT / "examples"
 NODE, BROWSER = EXAMPLES / "node", EXAMPLES / "browser"
@@ -63,7 +65,7 @@ BROKEN_MANIFESTS = [
 def colour_path(tmp_path_factory):
     """The bundle of an untrained model of 6 x 5 RGB images."""
     vae = make_vae((6, 5, 3))
-    return export.export(vae, tmp_path_factory.mktemp("colour") / "bundle", dataset=DATASET).path
+    return bundles.export(vae, tmp_path_factory.mktemp("colour") / "bundle", dataset=DATASET).path
 
 
 @pytest.fixture(params=["bundle", "colour", "shipped"])
@@ -192,7 +194,7 @@ def node_samples(bundle, *calls):
 @pytest.mark.parametrize("folder", [NODE, BROWSER], ids=lambda folder: folder.name)
 def test_folders_hold_the_noise_of_the_page(folder):
     """Byte for byte, so that each folder can be copied away."""
-    assert (folder / "noise.mjs").read_bytes() == (ROOT / "kvae" / "page" / "noise.mjs").read_bytes()
+    assert (folder / "noise.mjs").read_bytes() == (ROOT / "kvae" / "explorer" / "page" / "noise.mjs").read_bytes()
 
 
 @pytest.mark.parametrize("folder", [NODE, BROWSER], ids=lambda folder: folder.name)
@@ -398,7 +400,7 @@ def test_batch_refuses_a_target_that_is_a_file_and_images_that_are_no_pictures(b
     (tmp_path / "out").write_text("precious")
     says_one_line(batch(bundle_path, tmp_path / "out"), 1, "EEXIST")
     assert (tmp_path / "out").read_text() == "precious"
-    path = export.export(make_vae((4, 4, 2)), tmp_path / "two", dataset=DATASET).path
+    path = bundles.export(make_vae((4, 4, 2)), tmp_path / "two", dataset=DATASET).path
     says_one_line(batch(path, tmp_path / "none"), 1, "images of 2 channels, which are no pictures")
     says_one_line(python(path, 7, tmp_path / "out.png"), 1, "images of 2 channels, which are no pictures")
 

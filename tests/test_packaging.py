@@ -51,8 +51,8 @@ def test_the_wheel_holds_one_top_level_module_with_its_data(wheel):
     assert {name.split("/")[0] for name in names} - {"kvae"} == {wheel.name.split("-py3")[0] + ".dist-info"}
     for name in (
         "kvae/py.typed", "kvae/cli/main.py", "kvae/exported/fashion_mnist/decoder.onnx",
-        "kvae/exported/fashion_mnist/manifest.json", "kvae/exported/fashion_mnist/reference.npz", "kvae/page/noise.mjs",
-        "kvae/data/fashion_mnist_mini/train-images-idx3-ubyte.gz",
+        "kvae/exported/fashion_mnist/manifest.json", "kvae/exported/fashion_mnist/reference.npz",
+        "kvae/explorer/page/noise.mjs", "kvae/data/fashion_mnist_mini/train-images-idx3-ubyte.gz",
         "kvae/data/fashion_mnist_mini/LICENSE",
     ):  # fmt: skip
         assert name in names

@@ -4,8 +4,8 @@ import copy
 
 import pytest
 
-from kvae import datasets
 from kvae.config import TrainConfig, from_settings
+from kvae.data import datasets
 from kvae.errors import ConfigError
 from kvae.recipes import RECIPES, resolve
 

@@ -6,10 +6,10 @@ import onnxruntime
 import pytest
 from tiny import make_vae, random_images
 
+from kvae.bundle.parity import TOLERANCE
 from kvae.errors import KvaeError
-from kvae.export import export
-from kvae.parity import TOLERANCE
-from kvae.runtime import Bundle
+from kvae.export.bundles import export
+from kvae.runtime.bundle import Bundle
 from kvae.testing import assert_parity
 
 
@@ -94,8 +94,8 @@ def test_networks_of_one_s_own_pass(own_networks, tmp_path):
     """The scale that all images share is one row in TFP, and a row per image in the graph."""
     from tiny import DATASET
 
-    from kvae import priors
-    from kvae.vae import VAE
+    from kvae.model import priors
+    from kvae.model.vae import VAE
 
     vae = VAE(*own_networks, priors.standard_normal(3))
     vae(random_images(1))
@@ -103,8 +103,8 @@ def test_networks_of_one_s_own_pass(own_networks, tmp_path):
 
 
 def test_models_that_cannot_be_compared_are_one_line(bundle_path, tmp_path, own_networks):
-    from kvae import priors
-    from kvae.vae import VAE
+    from kvae.model import priors
+    from kvae.model.vae import VAE
 
     with pytest.raises(KvaeError, match="has no weights yet"):
         assert_parity(VAE(*own_networks, priors.standard_normal(3)), bundle_path)

@@ -5,9 +5,9 @@ import numpy as np
 import tensorflow_probability as tfp
 from keras import layers
 
-from kvae import networks, priors
 from kvae.config import ModelConfig
-from kvae.vae import VAE
+from kvae.model import networks, priors
+from kvae.model.vae import VAE
 
 tfd = tfp.distributions
 

@@ -8,8 +8,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tiny import DATASET, make_vae, random_images
 
-from kvae.export import export
-from kvae.graphs import OPSET
+from kvae.export.bundles import export
+from kvae.export.graphs import OPSET
 
 
 def run(model, values):

@@ -19,9 +19,10 @@ from fuzz.readers import SEEDS
 from PIL import Image
 from tiny import DATASET, make_vae
 
-from kvae import graph_files, idx
-from kvae.export import export
-from kvae.manifest import Manifest
+from kvae.bundle.manifest import Manifest
+from kvae.conversion import graph_files
+from kvae.export.bundles import export
+from kvae.files import idx
 
 SHAPE = (8, 8, 1)
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 9, 8, 3), np.uint8)

@@ -16,8 +16,8 @@ CORPUS = HERE / "corpus"
 
 def read_manifest(content: bytes, folder: Path) -> None:
     """manifest.json, and what is written of it."""
-    from kvae import card, summary
-    from kvae.manifest import Manifest
+    from kvae.bundle import card, summary
+    from kvae.bundle.manifest import Manifest
 
     (folder / "manifest.json").write_bytes(content)
     manifest = Manifest.read(folder)
@@ -29,7 +29,7 @@ def read_manifest(content: bytes, folder: Path) -> None:
 
 def read_graph(content: bytes, folder: Path, name: str = "lone.onnx") -> None:
     """A lone graph, and one call of it."""
-    from kvae.runtime import Bundle
+    from kvae.runtime.bundle import Bundle
 
     path = folder / name
     path.write_bytes(content)
@@ -43,7 +43,7 @@ def read_ort(content: bytes, folder: Path) -> None:
 
 def read_bundle(content: bytes, folder: Path) -> None:
     """A bundle folder with a manifest, or with a decoder, of which all hashes agree with the files."""
-    from kvae.runtime import Bundle
+    from kvae.runtime.bundle import Bundle
 
     _make_bundle(content, folder)
     _use(Bundle.open(folder, device="cpu", threads=1))
@@ -51,7 +51,7 @@ def read_bundle(content: bytes, folder: Path) -> None:
 
 def verify_bundle(content: bytes, folder: Path) -> None:
     """The checks of `kvae verify` on such a folder; those that fail are its result, and told as a refusal here."""
-    from kvae import graph_checks, verification
+    from kvae.checks import graph_checks, verification
     from kvae.errors import BundleError
 
     graph_checks.SPEED_SECONDS = 0.001
@@ -87,7 +87,7 @@ def _use(bundle) -> None:
 
 def read_images(content: bytes, folder: Path, name: str = "picture") -> None:
     """A picture, or the pictures of an array, brought to a model's size."""
-    from kvae import images
+    from kvae.data import images
 
     path = folder / name
     path.write_bytes(content)
@@ -145,7 +145,7 @@ def _checksum(content: bytes) -> bytes:
 
 
 def _decode_all(path: Path) -> None:
-    from kvae import decoding, sources
+    from kvae.data import decoding, sources
     from kvae.errors import DataError
 
     with decoding.quiet():

@@ -127,12 +127,9 @@ class Worker:
 
 def work(reader: str) -> None:
     """The other process: inputs from stdin, a line of JSON for each on stdout."""
-    import kvae.card
-    import kvae.decoding
-    import kvae.images
-    import kvae.runtime
-    import kvae.summary
-    import kvae.verification  # noqa: F401
+    import kvae.bundle.card
+    import kvae.bundle.summary
+    import kvae.checks.verification  # noqa: F401
     from kvae.errors import KvaeError
 
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))

@@ -1,0 +1,205 @@
+"""The model card: the README.md of a bundle, written from its manifest alone."""
+
+import json
+from collections.abc import Collection
+from typing import Any
+
+from kvae.bundle import caveats, onnxruntime_web
+from kvae.bundle.manifest import USED_RATE, Manifest
+
+HUB_IDS = {"fashion_mnist": "zalando-datasets/fashion_mnist", "mnist": "ylecun/mnist"}
+"""What model hubs call a data set; others go by their own name."""
+
+
+def render(manifest: Manifest, pictures: Collection[str] = ()) -> str:
+    """The card as Markdown, with the front matter that model hubs read.
+
+    Args:
+        manifest: the bundle's manifest.
+        pictures: which of `preview.png` and `reconstructions.png` the bundle holds.
+    """
+    name = manifest.dataset["name"]
+    height, width, channels = manifest.image_shape
+    parts = [
+        _front_matter(manifest),
+        f"# A variational autoencoder of {name}",
+        "![Samples of the prior](preview.png)" if "preview.png" in pictures else "",
+        f"Decodes a code z of {manifest.latent_dim} numbers, drawn from N(0, I), to an image of {height} x {width} x "
+        f"{channels}, and encodes such an image to the posterior of its code. The likelihood is {manifest.likelihood}. "
+        f"Made by kvae {manifest.kvae_version}; {manifest.precision} weights.",
+        "Images it never saw in training, each above its reconstruction:\n\n![Reconstructions](reconstructions.png)"
+        if "reconstructions.png" in pictures
+        else "",
+        f"## Training\n\n{manifest.dataset['num_images']:,} images of {name}. {_command(manifest)}".rstrip(),
+        f"## Measured\n\n{_metrics(manifest)}",
+        _latent_dimensions(manifest),
+        _conversion(manifest),
+        _parity(manifest),
+        f"## Use\n\n{_snippets(manifest)}",
+        f"## Tensors\n\n{_tensors(manifest)}",
+        _intended_use(manifest),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _front_matter(manifest: Manifest) -> str:
+    name = manifest.dataset["name"]
+    hub_id = json.dumps(HUB_IDS.get(name, name))
+    lines = [
+        "library_name: onnx",
+        "pipeline_tag: unconditional-image-generation",
+        f"license: {json.dumps(manifest.dataset.get('licence', 'other'))}",  # JSON is YAML, whatever the text
+        f"datasets: [{hub_id}]",
+        "tags: [variational-autoencoder, vae, onnx, onnxruntime, anomaly-detection]",
+    ]
+    if manifest.metrics:
+        lines += [
+            "model-index:",
+            f"- name: {json.dumps(f'kvae-{name}')}",
+            "  results:",
+            "  - task: {type: unconditional-image-generation}",
+            f"    dataset: {{type: {hub_id}, name: {json.dumps(name)}, split: test}}",
+            "    metrics:",
+        ]
+        lines += [
+            f"    - {{type: {metric}, value: {values['value']:.4f}, name: {metric}{_unit(metric, ' ({})')}}}"
+            for metric, values in manifest.metrics.items()
+        ]
+    return "\n".join(["---", *lines, "---"])
+
+
+def _unit(metric: str, form: str) -> str:
+    return "" if metric == "active_units" else form.format("nats per image")
+
+
+def _command(manifest: Manifest) -> str:
+    settings = dict(manifest.training)
+    model = settings.pop("model", {})
+    if "dataset" not in settings:  # not trained by the command
+        return ""
+    options = " ".join(f"--{key.replace('_', '-')} {value}" for key, value in (settings | model).items())
+    return f"The command was:\n\n```sh\nkvae train {options}\n```"
+
+
+def _metrics(manifest: Manifest) -> str:
+    if not manifest.metrics:
+        return "No metrics were measured."
+    about = caveats.about_numbers(manifest.likelihood, manifest.binarize)
+    loss = caveats.about_training(manifest.training)
+    rows = "\n".join(
+        f"| {name} | {metric['value']:.2f} | {metric['standard_error']:.2f} | {_unit(name, '{}') or 'dimensions'} |"
+        for name, metric in manifest.metrics.items()
+    )
+    notes = f"The ELBO and its terms are {about}.\n\n" + (f"Note: {loss}.\n\n" if loss else "")
+    return f"{notes}| test images | value | standard error | unit |\n|---|---|---|---|\n{rows}"
+
+
+def _latent_dimensions(manifest: Manifest) -> str:
+    used = manifest.used_dimensions()
+    if used is None or manifest.posterior is None:
+        return ""
+    names = ", ".join(f"z{index} {manifest.posterior['rate'][index]:.2f}" for index in used) or "none"
+    return (
+        f"{len(used)} of the {manifest.latent_dim} latent dimensions are in use, which is: carry {USED_RATE} nats or "
+        f"more of an image. The nats of each, over {manifest.posterior['num_images']:,} training images: {names}."
+    )
+
+
+def _conversion(manifest: Manifest) -> str:
+    found = manifest.conversion
+    if found is None:
+        return ""
+    lost = found["nll_lost"]
+    return (
+        f"These are {manifest.precision} graphs, made of float32 ones, to which the metrics above belong. Compared on "
+        f"{found['num_images']:,} {found['split']} images:\n\n"
+        f"| | {manifest.precision} | limit |\n|---|---|---|\n"
+        f"| mean pixel error | {found['mean_pixel_error']:.1e} | {found['limits']['mean_pixel_error']:.1e} |\n"
+        f"| worst pixel error | {found['worst_pixel_error']:.1e} | |\n"
+        f"| mean error of codes | {found['mean_code_error']:.1e} | {found['limits']['mean_code_error']:.1e} |\n"
+        f"| NLL lost, nats per image | {lost['value']:.4f} ± {lost['standard_error']:.4f} | "
+        f"{found['limits']['nll_lost']:g} |\n"
+        f"| size of the graphs, bytes | {found['size']:,} (float32: {found['float32_size']:,}) | |\n"
+        f"| images decoded per second, over float32's | {found['speed']:.2f} | |"
+    )
+
+
+def _parity(manifest: Manifest) -> str:
+    if manifest.parity is None:
+        return ""
+    errors = ", ".join(f"{error:.1e} in `{name}`" for name, error in manifest.parity["errors"].items())
+    graphs = "the graphs" if manifest.precision == "float32" else "the float32 graphs"
+    return (
+        f"When {graphs} were written, onnxruntime and Keras differed at most by {errors} (allowed: "
+        f"{manifest.parity['tolerance']:.0e}). `reference.npz` holds some of Keras's answers, to check another runtime "
+        f"with."
+    )
+
+
+def _snippets(manifest: Manifest) -> str:
+    height, width, channels = manifest.image_shape
+    decoder, dim = manifest.graph_file("decoder"), manifest.latent_dim
+    python = f'''```python
+import numpy as np
+import onnxruntime as ort
+
+session = ort.InferenceSession("{decoder}")
+z = np.random.default_rng(0).standard_normal((64, {dim}), dtype=np.float32)
+(images,) = session.run(["mean"], {{"z": z}})  # float32 (64, {height}, {width}, {channels}) in [0, 1]
+```'''
+    draw = "Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random())"
+    node = f'''```js
+import * as ort from "onnxruntime-node";
+
+const session = await ort.InferenceSession.create("{decoder}");
+const normal = () => {draw};
+const z = new ort.Tensor("float32", Float32Array.from({{ length: 64 * {dim} }}, normal), [64, {dim}]);
+const {{ mean }} = await session.run({{ z }}, ["mean"]); // mean.data: 64 images of {height} x {width} x {channels}
+```'''
+    browser = f'''```html
+<script type="module">
+  import * as ort from "{onnxruntime_web.CDN}ort.wasm.min.mjs";
+
+  ort.env.wasm.numThreads = 1;
+  const session = await ort.InferenceSession.create("{decoder}");
+  const normal = () => {draw};
+  const z = new ort.Tensor("float32", Float32Array.from({{ length: {dim} }}, normal), [1, {dim}]);
+  const {{ mean }} = await session.run({{ z }}, ["mean"]);
+  document.body.append(`a pixel in the middle: ${{mean.data[mean.data.length >> 1]}}`);
+</script>
+```'''
+    return (
+        f"Python, with numpy and onnxruntime:\n\n{python}\n\nNode, with onnxruntime-node:\n\n{node}\n\n"
+        f"A browser, with onnxruntime-web, from a page beside `{decoder}`:\n\n{browser}\n\n"
+        f"Any standard-normal z will do. `kvae sample`, and whoever follows the bundle's specification, draws the same "
+        f"image for the same seed in every language; `kvae explore` is a page to play with the model."
+    )
+
+
+def _tensors(manifest: Manifest) -> str:
+    rows = "\n".join(
+        f"| {manifest.graph_file(graph)} | {end[:-1]} `{tensor['name']}` | [{', '.join(map(str, tensor['shape']))}] |"
+        for graph, ends in manifest.tensors.items()
+        for end in ("inputs", "outputs")
+        for tensor in ends[end]
+    )
+    bits = " The encoder expects pixels of 0 and 1." if manifest.binarize == "dynamic" else ""
+    return (
+        f"| graph | tensor | shape |\n|---|---|---|\n{rows}\n\n"
+        f"`batch` is free; all tensors are float32, images lie in [0, 1], rows from the top, channels last.{bits} The "
+        f"last axis of `likelihood_parameters` holds, one after the other and each for all image channels: "
+        f"{', '.join(manifest.likelihood_parameters)}. `manifest.json` says the same to programs."
+    )
+
+
+def _intended_use(manifest: Manifest) -> str:
+    licence: Any = manifest.dataset.get("licence", "not recorded")
+    return (
+        "## Intended use and limits\n\n"
+        "For drawing images like those it was trained on, for compressing such images to codes, and for telling which "
+        "images are unlike them by their ELBO. A code far from the prior gets no sensible image, and another kind "
+        "of image no sensible code: it is reconstructed as the nearest thing the model knows. Generated images are "
+        "blends of the training images, with their biases and gaps; none is a record of anything real. A low ELBO says "
+        "that an image is unusual, not why.\n\n"
+        f"Licence of the images it was trained on: {licence}."
+    )

@@ -1,0 +1,185 @@
+"""`kvae doctor`: what this installation can do, and what to install for the rest. It needs no onnxruntime."""
+
+import os
+import platform
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from kvae import __version__
+from kvae.bundle import locate
+from kvae.bundle.manifest import Manifest
+from kvae.checks import providers, requirements
+from kvae.checks.providers import Provider
+from kvae.checks.requirements import Requirement
+from kvae.data import datasets, download
+from kvae.errors import KvaeError
+
+WHEELS = ("onnxruntime", "onnxruntime-gpu")
+"""Two distributions of one module, which overwrite each other."""
+
+
+class Row(NamedTuple):
+    """A line of the table."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to run to be able to do something."""
+
+    purpose: str
+    commands: list[str]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What this installation is, and can do."""
+
+    kvae: str
+    location: str
+    python: str
+    platform: str
+    cores: int
+    packages: list[Requirement]
+    wheels: dict[str, str]
+    """Versions of the onnxruntime wheels that are installed; more than one is a clash."""
+    onnxruntime: str
+    """Why it cannot be used; empty where it can."""
+    providers: list[Provider]
+    """Those it lists, and what came of decoding an image with each."""
+    cache: str
+    data_sets: dict[str, str | None]
+    """Where each data set is; None where it would have to be downloaded."""
+    advice: list[Advice] = field(default_factory=list)
+
+    @property
+    def clash(self) -> bool:
+        """Whether two wheels of onnxruntime are installed over each other."""
+        return len(self.wheels) > 1
+
+    @property
+    def can_sample(self) -> bool:
+        """Whether an image was decoded."""
+        return any(provider.status == providers.WORKS for provider in self.providers)
+
+    @property
+    def can_train(self) -> bool:
+        """Whether the train extra is installed, in versions that kvae is made for."""
+        wanted = [package for package in self.packages if package.extra == "train"]
+        return bool(wanted) and all(package.fits for package in wanted)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether sampling works, and will go on working."""
+        return self.can_sample and not self.clash
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        names = ("healthy", "can_sample", "can_train", "clash")
+        return {name: getattr(self, name) for name in names} | asdict(self)
+
+    @property
+    def rows(self) -> list[Row]:
+        """The table for people."""
+        rows = [
+            Row("kvae", f"{self.kvae}, {self.location}"),
+            Row("Python", self.python),
+            Row("platform", f"{self.platform}, {self.cores} cores"),
+            *(_package_row(package) for package in self.packages if package.extra is None),
+            Row("sampling", "works" if self.can_sample else "does not work"),
+            *(self._wheel_row(name) for name in self.wheels),
+        ]
+        if self.clash:
+            rows.append(Row("  CLASH", "these two wheels overwrite each other; keep one, as shown below"))
+        if self.onnxruntime:
+            rows.append(Row("  onnxruntime", self.onnxruntime))
+        rows += [Row(f"  {provider.name}", provider.detail) for provider in self.providers]
+        rows.append(Row("training", "its packages are installed" if self.can_train else "not ready"))
+        rows += [_package_row(package, "  ") for package in self.packages if package.extra == "train"]
+        rows.append(Row("data sets", f"cache: {self.cache}"))
+        rows += [Row(f"  {name}", place or "not on this machine") for name, place in self.data_sets.items()]
+        return rows
+
+    def _wheel_row(self, name: str) -> Row:
+        for package in self.packages:
+            if package.name == name:
+                return _package_row(package, "  ")
+        return Row(f"  {name}", self.wheels[name])
+
+
+def examine() -> Diagnosis:
+    """Look at this installation; TensorFlow is looked up, not imported."""
+    wheels = {name: version for name in WHEELS if (version := requirements.installed(name))}
+    module, problem = _import_onnxruntime()
+    tried: list[Provider] = []
+    if module is not None:
+        graph = _shipped_decoder()
+        tried = providers.try_all(module, graph) if graph else []
+        problem = "" if graph else "kvae's shipped bundle is missing, so it was not tried; install kvae-onnx anew"
+    packages = [wanted for wanted in requirements.of() if wanted.extra in (None, "train", "cpu", "gpu")]
+    return Diagnosis(
+        kvae=__version__,
+        location=str(Path(__file__).parents[1]) + ("" if packages else " (run from its folder, not installed)"),
+        python=f"{platform.python_version()}, {platform.python_implementation()}",
+        platform=platform.platform(),
+        cores=os.cpu_count() or 1,
+        packages=packages,
+        wheels=wheels,
+        onnxruntime=problem,
+        providers=tried,
+        cache=str(download.cache_dir()) + ("" if download.cache_dir().is_dir() else " (not there yet)"),
+        data_sets={name: _text(datasets.where(name)) for name in datasets.SOURCES},
+        advice=_advice(packages, wheels, module is not None),
+    )
+
+
+def _package_row(package: Requirement, indent: str = "") -> Row:
+    if package.version is None:
+        return Row(f"{indent}{package.name}", f"not installed; needs {package.versions or 'any version'}")
+    return Row(f"{indent}{package.name}", package.version + ("" if package.fits else f"; needs {package.versions}"))
+
+
+def _import_onnxruntime() -> tuple[ModuleType | None, str]:
+    """The module, or why there is none: a wheel that another one overwrote can lack anything."""
+    try:
+        import onnxruntime
+
+        onnxruntime.get_available_providers()
+    except ModuleNotFoundError as error:
+        missing = error.name == "onnxruntime"
+        return None, "not installed" if missing else f"broken: it lacks the module {error.name}"
+    except (ImportError, AttributeError, OSError) as error:
+        return None, f"broken: {' '.join(str(error).split())[:160]}"
+    return onnxruntime, ""
+
+
+def _shipped_decoder() -> Path | None:
+    for bundle in locate.shipped().values():
+        try:
+            return bundle / Manifest.read(bundle).graph_file("decoder")
+        except KvaeError:
+            continue
+    return None
+
+
+def _text(place: Path | None) -> str | None:
+    return None if place is None else str(place)
+
+
+def _advice(packages: list[Requirement], wheels: dict[str, str], usable: bool) -> list[Advice]:
+    clean = [f"pip uninstall -y {' '.join(wheels)}"] if wheels else []
+    cpu, gpu = [*clean, "pip install 'kvae-onnx[cpu]'"], [*clean, "pip install 'kvae-onnx[gpu]'"]
+    advice = []
+    if any(package.extra is None and not package.fits for package in packages):
+        advice.append(Advice("To mend kvae itself", ["pip install --upgrade kvae-onnx"]))
+    if len(wheels) > 1 or not usable:
+        advice += [Advice("To sample on the CPU", cpu), Advice("or, to sample on NVIDIA's GPUs as well", gpu)]
+    elif "onnxruntime-gpu" not in wheels:
+        advice.append(Advice("To sample on NVIDIA's GPUs as well", gpu))
+    if not all(package.fits for package in packages if package.extra == "train"):
+        advice.append(Advice("To train", ["pip install 'kvae-onnx[train]'"]))
+    return advice

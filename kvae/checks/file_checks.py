@@ -1,0 +1,173 @@
+"""Checks of `kvae verify` on what stands in a bundle's files. The bundle is opened piece by piece, broken or not."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kvae.bundle import operators
+from kvae.bundle.manifest import FILE_NAME, METADATA_KEY, Manifest, sha256
+from kvae.errors import BundleError
+from kvae.runtime import bundle as runtime
+
+GRAPHS = ("decoder", "encoder")
+SUFFIXES = (".onnx", ".ort")
+
+
+class Skipped(Exception):
+    """A check that cannot be made here; the message says why."""
+
+
+class Finding(NamedTuple):
+    """What a check that passed has to tell."""
+
+    detail: str
+    """For people."""
+    figures: dict[str, float] = {}
+    """For machines: what was measured."""
+
+
+@dataclass
+class Subject:
+    """A bundle folder, or a lone graph, as far as it could be opened."""
+
+    path: Path
+    device: str
+    """As it was asked for; once a graph is loaded, "cpu" or "cuda"."""
+    manifest: Manifest | None = None
+    graphs: dict[str, Path] = field(default_factory=dict)
+    """The graphs' files."""
+    sessions: dict[str, Any] = field(default_factory=dict)
+    """The graphs that onnxruntime loads."""
+    fitting: set[str] = field(default_factory=set)
+    """Those of them with the contract's inputs and outputs: the ones that can be tried out."""
+
+    def known(self) -> Manifest:
+        """The manifest, where there is one to be read."""
+        if self.manifest is None:
+            raise Skipped("there is no manifest to go by")
+        return self.manifest
+
+
+def manifest(subject: Subject) -> Finding:
+    """The manifest is valid, of a format that this kvae reads."""
+    if not subject.path.is_dir():
+        subject.graphs = {subject.path.stem: subject.path}
+        raise Skipped("a lone graph; the manifest is read from its metadata")
+    subject.graphs = {  # in place of a manifest's own word, which may be missing
+        name: path for name in GRAPHS for suffix in SUFFIXES if (path := subject.path / f"{name}{suffix}").exists()
+    }
+    found = subject.manifest = Manifest.read(subject.path)
+    subject.graphs = {name: subject.path / found.graph_file(name) for name in GRAPHS}
+    return Finding(f"format {found.format_version}, of kvae {found.kvae_version}, {found.precision}")
+
+
+def hashes(subject: Subject) -> Finding:
+    """Each file has the manifest's sha256. Files that the manifest does not know are named, and no failure."""
+    if not subject.path.is_dir():
+        raise Skipped("a lone graph has no hash; the bundle's manifest.json has it")
+    expected = subject.known().files
+    wrong = []
+    for name, digest in expected.items():
+        try:
+            if sha256(subject.path / name) != digest:
+                wrong.append(f"{name} was changed or cut short")
+        except FileNotFoundError:
+            wrong.append(f"{name} is missing")
+        except OSError as error:
+            wrong.append(f"{name} cannot be read: {error.strerror}")
+    wrong += [
+        f"the manifest has no hash of {path.name}" for path in subject.graphs.values() if path.name not in expected
+    ]
+    if wrong:
+        raise BundleError(f"{'; '.join(wrong)}. Copy or export the bundle again.")
+    unknown = sorted(entry.name for entry in subject.path.iterdir() if entry.name not in {FILE_NAME, *expected})
+    added = f"; not in the manifest: {', '.join(unknown)}" if unknown else ""
+    return Finding(f"{len(expected)} files{added}")
+
+
+def loading(subject: Subject) -> Finding:
+    """onnxruntime loads each graph on the device."""
+    if not subject.graphs:
+        raise BundleError(f"{subject.path} holds no graph; expected decoder.onnx and encoder.onnx.")
+    failures = []
+    for name, path in list(subject.graphs.items()):
+        try:
+            if not path.is_file():
+                raise BundleError(f"there is no {path.name}.")
+            session = runtime.start_session(path, subject.device, threads=0)
+        except BundleError as error:
+            failures.append(str(error))
+            continue
+        if not subject.path.is_dir():  # a lone graph, whatever its file is called
+            name = runtime.role(session)
+            subject.graphs = {name: path}
+        subject.sessions[name] = session
+    on_cuda = any(session.get_providers()[0] == "CUDAExecutionProvider" for session in subject.sessions.values())
+    subject.device = "cuda" if on_cuda else "cpu" if subject.sessions else subject.device
+    if failures:
+        raise BundleError(" ".join(failures))
+    return Finding(f"{' and '.join(subject.sessions)}, by onnxruntime {runtime.onnxruntime.__version__}")
+
+
+def metadata(subject: Subject) -> Finding:
+    """The manifest inside each graph is manifest.json but for `files`."""
+    if not subject.sessions:
+        raise Skipped("no graph loads")
+    inside = {name: _manifest_inside(subject, name) for name in subject.sessions}
+    if subject.manifest is None:
+        name, text = next(iter(inside.items()))
+        subject.manifest = Manifest.from_json(text, f"the metadata of {subject.graphs[name]}")
+        return Finding(f"of kvae {subject.manifest.kvae_version}; there is no {FILE_NAME} to compare it with")
+    beside = json.loads((subject.path / FILE_NAME).read_bytes()) | {"files": {}}
+    for name, text in inside.items():
+        values = json.loads(text)
+        other = sorted(key for key in values.keys() | beside.keys() if values.get(key) != beside.get(key))
+        if other:
+            raise BundleError(f"{name}: the manifest in its metadata has other {', '.join(other)} than {FILE_NAME}.")
+    return Finding(f"the manifest inside each graph is {FILE_NAME}")
+
+
+def _manifest_inside(subject: Subject, name: str) -> str:
+    text = subject.sessions[name].get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    if text is None:
+        raise BundleError(f"{name}: its metadata has no '{METADATA_KEY}' entry; it was not exported by kvae.")
+    Manifest.from_json(text, f"{name}: its metadata")
+    return str(text)
+
+
+def operator_set(subject: Subject) -> Finding:
+    """Standard ONNX operators only, none of which draws noise, and a graph that the ONNX checker accepts."""
+    opset = subject.known().opset
+    found: set[str] = set()
+    try:
+        for path in subject.graphs.values():
+            if path.is_file():
+                found |= operators.check_file(path, opset)
+    except ModuleNotFoundError as error:
+        raise Skipped(f"needs {(error.name or 'onnx').partition('.')[0]}, pip install onnx") from None
+    if not found:
+        raise Skipped("there is no graph")
+    unchecked = "; no ONNX checker for .ort" if any(path.suffix == ".ort" for path in subject.graphs.values()) else ""
+    return Finding(f"opset {opset}: {', '.join(sorted(found))}{unchecked}")
+
+
+def shapes(subject: Subject) -> Finding:
+    """Each graph's inputs and outputs are the contract's, and `batch` is dynamic."""
+    tensors = subject.known().tensors
+    if not subject.sessions:
+        raise Skipped("no graph loads")
+    failures = []
+    for name, session in subject.sessions.items():
+        try:
+            runtime.check_tensors(subject.graphs[name], session, tensors[name])
+            subject.fitting.add(name)
+        except BundleError as error:
+            failures.append(str(error))
+    if failures:
+        raise BundleError(" ".join(failures))
+    described = []
+    for name in subject.sessions:
+        ends = (f"{end['name']} {end['shape']}".replace("'", "") for side in tensors[name].values() for end in side)
+        described.append(", ".join(ends))
+    return Finding("; ".join(described))

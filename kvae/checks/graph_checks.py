@@ -1,0 +1,249 @@
+"""Checks of `kvae verify` on what a bundle's graphs compute."""
+
+import hashlib
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kvae.bundle import noise, parity
+from kvae.bundle.folder import REFERENCE
+from kvae.bundle.manifest import Manifest
+from kvae.bundle.parity import Difference
+from kvae.checks.file_checks import Finding, Skipped, Subject
+from kvae.errors import BundleError
+from kvae.files import arrays
+from kvae.runtime.bundle import Bundle
+
+Floats = NDArray[np.float32]
+BATCHES = (1, 3, 64, 257)
+"""Batch sizes: the smallest, an odd one, a power of two, and one more than kvae itself ever asks for."""
+FAR = 30.0
+"""Length of codes far outside of the prior, which at 16 dimensions hardly draws one longer than 7."""
+CUDA_TOLERANCE = 1e-4
+"""Tolerance on a GPU. TF32, which would be 1e-3 off, is switched off; what is left is float32, but cuDNN may choose
+convolutions by Winograd's algorithm or by FFT, whose rounding is some ten times that of the CPU's direct sums."""
+MEAN_LIMITS = {"mean": "mean_pixel_error", "loc": "mean_code_error", "scale": "mean_code_error"}
+"""Which limit of a conversion the mean error of an output is held to."""
+MAX_ROWS = 1024
+"""Inputs of a reference; kvae writes four."""
+NOISE_SHAPE = (256, 16)
+NOISE_SHA256 = "f79cc6b29e2b458a5ca5193e8c52dc334761b3e5b0ffec72e25225f42cf3bb1b"
+"""Of the noise of seed 0, images 0 to 255, latent_dim 16: float32, little-endian, row by row."""
+SPEED_IMAGES = 1024
+SPEED_SECONDS = 0.5
+
+
+def batch_sizes(subject: Subject) -> Finding:
+    """Any batch size runs, and an image does not depend on its batch."""
+    worst: dict[str, Difference] = {}
+    for name in _trial(subject):
+        values = _codes(subject) if name == "decoder" else _images(subject, BATCHES[-1])
+        singly = [_run(subject, name, values[row : row + 1]) for row in range(len(values))]
+        for size in BATCHES:
+            together = _run(subject, name, values[:size])
+            for output, found in together.items():
+                alone = np.concatenate([row[output] for row in singly[:size]])
+                parity.merge(worst, output, parity.difference(output, found, alone))
+    detail = _judge(subject, worst, "an image alone")
+    return Finding(f"{', '.join(map(str, BATCHES))}: as one by one, {detail}", _figures(worst))
+
+
+def value_range(subject: Subject) -> Finding:
+    """Finite everywhere, `mean` in [0, 1] and `scale` above 0, also for inputs far from what a model was trained on."""
+    for name in _trial(subject):
+        for kind, values in _extremes(subject, name):
+            outputs = _run(subject, name, values)
+            for output, found in outputs.items():
+                if not np.isfinite(found).all():
+                    raise BundleError(f"'{output}' is not finite on {kind}.")
+            if name == "decoder" and not (outputs["mean"].min() >= 0.0 and outputs["mean"].max() <= 1.0):
+                low, high = outputs["mean"].min(), outputs["mean"].max()
+                raise BundleError(f"'mean' must be in [0, 1]; on {kind} it is in [{low:g}, {high:g}].")
+            if name == "encoder" and not outputs["scale"].min() > 0.0:
+                raise BundleError(f"'scale' must be above 0; on {kind} it is {outputs['scale'].min():g}.")
+    inputs = {"decoder": f"prior draws, codes of norm {FAR:g}", "encoder": "black, white and noise images"}
+    return Finding(f"finite, and where it must be, on {', '.join(inputs[name] for name in _trial(subject))}")
+
+
+def reference_parity(subject: Subject) -> Finding:
+    """The graphs compute what Keras computed when the bundle was exported."""
+    names = _trial(subject)
+    if not subject.path.is_dir():
+        raise Skipped(f"a lone graph has no {REFERENCE}; --run RUN compares with Keras itself")
+    path = subject.path / REFERENCE
+    if not path.exists():
+        raise Skipped(f"this bundle, of an older kvae, has no {REFERENCE}; --run RUN compares with Keras itself")
+    ends = {"decoder": ("z", "mean", "likelihood_parameters"), "encoder": ("images", "loc", "scale")}
+    expected = _read_reference(path, subject, [end for name in names for end in ends[name]])
+    worst: dict[str, Difference] = {}
+    for name in names:
+        start, *outputs = ends[name]
+        found = _run(subject, name, expected[start])
+        for output in outputs:
+            parity.merge(worst, output, parity.difference(output, found[output], expected[output]))
+    return Finding(f"with Keras's {REFERENCE}: {_judge(subject, worst, 'Keras at export')}", _figures(worst))
+
+
+def keras_parity(subject: Subject, run: Path) -> Finding:
+    """The graphs compute what the run's model computes in Keras, now. It needs the train extra."""
+    graphs = {name: subject.graphs[name] for name in _trial(subject)}
+    from kvae.export import proof
+    from kvae.training import runs
+
+    vae = runs.load_model(run)
+    bundle = Bundle(subject.known(), graphs, subject.device)
+    proof.check_fits(bundle.manifest, vae)
+    worst = proof.differences(bundle, proof.cases(vae))
+    return Finding(f"with Keras, {run}: {_judge(subject, worst, 'Keras')}", _figures(worst))
+
+
+def pinned_noise(subject: Subject) -> Finding:
+    """This machine draws the noise that the format specifies, bit for bit."""
+    values = noise.standard_normal(0, 0, *NOISE_SHAPE)
+    digest = hashlib.sha256(values.astype("<f4").tobytes()).hexdigest()
+    if digest != NOISE_SHA256:
+        raise BundleError(
+            f"the noise of seed 0 has sha256 {digest[:12]}..., expected {NOISE_SHA256[:12]}...: numpy "
+            f"{np.__version__} draws other numbers on this machine, so seeds give other images."
+        )
+    return Finding(f"seed 0 gives the specified bits ({values.size:,} numbers)")
+
+
+def speed(subject: Subject) -> Finding:
+    """Images decoded per second, and the time of a single one: figures, never a failure."""
+    if "decoder" not in _trial(subject):
+        raise Skipped("there is no decoder")
+    bundle = Bundle(subject.known(), {"decoder": subject.graphs["decoder"]}, subject.device)
+    z = _codes(subject)[:1]
+    try:
+        bundle.sample(SPEED_IMAGES)  # the first calls allocate memory
+        bundle.decode(z)
+        whole = _timed(lambda: bundle.sample(SPEED_IMAGES))
+        single = _timed(lambda: bundle.decode(z))
+    except BundleError as error:
+        raise Skipped(str(error)) from None
+    rate = SPEED_IMAGES / statistics.median(whole)
+    latency = statistics.median(single)
+    return Finding(
+        f"{rate:,.0f} images per second on {subject.device}; one alone takes {1e3 * latency:.2g} ms",
+        {"images_per_second": rate, "single_image_seconds": latency},
+    )
+
+
+def _timed(work: Any) -> list[float]:
+    """Seconds of each of as many calls as `SPEED_SECONDS` hold, at least one."""
+    times: list[float] = []
+    while sum(times) < SPEED_SECONDS:
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return times
+
+
+def _trial(subject: Subject) -> list[str]:
+    """The graphs that can be tried out."""
+    subject.known()
+    if not subject.fitting:
+        raise Skipped("no graph has the inputs and outputs of the contract")
+    return [name for name in subject.sessions if name in subject.fitting]
+
+
+def _run(subject: Subject, name: str, values: Floats) -> dict[str, Floats]:
+    """One call of a graph with all of `values`, which `Bundle.run` would split."""
+    session = subject.sessions[name]
+    outputs = [end.name for end in session.get_outputs()]
+    try:
+        found = session.run(outputs, {session.get_inputs()[0].name: values})
+    except Exception as error:  # onnxruntime's exceptions share no narrower base
+        message = " ".join(str(error).split())[:160]
+        raise BundleError(f"{name}: onnxruntime cannot run a batch of {len(values)}: {message}") from None
+    for output, array in zip(outputs, found, strict=True):
+        if len(array) != len(values):
+            raise BundleError(f"{name}: of a batch of {len(values)}, '{output}' has shape {array.shape}.")
+    return dict(zip(outputs, found, strict=True))
+
+
+def _codes(subject: Subject) -> Floats:
+    return noise.standard_normal(0, 0, BATCHES[-1], subject.known().latent_dim)
+
+
+def _images(subject: Subject, count: int) -> Floats:
+    return np.random.default_rng(0).random((count, *subject.known().image_shape), dtype=np.float32)
+
+
+def _extremes(subject: Subject, name: str) -> list[tuple[str, Floats]]:
+    if name == "decoder":
+        z = _codes(subject)
+        far = z * (FAR / np.linalg.norm(z, axis=1, keepdims=True))
+        return [("prior draws", z), (f"codes of norm {FAR:g}", far.astype(np.float32))]
+    noisy = _images(subject, 16)
+    return [("a black image", 0.0 * noisy[:1]), ("a white image", 0.0 * noisy[:1] + 1.0), ("white noise", noisy)]
+
+
+def _read_reference(path: Path, subject: Subject, names: list[str]) -> dict[str, Floats]:
+    """Some of the arrays, whose shapes are looked at before they are read."""
+    tensors = subject.known().tensors.values()
+    shapes = {end["name"]: tuple(end["shape"][1:]) for ends in tensors for side in ends.values() for end in side}
+    found = {}
+    for name in names:
+        array = arrays.open_array(path, (name,))
+        if array.member != name:
+            raise BundleError(f"{path.name} has no array '{name}'.")
+        if array.dtype != np.float32 or array.shape[1:] != shapes[name] or array.shape[0] > MAX_ROWS:
+            raise BundleError(
+                f"{path.name}: '{name}' must be float32 {('n', *shapes[name])}; got {array.dtype} {array.shape}."
+            )
+        found[name] = next(array.rows(array.shape[0]))
+    return found
+
+
+def _judge(subject: Subject, worst: dict[str, Difference], other: str) -> str:
+    """Refuse differences that the bundle does not allow itself; otherwise say them in a few words.
+
+    Float32 graphs have a tolerance for every output. Graphs of another precision are held to what their conversion was
+    held to, the mean error of pixels and codes; `likelihood_parameters`, which are what `mean` is made of, are shown.
+    """
+    for output, difference in worst.items():
+        if not np.isfinite(difference.worst):
+            raise BundleError(f"'{output}' is {difference.found:g} where {other} gives {difference.expected:g}.")
+    conversion = subject.known().conversion
+    if conversion is not None:
+        return ", ".join(_judge_converted(subject.known(), *item, other) for item in worst.items())
+    allowed = tolerance(subject)
+    for output, difference in worst.items():
+        if difference.worst > allowed:
+            raise BundleError(
+                f"'{output}' is off {other} by up to {difference.worst:.2g}, at {list(difference.where)} of a batch of "
+                f"{difference.batch_size}; allowed is {allowed:g}."
+            )
+    errors = ", ".join(f"{output} {difference.worst:.2g}" for output, difference in worst.items())
+    return f"{errors} (allowed {allowed:g})"
+
+
+def _judge_converted(manifest: Manifest, output: str, difference: Difference, other: str) -> str:
+    if output not in MEAN_LIMITS:
+        return f"{output} {difference.worst:.2g} at worst"
+    name = MEAN_LIMITS[output]
+    limit = (manifest.conversion or {})["limits"][name]
+    if manifest.precision in parity.LIMITS:  # a bundle can be stricter with itself, and no laxer
+        limit = min(limit, parity.LIMITS[manifest.precision][name])
+    if difference.mean > limit:
+        raise BundleError(f"'{output}' is off {other} by {difference.mean:.2g} on average; allowed is {limit:g}.")
+    return f"{output} {difference.mean:.2g} on average (allowed {limit:g})"
+
+
+def tolerance(subject: Subject) -> float:
+    """What float32 graphs may be off by on the subject's device."""
+    known = subject.known().parity
+    stated = min(float(known["tolerance"]), parity.TOLERANCE) if known else parity.TOLERANCE
+    return max(stated, CUDA_TOLERANCE) if subject.device == "cuda" else stated
+
+
+def _figures(worst: dict[str, Difference]) -> dict[str, float]:
+    return {output: difference.worst for output, difference in worst.items()} | {
+        f"{output}_mean": difference.mean for output, difference in worst.items()
+    }

@@ -1,0 +1,99 @@
+"""`kvae verify`: the proof of a bundle, repeated on any machine and any device, without TensorFlow."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kvae.checks import file_checks, graph_checks
+from kvae.checks.file_checks import Finding, Skipped, Subject
+from kvae.errors import BundleError, KvaeError
+from kvae.runtime import bundle as runtime
+
+OK, FAILED, SKIPPED = "ok", "failed", "skipped"
+
+
+@dataclass(frozen=True)
+class Check:
+    """What came of one check."""
+
+    name: str
+    status: str
+    """`OK`, `FAILED` or `SKIPPED`."""
+    detail: str
+    """What was found, or why not, for people."""
+    figures: dict[str, float]
+    """What was measured, by name."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of all checks."""
+
+    path: Path
+    device: str
+    """"cpu" or "cuda"; what was asked for, where no graph loads."""
+    checks: list[Check]
+
+    @property
+    def passed(self) -> bool:
+        """Whether no check failed."""
+        return all(check.status != FAILED for check in self.checks)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values; figures that are no numbers are null."""
+        checks = [
+            {"name": check.name, "status": check.status, "detail": check.detail}
+            | {"figures": {name: value if math.isfinite(value) else None for name, value in check.figures.items()}}
+            for check in self.checks
+        ]
+        return {"model": str(self.path), "device": self.device, "passed": self.passed, "checks": checks}
+
+
+CHECKS: dict[str, Callable[[Subject], Finding]] = {
+    "manifest": file_checks.manifest,
+    "hashes": file_checks.hashes,
+    "loading": file_checks.loading,
+    "metadata": file_checks.metadata,
+    "operators": file_checks.operator_set,
+    "shapes": file_checks.shapes,
+    "batch sizes": graph_checks.batch_sizes,
+    "range": graph_checks.value_range,
+    "parity": graph_checks.reference_parity,
+    "noise": graph_checks.pinned_noise,
+    "speed": graph_checks.speed,
+}
+"""The checks by name, in their order: the first ones open what the later ones try out."""
+
+
+def verify(path: Path, device: str = "auto", run: Path | None = None) -> Report:
+    """Check a bundle; each check is made whatever the others find, as far as that makes sense.
+
+    Args:
+        path: a bundle folder, or a graph that kvae exported.
+        device: "cpu", "cuda", or "auto", the default, for CUDA where it works, else the CPU.
+        run: a run to compare with, by Keras itself; it needs the train extra. None by default.
+
+    Raises:
+        KvaeError: there is nothing at `path`, or an unknown device.
+    """
+    if device not in runtime.DEVICES:
+        raise KvaeError(f"device must be one of {', '.join(runtime.DEVICES)}; got '{device}'.")
+    if not path.exists():
+        raise BundleError(f"{path} does not exist; expected a bundle folder or a decoder.onnx.")
+    subject = Subject(path, device)
+    checks = [_make(name, check, subject) for name, check in CHECKS.items()]
+    if run is not None:
+        checks.append(_make("keras", lambda subject: graph_checks.keras_parity(subject, run), subject))
+    return Report(path, subject.device, checks)
+
+
+def _make(name: str, check: Callable[[Subject], Finding], subject: Subject) -> Check:
+    try:
+        finding = check(subject)
+    except Skipped as reason:
+        return Check(name, SKIPPED, str(reason), {})
+    except KvaeError as error:
+        return Check(name, FAILED, str(error), {})
+    return Check(name, OK, finding.detail, finding.figures)

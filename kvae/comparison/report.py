@@ -1,0 +1,162 @@
+"""A comparison as one HTML page that holds its figures itself and opens with no network."""
+
+import html
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from kvae import __version__
+from kvae.comparison import figures, sweeps
+from kvae.comparison.sweeps import Result
+from kvae.evaluation.evaluation import Estimate
+from kvae.files import pictures
+from kvae.files.atomic import atomic_file
+from kvae.runs import html_page
+
+_ROWS: list[tuple[str, str, Callable[[Result], Estimate | None]]] = [
+    ("loss", "what the optimiser minimised, on the test images", lambda result: result.loss),
+    ("−ELBO", "distortion + rate: a bound on −log p(x), whatever the loss", lambda result: _metric(result, "elbo", -1)),
+    ("distortion", "−E log p(x|z)", lambda result: _metric(result, "distortion")),
+    ("rate", "KL(q(z|x) ‖ p(z))", lambda result: _metric(result, "rate")),
+    ("NLL", "−log p(x), by importance sampling", lambda result: _metric(result, "nll")),
+    ("NLL − reference", "paired, image by image", lambda result: result.against_reference.get("nll")),
+    ("effective sample size", "draws", lambda result: _metric(result, "effective_sample_size")),
+    ("proposal widened", "factor on the posterior's scale, for the NLL", lambda result: _metric(result, "widening")),
+    ("active units", "latent dimensions in use", lambda result: _metric(result, "active_units")),
+    ("I(x;z)", "mutual information", lambda result: _metric(result, "mutual_information")),
+    ("KL(q(z) ‖ p)", "marginal KL", lambda result: _metric(result, "marginal_kl")),
+    ("decoded draws of the prior", "energy distance of mean images from grey ones", lambda r: r.sample_distance),
+    ("decoded draws of the fit", "the same, z from a Gaussian fitted to codes", lambda r: r.fitted_distance),
+]
+
+
+def write(results: Sequence[Result], path: Path, title: str, command: str) -> None:
+    """Write the page.
+
+    Args:
+        results: from `kvae.comparison.sweeps.compare`, at least one.
+        path: the .html file, replaced if it exists.
+        title: heading of the page.
+        command: the command that makes it again.
+
+    Raises:
+        KvaeError: the file cannot be written.
+    """
+    with atomic_file(path) as temporary:
+        temporary.write_text(render(results, title, command), encoding="utf-8")
+
+
+def render(results: Sequence[Result], title: str, command: str) -> str:
+    """The page as text; arguments as for `write`."""
+    first = results[0]
+    evaluation, config = first.evaluation, first.setting.config
+    plots = [
+        ("The loss, the bound and the likelihood", figures.objectives(results),
+         "Where the loss lies left of the NLL it is no bound: it promises what the model does not hold."),
+        ("Posterior scales", figures.posterior_scales(results),
+         "Theory: a dimension that the decoder does not use sits at σ = √λ, with λ the weight of the posterior's "
+         "entropy in the loss (1 for the KL); a used one below it."),
+        ("Rate and distortion", figures.rate_distortion(results), "Left: a short code. Low: a faithful one."),
+        ("The aggregated posterior against the prior", figures.aggregated_posteriors(results),
+         "A draw of the posterior of each of up to 1,000 test images, in the two dimensions whose means vary most. A "
+         "sample of the prior falls inside the circles, whether codes are there or not. Where the codes fill a corner "
+         "too small to be seen, an inset enlarges it."),
+        ("Training", figures.histories(results), "On the validation images, at the full weights, after each epoch."),
+    ]  # fmt: skip
+    sections = [html_page.section(heading, html_page.svg(figure, caption)) for heading, figure, caption in plots]
+    grids = (
+        ("Reconstructions", "Above each reconstruction its test image.", _reconstructions),
+        ("Samples of the prior", "What the model was trained for: z drawn from N(0, I), decoded to the mean image.",
+         _grid("samples")),
+        ("Samples of a density fitted afterwards",
+         "z drawn from a Gaussian that was fitted to the codes of training images after training.", _grid("fitted")),
+    )  # fmt: skip
+    for heading, caption, draw in grids:
+        cells = "".join(
+            html_page.captioned(html_page.png(draw(result), f"{heading}, {result.setting.name}"), result.setting.name)
+            for result in results
+            if first.evaluation.manifest.image_shape[-1] in (1, 3)
+        )
+        sections.append(html_page.section(heading, f'<p>{caption}</p><div class="grids">{cells}</div>'))
+    about = (
+        f"{config.dataset}, {len(evaluation.loc):,} test images, {evaluation.importance_samples} importance samples, "
+        f"seed {config.seed}; numbers are {about_numbers(results)}. "
+        f"± is the standard error over images; it holds no bias."
+    )
+    body = (
+        f"<p>{html.escape(about)}</p>\n"
+        f"<p>Made by kvae {__version__} with <code>{html.escape(command)}</code></p>\n"
+        f"{html_page.section('Numbers', _table(results) + _notes(results))}\n" + "\n".join(sections)
+    )
+    return html_page.page(title, body)
+
+
+def about_numbers(results: Sequence[Result]) -> str:
+    """What the numbers of a comparison are, in words; by setting where they differ."""
+    kinds = {result.evaluation.about for result in results}
+    if len(kinds) == 1:
+        return kinds.pop()
+    each = "; ".join(f"{result.setting.name}: {result.evaluation.about}" for result in results)
+    return f"of different kinds, and not to be compared with one another ({each})"
+
+
+def _metric(result: Result, name: str, sign: float = 1.0) -> Estimate:
+    metric = result.evaluation.metrics[name]
+    return Estimate(sign * metric.value, metric.standard_error)
+
+
+def _table(results: Sequence[Result]) -> str:
+    head = "".join(f"<th>{html.escape(result.setting.name)}</th>" for result in results)
+    rows = "".join(
+        f"<tr><td>{html.escape(name)}<br><small>{html.escape(about)}</small></td>"
+        + "".join(
+            f"<td>{'≤ ' if name.startswith('NLL') and not result.evaluation.nll_is_believable else ''}"
+            f"{_cell(estimate_of(result))}</td>"
+            for result in results
+        )
+        + "</tr>\n"
+        for name, about, estimate_of in _ROWS
+    )
+    bounds = "".join(f"<td>{'no' if result.evaluation.loss_caveat else 'yes'}</td>" for result in results)
+    return (
+        f'<div class="wide"><table>\n<thead><tr><th></th>{head}</tr></thead>\n<tbody>\n'
+        f"<tr><td>is the loss the −ELBO?</td>{bounds}</tr>\n{rows}</tbody></table></div>\n"
+        f"<p><small>Nats per image where no other unit is named. ≤: an upper bound, for the effective sample size is "
+        f"too small.</small></p>"
+    )
+
+
+def _cell(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "–"
+    digits = 2 if abs(estimate.value) < 1000 else 0
+    return f"{estimate.value:,.{digits}f}<br><small>± {estimate.standard_error:.{digits}f}</small>"
+
+
+def _notes(results: Sequence[Result]) -> str:
+    """What must be said of each setting: losses that are no bounds, and the evaluation's warnings."""
+    base = results[sweeps.reference([result.setting for result in results])].setting.name
+    caveats = "".join(
+        f"<li>{html.escape(result.setting.name)}: {html.escape(result.evaluation.loss_caveat)}</li>\n"
+        for result in results
+        if result.evaluation.loss_caveat
+    )
+    warnings = "".join(
+        f"<li>{html.escape(result.setting.name)}: {html.escape(text)}</li>\n"
+        for result in results
+        for text in result.evaluation.warnings
+    )
+    return (
+        f"<p>The reference is {html.escape(base)}.</p>\n<ul>\n{caveats}</ul>\n"
+        f"<details open><summary>Warnings of the evaluation</summary>\n<ul>\n{warnings}</ul>\n</details>"
+    )
+
+
+def _reconstructions(result: Result) -> Image.Image:
+    return pictures.reconstructions(result.pictures["originals"], result.pictures["reconstructions"], columns=8)
+
+
+def _grid(name: str) -> Any:
+    return lambda result: pictures.grid(result.pictures[name], columns=8)

@@ -1,0 +1,148 @@
+"""The decoded images that `kvae.data.image_cache` keeps, as they are read: in memory, or mapped from the disk."""
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kvae.config import TrainConfig
+from kvae.data import preparation, splits
+from kvae.data.image_cache import INDEX, SUMMARY
+from kvae.data.splits import SPLITS
+from kvae.errors import DataError
+from kvae.files import memory
+from kvae.files.folders import shown
+
+MEMORY_SHARE = 0.25
+"""Share of the memory that is left up to which all images are loaded."""
+
+
+SUMMARY_FIELDS = {
+    "image_shape": list, "splits": dict, "sha256": str, "class_names": list, "num_skipped": int, "num_duplicates": int,
+    "num_conflicts": int,
+}  # fmt: skip
+"""What a summary must say, and its type."""
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """What `kvae.data.image_cache` says of the images in a folder.
+
+    Raises:
+        DataError: it cannot be read, or does not say what it should.
+    """
+    try:
+        found = dict(json.loads((folder / SUMMARY).read_text(encoding="utf-8")))
+        for name, kind in SUMMARY_FIELDS.items():
+            if not isinstance(found.get(name), kind):
+                raise ValueError(f"{SUMMARY} has no {name}")
+        if set(found["splits"]) != set(SPLITS) or not all(isinstance(count, int) for count in found["splits"].values()):
+            raise ValueError(f"{SUMMARY} has other splits")
+        return found
+    except (OSError, ValueError, TypeError) as error:
+        raise _damaged(folder, error) from None
+
+
+def check(summary: dict[str, Any], config: TrainConfig) -> None:
+    """Raise DataError where more images of a config were skipped than may be, or too few are left for three splits."""
+    path, skipped = shown(config.data or ""), summary["num_skipped"]
+    if skipped > config.max_bad:
+        raise DataError(
+            f"{path}: {skipped:,} images cannot be used, more than the {config.max_bad:,} of --max-bad. "
+            f"See all with {preparation.inspect_command(config)}."
+        )
+    if not splits.are_enough(summary["splits"]):
+        found = ", ".join(f"{number:,} {split}" for split, number in summary["splits"].items())
+        why = f" {skipped:,} cannot be used: {preparation.inspect_command(config)} says why." if skipped else ""
+        raise DataError(
+            f"{path}: too few images for three splits ({found}); the validation and the test split take a tenth, "
+            f"and need {splits.MIN_HELD_OUT} images, each. Give more images, or another --split-seed.{why}"
+        )
+
+
+def describe(summary: dict[str, Any]) -> str:
+    """What a summary says, in a line."""
+    counts = ", ".join(f"{number:,} {split}" for split, number in summary["splits"].items())
+    line = f"images of {' x '.join(map(str, summary['image_shape']))}, {counts}"
+    if summary["num_skipped"]:
+        line += f"; {summary['num_skipped']:,} skipped (kvae data inspect says why)"
+    if summary["num_duplicates"]:
+        line += f"; {summary['num_duplicates']:,} equal to an earlier one, each in the same split as that"
+    if summary["num_conflicts"]:
+        line += f", {summary['num_conflicts']:,} of them under another label"
+    return line
+
+
+def read_images(folder: Path, limit: int | None = None) -> dict[str, NDArray[np.uint8]]:
+    """The images of each split: arrays in memory where all of them fit into `limit` bytes, else mapped from the disk.
+
+    Raises:
+        DataError: they cannot be read.
+    """
+    if limit is None:
+        limit = int(MEMORY_SHARE * memory.available())
+    try:
+        mapped = {split: np.load(folder / f"{split}.npy", mmap_mode="r", allow_pickle=False) for split in SPLITS}
+        if sum(array.nbytes for array in mapped.values()) > limit:
+            return mapped
+        return {split: np.array(array) for split, array in mapped.items()}
+    except (OSError, ValueError, EOFError) as error:
+        raise _damaged(folder, error) from None
+
+
+def read_labels(folder: Path, split: str) -> NDArray[Any]:
+    """The class of each image of a split.
+
+    Raises:
+        DataError: they cannot be read.
+    """
+    try:
+        found: NDArray[Any] = np.load(folder / f"{split}_labels.npy", allow_pickle=False)
+        return found
+    except (OSError, ValueError, EOFError) as error:
+        raise _damaged(folder, error) from None
+
+
+class Names(Sequence[str]):
+    """The names of a split's images, which are read when the first is asked for: it is rare, and they may be many.
+
+    Args:
+        folder: the folder of the cache.
+        split: the split.
+        count: how many images it has.
+    """
+
+    def __init__(self, folder: Path, split: str, count: int) -> None:
+        self._folder = folder
+        self._split = split
+        self._count = count
+
+    @cached_property
+    def _names(self) -> list[str]:
+        try:
+            with (self._folder / INDEX).open(newline="", encoding="utf-8") as file:
+                return [row["name"] for row in csv.DictReader(file) if row["split"] == self._split]
+        except (OSError, ValueError, KeyError, csv.Error) as error:
+            raise _damaged(self._folder, error) from None
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[str]: ...
+    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
+        return self._names[index]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+
+def _damaged(folder: Path, error: Exception) -> DataError:
+    reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:100] or type(error).__name__
+    return DataError(f"the decoded images in {folder} cannot be read ({reason}); delete this folder, and run again.")

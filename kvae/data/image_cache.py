@@ -1,0 +1,220 @@
+"""Decoded images on disk: what `kvae.data.preparation` made of a path, once for each state of its files and each
+setting.
+
+A folder of the cache, which is whole or not there at all, holds
+
+    train.npy  validation.npy  test.npy    uint8 (n, height, width, channels)
+    train_labels.npy  ...                  the class of each, from 0
+    index.csv                              name, label, split and sha256 of each image, in the order of the arrays
+    skipped.csv                            name and reason of each image that could not be used
+    summary.json                           what is true of them all
+
+One process prepares, others wait for it: a lock beside the folder, which the kernel drops where its holder dies, tells
+them apart.
+"""
+
+import contextlib
+import csv
+import fcntl
+import hashlib
+import json
+import logging
+import math
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kvae.config import TrainConfig
+from kvae.data import download, preparation, splits
+from kvae.data.decoding import Shape
+from kvae.data.preparation import Skipped, Tally
+from kvae.data.sources import Source
+from kvae.data.splits import SPLITS
+from kvae.errors import DataError, KvaeError
+from kvae.files.atomic import atomic_folder
+from kvae.files.folders import shown
+
+logger = logging.getLogger(__name__)
+
+VERSION = 1
+"""To be raised with whatever makes other pixels, splits or files of the same images."""
+SUMMARY, INDEX, SKIPPED = "summary.json", "index.csv", "skipped.csv"
+INDEX_FIELDS = ("name", "label", "split", "sha256")
+Progress = Callable[[int, int], None]
+
+
+def prepare(source: Source, config: TrainConfig, progress: Progress | None = None) -> Path:
+    """The folder with the decoded images of a source, made now if it is not there.
+
+    Args:
+        source: the images.
+        config: `image_size`, `grayscale` and `split_seed` say what is made of them, `max_bad` how many may be skipped.
+        progress: called with how many images are done, and how many there are.
+
+    Raises:
+        DataError: more than `max_bad` images cannot be used, or none can, or the disk has no room for them.
+        KvaeError: the cache cannot be written to.
+    """
+    folder = download.cache_dir() / "images" / _key(source, config)
+    if not is_whole(folder):
+        with _alone(folder):
+            if not is_whole(folder):  # another process may have made it meanwhile
+                _make(folder, source, config, progress)
+    return folder
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a folder is one that `prepare` made."""
+    return (folder / SUMMARY).is_file()
+
+
+def _key(source: Source, config: TrainConfig) -> str:
+    """A hash of the files' path, names, sizes and times, and of the settings that matter."""
+    settings = [VERSION, shown(str(source.path.resolve())), config.size, config.grayscale, config.split_seed]
+    found = hashlib.sha256(json.dumps(settings).encode())
+    for entry in source.listing:
+        found.update(json.dumps(entry).encode())
+    return found.hexdigest()[:32]
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder of the cache, and clear away what processes that died have left in the cache."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        file = _lock_file(folder).open("a")
+    except OSError as error:
+        raise KvaeError(
+            f"cannot write {folder.parent}: {error.strerror}. Name another place by KVAE_CACHE_DIR."
+        ) from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            logger.info("another process decodes these images; waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:  # a file system without locks
+            raise KvaeError(
+                f"cannot lock {_lock_file(folder)}: {error.strerror}. Name another place by KVAE_CACHE_DIR."
+            ) from None
+        _clear(folder)
+        yield
+
+
+def _clear(held: Path) -> None:
+    """Remove temporary folders that nobody fills any more: those whose lock is free, and those of the one we hold."""
+    for left in held.parent.glob(".*.tmp"):
+        owner = held.with_name(left.name.split(".")[1])
+        with contextlib.suppress(OSError), _lock_file(owner).open("a") as file:
+            if owner != held:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left)
+
+
+def _lock_file(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.lock")
+
+
+def _make(folder: Path, source: Source, config: TrainConfig, progress: Progress | None) -> None:
+    plan = preparation.survey(source, config)
+    preparation.check_bad(source, plan.unfit, config, plan)
+    shape = preparation.shape_of(source, plan)
+    _check_room(folder.parent, plan.count, shape)
+    tally = Tally()
+    with atomic_folder(folder, is_whole, "a folder of kvae's cache", durable=True) as temporary:
+        with contextlib.ExitStack() as stack:
+            writers = {split: stack.enter_context(_Writer(temporary / f"{split}.npy", shape)) for split in SPLITS}
+            index = csv.writer(stack.enter_context((temporary / INDEX).open("w", newline="", encoding="utf-8")))
+            index.writerow(INDEX_FIELDS)
+            for done, image in enumerate(stack.enter_context(preparation.images(source, config, plan)), 1):
+                tally.add(image)
+                if isinstance(image, Skipped):
+                    preparation.check_bad(source, tally.skipped, config, plan)
+                else:
+                    writers[image.split].append(image.pixels)
+                    label = "" if image.label is None else image.label
+                    index.writerow((image.name, label, image.split, image.digest.hex()))
+                if progress is not None:
+                    progress(done, plan.count)
+        _write_labels(temporary, tally)
+        with (temporary / SKIPPED).open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([Skipped._fields, *tally.skipped])
+        (temporary / SUMMARY).write_text(json.dumps(_summary(shape, tally), indent=2) + "\n", encoding="utf-8")
+
+
+def _check_room(folder: Path, count: int, shape: Shape) -> None:
+    needed = count * math.prod(shape)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        old = sum(path.stat().st_size for path in folder.glob("*/*") if path.is_file())
+        kept = f" Its older folders take {_size(old)}, and may be deleted." if old else ""
+        raise DataError(
+            f"decoded, {count:,} images of {' x '.join(map(str, shape))} take {_size(needed)}, "
+            f"and {folder} has {_size(free)} left. Name another place by KVAE_CACHE_DIR, or make the images "
+            f"smaller by --image-size.{kept}"
+        )
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
+class _Writer:
+    """A .npy that images are appended to."""
+
+    def __init__(self, path: Path, shape: Shape) -> None:
+        self._path = path
+        self._shape = shape
+        self._count = 0
+
+    def __enter__(self) -> "_Writer":
+        self._file: IO[bytes] = self._path.open("wb")
+        self._start = self._write_header()
+        return self
+
+    def append(self, pixels: NDArray[np.uint8]) -> None:
+        """One more image."""
+        self._file.write(np.ascontiguousarray(pixels).data)
+        self._count += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._file:
+            self._file.seek(0)
+            if self._write_header() != self._start:  # numpy leaves room for its number of rows to grow
+                raise KvaeError(f"cannot write {self._path}: its header has outgrown its place.")
+
+    def _write_header(self) -> int:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (self._count, *self._shape)}
+        np.lib.format.write_array_header_1_0(self._file, header)
+        return self._file.tell()
+
+
+def _write_labels(folder: Path, tally: Tally) -> None:
+    """The class of each image, in the order of the split's images: 0 for all where there are no labels."""
+    classes = {label: number for number, label in enumerate(tally.classes)}
+    dtype = np.min_scalar_type(max(len(classes) - 1, 0))
+    for split in SPLITS:
+        labels = [
+            classes.get(label, 0)  # type: ignore[arg-type]  # None is the label of all, where there are no classes
+            for label, (_, own) in zip(tally.labels, tally.digests, strict=True)
+            if own == split
+        ]
+        np.save(folder / f"{split}_labels.npy", np.array(labels, dtype))
+
+
+def _summary(shape: Shape, tally: Tally) -> dict[str, Any]:
+    return {
+        "version": VERSION,
+        "image_shape": list(shape),
+        "splits": tally.count(),
+        "sha256": splits.sha256(tally.digests),
+        "class_names": [str(label) for label in tally.classes],
+        "num_skipped": len(tally.skipped),
+        "num_duplicates": tally.num_duplicates,
+        "num_conflicts": tally.num_conflicts,
+    }

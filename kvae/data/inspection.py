@@ -1,0 +1,178 @@
+"""What a training would make of the images under a path: how many, which, and which not and why. Nothing is kept."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from kvae.config import TrainConfig
+from kvae.data import preparation, splits
+from kvae.data.decoding import Header
+from kvae.data.preparation import Skipped, Tally
+from kvae.data.sources import Label, Source, open_source
+from kvae.files import pictures
+
+EXAMPLES = 64
+"""Images in a picture of examples without labels."""
+EXAMPLE_ROWS = 10
+EXAMPLE_COLUMNS = 8
+"""Labels in a picture of examples, and images of each."""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found."""
+
+    path: Path
+    kind: str
+    """What the path is: a folder of pictures, an .npz file, ..."""
+    count: int
+    """Images found, fit or not."""
+    num_others: int
+    """Files of a folder left aside for their names."""
+    num_unlabelled: int
+    """Pictures in no sub-folder, where others are in one: then there are no labels."""
+    formats: dict[str, int]
+    sizes: dict[str, int]
+    """How many images have which size, "HEIGHT x WIDTH", the most frequent first."""
+    num_grey: int
+    num_colour: int
+    """Images in grey and in colour, of those whose size can be used."""
+    image_shape: tuple[int, int, int] | None
+    """What a model would be made for; None where no image is fit."""
+    labels: dict[Label, int]
+    """How many images each label has; empty without labels."""
+    splits: dict[str, int]
+    num_duplicates: int
+    """Images equal to an earlier one; they are in the same split as that."""
+    num_conflicts: int
+    """How many of these have another label than the first."""
+    skipped: list[Skipped]
+    max_bad: int
+    examples: dict[Label | None, list[NDArray[np.uint8]]]
+    """The first images of each label."""
+
+    @property
+    def num_usable(self) -> int:
+        """Images that would be trained on or held out."""
+        return sum(self.splits.values())
+
+    @property
+    def refusal(self) -> str | None:
+        """Why a training would refuse these images; None where it would not."""
+        if len(self.skipped) > self.max_bad:
+            return f"{len(self.skipped):,} are skipped, more than the {self.max_bad:,} of --max-bad"
+        if not splits.are_enough(self.splits):
+            found = ", ".join(f"{number:,} {split}" for split, number in self.splits.items())
+            return f"too few for three splits ({found}); needed are 1, {splits.MIN_HELD_OUT} and {splits.MIN_HELD_OUT}"
+        return None
+
+    @property
+    def reasons(self) -> dict[str, list[str]]:
+        """The names of the images that are skipped, by reason, the most frequent first."""
+        found: dict[str, list[str]] = {}
+        for name, reason in self.skipped:
+            found.setdefault(reason, []).append(name)
+        return dict(sorted(found.items(), key=lambda item: -len(item[1])))
+
+    def picture(self) -> Image.Image | None:
+        """A picture of examples, with a row for each label where there are labels; None where no image is fit."""
+        if not self.num_usable:
+            return None
+        if not self.labels:
+            return pictures.grid(np.stack(self.examples[None]))
+        rows = list(self.labels)[:EXAMPLE_ROWS]
+        white = np.full(self.image_shape or (), 255, np.uint8)
+        cells = [(self.examples[label] + EXAMPLE_COLUMNS * [white])[:EXAMPLE_COLUMNS] for label in rows]
+        return pictures.labelled_grid(np.array(cells), list(map(str, rows)), EXAMPLE_COLUMNS * [""])
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it but the examples, as JSON values."""
+        return {
+            "path": str(self.path),
+            "kind": self.kind,
+            "count": self.count,
+            "num_usable": self.num_usable,
+            "num_others": self.num_others,
+            "num_unlabelled": self.num_unlabelled,
+            "formats": self.formats,
+            "sizes": self.sizes,
+            "num_grey": self.num_grey,
+            "num_colour": self.num_colour,
+            "image_shape": self.image_shape,
+            "labels": {str(label): number for label, number in self.labels.items()},
+            "splits": self.splits,
+            "num_duplicates": self.num_duplicates,
+            "num_conflicts": self.num_conflicts,
+            "num_skipped": len(self.skipped),
+            "refusal": self.refusal,
+            "skipped": [skipped._asdict() for skipped in self.skipped],
+        }
+
+
+def inspect(
+    config: TrainConfig, progress: Callable[[int, int], None] | None = None, source: Source | None = None
+) -> Inspection:
+    """Go through all images as a training would at its start.
+
+    Args:
+        config: `data` is the path; `image_size`, `grayscale` and `split_seed` say what a training would make of it, and
+            `max_bad` how many images it would skip.
+        progress: called with how many images are done, and how many there are.
+        source: what `kvae.data.sources.open_source` found under the path; by default it is called.
+
+    Raises:
+        DataError: there is nothing under the path that is known, or a file of many images is damaged.
+    """
+    source = source or open_source(Path(config.data or ""))
+    plan = preparation.survey(source, config)
+    tally = Tally()
+    examples: dict[Label | None, list[NDArray[np.uint8]]] = {}
+    with preparation.images(source, config, plan) as prepared:
+        for done, image in enumerate(prepared, 1):
+            tally.add(image)
+            if not isinstance(image, Skipped):
+                found = examples.setdefault(image.label, [])
+                if len(found) < (EXAMPLES if image.label is None else EXAMPLE_COLUMNS):
+                    found.append(image.pixels)
+            if progress is not None:
+                progress(done, plan.count)
+    counts = Counter(tally.labels)
+    num_grey, num_colour = (
+        sum(number for kind, number in plan.kinds.items() if kind.channels == channels and plan.fits(kind))
+        for channels in (1, 3)
+    )
+    if not tally.classes:
+        examples = {None: [pixels for found in examples.values() for pixels in found][:EXAMPLES]}
+    return Inspection(
+        path=source.path,
+        kind=source.kind,
+        count=plan.count,
+        num_others=source.num_others,
+        num_unlabelled=source.num_unlabelled,
+        formats=_counted(plan.kinds, lambda kind: kind.format),
+        sizes=_counted(plan.kinds, lambda kind: f"{kind.height} x {kind.width}"),
+        num_grey=num_grey,
+        num_colour=num_colour,
+        image_shape=plan.shape,
+        labels={label: counts[label] for label in tally.classes},
+        splits=tally.count(),
+        num_duplicates=tally.num_duplicates,
+        num_conflicts=tally.num_conflicts,
+        skipped=tally.skipped,
+        max_bad=config.max_bad,
+        examples=examples,
+    )
+
+
+def _counted(kinds: Counter[Header], key: Callable[[Header], str]) -> dict[str, int]:
+    """How many images there are by something of their kind, the most frequent first."""
+    found: Counter[str] = Counter()
+    for kind, number in kinds.items():
+        found[key(kind)] += number
+    return dict(found.most_common())

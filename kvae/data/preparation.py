@@ -1,0 +1,241 @@
+"""Images of a user's own, gone through twice: a look at the first bytes of each, then each decoded, or skipped by name.
+
+Threads decode, and what comes out, and its order, are the same whatever the threads do. No pixels stay in memory; of
+each image its name, hash and label do, some 200 to 500 bytes.
+"""
+
+import contextlib
+import os
+import shlex
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kvae.config import TrainConfig
+from kvae.data import decoding, splits
+from kvae.data.decoding import Header, Shape, Unusable
+from kvae.data.sources import CHUNK_BYTES, Item, Label, Source
+from kvae.errors import DataError
+from kvae.files.folders import shown
+
+MAX_THREADS = 8
+"""Threads that decode: more of them only need more memory."""
+GROUP = 16
+"""Images that a thread takes at a time, or fewer of an array whose images are large."""
+NUM_TOLD = 3
+"""Skipped images that an error names."""
+
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+
+
+class Skipped(NamedTuple):
+    """An image that cannot be used."""
+
+    name: str
+    reason: str
+
+
+class Prepared(NamedTuple):
+    """An image that can."""
+
+    name: str
+    label: Label | None
+    pixels: NDArray[np.uint8]
+    digest: bytes
+    """The content's sha256."""
+    split: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a first look at the images decided for all of them."""
+
+    shape: Shape | None
+    """`(height, width, channels)`; None where no image is fit."""
+    resize: bool
+    count: int
+    """Images that were seen, fit or not."""
+    kinds: Counter[Header]
+    """How many there are of which kind, of those whose header can be read."""
+    unfit: list[Skipped]
+    """Images that the first look found unfit, whatever size the others have."""
+
+    def fits(self, kind: Header) -> bool:
+        """Whether images of a kind have a size that is taken."""
+        if decoding.check_extent(kind.height, kind.width, self.resize) or self.shape is None:
+            return False
+        return self.resize or (kind.height, kind.width) == self.shape[:2]
+
+
+@dataclass
+class Tally:
+    """What is counted as images come."""
+
+    digests: list[tuple[bytes, str]] = field(default_factory=list)
+    """The content's hash and the split of each, in order."""
+    labels: list[Label | None] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    num_duplicates: int = 0
+    """Images whose content an earlier one has; both are in one split."""
+    num_conflicts: int = 0
+    """How many of these have another label than the first."""
+    _first: dict[bytes, Label | None] = field(default_factory=dict)
+
+    def add(self, image: Prepared | Skipped) -> None:
+        """Count one more."""
+        if isinstance(image, Skipped):
+            self.skipped.append(image)
+            return
+        self.digests.append((image.digest, image.split))
+        self.labels.append(image.label)
+        if image.digest in self._first:
+            self.num_duplicates += 1
+            self.num_conflicts += self._first[image.digest] != image.label
+        self._first.setdefault(image.digest, image.label)
+
+    @property
+    def classes(self) -> list[Label]:
+        """The labels there are, sorted; none unless each image has one."""
+        found = {label for label in self.labels if label is not None}
+        order: dict[Label, tuple[int, str]] = {
+            label: (label, "") if isinstance(label, int) else (0, label) for label in found
+        }
+        return [] if None in self.labels else sorted(found, key=order.__getitem__)
+
+    def count(self) -> dict[str, int]:
+        """How many images each split has."""
+        found = Counter(split for _, split in self.digests)
+        return {split: found[split] for split in splits.SPLITS}
+
+
+def survey(source: Source, config: TrainConfig) -> Plan:
+    """Look at the first bytes of all images: which size most have, and whether there is colour among those.
+
+    Raises:
+        DataError: a file that holds many images is damaged, or none of its images can be used.
+    """
+    resize = config.size is not None
+    kinds: Counter[Header] = Counter()
+    unfit: list[Skipped] = []
+    count = 0
+    with decoding.quiet(), contextlib.closing(_headers(source)) as headers:
+        for name, found, number in headers:
+            count += number
+            wrong = found if isinstance(found, str) else decoding.check_extent(found.height, found.width, resize)
+            if wrong and number > 1:
+                raise DataError(f"the images in {shown(str(source.path))} cannot be used: {wrong}.")
+            if wrong:
+                unfit.append(Skipped(name, wrong))
+            if not isinstance(found, str):
+                kinds[found] += number
+    return Plan(_shape(kinds, config), resize, count, kinds, unfit)
+
+
+def _headers(source: Source) -> Generator[tuple[str, Header | str, int], None, None]:
+    """Name, header or what is wrong, and number of images alike, of all images."""
+    if source.header is not None and source.count is not None:
+        yield "", source.header, source.count
+    else:
+        yield from in_threads(_probe, source.items())
+
+
+def _shape(kinds: Counter[Header], config: TrainConfig) -> Shape | None:
+    """The shape of a data set, given how many images of which kind there are; None where none is fit."""
+    resize = config.size is not None
+    sizes: Counter[tuple[int, int]] = Counter()
+    for kind, number in kinds.items():
+        if not decoding.check_extent(kind.height, kind.width, resize):
+            sizes[kind.height, kind.width] += number
+    if not sizes:
+        return None
+    height, width = config.size or max(sizes, key=lambda size: (sizes[size], size))
+    taken = sizes if resize else {(height, width)}
+    colour = any(kind.channels == 3 and (kind.height, kind.width) in taken for kind in kinds)
+    return height, width, 3 if colour and not config.grayscale else 1
+
+
+@contextlib.contextmanager
+def images(source: Source, config: TrainConfig, plan: Plan) -> Iterator[Iterator[Prepared | Skipped]]:
+    """All images in the order of their names, each decoded or skipped, to be gone through within a `with`.
+
+    Raises:
+        DataError: a file that holds many images is damaged.
+    """
+    group = max(1, min(GROUP, CHUNK_BYTES // max(1, source.image_bytes)))
+    shape = plan.shape or (decoding.MIN_SIZE, decoding.MIN_SIZE, 1)  # no image is fit, but each has its own reason
+
+    def prepare(item: Item) -> Prepared | Skipped:
+        try:
+            pixels = decoding.decode(item.content, shape, plan.resize)
+        except Unusable as error:
+            return Skipped(item.name, str(error))
+        digest = splits.content_hash(pixels)
+        return Prepared(item.name, item.label, pixels, digest, splits.split_of(digest, config.split_seed))
+
+    with decoding.quiet(), contextlib.closing(in_threads(prepare, source.items(), group)) as prepared:
+        yield prepared
+
+
+def shape_of(source: Source, plan: Plan) -> Shape:
+    """The shape of a plan's images; DataError where none is fit."""
+    if plan.shape is None:
+        told = _told(plan.unfit) or "it holds none"
+        raise DataError(f"{shown(str(source.path))}: none of its {plan.count:,} images can be used ({told}).")
+    return plan.shape
+
+
+def check_bad(source: Source, skipped: list[Skipped], config: TrainConfig, plan: Plan) -> None:
+    """Raise DataError where more images are skipped than `config.max_bad`, whether or not more are to come."""
+    if len(skipped) > config.max_bad:
+        raise DataError(
+            f"{shown(str(source.path))}: at least {len(skipped):,} of {plan.count:,} images cannot be used, and "
+            f"--max-bad is {config.max_bad:,} ({_told(skipped)}). {inspect_command(config)} tells of all."
+        )
+
+
+def inspect_command(config: TrainConfig) -> str:
+    """The command that says what a training with these settings would make of its images."""
+    words = ["kvae", "data", "inspect", shown(config.data or "")]
+    if config.image_size is not None:
+        words += ["--image-size", config.image_size]
+    if config.grayscale:
+        words.append("--grayscale")
+    if config.split_seed != TrainConfig.split_seed:
+        words += ["--split-seed", str(config.split_seed)]
+    return shlex.join(words)
+
+
+def _told(skipped: list[Skipped]) -> str:
+    told = [f"{name}: {reason}" for name, reason in skipped[:NUM_TOLD]]
+    return "; ".join(told + ["..."] * (len(skipped) > NUM_TOLD))
+
+
+def in_threads(work: Callable[[Given], Made], given: Iterable[Given], size: int = GROUP) -> Generator[Made, None, None]:
+    """`work` done to each, in order, `size` at a time: as `map`, but in threads, and reading little ahead."""
+    threads = min(MAX_THREADS, os.cpu_count() or 1)
+    remaining = iter(given)
+    waiting: deque[Future[list[Made]]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            while True:
+                while len(waiting) <= threads and (group := list(islice(remaining, size))):
+                    waiting.append(pool.submit(lambda group: list(map(work, group)), group))
+                if not waiting:
+                    return
+                yield from waiting.popleft().result()
+        finally:  # also where the caller has had enough: what is waiting in the pool is not begun
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _probe(item: Item) -> tuple[str, Header | str, int]:
+    try:
+        return item.name, decoding.probe(item.content), 1
+    except Unusable as error:
+        return item.name, str(error), 1

@@ -1,0 +1,86 @@
+"""TFRecords of `tf.train.Example`: an encoded picture each, and a label where there is one. TensorFlow reads them."""
+
+import gzip
+import os
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from kvae.errors import DataError
+from kvae.files.folders import shown
+from kvae.files.picture_files import MAX_FILE_BYTES
+
+PICTURE_KEYS = ("image/encoded", "image", "image_raw")
+"""The features that may hold the picture's bytes; the first that is there does."""
+LABEL_KEYS = ("image/class/label", "label")
+MAX_RECORD_BYTES = MAX_FILE_BYTES + 2**20
+"""Bytes of a record: those of a picture, and room for what stands beside it."""
+_NAME = re.compile(r".*\.tfrecords?(-\d+-of-\d+)?(\.gz)?", re.DOTALL)
+
+
+def is_records(name: str) -> bool:
+    """Whether a file called so is one of TFRecords: `x.tfrecord`, `x.tfrecords`, `x.tfrecord-00000-of-00010`, gz."""
+    return _NAME.fullmatch(name) is not None
+
+
+def read(path: Path) -> Iterator[tuple[bytes, int | None]]:
+    """The pictures of a file in their order, with their labels.
+
+    Raises:
+        DataError: a damaged file, or records that hold no picture.
+    """
+    _check_lengths(path)
+    import tensorflow as tf  # for these files alone
+
+    compression = "GZIP" if path.suffix.lower() == ".gz" else ""
+    count = 0
+    try:
+        for record in tf.data.TFRecordDataset(os.fsencode(path), compression).as_numpy_iterator():
+            yield _parse(tf.train.Example, record, f"{shown(str(path))}[{count}]")
+            count += 1
+    except tf.errors.OpError as error:
+        reason = re.sub(
+            r"\{\{.*?\}\}|\[Op:.*", "", str(error.message), flags=re.DOTALL
+        )  # where TensorFlow was in its code
+        raise _damaged(path, count, " ".join(reason.split())[:80]) from None
+
+
+def _check_lengths(path: Path) -> None:
+    """Raise DataError where a record says to be longer than any is: TensorFlow takes the memory for it, and crashes."""
+    count = 0
+    try:
+        if not path.is_file() and path.exists():  # a pipe, say, for which one would wait forever
+            raise DataError(f"{shown(str(path))} is no regular file.")
+        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
+            while len(header := file.read(12)) == 12:  # the length, little-endian, and its checksum
+                length = int.from_bytes(header[:8], "little")
+                if length > MAX_RECORD_BYTES:
+                    raise _damaged(path, count, f"the next has {length:,} bytes, expected {MAX_RECORD_BYTES:,} at most")
+                file.seek(length + 4, os.SEEK_CUR)
+                count += 1
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:80]
+        raise DataError(f"{shown(str(path))} cannot be read: {reason}.") from None
+
+
+def _damaged(path: Path, count: int, reason: str) -> DataError:
+    return DataError(f"{shown(str(path))} is damaged, or cut short, after {count:,} records: {reason}.")
+
+
+def _parse(example_type: Any, record: bytes, name: str) -> tuple[bytes, int | None]:
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # it comes with TensorFlow
+
+    try:
+        features = example_type.FromString(record).features.feature
+    except DecodeError:
+        raise DataError(f"{name} is no tf.train.Example.") from None
+    found: Sequence[bytes] = next((features[key].bytes_list.value for key in PICTURE_KEYS if key in features), [])
+    if len(found) != 1:
+        raise DataError(
+            f"{name} holds no encoded picture under {', '.join(PICTURE_KEYS)}; its features are "
+            f"{', '.join(sorted(features)[:8]) or 'none'}."
+        )
+    labels: Sequence[int] = next((features[key].int64_list.value for key in LABEL_KEYS if key in features), [])
+    return found[0], labels[0] if len(labels) == 1 else None

@@ -1,0 +1,232 @@
+"""What stands under a path of a user's own: images with a name each, and a label where there are labels.
+
+A folder of pictures, an array (.npy, .npz, idx), or TFRecords (`kvae.data.records`). Nothing is decoded here.
+"""
+
+import contextlib
+import math
+import os
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from kvae.data import decoding, records
+from kvae.data.decoding import Content, Header
+from kvae.data.images import MAX_ARRAY_BYTES
+from kvae.errors import DataError
+from kvae.files import arrays, idx
+from kvae.files.folders import files_under, shown
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
+"""The files of a folder that count as pictures."""
+CHUNK_BYTES = 2**22
+"""Bytes of an array that are read at a time."""
+MAX_LABEL_BYTES = 1024
+"""Bytes of a label in an array."""
+
+Label = str | int
+
+
+class Item(NamedTuple):
+    """One image."""
+
+    name: str
+    label: Label | None
+    content: Content
+
+
+class Source(Protocol):
+    """The images under a path, which can be gone through again and again."""
+
+    path: Path
+    kind: str
+    """What it is, in a word or two."""
+    listing: list[tuple[str, int, int]]
+    """Each file's name under the path, its bytes, and when it was written (ns): what a change of the images changes."""
+    count: int | None
+    """How many images there are; None where only going through them tells."""
+    header: Header | None
+    """What all of them have in common; None where each is a picture of its own."""
+    num_others: int
+    """Files of a folder that are left aside, since they are not called what images are."""
+    num_unlabelled: int
+    """Pictures of a folder that are in no sub-folder, where others are: then none has a label."""
+    image_bytes: int
+    """Bytes of memory that an image takes before it is decoded; 0 where it is left in its file."""
+
+    def items(self) -> Iterator[Item]:
+        """The images, in the order of their names."""
+        ...
+
+
+def open_source(path: Path) -> Source:
+    """What stands under a path.
+
+    Raises:
+        DataError: nothing, or nothing that is known; the message says what is.
+    """
+    try:
+        is_folder = path.is_dir()
+        found = path.stat()
+    except (OSError, ValueError) as error:
+        raise DataError(f"{shown(str(path))} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+    if is_folder:
+        return _open_folder(path)
+    if not path.is_file():  # a pipe, say, for which one would wait forever
+        raise DataError(f"{shown(str(path))} is no regular file.")
+    name = path.name.lower()
+    listing = [(shown(path.name), found.st_size, found.st_mtime_ns)]
+    if records.is_records(name):
+        return Records(path, [path], listing)
+    if path.suffix.lower() in arrays.SUFFIXES:
+        return Stack(path, listing, arrays.open_array(path, ("images",)), _labels(path))
+    if name.endswith((".gz", ".idx")) or "-ubyte" in name:
+        return Stack(path, listing, idx.open_idx(path), None)
+    raise DataError(
+        f"{shown(str(path))} is nothing that images are read from: expected a folder of pictures, a .npy or .npz, an "
+        f"idx file (.idx, -ubyte, .gz), or TFRecords (.tfrecord)."
+    )
+
+
+@dataclass
+class Pictures:
+    """A folder of pictures. Its sub-folders are the labels, where all pictures are in one."""
+
+    path: Path
+    files: list[str]
+    listing: list[tuple[str, int, int]]
+    num_others: int
+    kind: str = "folder of pictures"
+    header: Header | None = None
+    image_bytes: int = 0
+    count: int | None = field(init=False)
+    num_unlabelled: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.count = len(self.files)
+        at_top = sum(os.sep not in name for name in self.files)
+        self.num_unlabelled = at_top if at_top < self.count else 0
+        self._labelled = not at_top
+
+    def items(self) -> Iterator[Item]:
+        for name in self.files:
+            label = shown(name.partition(os.sep)[0]) if self._labelled else None
+            yield Item(shown(name), label, self.path / name)
+
+
+@dataclass
+class Records:
+    """Shards of TFRecords."""
+
+    path: Path
+    shards: list[Path]
+    listing: list[tuple[str, int, int]]
+    num_others: int = 0
+    kind: str = "TFRecords"
+    header: Header | None = None
+    count: int | None = None
+    num_unlabelled: int = 0
+    image_bytes: int = 0
+
+    def items(self) -> Iterator[Item]:
+        for shard in self.shards:
+            name = shown(shard.name if shard == self.path else os.path.relpath(shard, self.path))
+            for index, (content, label) in enumerate(records.read(shard)):
+                yield Item(f"{name}[{index}]", label, content)
+
+
+class Stack:
+    """The images of an array.
+
+    Raises:
+        DataError: it is none of images, or its labels are not one for each.
+    """
+
+    num_others = num_unlabelled = 0
+
+    def __init__(
+        self, path: Path, listing: list[tuple[str, int, int]], array: arrays.Rows, labels: arrays.Rows | None
+    ) -> None:
+        name = shown(str(path))
+        shape = array.shape if len(array.shape) == 4 else (*array.shape, 1)
+        if array.dtype not in (np.uint8, np.bool_) and array.dtype.kind != "f":
+            raise DataError(f"{name} holds {array.dtype}; expected uint8, or floats in [0, 1].")
+        if len(shape) != 4 or shape[3] not in (1, 3):
+            raise DataError(
+                f"{name} has the shape {array.shape}; expected images x height x width, or images x height x width x "
+                f"channels with 1 or 3 channels."
+            )
+        if wrong := decoding.check_extent(*shape[1:3], resize=True):
+            raise DataError(f"{name}: {wrong}.")
+        self.image_bytes = array.dtype.itemsize * math.prod(shape[1:])
+        if self.image_bytes > MAX_ARRAY_BYTES:
+            raise DataError(f"{name} holds images of {shape[1:]} {array.dtype}, which are too large.")
+        self.path = path
+        self.kind = "idx file" if isinstance(array, idx.IdxFile) else f"{path.suffix.lower()} file"
+        self.listing = listing
+        self.count: int | None = shape[0]
+        self._shape = shape[1:]
+        self.header: Header | None = Header(f"array of {array.dtype}", *self._shape)
+        self._array = array
+        self._labels = None if labels is None else _read_labels(name, labels, shape[0])
+
+    def items(self) -> Iterator[Item]:
+        index = 0
+        shape = self._shape
+        name = shown(self.path.name)
+        for rows in self._array.rows(max(1, CHUNK_BYTES // self.image_bytes)):
+            for image in rows.reshape(len(rows), *shape):
+                yield Item(f"{name}[{index}]", None if self._labels is None else self._labels[index], image)
+                index += 1
+
+
+def _labels(path: Path) -> arrays.Rows | None:
+    """The array `labels` of an archive that has been opened; None where there is none."""
+    if path.suffix.lower() != ".npz":
+        return None
+    with contextlib.suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+        if "labels.npy" in archive.namelist():
+            return arrays.open_array(path, ("labels",))
+    return None
+
+
+def _read_labels(name: str, labels: arrays.Rows, count: int) -> list[Label]:
+    fits = labels.dtype.kind in "iuU" and labels.dtype.itemsize <= MAX_LABEL_BYTES
+    if labels.shape != (count,) or not fits:
+        raise DataError(
+            f"{name} holds labels of {labels.dtype} {labels.shape}; expected an integer or a text for each of its "
+            f"{count:,} images."
+        )
+    found = [label for rows in labels.rows(CHUNK_BYTES // labels.dtype.itemsize) for label in rows.tolist()]
+    return [shown(label) if isinstance(label, str) else label for label in found]
+
+
+def _open_folder(path: Path) -> Source:
+    listing: list[tuple[str, int, int]] = []
+    shards: list[tuple[str, int, int]] = []
+    num_others = 0
+    for name in sorted(files_under(path)):
+        lower = name.lower()
+        chosen = shards if records.is_records(lower) else listing if lower.endswith(SUFFIXES) else None
+        if chosen is None:
+            num_others += 1
+            continue
+        try:
+            found = os.stat(path / name)
+            chosen.append((name, found.st_size, found.st_mtime_ns))
+        except OSError:  # a link to nowhere: to be skipped by name when its turn comes
+            chosen.append((name, 0, 0))
+    if shards and listing:
+        raise DataError(f"{shown(str(path))} holds pictures and TFRecords; name a folder of one kind.")
+    if shards:
+        return Records(path, [path / name for name, _, _ in shards], shards, num_others)
+    if not listing:
+        raise DataError(
+            f"{shown(str(path))} holds no pictures (files named {', '.join(SUFFIXES)}) and no TFRecords (.tfrecord); a "
+            f".npy, .npz or idx file is named itself."
+        )
+    return Pictures(path, [name for name, _, _ in listing], listing, num_others)

@@ -1,0 +1,111 @@
+"""A VAE's networks as ONNX graphs, with the names that the bundle's contract gives them. TensorFlow ends here."""
+
+import logging
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+import tensorflow as tf
+import tensorflow_probability as tfp
+import tf2onnx
+
+from kvae.errors import KvaeError
+from kvae.model import likelihoods
+from kvae.model.vae import VAE
+
+tfd = tfp.distributions
+
+OPSET = 17
+
+
+class Functions(NamedTuple):
+    """The two functions of a VAE that become graphs: tensors in, the tensors of a distribution out."""
+
+    likelihood: str
+    """The likelihood's name in `kvae.model.likelihoods.LIKELIHOODS`."""
+    decode: Callable[..., Any]
+    """z -> (mean, likelihood parameters)."""
+    encode: Callable[..., Any]
+    """images -> (loc, scale)."""
+
+
+def functions(vae: VAE) -> Functions:
+    """The functions of a built VAE.
+
+    Raises:
+        KvaeError: a network returns a distribution that a bundle cannot describe.
+    """
+    likelihood = likelihoods.tensors(vae.decoder(tf.zeros((1, vae.latent_dim)))).name
+    _posterior_tensors(vae.encoder(tf.zeros((1, *vae.image_shape))))
+
+    def decode(z: tf.Tensor) -> Any:
+        result = likelihoods.tensors(vae.decoder(z))
+        return result.mean, result.parameters
+
+    def encode(images: tf.Tensor) -> Any:
+        return _posterior_tensors(vae.encoder(images))
+
+    return Functions(likelihood, decode, encode)
+
+
+def _posterior_tensors(posterior: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    """loc and scale, read off the distribution: its mean() and stddev() broadcast by an op that tf2onnx lacks."""
+    base = posterior.distribution if isinstance(posterior, tfd.Independent) else None
+    if isinstance(base, tfd.Normal):
+        loc, scale = base.loc, base.scale
+    elif isinstance(posterior, tfd.MultivariateNormalDiag) and posterior.parameters["scale_diag"] is not None:
+        loc, scale = posterior.loc, posterior.parameters["scale_diag"]
+    else:
+        raise KvaeError(
+            f"the encoder returns {posterior}, which a bundle cannot describe. Return "
+            f"tfd.MultivariateNormalDiag(loc=..., scale_diag=...) or tfd.Independent over tfd.Normal."
+        )
+    return loc, tf.ones_like(loc) * scale  # a scale that all images share gets its batch
+
+
+def convert(function: Callable[..., Any], tensors: dict[str, Any]) -> onnx.ModelProto:
+    """The graph of one function, unchecked.
+
+    Args:
+        function: one of `Functions`.
+        tensors: the inputs and outputs that `kvae.bundle.manifest.contract` prescribes for it.
+    """
+    inputs, outputs = ([tensor["name"] for tensor in tensors[end]] for end in ("inputs", "outputs"))
+    _, *shape = tensors["inputs"][0]["shape"]
+    signature = [tf.TensorSpec((None, *shape), tf.float32, name=inputs[0])]
+    # tf2onnx reports an unsupported op in its log and writes the graph all the same: kvae.export.proof finds it, in
+    # one line.
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
+    model, _ = tf2onnx.convert.from_function(
+        tf.function(function, input_signature=signature), input_signature=signature, opset=OPSET
+    )
+    _rename(model.graph, inputs, outputs)
+    del model.opset_import[:]  # tf2onnx names ai.onnx.ml too, whose ops kvae.export.proof refuses
+    model.opset_import.append(onnx.helper.make_opsetid("", OPSET))
+    return model
+
+
+def _rename(graph: onnx.GraphProto, inputs: list[str], outputs: list[str]) -> None:
+    """Give the graph's ends and its dynamic dimension the contract's names, where tf2onnx has its own."""
+    names = dict(zip([end.name for end in (*graph.input, *graph.output)], [*inputs, *outputs], strict=True))
+    for node in graph.node:
+        for ends in (node.input, node.output):
+            ends[:] = [names.get(end, end) for end in ends]
+    for end in (*graph.input, *graph.output):
+        end.name = names[end.name]
+        for dim in end.type.tensor_type.shape.dim[:1]:
+            if not dim.dim_value:
+                dim.dim_param = "batch"
+    del graph.value_info[:]  # it names the dynamic dimension as tf2onnx did; onnxruntime infers shapes by itself
+
+
+def interface(model: onnx.ModelProto) -> dict[str, list[dict[str, Any]]]:
+    """The inputs and outputs of a graph, as the manifest lists them."""
+
+    def describe(end: onnx.ValueInfoProto) -> dict[str, Any]:
+        tensor = end.type.tensor_type
+        dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)).name
+        return {"name": end.name, "dtype": dtype, "shape": [dim.dim_param or dim.dim_value for dim in tensor.shape.dim]}
+
+    return {"inputs": [describe(end) for end in model.graph.input], "outputs": [*map(describe, model.graph.output)]}

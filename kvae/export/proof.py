@@ -1,0 +1,140 @@
+"""What a bundle must prove before it appears: graphs as the contract has them, and parity with Keras."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from kvae.bundle import noise, operators, parity
+from kvae.bundle.manifest import Manifest
+from kvae.bundle.parity import Difference
+from kvae.errors import BundleError
+from kvae.export.graphs import OPSET, interface
+from kvae.model.likelihoods import tensors as likelihood_tensors
+from kvae.model.vae import VAE
+from kvae.runtime.bundle import Bundle
+
+PARITY_BATCHES = (1, 7, 64)
+
+
+def check_graph(name: str, model: onnx.ModelProto, tensors: dict[str, Any]) -> None:
+    """Refuse a graph that is not what the contract says: its ends, standard and deterministic ops only.
+
+    Args:
+        name: the graph's name, for messages.
+        model: the graph.
+        tensors: the inputs and outputs that `kvae.bundle.manifest.contract` prescribes for it.
+
+    Raises:
+        BundleError: naming what was found.
+    """
+    found = interface(model)
+    for end, expected in tensors.items():
+        if found[end] != expected:
+            raise BundleError(f"{name}: its {end} must be {_describe(expected)}; got {_describe(found[end])}.")
+    operators.check_model(name, model, OPSET)
+
+
+class Case(NamedTuple):
+    """Inputs of one graph, and what Keras says of them."""
+
+    graph: str
+    """"decoder" or "encoder"."""
+    values: NDArray[np.float32]
+    """Codes or images."""
+    expected: dict[str, NDArray[np.float32]]
+    """The graph's outputs by name."""
+
+
+def cases(
+    vae: VAE, batch_sizes: Sequence[int] = PARITY_BATCHES, images: NDArray[np.float32] | None = None
+) -> Iterator[Case]:
+    """What to compare a bundle with.
+
+    Codes are draws of the prior; images are what they decode to, and as many of white noise. The reference is what the
+    distributions themselves say, `mean()` and `stddev()`, not the tensors that were exported.
+
+    Args:
+        vae: a built model.
+        batch_sizes: images per call, a decoder's and two encoder's each.
+        images: further images for the encoder, `(n, height, width, channels)` in [0, 1]; none by default.
+    """
+    white_noise = np.random.default_rng(0)
+    for size in batch_sizes:
+        z = noise.standard_normal(seed=0, start=0, count=size, dim=vae.latent_dim)
+        likelihood = vae.decoder(tf.constant(z))
+        mean = likelihood.mean().numpy()
+        parameters = likelihood_tensors(likelihood).parameters.numpy()
+        yield Case("decoder", z, {"mean": mean, "likelihood_parameters": parameters})
+        for pixels in (mean, white_noise.random(mean.shape, dtype=np.float32)):
+            yield _encoder_case(vae, pixels)
+    if images is not None:
+        yield _encoder_case(vae, images)
+
+
+def _encoder_case(vae: VAE, images: NDArray[np.float32]) -> Case:
+    posterior = vae.encoder(tf.constant(images))
+    loc, scale = posterior.mean().numpy(), posterior.stddev().numpy()
+    return Case("encoder", images, {"loc": loc, "scale": np.broadcast_to(scale, loc.shape)})  # all images may share it
+
+
+def check_fits(manifest: Manifest, vae: VAE) -> None:
+    """Refuse a model whose codes or images have other shapes than the bundle's.
+
+    Raises:
+        BundleError: they differ.
+    """
+    theirs = {"latent_dim": vae.latent_dim, "image_shape": list(vae.image_shape)}
+    for name, value in theirs.items():
+        if getattr(manifest, name) != value:
+            raise BundleError(f"the model has {name} {value}, the bundle {getattr(manifest, name)}.")
+
+
+def differences(bundle: Bundle, compared: Iterable[Case]) -> dict[str, Difference]:
+    """By output, what a bundle is off by over some cases; a lone graph is compared in its own.
+
+    Raises:
+        BundleError: a graph fails, or its outputs have other shapes.
+    """
+    worst: dict[str, Difference] = {}
+    for graph, values, expected in compared:
+        if graph not in bundle.graphs:
+            continue
+        for name, found in zip(expected, bundle.run(graph, values, list(expected)), strict=True):
+            parity.merge(worst, name, parity.difference(name, found, expected[name]))
+    return worst
+
+
+def check_parity(bundle: Bundle, vae: VAE) -> dict[str, float]:
+    """Compare every output of both graphs with Keras, at several batch sizes; see `cases`.
+
+    Args:
+        bundle: the bundle, opened on the CPU.
+        vae: the model that it was made of.
+
+    Returns:
+        The largest difference of each output, measured as `kvae.bundle.parity.TOLERANCE` says.
+
+    Raises:
+        BundleError: one is above `kvae.bundle.parity.TOLERANCE`, or the mean image leaves [0, 1].
+    """
+    compared = list(cases(vae))
+    for case in compared:
+        mean = case.expected.get("mean")
+        if mean is not None and not (mean.min() >= 0.0 and mean.max() <= 1.0):
+            raise BundleError(f"the decoder's mean must be in [0, 1]; it is in [{mean.min():g}, {mean.max():g}].")
+    worst = differences(bundle, compared)
+    for name, difference in worst.items():
+        if not difference.worst <= parity.TOLERANCE:
+            raise BundleError(
+                f"'{name}' differs between onnxruntime and Keras by up to {difference.worst:.2g}, more than the "
+                f"{parity.TOLERANCE:g} allowed; no bundle was written."
+            )
+    return {name: difference.worst for name, difference in worst.items()}
+
+
+def _describe(ends: list[dict[str, Any]]) -> str:
+    return ", ".join(f"{end['name']} {end['dtype']} [{', '.join(map(str, end['shape']))}]" for end in ends)

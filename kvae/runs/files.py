@@ -1,0 +1,168 @@
+"""What the small files of a run's folder say, read without TensorFlow, and whatever state the run is in."""
+
+import csv
+import json
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from kvae.bundle.locate import BUNDLE_FOLDER
+from kvae.bundle.manifest import FILE_NAME
+from kvae.config import TrainConfig
+from kvae.errors import ConfigError, KvaeError
+from kvae.files import locks
+
+CONFIG, METRICS, HISTORY, CHECKPOINT = "config.json", "metrics.json", "history.csv", "checkpoints/last.keras"
+MAX_BYTES = 50_000_000
+"""A file larger than this is not read: no run writes one."""
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """A run as its folder tells it."""
+
+    path: Path
+    config: TrainConfig
+    history: dict[str, list[float]]
+    """A number per finished epoch by name, as `history.csv` has them; empty before the first."""
+    metrics: dict[str, dict[str, float]] | None
+    """Test metrics, each `{value, standard_error}`; None where the run is not finished."""
+    is_training: bool
+    """Whether a process trains there now."""
+    has_checkpoint: bool
+    written: datetime
+    """When it was finished, or its last epoch was, or it was begun; in local time."""
+
+    @classmethod
+    def read(cls, path: Path) -> "RunFiles":
+        """Read a run's folder.
+
+        Raises:
+            KvaeError: it holds no config, or a file that cannot be read or is not what it should be.
+        """
+        values = read_json(path / CONFIG)
+        if values is None:
+            raise KvaeError(f"{path} is not a run: it holds no {CONFIG}.")
+        try:
+            config = TrainConfig.from_dict(values)
+        except ConfigError as error:
+            raise KvaeError(f"{path / CONFIG}: {error}") from None
+        metrics = read_json(path / METRICS)
+        if metrics is not None and not _are_metrics(metrics):
+            raise KvaeError(f"{path / METRICS} holds no test metrics.")
+        return cls(
+            path=path,
+            config=config,
+            history=read_history(path / HISTORY),
+            metrics=metrics,
+            is_training=locks.is_held(path),
+            has_checkpoint=(path / CHECKPOINT).is_file(),
+            written=_last_written(path),
+        )
+
+    @property
+    def num_epochs(self) -> int:
+        """Epochs done."""
+        return len(next(iter(self.history.values()), []))
+
+    @property
+    def state(self) -> str:
+        """ "training" now, "finished", or "stopped": by Ctrl-C, an error, or the machine."""
+        return "training" if self.is_training else "finished" if self.metrics is not None else "stopped"
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The number of the epoch with the lowest validation loss, from 1 on: the model that was kept."""
+        losses = self.history.get("val_loss", [])
+        known = [epoch for epoch, loss in enumerate(losses) if math.isfinite(loss)]
+        return min(known, key=losses.__getitem__) + 1 if known else None
+
+
+def is_finished(run: Path) -> bool:
+    """Whether a folder holds a whole run."""
+    return all((run / part).is_file() for part in (CONFIG, METRICS, HISTORY, f"{BUNDLE_FOLDER}/{FILE_NAME}"))
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds; None where there is none.
+
+    Raises:
+        KvaeError: it cannot be read, or is not JSON.
+    """
+    text = _text(path)
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise KvaeError(f"{path} is not valid JSON: {error}.") from None
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a file with one in each line; none where there is no file. A last line may be cut off.
+
+    Raises:
+        KvaeError: it cannot be read.
+    """
+    found = []
+    for line in (_text(path) or "").splitlines():
+        try:
+            values = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(values, dict):
+            found.append(values)
+    return found
+
+
+def read_history(path: Path) -> dict[str, list[float]]:
+    """The columns of a history, without `epoch`; up to the first row that is not whole, if one is not.
+
+    Raises:
+        KvaeError: it cannot be read.
+    """
+    rows = list(csv.reader((_text(path) or "").replace("\0", "").splitlines()))
+    names, columns = rows[0] if rows else [], []
+    for row in rows[1:]:
+        try:
+            columns.append([float(value) for value in row])
+        except ValueError:
+            break
+        if len(row) != len(names):
+            columns.pop()
+            break
+    history = {name: [row[index] for row in columns] for index, name in enumerate(names)}
+    history.pop("epoch", None)
+    return history
+
+
+def _text(path: Path) -> str | None:
+    try:
+        if not path.is_file():  # nor a pipe, whose reader would wait
+            return None
+        if path.stat().st_size > MAX_BYTES:
+            raise KvaeError(f"{path} has more than {MAX_BYTES:,} bytes.")
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise KvaeError(f"cannot read {path}: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise KvaeError(f"{path} is not UTF-8 text.") from None
+
+
+def _are_metrics(values: Any) -> bool:
+    return isinstance(values, dict) and "elbo" in values and all(map(_is_metric, values.values()))
+
+
+def _is_metric(value: Any) -> bool:
+    return isinstance(value, dict) and all(_is_finite(value.get(name)) for name in ("value", "standard_error"))
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300
+
+
+def _last_written(path: Path) -> datetime:
+    times = [(path / name).stat().st_mtime for name in (METRICS, HISTORY, CONFIG) if (path / name).is_file()]
+    return datetime.fromtimestamp(times[0]).astimezone()

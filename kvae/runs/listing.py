@@ -1,0 +1,166 @@
+"""The runs of a folder as a table: what each is of, how far it came, and what came of it."""
+
+import math
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from kvae.bundle import caveats
+from kvae.errors import KvaeError
+from kvae.runs.files import CHECKPOINT, CONFIG, HISTORY, METRICS, RunFiles
+
+TRACES = (METRICS, HISTORY, CHECKPOINT, ".lock")
+"""Files of which one says that a folder without a config was to be a run."""
+MIN_NAME, MIN_DATASET = 12, 8
+"""Characters that names keep at least in a narrow table."""
+HEADER = ("run", "data set", "network", "epochs", "state", "test ELBO", "", "best val.", "when")
+RIGHT = (3, 5, 7)
+"""Columns that are set to the right."""
+
+
+def find(folder: Path) -> tuple[list[RunFiles], list[str]]:
+    """The runs in a folder, or the one that it is, the newest first.
+
+    Args:
+        folder: what `kvae train` or `kvae compare` put runs into.
+
+    Returns:
+        The runs; and a line for each folder that was to be one, and cannot be read.
+
+    Raises:
+        KvaeError: there is no such folder, or it cannot be listed.
+    """
+    try:
+        folders = [folder] if (folder / CONFIG).exists() else [path for path in folder.iterdir() if path.is_dir()]
+    except FileNotFoundError:
+        raise KvaeError(
+            f"{folder} not found. Name the folder that holds your runs, or make one with kvae train."
+        ) from None
+    except OSError as error:
+        raise KvaeError(f"cannot list {folder}: {error.strerror}.") from None
+    runs, skipped = [], []
+    for path in sorted(folders):
+        try:
+            if (path / CONFIG).exists() or any((path / name).exists() for name in TRACES):
+                runs.append(RunFiles.read(path))
+        except KvaeError as error:
+            skipped.append(printable(str(error)))
+        except OSError as error:
+            skipped.append(printable(f"cannot read {path}: {error.strerror}."))
+    return sorted(runs, key=lambda run: run.written, reverse=True), skipped
+
+
+def as_json(runs: Sequence[RunFiles], skipped: Sequence[str]) -> dict[str, Any]:
+    """The same for programs; what is not there yet is null."""
+    return {"runs": [_object(run) for run in runs], "skipped": list(skipped)}
+
+
+def _object(run: RunFiles) -> dict[str, Any]:
+    config = run.config
+    return {
+        "run": str(run.path),
+        "dataset": config.dataset,
+        "architecture": config.model.architecture,
+        "epochs_done": run.num_epochs,
+        "epochs": config.epochs,
+        "state": run.state,
+        "has_checkpoint": run.has_checkpoint,
+        "elbo": run.metrics["elbo"] if run.metrics else None,
+        "kind": caveats.kind(config.model.likelihood, str(config.binarize)),
+        "best_epoch": run.best_epoch,
+        "best_val_elbo": _finite(_best_elbo(run)),
+        "written": run.written.isoformat(timespec="seconds"),
+    }
+
+
+def as_text(runs: Sequence[RunFiles], width: int | None = None, now: datetime | None = None) -> str:
+    """A table for people, with a line below it on what the numbers are of.
+
+    Args:
+        runs: at least one.
+        width: characters that a line may have: names are cut in their middle, times are short. None for no limit.
+        now: the time that times are told from, where they are short; by default the clock's.
+    """
+    now = now or datetime.now().astimezone()
+    abouts = list(dict.fromkeys(_about(run) for run in runs))
+    marks = {about: chr(ord("a") + index) if len(abouts) > 1 else "" for index, about in enumerate(abouts)}
+    rows = [HEADER, *(_row(run, marks[_about(run)], None if width is None else now) for run in runs)]
+    gap = 2
+    if width is not None:
+        rows, gap = _narrowed(rows, width)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [
+            text.rjust(size) if index in RIGHT else text.ljust(size)
+            for index, (text, size) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append((" " * gap).join(cell for cell, size in zip(cells, widths, strict=True) if size).rstrip())
+    lines += [f"{marks[about]}{': ' if marks[about] else ''}nats per image, {about}" for about in abouts]
+    return "\n".join(lines)
+
+
+def printable(text: str) -> str:
+    """Text on one line, without characters that would steer a terminal."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text)
+
+
+def shortened(text: str, length: int) -> str:
+    """Text of at most `length` characters, cut in its middle: the ends of names tell them apart."""
+    if len(text) <= length:
+        return text
+    tail = length // 2
+    return f"{text[: length - tail - 1]}…{text[len(text) - tail :]}"
+
+
+def _row(run: RunFiles, mark: str, now: datetime | None) -> tuple[str, ...]:
+    best = _best_elbo(run)
+    elbo = run.metrics["elbo"] if run.metrics else None
+    return (
+        printable(run.path.resolve().name),
+        printable(run.config.dataset),
+        run.config.model.architecture,
+        f"{run.num_epochs}/{run.config.epochs}",
+        run.state,
+        f"{elbo['value']:.1f} ± {elbo['standard_error']:.1f}" if elbo else "–",
+        mark,
+        "–" if best is None else f"{best:.1f}",
+        run.written.strftime("%Y-%m-%d %H:%M") if now is None else _short_time(run.written, now),
+    )
+
+
+def _narrowed(rows: list[tuple[str, ...]], width: int) -> tuple[list[tuple[str, ...]], int]:
+    """The rows with names that leave room for the rest, and the spaces between columns: 2, or 1 where it is tight.
+
+    First the data set's name is cut, then the run's.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    least = (min(MIN_NAME, widths[0]), min(MIN_DATASET, widths[1]))
+    num_gaps = sum(map(bool, widths)) - 1
+    gap = 2 if sum(least) + sum(widths[2:]) + 2 * num_gaps <= width else 1
+    excess = max(0, sum(widths) + gap * num_gaps - width)
+    dataset = max(least[1], widths[1] - excess)
+    name = max(least[0], widths[0] - (excess - (widths[1] - dataset)))
+    return [(shortened(row[0], name), shortened(row[1], dataset), *row[2:]) for row in rows], gap
+
+
+def _short_time(written: datetime, now: datetime) -> str:
+    """As `ls` does: the clock of today, the day of this year, else the month."""
+    if written.date() == now.date():
+        return written.strftime("%H:%M")
+    return written.strftime("%d %b" if written.year == now.year else "%b %Y")
+
+
+def _about(run: RunFiles) -> str:
+    return caveats.about_numbers(run.config.model.likelihood, str(run.config.binarize))
+
+
+def _best_elbo(run: RunFiles) -> float | None:
+    """The validation ELBO of the epoch that was kept."""
+    elbos = run.history.get("val_elbo", [])
+    return elbos[run.best_epoch - 1] if run.best_epoch and elbos else None
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,165 @@
+"""Encode, score and sample in shards: what is to be made, and how one shard is made, by whatever engine.
+
+Each part is what the command without shards would write of the same images. Nothing here knows of other shards, so
+they can be made in any order, on any machine that has the model and the files under the same names.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kvae.bundle.manifest import FILE_NAME, sha256
+from kvae.data.images import Images, open_images
+from kvae.errors import DataError, KvaeError
+from kvae.files import output
+from kvae.files.atomic import atomic_file
+from kvae.runtime import codes, scores, shards
+from kvae.runtime.bundle import BATCH_SIZE, Bundle
+
+SUFFIXES = {"encode": ".npz", "score": ".csv", "sample": ".npy"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A long work. Make one with `of_images` or `of_samples`."""
+
+    plan: shards.Plan
+    out: Path
+    """The folder of the parts, absolute."""
+    model: Path
+    """The bundle's folder, or a lone graph; absolute."""
+    device: str
+    folder: Path
+    """The folder that the images' names are relative to."""
+
+
+def of_images(
+    verb: str,
+    model: Path,
+    paths: Sequence[Path],
+    out: Path,
+    resize: bool = False,
+    device: str = "auto",
+    shard_size: int | None = None,
+) -> tuple[Job, list[Images]]:
+    """The job that encodes or scores images, and the images of each of its shards.
+
+    Args:
+        verb: "encode" or "score".
+        model: the bundle's folder.
+        paths: files and folders of images; see `kvae.data.images.open_images`.
+        out: the folder of the parts.
+        resize: as for `open_images`.
+        device: where the graphs run; see `Bundle.open`.
+        shard_size: images of a shard; by default `shards.size_for` says.
+
+    Raises:
+        KvaeError: a bundle, or images, that cannot be used.
+    """
+    manifest = Bundle.open(model, "cpu").manifest
+    images = open_images(paths, manifest.image_shape, resize)
+    size = shard_size or shards.size_for(manifest.image_shape, images.batch)
+    plan = shards.Plan(verb, _digest(model), images.count, size, SUFFIXES[verb], {"resize": resize}, [])
+    pieces = list(images.cut(plan.stops))
+    plan.inputs.extend(map(_fingerprint, pieces))
+    return _job(plan, model, out, device), pieces
+
+
+def of_samples(
+    model: Path,
+    n: int,
+    out: Path,
+    seed: int = 0,
+    temperature: float = 1.0,
+    device: str = "auto",
+    shard_size: int | None = None,
+) -> Job:
+    """The job that draws `n` images of a model; arguments as for `of_images` and `Bundle.sample`.
+
+    Raises:
+        KvaeError: a bundle that cannot be used, or an argument out of range.
+    """
+    bundle = Bundle.open(model, "cpu")
+    bundle.sample_batches(n, seed, temperature)  # draws nothing yet, but checks
+    size = shard_size or shards.size_for(bundle.manifest.image_shape, BATCH_SIZE)
+    settings = {"seed": seed, "temperature": temperature}
+    return _job(shards.Plan("sample", _digest(model), n, size, SUFFIXES["sample"], settings, []), model, out, device)
+
+
+class Maker:
+    """Makes the shards of a job one after the other, each on one core; it opens the model once."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._bundle: Bundle | None = None
+
+    def make(self, shard: int, images: Images | None) -> None:
+        """Write the part of a shard.
+
+        Args:
+            shard: its index.
+            images: its images; None where they are drawn.
+
+        Raises:
+            KvaeError: the model or an image cannot be read, or the part cannot be written.
+        """
+        job = self._job
+        if self._bundle is None:
+            self._bundle = Bundle.open(job.model, job.device, threads=1)
+            if images is not None:
+                _enter(job.folder)
+        # The parts' own writers rename, too; this one sees to it that a part is on the disk before it has its name.
+        with atomic_file(job.out / job.plan.part(shard), durable=True) as path:
+            _write(self._bundle, job.plan, shard, images, path)
+
+
+def _write(bundle: Bundle, plan: shards.Plan, shard: int, images: Images | None, path: Path) -> None:
+    if images is None:
+        start = plan.start(shard)
+        count = plan.stops[shard] - start
+        batches = bundle.sample_batches(count, plan.settings["seed"], plan.settings["temperature"], start)
+        output.write(batches, count, bundle.manifest.image_shape, path)
+    elif plan.verb == "encode":
+        codes.write(bundle, images, images.batches(), path)
+    else:
+        scores.write_csv(scores.score(bundle, images, threads=1), path)
+
+
+def _job(plan: shards.Plan, model: Path, out: Path, device: str) -> Job:
+    return Job(plan, out.absolute(), model.absolute(), device, Path.cwd())
+
+
+def _enter(folder: Path) -> None:
+    """Make a folder the current one, so that relative names of images mean what they meant where they were given."""
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise KvaeError(
+            f"{folder} cannot be entered on a worker: {error.strerror}. Images, model and --out must be on a file "
+            f"system that all machines share."
+        ) from None
+
+
+def _digest(model: Path) -> str:
+    """The sha256 that stands for a model."""
+    return sha256(model / FILE_NAME if model.is_dir() else model)
+
+
+def _fingerprint(images: Images) -> str:
+    """A digest of where images come from: names, and the files' sizes and times of change."""
+    found = hashlib.sha256()
+    for line in _file_lines(images):
+        found.update(os.fsencode(line))
+    return found.hexdigest()[:16]
+
+
+def _file_lines(images: Images) -> Iterator[str]:
+    for part in images.parts:
+        try:
+            status: Any = part.path.stat()
+        except OSError as error:
+            raise DataError(f"{part.path} cannot be read: {error.strerror}.") from None
+        yield f"{part.name(0)}\0{part.count}\0{status.st_size}\0{status.st_mtime_ns}\n"

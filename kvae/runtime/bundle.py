@@ -1,0 +1,342 @@
+"""A bundle as an object: sample, decode, encode and reconstruct with numpy and onnxruntime, nothing else.
+
+from kvae.runtime import Bundle
+
+bundle = Bundle.open("exported/fashion_mnist")
+images = bundle.sample(64, seed=0)  # float32 (64, 28, 28, 1) in [0, 1]
+"""
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kvae.bundle import noise, onnx_scan
+from kvae.bundle.manifest import METADATA_KEY, Manifest, sha256
+from kvae.errors import BundleError, KvaeError
+
+try:
+    import onnxruntime
+except ModuleNotFoundError as error:
+    if error.name != "onnxruntime":
+        raise
+    raise KvaeError(
+        "onnxruntime is not installed. Install one of: pip install 'kvae-onnx[cpu]', pip install 'kvae-onnx[gpu]' "
+        "(in a clone: pip install '.[cpu]', pip install '.[gpu]')."
+    ) from None
+
+Floats = NDArray[np.float32]
+DEVICES = ("auto", "cpu", "cuda")
+Result = TypeVar("Result")
+BATCH_SIZE = 256
+"""Images per call of onnxruntime; results do not depend on it. Many batches are worked on side by side, a core each,
+which is faster than sharing out the inside of one call: nobody waits for the other core."""
+NOISE_BATCHES = 4
+"""Batches whose noise is drawn at once. Noise is many short calls of numpy, which wait for Python's lock while other
+threads call onnxruntime: fewer, longer ones, in the one thread that hands out the batches, wait less. That thread
+draws some 40 million numbers a second, which is what bounds a large latent_dim, or a great many cores."""
+CORES = os.cpu_count() or 1
+MAX_TEMPERATURE = 1e6
+"""Far beyond any use; it keeps z within float32."""
+
+
+class Posterior(NamedTuple):
+    """q(z|x) of a batch of images, a diagonal Gaussian."""
+
+    loc: Floats
+    """Means, `(batch, latent_dim)`."""
+    scale: Floats
+    """Standard deviations, `(batch, latent_dim)`."""
+
+
+class Bundle:
+    """An exported VAE. Make one with `Bundle.open`."""
+
+    def __init__(self, manifest: Manifest, graphs: dict[str, Path], device: str, threads: int = 0) -> None:
+        self.manifest = manifest
+        self._graphs = graphs
+        self._device = device
+        self._threads = threads
+        self._sessions: dict[tuple[str, int], Any] = {}
+        self._starting = threading.Lock()
+
+    @classmethod
+    def open(cls, path: str | Path, device: str = "auto", threads: int = 0) -> "Bundle":
+        """Open a bundle folder or a lone `decoder.onnx`.
+
+        Args:
+            path: the folder, or a graph that kvae exported (it can sample and decode, but not encode).
+            device: "cpu", "cuda", or "auto" (the default) for CUDA where it works, else the CPU. "cuda" is strict.
+            threads: CPU threads; 0, the default, for one per core. Programs that call from threads of their own, as
+                `kvae.evaluation.evaluation` does, are faster with 1.
+
+        Raises:
+            BundleError: no bundle there, a later format, or a file whose sha256 is not the manifest's.
+            KvaeError: an unknown device, or CUDA asked for and not to be had.
+        """
+        path = Path(path)
+        if device not in DEVICES:
+            raise KvaeError(f"device must be one of {', '.join(DEVICES)}; got '{device}'.")
+        if not path.exists():
+            raise BundleError(f"{path} does not exist; expected a bundle folder or a decoder.onnx.")
+        if path.is_dir():
+            manifest = Manifest.read(path)
+            graphs = {name: path / manifest.graph_file(name) for name in manifest.tensors}
+            for graph in graphs.values():
+                _check_hash(graph, manifest)
+            bundle = cls(manifest, graphs, device, threads)
+            bundle._session("decoder", threads)  # here, so that a bundle that opens can be sampled
+            return bundle
+        session = start_session(path, device, threads)
+        text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        if text is None:
+            raise BundleError(f"{path} was not exported by kvae: its metadata has no '{METADATA_KEY}' entry.")
+        manifest = Manifest.from_json(text, f"the metadata of {path}")
+        name = role(session)
+        check_tensors(path, session, manifest.tensors[name])
+        bundle = cls(manifest, {name: path}, device, threads)
+        bundle._sessions[name, threads] = session
+        return bundle
+
+    @property
+    def graphs(self) -> dict[str, Path]:
+        """The files of the graphs, by "decoder" and "encoder"; a lone graph is the only one."""
+        return dict(self._graphs)
+
+    @property
+    def device(self) -> str:
+        """Where the graphs run: "cpu" or "cuda"."""
+        name = next(iter(self._graphs))
+        session = self._session(name, self._threads)
+        return "cuda" if session.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
+
+    def sample(self, n: int, seed: int = 0, temperature: float = 1.0, start: int = 0) -> Floats:
+        """Decode `n` draws of the prior.
+
+        Args:
+            n: number of images, at least 1.
+            seed: seed of the noise; image i depends on (seed, i) alone (see `kvae.bundle.noise`).
+            temperature: factor on the prior's standard deviation; below 1 images are more typical, less varied.
+            start: index of the first image.
+
+        Returns:
+            Expected images, `(n, height, width, channels)` float32 in [0, 1].
+
+        Raises:
+            KvaeError: an argument out of range.
+        """
+        images = np.empty((_checked_count(n, seed, temperature, start), *self.manifest.image_shape), np.float32)
+
+        def fill(part: slice, z: Floats, threads: int) -> None:
+            self._call("decoder", z, {"mean": images[part]}, threads)
+
+        for _ in self._batch_by_batch(n, self._codes(n, seed, temperature, start), fill):
+            pass
+        return images
+
+    def sample_batches(self, n: int, seed: int = 0, temperature: float = 1.0, start: int = 0) -> Iterator[Floats]:
+        """The images of `sample`, in batches of `BATCH_SIZE`, so that memory does not grow with `n`."""
+        _checked_count(n, seed, temperature, start)  # now, not when the first batch is asked for
+
+        def batch(part: slice, z: Floats, threads: int) -> Floats:
+            images = np.empty((len(z), *self.manifest.image_shape), np.float32)
+            self._call("decoder", z, {"mean": images}, threads)
+            return images
+
+        return self._batch_by_batch(n, self._codes(n, seed, temperature, start), batch)
+
+    def _codes(self, n: int, seed: int, temperature: float, start: int) -> Iterator[Floats]:
+        """Draws of the prior, batch by batch."""
+        stretch = NOISE_BATCHES * BATCH_SIZE
+        for first in range(0, n, stretch):
+            z = noise.standard_normal(seed, start + first, min(stretch, n - first), self.manifest.latent_dim)
+            z *= np.float32(temperature)
+            yield from _split(z)
+
+    def decode(self, z: ArrayLike) -> Floats:
+        """Expected images `(batch, height, width, channels)` in [0, 1] of the codes `z`, `(batch, latent_dim)`."""
+        codes = _checked(z, (self.manifest.latent_dim,), "z")
+        return self.run("decoder", codes, ["mean"])[0]
+
+    def encode(self, images: ArrayLike) -> Posterior:
+        """The posterior of each image; `images` is `(batch, height, width, channels)` in [0, 1]."""
+        pixels = _checked(images, tuple(self.manifest.image_shape), "images")
+        if not (pixels.min() >= 0.0 and pixels.max() <= 1.0):
+            raise KvaeError(f"images must be in [0, 1]; got [{pixels.min():g}, {pixels.max():g}].")
+        return Posterior(*self.run("encoder", pixels, ["loc", "scale"]))
+
+    def reconstruct(self, images: ArrayLike) -> Floats:
+        """Each image encoded to its posterior's mean and decoded again; shapes as in `encode`."""
+        return self.decode(self.encode(images).loc)
+
+    def run(self, graph: str, values: Floats, outputs: list[str] | None = None) -> list[Floats]:
+        """Run "decoder" or "encoder" as it is: its one input `values`, and the named outputs, or all of them.
+
+        Raises:
+            BundleError: the graph fails on these values.
+        """
+        values = np.ascontiguousarray(values)
+        shapes = {tensor["name"]: tensor["shape"][1:] for tensor in self.manifest.tensors[graph]["outputs"]}
+        results = {name: np.empty((len(values), *shapes[name]), np.float32) for name in outputs or shapes}
+
+        def fill(part: slice, batch: Floats, threads: int) -> None:
+            self._call(graph, batch, {name: result[part] for name, result in results.items()}, threads)
+
+        for _ in self._batch_by_batch(len(values), _split(values), fill):
+            pass
+        return list(results.values())
+
+    def _batch_by_batch(
+        self, n: int, inputs: Iterable[Floats], work: Callable[[slice, Floats, int], Result]
+    ) -> Iterator[Result]:
+        """What `work(part, input, threads)` returns for each batch of `n` images in all, in order.
+
+        On a CPU several batches are worked on at a time; `inputs` is advanced in the caller's thread, as they go.
+        """
+        firsts = range(0, n, BATCH_SIZE)
+        parts = (slice(first, min(first + BATCH_SIZE, n)) for first in firsts)
+        workers = min(self._threads or CORES, len(firsts))
+        if workers == 1 or self.device != "cpu":
+            for part, batch in zip(parts, inputs, strict=True):
+                yield work(part, batch, self._threads)
+            return
+        with ThreadPoolExecutor(workers) as pool:
+            pending: deque[Future[Result]] = deque()
+            try:
+                for part, batch in zip(parts, inputs, strict=True):
+                    pending.append(pool.submit(work, part, batch, 1))
+                    if len(pending) > 2 * workers:  # enough that no worker waits, and memory stays bounded
+                        yield pending.popleft().result()
+                while pending:
+                    yield pending.popleft().result()
+            finally:
+                for future in pending:
+                    future.cancel()
+
+    def _call(self, graph: str, values: Floats, results: dict[str, Floats], threads: int) -> None:
+        """Run a graph on one batch; onnxruntime writes right into `results`."""
+        session = self._session(graph, threads)
+        binding = session.io_binding()
+        (end,) = session.get_inputs()
+        binding.bind_cpu_input(end.name, values)
+        for name, result in results.items():
+            binding.bind_output(name, "cpu", 0, np.float32, result.shape, result.ctypes.data)
+        try:
+            session.run_with_iobinding(binding)
+        except Exception as error:  # onnxruntime's exceptions share no narrower base
+            raise BundleError(f"onnxruntime cannot run {self._graphs[graph]}: {_shorten(error)}") from None
+
+    def _session(self, name: str, threads: int) -> Any:
+        if name not in self._graphs:
+            raise BundleError(f"this model has no {self.manifest.graph_file(name)}; open the whole bundle folder.")
+        with self._starting:
+            if (name, threads) not in self._sessions:
+                session = start_session(self._graphs[name], self._device, threads)
+                check_tensors(self._graphs[name], session, self.manifest.tensors[name])
+                self._sessions[name, threads] = session
+        return self._sessions[name, threads]
+
+
+def _split(values: Floats) -> Iterator[Floats]:
+    return (values[row : row + BATCH_SIZE] for row in range(0, len(values), BATCH_SIZE))
+
+
+def _checked_count(n: int, seed: int, temperature: float, start: int) -> int:
+    """`n`, where it and the other arguments of `sample` are in their ranges."""
+    if not isinstance(n, (int, np.integer)) or n < 1:
+        raise KvaeError(f"n must be at least 1; got {n}.")
+    if not 0 <= temperature <= MAX_TEMPERATURE:
+        raise KvaeError(f"temperature must be a number between 0 and {MAX_TEMPERATURE:g}; got {temperature}.")
+    noise.check(seed, start, int(n))
+    return int(n)
+
+
+def _check_hash(path: Path, manifest: Manifest) -> None:
+    try:
+        digest = sha256(path)
+    except OSError as error:
+        raise BundleError(f"cannot read {path}: {error.strerror}.") from None
+    if digest != manifest.files.get(path.name):
+        raise BundleError(
+            f"{path} has sha256 {digest[:12]}..., the manifest says {str(manifest.files.get(path.name))[:12]}...: "
+            f"it was changed or cut short. Export or copy the bundle again."
+        )
+
+
+def check_tensors(path: Path, session: Any, tensors: dict[str, Any]) -> None:
+    """Raise BundleError where a session's inputs and outputs are not `tensors`, those of the graph in its manifest."""
+    for end, found in (("inputs", session.get_inputs()), ("outputs", session.get_outputs())):
+        expected = [(tensor["name"], "tensor(float)", tensor["shape"]) for tensor in tensors[end]]
+        if [(tensor.name, tensor.type, tensor.shape) for tensor in found] != expected:
+            names = _shorten(", ".join(f"{tensor.name} {tensor.shape}" for tensor in found))
+            raise BundleError(f"{path} does not fit its manifest: its {end} are {names}. Export it again.")
+
+
+def role(session: Any) -> str:
+    """What a lone graph is, "encoder" or "decoder", by what it takes."""
+    return "encoder" if [end.name for end in session.get_inputs()] == ["images"] else "decoder"
+
+
+def start_session(path: Path, device: str, threads: int) -> Any:
+    """An onnxruntime session of a graph on the device; arguments and errors as for `Bundle.open`.
+
+    Nothing is given to onnxruntime that `onnx_scan.check` refuses.
+    """
+    onnx_scan.check(path)
+    # onnxruntime falls back to the CPU in silence, so the provider is read back from the session that came.
+    if device == "cpu":
+        return _session_on(path, "CPUExecutionProvider", threads)
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        session = _session_on(path, "CUDAExecutionProvider", threads)
+        if device == "auto" or session.get_providers()[0] == "CUDAExecutionProvider":
+            return session
+        raise KvaeError(
+            "device cuda: onnxruntime-gpu is installed, but its CUDA provider does not start; check the driver and the "
+            "CUDA and cuDNN libraries it needs, or use --device cpu."
+        )
+    if device == "auto":
+        return _session_on(path, "CPUExecutionProvider", threads)
+    raise KvaeError(
+        "device cuda: this onnxruntime has no CUDA provider. Its CPU and GPU wheels overwrite each other: run "
+        "pip uninstall onnxruntime onnxruntime-gpu, then pip install onnxruntime-gpu; or use --device cpu."
+    )
+
+
+def _session_on(path: Path, provider: str, threads: int) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4  # a failing provider is reported by us, in one line
+    providers: list[Any] = [provider]
+    if provider == "CUDAExecutionProvider":
+        # TF32 would be 1e-3 off the CPU's results (onnxruntime#19288).
+        providers = [(provider, {"use_tf32": "0"}), "CPUExecutionProvider"]
+    # Said, not guessed from the name, so that onnxruntime reads the file as what it was checked as.
+    options.add_session_config_entry("session.load_model_format", "ORT" if onnx_scan.is_ort(path) else "ONNX")
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+        # Here too, since texts in a graph that are no UTF-8 are found when they are asked for.
+        _ = session.get_modelmeta().custom_metadata_map
+        _ = [(end.name, end.type, end.shape) for end in (*session.get_inputs(), *session.get_outputs())]
+        return session
+    except Exception as error:  # onnxruntime's exceptions share no narrower base
+        reason = str(error).replace(f"Load model from {path} failed:", "")
+        raise BundleError(f"onnxruntime cannot load {path}: {_shorten(reason)}") from None
+
+
+def _shorten(text: object) -> str:
+    """Others' words in one line."""
+    return "".join(sign for sign in " ".join(str(text).split())[:200] if sign.isprintable())
+
+
+def _checked(values: ArrayLike, shape: tuple[int, ...], name: str) -> Floats:
+    array = np.ascontiguousarray(values, dtype=np.float32)
+    if array.shape[1:] != shape or array.ndim != len(shape) + 1 or not len(array):
+        expected = ", ".join(["batch", *map(str, shape)])
+        raise KvaeError(f"{name} must have shape ({expected}), batch at least 1; got {array.shape}.")
+    return array

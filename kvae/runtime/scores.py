@@ -1,0 +1,70 @@
+"""The scores of a stream of images, a row each: what `kvae score` prints, and writes."""
+
+import csv
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from kvae.data.images import Images
+from kvae.errors import KvaeError
+from kvae.files.atomic import atomic_file
+from kvae.runtime import scoring
+from kvae.runtime.bundle import Bundle
+
+HEADING = f"{'percentile':>10}{'elbo':>12}{'rate':>10}{'distortion':>12}  image"
+"""The names above what `Row.as_text` gives; nats, but for the percentile."""
+
+
+class Row(NamedTuple):
+    """The score of an image."""
+
+    image: str
+    """Its name; see `kvae.data.images.Batch`."""
+    percentile: float | None
+    """The share of the training images, in percent, whose ELBO is lower; None where the bundle does not know them."""
+    elbo: float
+    """In nats, as the other two."""
+    rate: float
+    distortion: float
+
+    def as_text(self) -> str:
+        """The row under `HEADING`."""
+        percentile = "-" if self.percentile is None else f"{self.percentile:.1f}"
+        name = self.image if self.image.isprintable() else ascii(self.image)[1:-1]  # a newline would break the row
+        return f"{percentile:>10}{self.elbo:>12.2f}{self.rate:>10.2f}{self.distortion:>12.2f}  {name}"
+
+
+def score(bundle: Bundle, images: Images, threads: int | None = None) -> Iterator[list[Row]]:
+    """The rows of the images, batch by batch, in their order; memory does not grow with their number.
+
+    Args:
+        bundle: the model, opened with `threads=1` to be fast.
+        images: the images; grey ones are binarised for a model of bits.
+        threads: as for `kvae.runtime.scoring.score`.
+    """
+    manifest = bundle.manifest
+    draws, seed = scoring.recorded_settings(manifest)
+    for names, pixels in images.batches():
+        found = scoring.score(bundle, scoring.as_encoded(manifest, pixels), draws, seed, threads)
+        known = manifest.scoring is not None
+        percentiles = scoring.percentile(manifest, found.elbo).tolist() if known else [None] * len(names)
+        columns = (names, percentiles, found.elbo.tolist(), found.rate.tolist(), found.distortion.tolist())
+        yield [Row(*row) for row in zip(*columns, strict=True)]
+
+
+def write_csv(batches: Iterable[list[Row]], path: Path) -> None:
+    """Write rows under their names to a .csv, which is replaced if it exists.
+
+    Raises:
+        KvaeError: another file name, or a file that cannot be written.
+    """
+    if path.suffix.lower() != ".csv":
+        raise KvaeError(f"{path}: the name must end in .csv.")
+    with (
+        atomic_file(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(Row._fields)
+        for batch in batches:
+            writer.writerows(batch)

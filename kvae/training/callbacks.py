@@ -1,0 +1,140 @@
+"""Keras callbacks that show a training as it goes: pictures every few epochs, and TensorBoard events.
+
+They are for any `fit` of a `kvae.model.vae.VAE`, and only look: the weights are the same with and without them.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from PIL import Image
+
+from kvae.bundle import noise
+from kvae.errors import KvaeError
+from kvae.files import pictures
+from kvae.files.atomic import atomic_file
+from kvae.model.vae import VAE
+
+NUM_SAMPLES = 64
+"""Samples in a picture."""
+COLUMNS = 16
+"""Images per row of the reconstructions."""
+MAX_PIXELS = 2**18
+"""Pixels that go through a network at a time: more would fill the memory beside the training."""
+
+
+class TensorBoard(keras.callbacks.Callback):
+    """Writes what `fit` logs after each epoch, and the learning rate, as events that TensorBoard shows.
+
+    The tags, and the folders `train` and `validation`, are those of `keras.callbacks.TensorBoard`. That one needs the
+    package tensorboard, which TensorFlow brings no more; this one writes without it (`pip install tensorboard` where
+    the events are looked at), and each epoch's events are on the disk when the epoch ends. A training that goes on
+    adds a file to the folder. The step of an event is the number of epochs done.
+
+    Args:
+        folder: where the events go, for `tensorboard --logdir`; made if it is missing.
+
+    Raises:
+        KvaeError: in training, where the folder cannot be written to.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        super().__init__()
+        self._folder = Path(folder)
+        self._writers: dict[str, tf.summary.SummaryWriter] = {}
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        logs = {"learning_rate": float(self.model.optimizer.learning_rate)} | (logs or {})
+        for name, value in logs.items():
+            part = "validation" if name.startswith("val_") else "train"
+            self._write(part, f"epoch_{name.removeprefix('val_')}", tf.constant(value, tf.float32), epoch, "scalars")
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        for writer in self._writers.values():
+            writer.close()
+        self._writers = {}
+
+    def picture(self, tag: str, path: Path, epoch: int) -> None:
+        """Write a PNG file as an image of an epoch, counted as `fit` does."""
+        with Image.open(path) as image:
+            size = [str(length) for length in image.size]
+        self._write("validation", tag, tf.constant([*size, path.read_bytes()]), epoch, "images")
+
+    def _write(self, part: str, tag: str, value: tf.Tensor, epoch: int, plugin: str) -> None:
+        # tf.summary.scalar and tf.summary.image are those of the package tensorboard; this is what they write.
+        kind = tf.compat.v1.SummaryMetadata.PluginData(plugin_name=plugin)
+        try:
+            if part not in self._writers:
+                self._writers[part] = tf.summary.create_file_writer(str(self._folder / part))
+            with self._writers[part].as_default():
+                tf.summary.write(tag, value, epoch + 1, tf.compat.v1.SummaryMetadata(plugin_data=kind))
+            self._writers[part].flush()
+        except (tf.errors.OpError, OSError) as error:
+            reason = getattr(error, "message", "") or str(error)
+            raise KvaeError(f"cannot write {self._folder}: {' '.join(reason.split())[:200]}") from None
+
+
+class Pictures(keras.callbacks.Callback):
+    """Draws samples and reconstructions every few epochs: `samples-0005.png` and `reconstructions-0005.png` after five.
+
+    The samples are the mean images of the codes that `kvae sample` has under seed 0, the same in every picture. The
+    draws do not come from the model's own generator, which training moves on.
+
+    Args:
+        folder: where the pictures go; made if it is missing.
+        images: those to reconstruct, `(n, height, width, channels)`, bytes or floats in [0, 1], grey or RGB; for a
+            model of bits, bits.
+        every: epochs between two pictures, at least 1.
+        tensorboard: a callback of the same `fit` that is to show them too.
+
+    Raises:
+        KvaeError: images or a number that are none of this; in training, a model that is not a VAE, or a folder that
+            cannot be written to.
+    """
+
+    def __init__(
+        self, folder: Path | str, images: NDArray[Any], every: int = 5, tensorboard: TensorBoard | None = None
+    ) -> None:
+        super().__init__()
+        images = np.asarray(images)
+        if images.ndim != 4 or not len(images) or images.shape[-1] not in (1, 3):
+            raise KvaeError(f"images must have shape (n, height, width, 1 or 3), n at least 1; got {images.shape}.")
+        if images.dtype != np.uint8 and not np.issubdtype(images.dtype, np.floating):
+            raise KvaeError(f"images must be bytes or floats in [0, 1]; got {images.dtype}.")
+        if every < 1:
+            raise KvaeError(f"every must be at least 1 epoch; got {every}.")
+        self._folder = Path(folder)
+        self._originals = pictures.to_float32(images) if images.dtype == np.uint8 else images.astype(np.float32)
+        self._every = every
+        self._tensorboard = tensorboard
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        if not isinstance(self.model, VAE):
+            raise KvaeError(f"Pictures draws what a kvae.model.vae.VAE makes; got a {type(self.model).__name__}.")
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if (epoch + 1) % self._every:
+            return
+        z = noise.standard_normal(0, 0, NUM_SAMPLES, self.model.latent_dim)
+        samples = self._images(lambda part: self.model.decoder(part, training=False).mean(), z)
+        decoded = self._images(lambda part: self.model(part, training=False), self._originals)
+        self._save("samples", pictures.grid(samples), epoch)
+        self._save("reconstructions", pictures.reconstructions(self._originals, decoded, COLUMNS), epoch)
+
+    def _images(self, network: Callable[[tf.Tensor], tf.Tensor], values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What a network makes of the values; NaN, of a training that diverged, is black."""
+        height, width = self._originals.shape[1:3]
+        size = max(1, MAX_PIXELS // (height * width))
+        parts = [network(tf.constant(values[first : first + size])) for first in range(0, len(values), size)]
+        return np.nan_to_num(np.concatenate([tf.cast(part, tf.float32).numpy() for part in parts]))
+
+    def _save(self, name: str, picture: Image.Image, epoch: int) -> None:
+        path = self._folder / f"{name}-{epoch + 1:04d}.png"
+        with atomic_file(path) as temporary:
+            pictures.save(picture, temporary)
+        if self._tensorboard is not None:
+            self._tensorboard.picture(name, path, epoch)

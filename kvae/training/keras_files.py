@@ -1,0 +1,67 @@
+"""A model out of a `.keras` file, whoever made the file: nothing in it is run, and what is no model is one line."""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from kvae.errors import KvaeError
+from kvae.model.vae import VAE
+
+MAX_EXPANSION = 20
+"""How many times its size a file may unpack to. Keras does not compress; its own limit begins at 4 GB."""
+
+
+def load(path: Path) -> VAE:
+    """The model in a file that `model.save` wrote.
+
+    Keras's safe mode is on: Python inside the file (a Lambda layer) and classes that are not Keras's own, kvae's or
+    registered by the program are refused, and so, by Keras 3.15, which kvae asks for, are weights that stand in another
+    file. The older `.h5` files, which Keras reads by older code, are not given to it. Layers that are described as
+    larger than their weights are refused before they are made.
+
+    Raises:
+        KvaeError: another kind of file, a damaged one, or one that holds something else than a VAE.
+    """
+    if path.suffix != ".keras":
+        raise KvaeError(f"cannot load {path}: expected a .keras file, as Keras 3 saves a model.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+            if unpacked > MAX_EXPANSION * path.stat().st_size:
+                raise ValueError(f"it would unpack to {unpacked:,} bytes")
+            weights = archive.getinfo("model.weights.h5").file_size // 4
+            if (largest := _largest_layer(json.loads(archive.read("config.json")))) > weights:
+                raise ValueError(f"it describes a layer of {largest:,} weights, and holds {weights:,} at most")
+        model = keras.models.load_model(path, safe_mode=True)
+    except Exception as error:  # what damage raises in zip, JSON, HDF5 and the layers' own code has no common base
+        cause = str(error).rpartition("Exception encountered: ")[2]  # before it Keras tells all the model's settings
+        reason = "".join(sign for sign in " ".join(cause.split())[:200] if sign.isprintable())
+        raise KvaeError(f"cannot load {path}: {reason or type(error).__name__}") from None
+    if not isinstance(model, VAE):
+        raise KvaeError(f"cannot load {path}: it holds a {type(model).__name__}; expected a VAE of kvae.")
+    return model
+
+
+def _largest_layer(described: Any) -> int:
+    """How many weights the largest layer in a model's config has at least: one for each input of each output."""
+    if isinstance(described, list):
+        return max(map(_largest_layer, described), default=0)
+    if not isinstance(described, dict):
+        return 0
+    layer = described.get("config")
+    own = 0
+    if isinstance(layer, dict):
+        inputs = (described.get("build_config") or {}).get("input_shape") or [1]
+        width = next(
+            (layer[name] for name in ("units", "filters", "latent_dim") if isinstance(layer.get(name), int)), 0
+        )
+        groups = layer.get("groups", 1)
+        own = (
+            abs(width)
+            * (inputs[-1] if isinstance(inputs[-1], int) else 1)
+            // (groups if isinstance(groups, int) else 1)
+        )
+    return max([own, *map(_largest_layer, described.values())])

@@ -1,0 +1,85 @@
+"""Steps that were not applied, their loss or a gradient not being finite: recorded, and too many end the training."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from kvae.errors import KvaeError
+from kvae.files.atomic import atomic_file
+from kvae.runs import files as run_files
+
+FILE = "skipped.jsonl"
+CAUSES = (
+    "Likely causes: a learning rate that is too high (try a tenth of it, or a warm-up), images that are not numbers in "
+    "[0, 1], or a likelihood whose scale went to 0 (constant pixels under one with a learned scale)."
+)
+
+
+class SkippedSteps(keras.callbacks.Callback):
+    """Writes a line of JSON for each skipped step of a `kvae.model.vae.VAE`, and stops the training after too many.
+
+    A line has `step` (its number from the training's start), `seed` (of the posterior's draws), and what `describe`
+    tells of the step's batch: enough to repeat it.
+
+    Args:
+        folder: where `skipped.jsonl` goes.
+        maximum: steps that may be skipped.
+        describe: from a step's number to what its line is to say besides.
+        writes: whether it writes, or only stops the training.
+
+    Raises:
+        KvaeError: in training, after more than `maximum`.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str,
+        maximum: int = 10,
+        describe: Callable[[int], dict[str, Any]] | None = None,
+        writes: bool = True,
+    ) -> None:
+        super().__init__()
+        self._path = Path(folder) / FILE
+        self._maximum = maximum
+        self._describe = describe or (lambda step: {})
+        self._writes = writes
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._count = int(self.model.skipped_steps.numpy())
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        count = int(self.model.skipped_steps.numpy())
+        if count == self._count:
+            return
+        if self._writes:
+            self._write()
+        self._count = count
+        if count > self._maximum:
+            raise KvaeError(
+                f"training stopped: {count} steps had a loss or a gradient that is not finite (max_skipped_steps: "
+                f"{self._maximum}). They were not applied, and are in {self._path}; the last checkpoint, if any, is "
+                f"kept. To go on under the same settings would meet them again: train anew. {CAUSES}"
+            )
+
+    def _write(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a", encoding="utf-8") as file:
+            for step, seed in self.model.skipped_since(self._count):
+                file.write(json.dumps({"step": step, "seed": seed, **self._describe(step)}) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def forget_after(folder: Path, step: int) -> None:
+    """Drop the lines of steps from number `step` on, which will be made again, and those that are of none."""
+    path = folder / FILE
+    if not path.exists():
+        return
+    lines = run_files.read_json_lines(path)
+    kept = [line for line in lines if isinstance(line.get("step"), int) and line["step"] < step]
+    with atomic_file(path) as temporary:
+        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")

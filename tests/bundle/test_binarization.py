@@ -1,0 +1,158 @@
+"""Binarised images: the specification word by word, the frozen bits by their hashes."""
+
+import dataclasses
+import hashlib
+import tracemalloc
+
+import numpy as np
+import pytest
+from philox import philox  # in Python integers
+
+from kvae.bundle import binarization
+from kvae.bundle.binarization import binarize, held_out
+from kvae.data import datasets
+from kvae.data.datasets import SOURCES, Dataset, Split
+from kvae.errors import DataError
+
+
+@pytest.fixture(scope="module")
+def mini():
+    return datasets.load("fashion_mnist_mini")
+
+
+def small_dataset(**changes):
+    rng = np.random.default_rng(0)
+    splits = {
+        name: Split(rng.integers(0, 256, (3, 4, 4, 1), dtype=np.uint8), np.zeros(3, np.uint8))
+        for name in ("train", "validation", "test")
+    }
+    return Dataset(name="small", class_names=("a",), licence="mit", sha256="0" * 64, **splits, **changes)
+
+
+@pytest.mark.parametrize("key", [1, 2])
+def test_bits_are_those_of_the_specification(key):
+    """In Python's integers: pixel i is 1 where (w[i] >> 11) / 2^53 < intensity / 255, w the words of Philox."""
+    images = np.random.default_rng(3).integers(0, 256, (3, 5, 4, 2), dtype=np.uint8)
+    words = [word for counter in range(1, 31) for word in philox(counter, key)]
+    expected = [
+        255 if (word >> 11) * 255 < int(pixel) << 53 else 0 for word, pixel in zip(words, images.flat, strict=True)
+    ]
+    found = binarize(images, key)
+    assert (found.dtype, found.shape) == (np.uint8, images.shape)
+    assert found.ravel().tolist() == expected
+    assert set(expected) == {0, 255}
+
+
+def test_black_is_always_0_and_white_always_255():
+    for key in (1, 2):
+        assert not binarize(np.zeros((100, 10, 10, 1), np.uint8), key).any()
+        assert (binarize(np.full((100, 10, 10, 1), 255, np.uint8), key) == 255).all()
+
+
+def test_a_pixel_is_1_with_its_intensity_as_the_probability():
+    """Over 20,000 draws of each of three greys, within 5 standard errors."""
+    images = np.tile(np.uint8([1, 100, 254]), (20_000, 1))
+    intensity = images[0] / 255
+    share = (binarize(images, 1) == 255).mean(axis=0)
+    assert np.all(np.abs(share - intensity) < 5 * np.sqrt(intensity * (1 - intensity) / 20_000))
+
+
+def test_a_non_contiguous_view_has_the_bits_of_its_c_order():
+    images = np.random.default_rng(0).integers(0, 256, (4, 6, 6, 1), dtype=np.uint8)
+    view = images[:, ::2, ::-1]
+    np.testing.assert_array_equal(binarize(view, 2), binarize(view.copy(), 2))
+    assert binarization.sha256(view) == binarization.sha256(view.copy())
+
+
+def test_parts_have_the_bits_of_the_whole(monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (7, 5, 4, 3), dtype=np.uint8)
+    whole = binarize(images, 2)
+    for size in (1, 130, 419):  # less than an image, two, and all but one
+        monkeypatch.setattr(binarization, "PART", size)
+        np.testing.assert_array_equal(binarize(images, 2), whole)
+
+
+def test_memory_is_that_of_the_bits_and_of_a_part(tmp_path, monkeypatch):
+    """Of images that are mapped from the disk, 2 MB of them."""
+    monkeypatch.setattr(binarization, "PART", 2**12)
+    images = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.uint8, (2000, 32, 32, 1))
+    tracemalloc.start()
+    try:
+        bits = binarize(images, 2)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        binarization.sha256(bits)
+        hashing = tracemalloc.get_traced_memory()[1] - tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert peak < images.nbytes + 500_000
+    assert hashing < 100_000
+
+
+def test_the_hash_is_that_of_the_bytes():
+    images = np.arange(12, dtype=np.uint8).reshape(3, 2, 2, 1)
+    assert binarization.sha256(images) == hashlib.sha256(bytes(range(12))).hexdigest()
+
+
+def test_the_mini_set_s_frozen_bits_are_pinned(mini):
+    bits = held_out(mini, "test", True)
+    digest = "738129dc79c9661d739039b0dcbd7e6181dad4ead0a1024ca3ba38881309e7ce"
+    assert hashlib.sha256(bits.tobytes()).hexdigest() == digest == mini.test_bits_sha256
+    np.testing.assert_array_equal(bits, binarize(mini.test.images, 2))
+
+
+def test_the_full_set_s_hash_is_pinned():
+    """Results in docs/results.md are of these bits."""
+    digest = "5a9877a0a97d088a030417e52548c32331d4f91f9d45f0098c2157a9edeabbbd"
+    assert SOURCES["fashion_mnist"].test_bits_sha256 == digest
+
+
+def test_validation_has_bits_of_its_own(mini):
+    bits = held_out(mini, "validation", True)
+    np.testing.assert_array_equal(bits, binarize(mini.validation.images, 1))
+    assert not np.array_equal(binarize(mini.validation.images, 2), bits)
+
+
+def test_grey_models_meet_grey_images(mini):
+    for split in ("validation", "test"):
+        assert held_out(mini, split, False) is getattr(mini, split).images
+
+
+def test_other_bits_than_the_pinned_ones_are_refused(mini):
+    other = dataclasses.replace(mini, test_bits_sha256="f" * 64)
+    with pytest.raises(DataError, match="have sha256 738129dc79c9..., expected ffffffffffff..."):
+        held_out(other, "test", True)
+    assert len(held_out(other, "validation", True)) == 500
+    assert len(held_out(other, "test", False)) == 500
+
+
+def test_a_data_set_without_a_pinned_hash_is_binarised_all_the_same():
+    data = small_dataset()
+    np.testing.assert_array_equal(held_out(data, "test", True), binarize(data.test.images, 2))
+
+
+def test_the_pattern_is_the_same_for_all_images_and_leaves_bits_alone():
+    """By the specification, word by word; an image's bits do not depend on its place."""
+    images = np.random.default_rng(0).random((3, 4, 5, 1), dtype=np.float32)
+    words = np.random.Philox(key=3).random_raw(20).tolist()
+    threshold = np.array([(word >> 11) / 2**53 for word in words]).reshape(4, 5, 1)
+    found = binarization.binarize_alike(images)
+    np.testing.assert_array_equal(found, np.stack([threshold < image for image in images]))
+    np.testing.assert_array_equal(binarization.binarize_alike(images[2:]), found[2:])
+    np.testing.assert_array_equal(binarization.binarize_alike(found), found)
+
+
+def test_a_pixel_of_intensity_p_is_one_with_probability_p():
+    flat = np.full((1, 100, 100, 1), 0.3, np.float32)
+    assert abs(binarization.binarize_alike(flat).mean() - 0.3) < 3 * np.sqrt(0.3 * 0.7 / 10_000)
+
+
+@pytest.mark.parametrize("binarize_images", [False, True])
+def test_of_a_split_that_is_too_large_evenly_spread_images_are_taken(mini, monkeypatch, binarize_images):
+    """500 test images in the room of 200: every third."""
+    monkeypatch.setattr(binarization, "MAX_HELD_OUT", 200 * 784)
+    data = dataclasses.replace(mini, test_bits_sha256=None)
+    found = held_out(data, "test", binarize_images)
+    expected = data.test.images[::3]
+    assert found.shape == (167, 28, 28, 1)
+    np.testing.assert_array_equal(found, binarize(expected, 2) if binarize_images else expected)

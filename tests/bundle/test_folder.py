@@ -1,0 +1,64 @@
+"""The files beside the graphs: their hashes, the pictures, and what may be replaced."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny import DATASET, make_vae, random_images
+
+from kvae.bundle import folder as bundle_files
+from kvae.bundle.manifest import Manifest, sha256
+from kvae.export.bundles import export
+from kvae.runtime.bundle import Bundle
+
+
+@pytest.fixture
+def folder(bundle_path, tmp_path):
+    """A copy of the tiny bundle, to change."""
+    shutil.copytree(bundle_path, tmp_path / "b")
+    return tmp_path / "b"
+
+
+def test_the_manifest_holds_the_hash_of_every_other_file(folder):
+    (folder / "added.txt").write_text("new")
+    before = Manifest.read(folder)
+    written = bundle_files.write_manifest(folder, before)
+    names = {path.name for path in folder.iterdir()} - {"manifest.json"}
+    assert written.files == {name: sha256(folder / name) for name in names}
+    assert Manifest.read(folder) == written
+    was, now = (json.loads(each.to_json()) for each in (before, written))
+    assert {key for key in was if was[key] != now[key]} == {"files"}
+
+
+def test_a_bundle_with_nothing_beside_it_may_be_replaced(folder, tmp_path):
+    assert bundle_files.is_bundle(folder)
+    (folder / "notes.txt").write_text("mine")
+    assert not bundle_files.is_bundle(folder)
+    (folder / "notes.txt").unlink()
+    (folder / "preview.png").unlink()  # less than a bundle holds nothing of another's either
+    assert bundle_files.is_bundle(folder)
+    (folder / "manifest.json").write_text("{}")
+    assert not bundle_files.is_bundle(folder)
+    assert not bundle_files.is_bundle(tmp_path)
+
+
+def test_pictures_are_of_the_model(bundle_path, tmp_path):
+    """Samples, and reconstructions only where there are images."""
+    bundle = Bundle.open(bundle_path, device="cpu")
+    assert bundle_files.draw_pictures(bundle, None, tmp_path) == ["preview.png"]
+    images = np.rint(random_images(40) * 255).astype(np.uint8)
+    assert bundle_files.draw_pictures(bundle, images, tmp_path) == ["preview.png", "reconstructions.png"]
+    assert {path.name for path in tmp_path.iterdir()} == {"preview.png", "reconstructions.png"}
+    with Image.open(tmp_path / "reconstructions.png") as picture:
+        pixels = np.asarray(picture)
+    factor = 7  # an image of 8 pixels is enlarged to 56, 2 pixels of white around it
+    first = pixels[2 * factor : 10 * factor : factor, 2 * factor : 10 * factor : factor]
+    np.testing.assert_array_equal(first, images[0, ..., 0])
+
+
+def test_images_that_are_no_pictures_are_not_drawn(tmp_path):
+    path = export(make_vae((4, 4, 2)), tmp_path / "b", dataset=DATASET).path
+    assert bundle_files.draw_pictures(Bundle.open(path, device="cpu"), None, tmp_path) == []
+    assert [entry.name for entry in tmp_path.iterdir()] == ["b"]

@@ -1,0 +1,240 @@
+"""The manifest: JSON both ways, and each way in which it can be wrong."""
+
+import json
+
+import pytest
+
+from kvae.bundle.manifest import Manifest, contract
+from kvae.errors import BundleError
+
+POSTERIOR = {"num_images": 9} | dict.fromkeys(("loc_mean", "loc_std", "scale_mean", "rate"), [0.5, 1, 2])
+SCORING = {"num_images": 9, "draws": 10, "seed": 0, "percents": [0, 50, 60, 100], "elbo": [-5, -4, -4, -2]}
+CONVERSION = {
+    "num_images": 9, "split": "test",
+    "worst_pixel_error": 0.5, "mean_pixel_error": 0.1, "mean_code_error": 0.1, "size": 5, "float32_size": 9,
+    "nll_lost": {"value": 0.5, "standard_error": 0.1}, "speed": 1.1,
+    "limits": {"mean_pixel_error": 1, "mean_code_error": 1, "nll_lost": 1},
+}  # fmt: skip
+
+
+@pytest.fixture
+def values(bundle_path):
+    return json.loads((bundle_path / "manifest.json").read_text())
+
+
+def test_round_trip(bundle_path):
+    manifest = Manifest.read(bundle_path)
+    assert Manifest.from_json(manifest.to_json(), "text") == manifest
+
+
+def test_in_a_graph_it_has_no_hashes(bundle_path):
+    manifest = Manifest.read(bundle_path)
+    assert set(manifest.files) == {"README.md", "decoder.onnx", "encoder.onnx", "preview.png", "reference.npz"}
+    assert Manifest.from_json(manifest.for_graph(), "graph").files == {}
+
+
+def test_a_later_format_is_refused_whatever_else_it_holds():
+    with pytest.raises(BundleError, match="format_version 2; this kvae reads up to 1"):
+        Manifest.from_json('{"format_version": 2}', "m.json")
+
+
+def test_fields_of_a_later_kvae_are_left_aside(values):
+    assert Manifest.from_json(json.dumps(values | {"colour": "blue"}), "m.json").latent_dim == 3
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"\xff\xfe", b"[1]", b"{}", b'{"format_version": "1"}', b"[" * 100_000])
+def test_text_that_is_no_manifest(text):
+    with pytest.raises(BundleError, match=r"m\.json is not"):
+        Manifest.from_json(text, "m.json")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("latent_dim", 0),
+        ("latent_dim", True),
+        ("image_shape", [28, 28]),
+        ("image_shape", [28, 28, -1]),
+        ("prior", "mixture"),
+        ("likelihood", None),
+        ("tensors", []),
+        ("tensors", {}),
+        ("tensors", {"../../x": {}}),
+        ("tensors", {"decoder": {}}),
+        ("dataset", {}),
+        ("dataset", {"name": "x", "sha256": "0", "num_images": "many"}),
+        ("metrics", {"elbo": 3}),
+        ("metrics", {"elbo": {"value": float("nan"), "standard_error": 1}}),
+        ("format_version", 0),
+        ("files", {"../../etc/passwd": "0" * 64}),
+        ("files", {"decoder.onnx": 3}),
+        ("labels", "all"),
+        ("binarize", "static"),
+        ("binarize", True),
+        ("binarize", None),
+        ("binarize", []),
+        ("metrics", []),
+        ("graph_format", "tflite"),
+        ("graph_format", ["onnx"]),
+        ("parity", {}),
+        ("parity", {"tolerance": 1e-5, "errors": {"mean": "small"}}),
+        ("posterior", []),
+        ("posterior", POSTERIOR | {"num_images": 0}),
+        ("posterior", POSTERIOR | {"rate": [1, 2, None]}),
+        ("scoring", SCORING | {"percents": [0, 60, 50, 100]}),
+        ("scoring", SCORING | {"elbo": [-5, -4, -2]}),
+        ("scoring", SCORING | {"percents": [0, 50, 60, 99]}),
+        ("scoring", SCORING | {"percents": [], "elbo": []}),
+        ("scoring", SCORING | {"seed": -1}),
+        ("scoring", SCORING | {"draws": 0}),
+        ("scoring", SCORING | {"draws": 10_001}),
+        ("kvae_version", "0.1\0"),
+        ("kvae_version", "\ud800"),
+        ("files", {"..": "0" * 64}),
+        ("files", {"a\0b": "0" * 64}),
+        ("scoring", SCORING | {"elbo": [-5, -4, float("inf"), 1]}),
+        ("conversion", {}),
+        ("conversion", CONVERSION | {"nll_lost": 0.5}),
+        ("conversion", CONVERSION | {"limits": {"mean_pixel_error": 0.01}}),
+        ("conversion", CONVERSION | {"size": 1.5}),
+        ("image_shape", [2**12, 2**11, 1]),
+        ("image_shape", [2**70, 1, 1]),
+        ("latent_dim", 2**16 + 1),
+        ("latent_dim", 10**400),
+        ("latent_dim", 3.0),
+        ("likelihood_parameters", []),
+        ("likelihood_parameters", ["p"] * 17),
+        ("opset", 10**9),
+        ("labels", ["name"] * 1001),
+        ("kvae_version", "\x1b[2J"),
+        ("kvae_version", "0" * 10_001),
+        ("dataset", {"name": "x", "sha256": "0", "num_images": 2**70}),
+        ("metrics", {"elbo\0": {"value": 1, "standard_error": 1}}),
+        ("metrics", {str(index): {"value": 1, "standard_error": 1} for index in range(1001)}),
+        ("metrics", {"elbo": {"value": 10**301, "standard_error": 1}}),
+        ("metrics", {"elbo": {"value": 10**2000, "standard_error": 1}}),
+        ("posterior", POSTERIOR | {"loc_std": [1, 2, float("-inf")]}),
+        ("pixel_range", [False, True]),
+        ("training", []),
+        ("training", {"beta": float("nan")}),
+        ("training", {"model": "conv"}),
+        ("training", {"model": {"units": {"deep": 1}}}),
+        ("training", {"data": "\x1b[2J"}),
+        ("files", {"decoder.onnx": "0"}),
+        ("files", {"decoder.onnx": "G" * 64}),
+        ("files", {"/etc/passwd": "0" * 64}),
+        ("files", {"a/../b": "0" * 64}),
+        ("files", {"a\\b": "0" * 64}),
+        ("files", {"c:b": "0" * 64}),
+        ("files", {"": "0" * 64}),
+        ("files", {".": "0" * 64}),
+        ("files", {"x" * 256: "0" * 64}),
+    ],
+)
+def test_a_field_of_the_wrong_kind_is_named(values, field, value):
+    with pytest.raises(BundleError, match=f"'{field}' must be"):
+        Manifest.from_json(json.dumps(values | {field: value}), "m.json")
+
+
+def test_the_largest_values_are_taken(values):
+    shape, latent_dim = [2**11, 2**11, 1], 2**16
+    wide = {"image_shape": shape, "latent_dim": latent_dim, "tensors": contract(shape, latent_dim, 1)}
+    assert Manifest.from_json(json.dumps(values | wide), "m.json").latent_dim == latent_dim
+
+
+def test_sizes_are_integers_whatever_the_json_calls_them(values):
+    """JSON knows numbers alone: 3.0 equals 3, and in Python true equals 1, but neither is a size for numpy."""
+    values["tensors"]["decoder"]["inputs"][0]["shape"][1] = 3.0
+    values["tensors"]["decoder"]["outputs"][0]["shape"][3] = True
+    tensors = Manifest.from_json(json.dumps(values), "m.json").tensors
+    sizes = [size for ends in tensors.values() for end in ends.values() for tensor in end for size in tensor["shape"]]
+    assert {type(size) for size in sizes} == {str, int}
+    assert tensors == contract([8, 8, 1], 3, 1)
+
+
+def test_settings_may_be_whatever_json_has(values):
+    training = {"beta": 1, "data": None, "jit": "auto", "sizes": [8, 8.5], "model": {"units": 3, "wide": True}}
+    assert Manifest.from_json(json.dumps(values | {"training": training}), "m.json").training == training
+
+
+@pytest.mark.parametrize(
+    ("field", "deep"),
+    [("training", '{"a":' * 30 + "1" + "}" * 30), ("colour", "[" * 500 + "]" * 500), ("labels", "[" * 900 + "]" * 900)],
+)
+def test_what_is_deep_inside_is_refused(values, field, deep):
+    """Also in a field that is left aside: what is written of a manifest goes as deep."""
+    text = json.dumps(values | {field: "@"}).replace('"@"', deep)
+    with pytest.raises(BundleError, match="lists and objects are more than 20 deep"):
+        Manifest.from_json(text, "m.json")
+
+
+def test_a_name_that_stands_twice_is_refused(values):
+    """Readers differ on which of two values counts."""
+    text = json.dumps(values)
+    for twice in ('{"latent_dim": 3, ' + text[1:], text.replace('"name":', '"name": "x", "name":', 1)):
+        with pytest.raises(BundleError, match="not valid JSON .a name stands twice"):
+            Manifest.from_json(twice, "m.json")
+
+
+def test_numbers_without_end_are_refused(values):
+    text = json.dumps(values | {"latent_dim": "@"}).replace('"@"', "9" * 5000)
+    with pytest.raises(BundleError, match="not valid JSON .*4300 digits") as caught:
+        Manifest.from_json(text, "m.json")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_too_large_is_not_read(tmp_path):
+    with (tmp_path / "manifest.json").open("wb") as file:
+        file.truncate(2**40)  # a hole, which takes no room on the disk, and would take a terabyte of memory
+    with pytest.raises(BundleError, match="has more than 8,388,608 bytes"):
+        Manifest.read(tmp_path)
+
+
+def test_what_a_bundle_knows_of_its_data_is_read(values):
+    known = {"posterior": POSTERIOR, "scoring": SCORING, "conversion": CONVERSION}
+    manifest = Manifest.from_json(json.dumps(values | known), "m.json")
+    assert {name: getattr(manifest, name) for name in known} == known
+
+
+def test_statistics_of_another_latent_dim_are_refused(values):
+    posterior = POSTERIOR | {"rate": [0.5, 1]}
+    with pytest.raises(BundleError, match="lists of 'posterior' must have latent_dim numbers"):
+        Manifest.from_json(json.dumps(values | {"posterior": posterior}), "m.json")
+
+
+def test_bundles_of_the_first_kvae_know_less(values):
+    later = ("graph_format", "parity", "posterior", "scoring", "conversion")
+    for name in later:
+        del values[name]
+    manifest = Manifest.from_json(json.dumps(values), "m.json")
+    assert [getattr(manifest, name) for name in later] == ["onnx", None, None, None, None]
+    assert manifest.graph_file("decoder") == "decoder.onnx"
+
+
+def test_a_missing_field_is_named(values):
+    del values["likelihood"]
+    with pytest.raises(BundleError, match="lacks the field 'likelihood'"):
+        Manifest.from_json(json.dumps(values), "m.json")
+
+
+def test_a_bundle_of_a_kvae_that_could_not_binarise_is_one_of_images_as_they_are(values):
+    """Format 1 was written without the field once."""
+    del values["binarize"]
+    assert Manifest.from_json(json.dumps(values), "m.json").binarize == "none"
+
+
+@pytest.mark.parametrize("binarize", ["none", "dynamic"])
+def test_it_says_whether_the_model_is_one_of_bits(values, binarize):
+    manifest = Manifest.from_json(json.dumps(values | {"binarize": binarize}), "m.json")
+    assert manifest.binarize == binarize
+    assert json.loads(manifest.for_graph())["binarize"] == binarize
+
+
+def test_a_model_is_one_of_images_as_they_are_where_nothing_is_said(bundle_path):
+    """`export` without `binarize`."""
+    assert Manifest.read(bundle_path).binarize == "none"
+
+
+def test_a_folder_without_one_is_no_bundle(tmp_path):
+    with pytest.raises(BundleError, match="is not a bundle: it holds no manifest.json"):
+        Manifest.read(tmp_path)

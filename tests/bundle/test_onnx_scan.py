@@ -1,0 +1,287 @@
+"""Graphs that onnxruntime is not given: what is in them is written by `onnx`, or byte by byte."""
+
+import os
+import time
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from kvae.bundle import locate, onnx_scan
+from kvae.errors import BundleError
+
+WEIGHT = numpy_helper.from_array(np.ones((2, 2), np.float32), "w")
+
+
+def model(*nodes, weights=(WEIGHT,), **settings):
+    """A graph from x to y, both float32 `(batch, 2)`."""
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 2]) for name in ("x", "y")]
+    nodes = nodes or (helper.make_node("MatMul", ["x", "w"], ["y"]),)
+    graph = helper.make_graph(list(nodes), "graph", ends[:1], ends[1:], list(weights))
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, **settings)
+
+
+def outside(tensor):
+    """The tensor, whose numbers are said to stand in another file."""
+    moved = TensorProto()
+    moved.CopyFrom(tensor)
+    moved.ClearField("raw_data")
+    moved.data_location = TensorProto.EXTERNAL
+    moved.external_data.add(key="location", value="../../secret")
+    return moved
+
+
+def branch(node, weights=()):
+    end = helper.make_tensor_value_info(node.output[0], TensorProto.FLOAT, None)
+    return helper.make_graph([node], "branch", [], [end], list(weights))
+
+
+def check(tmp_path, content):
+    path = tmp_path / "lone.onnx"
+    path.write_bytes(content if isinstance(content, bytes) else content.SerializeToString())
+    onnx_scan.check(path)
+
+
+def refused(tmp_path, content, message):
+    with pytest.raises(BundleError, match=message) as caught:
+        check(tmp_path, content)
+    assert str(caught.value).startswith(str(tmp_path / "lone.onnx"))
+    assert "\n" not in str(caught.value)
+
+
+def test_good_graphs_pass(tmp_path, bundle_path):
+    check(tmp_path, model())
+    for name in ("decoder", "encoder"):
+        onnx_scan.check(bundle_path / f"{name}.onnx")
+        onnx_scan.check(locate.shipped()["fashion_mnist"] / f"{name}.onnx")
+
+
+def test_it_costs_little():
+    """Weights are stepped over, not read: 2 MB take less than 5 ms, however busy the machine is."""
+    path = locate.shipped()["fashion_mnist"] / "decoder.onnx"
+    times = []
+    for _ in range(10):
+        start = time.perf_counter()
+        onnx_scan.check(path)
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.005
+
+
+def test_weights_in_another_file_are_refused_wherever_they_stand(tmp_path):
+    constant = helper.make_node("Constant", [], ["w"], value=outside(WEIGHT))
+    product = helper.make_node("MatMul", ["x", "w"], ["y"])
+    truth = helper.make_node("Constant", [], ["truth"], value=helper.make_tensor("t", TensorProto.BOOL, [], [True]))
+    branches = [branch(helper.make_node("MatMul", ["x", "w"], ["y"]), [weight]) for weight in (WEIGHT, outside(WEIGHT))]
+    choice = helper.make_node("If", ["truth"], ["y"], then_branch=branches[0], else_branch=branches[1])
+    several = helper.make_node("MatMul", ["x", "w"], ["y"])
+    several.attribute.append(helper.make_attribute("more", [WEIGHT, outside(WEIGHT)]))
+    for content in (
+        model(weights=[outside(WEIGHT)]),
+        model(constant, product, weights=[]),
+        model(truth, choice, weights=[]),
+        model(several),
+    ):
+        refused(tmp_path, content, "keeps the tensor 'w' in another file; a bundle's weights are in its graphs")
+
+
+def test_either_mark_of_another_file_is_enough(tmp_path):
+    """A file's name without the flag, and the flag without a name."""
+    named, flagged = outside(WEIGHT), outside(WEIGHT)
+    named.ClearField("data_location")
+    del flagged.external_data[:]
+    for weight in (named, flagged):
+        refused(tmp_path, model(weights=[weight]), "in another file")
+
+
+def test_operators_of_others_are_refused_wherever_they_stand(tmp_path):
+    custom = helper.make_node("Evil", ["x"], ["y"], domain="com.example")
+    truth = helper.make_node("Constant", [], ["truth"], value=helper.make_tensor("t", TensorProto.BOOL, [], [True]))
+    inner = helper.make_node("If", ["truth"], ["y"], then_branch=branch(custom), else_branch=branch(custom))
+    outer = helper.make_node("If", ["truth"], ["y"], then_branch=branch(inner), else_branch=branch(inner))
+    for nodes in ((custom,), (truth, outer)):
+        refused(tmp_path, model(*nodes), "com.example Evil is not a standard ONNX operator")
+    contrib = helper.make_node("QuickGelu", ["x"], ["y"], domain="com.microsoft")
+    refused(tmp_path, model(contrib), "com.microsoft QuickGelu is not a standard ONNX operator")
+
+
+@pytest.mark.parametrize("operator", ["Loop", "Scan"])
+def test_operators_without_an_end_are_refused(tmp_path, operator):
+    """A trip count of 2^62 is eight bytes, and onnxruntime cannot be stopped."""
+    refused(
+        tmp_path, model(helper.make_node(operator, ["z"], ["mean"])), f"holds a {operator}, of which nobody can say"
+    )
+
+
+def test_noise_in_a_graph_is_refused(tmp_path):
+    refused(tmp_path, model(helper.make_node("RandomNormalLike", ["x"], ["y"])), "RandomNormalLike draws noise")
+
+
+def test_parts_that_kvae_never_writes_are_refused(tmp_path):
+    function = helper.make_function(
+        "local", "F", ["x"], ["y"], [helper.make_node("Relu", ["x"], ["y"])], [helper.make_opsetid("", 17)]
+    )
+    refused(tmp_path, model(functions=[function]), "has what kvae's have not: a model with a field 25\\.")
+    sparse = model()
+    values = helper.make_tensor("s", TensorProto.FLOAT, [1], [1.0])
+    indices = helper.make_tensor("i", TensorProto.INT64, [1], [3])
+    sparse.graph.sparse_initializer.append(helper.make_sparse_tensor(values, indices, [2, 2]))
+    refused(tmp_path, sparse, "has what kvae's have not: a graph with a field 15\\.")
+    trained = model()
+    trained.training_info.add().algorithm.CopyFrom(trained.graph)
+    refused(tmp_path, trained, "has what kvae's have not: a model with a field 20\\.")
+    texts = helper.make_tensor("w", TensorProto.STRING, [1], [b"text"])
+    refused(tmp_path, model(weights=[texts]), r"a tensor with a field 6\.")
+    texts.ClearField("string_data")
+    refused(tmp_path, model(weights=[texts]), "a tensor 'w' that is not of numbers")
+
+
+@pytest.mark.parametrize(
+    ("dims", "data"),
+    [
+        ([2**40], b""),
+        ([2**31, 2**31, 2**31], bytes(16)),
+        ([-1], bytes(4)),
+        ([-2, -2], bytes(16)),
+        ([2, 2], bytes(12)),
+        ([2, 2], bytes(20)),
+        ([1] * 33, bytes(4)),
+    ],
+)
+def test_a_tensor_that_says_it_is_of_another_size_is_refused(tmp_path, dims, data):
+    weight = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=dims, raw_data=data)
+    refused(tmp_path, model(weights=[weight]), "a tensor 'w' of the shape|more than 32 sizes")
+
+
+def test_numbers_one_by_one_are_counted(tmp_path):
+    """Fields of floats, of doubles and of varints, which are of different lengths."""
+    good = [
+        helper.make_tensor(f"t{kind}", kind, [3], [1, 2, 300 if kind in (6, 7, 13) else 3])
+        for kind in (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.INT32, TensorProto.INT64, TensorProto.UINT64)
+    ]
+    check(tmp_path, model(weights=[WEIGHT, *good]))
+    for tensor in good:
+        tensor.dims[0] = 10**9
+        refused(tmp_path, model(weights=[WEIGHT, tensor]), f"a tensor '{tensor.name}' of the shape")
+
+
+def test_sizes_of_four_bits_are_rounded_up(tmp_path):
+    weight = TensorProto(name="w4", data_type=TensorProto.INT4, dims=[5], raw_data=bytes(3))
+    check(tmp_path, model(weights=[WEIGHT, weight]))
+
+
+def test_a_padding_beyond_any_image_is_refused(tmp_path):
+    for name in ("pads", "strides", "dilations", "kernel_shape", "output_padding", "output_shape"):
+        node = helper.make_node("ConvTranspose", ["x", "w"], ["y"], **{name: [0, 10**6, 0, 0]})
+        refused(tmp_path, model(node), f"holds {name} of 1000000, where 0 to 4096 makes sense")
+        if name != "pads":  # ConvTranspose knows negative ones
+            node = helper.make_node("ConvTranspose", ["x", "w"], ["y"], **{name: [0, -1]})
+            refused(tmp_path, model(node), f"holds {name} of -1")
+    check(tmp_path, model(helper.make_node("ConvTranspose", ["x", "w"], ["y"], pads=[0, -1, 1, 4096])))
+
+
+def test_a_window_larger_than_the_images_is_refused(tmp_path):
+    """onnxruntime ends the process where a Slice meets the negative size that is left."""
+
+    def convolution(**settings):
+        graph = model(helper.make_node("Conv", ["x", "w"], ["y"], **settings))
+        for end, shape in ((graph.graph.input[0], ["batch", 3, 5, 1]), (graph.graph.output[0], ["batch", 99, 9, 1])):
+            end.CopyFrom(helper.make_tensor_value_info(end.name, TensorProto.FLOAT, shape))
+        return graph
+
+    for settings in (
+        {"kernel_shape": [1, 6]},
+        {"kernel_shape": [2, 2], "dilations": [1, 5]},
+        {"kernel_shape": [8, 2], "pads": [1, 0, 1, 0]},
+    ):
+        refused(tmp_path, convolution(**settings), r"window of 6 pixels, more than its images have \(5\)")
+    for settings in ({"kernel_shape": [5, 5]}, {"kernel_shape": [7, 7], "pads": [1, 1, 1, 1]}):
+        check(tmp_path, convolution(**settings))
+
+
+def test_a_negative_size_is_refused(tmp_path):
+    graph = model()
+    graph.graph.input[0].type.tensor_type.shape.dim[1].dim_value = -2
+    refused(tmp_path, graph, "a shape with a negative size")
+
+
+def test_what_stands_twice_is_refused(tmp_path):
+    """The last of two counts for a reader of protobuf, or both together: what was checked must be what is read."""
+    content = model().SerializeToString()
+    refused(tmp_path, content + content, "two fields")
+    tensor = WEIGHT.SerializeToString() + TensorProto(raw_data=bytes(4)).SerializeToString()
+    graph = onnx.GraphProto(name="g").SerializeToString() + b"\x2a" + bytes([len(tensor)]) + tensor
+    refused(tmp_path, b"\x08\x08\x3a" + bytes([len(graph)]) + graph, "a tensor with two fields 9")
+
+
+def test_bytes_that_are_no_graph_are_refused(tmp_path):
+    whole = model().SerializeToString()
+    for content, message in {
+        b"": "has 0 bytes",
+        b"hello": "is no ONNX graph",
+        b"\xff" * 40: "is no ONNX graph, or damaged: there is no number",
+        b"\x08": "there is no number at byte 1",
+        b"\x3b": "byte 1 begins nothing that is known",  # a group, long gone from protobuf
+        whole[:-3]: "bytes are missing at byte",
+        b"\x08\x08": "holds no graph",
+    }.items():
+        refused(tmp_path, content, message)
+
+
+def test_messages_inside_messages_have_an_end(tmp_path):
+    """Ten thousand graphs, each in an attribute of the other's node, are no stack overflow."""
+    content = b""
+    for tag in (b"\x2a", b"\x0a", b"\x32") * 3000:  # node.attribute, graph.node, attribute.g, from inside to outside
+        length, size = b"", len(content)
+        while True:
+            length += bytes([size & 127 | (128 if size > 127 else 0)])
+            size >>= 7
+            if not size:
+                break
+        content = tag + length + content
+    outer = content[content.index(b"\x0a") :] if content[:1] != b"\x0a" else content
+    refused(
+        tmp_path, b"\x3a" + _varint(len(outer)) + outer, "more than 40 messages inside one another|is no ONNX graph"
+    )
+
+
+def _varint(value):
+    groups = []
+    while value > 127:
+        groups.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*groups, value])
+
+
+def test_parts_without_end_are_refused_soon(tmp_path, monkeypatch):
+    node = helper.make_node("Relu", ["x"], ["y"]).SerializeToString()
+    nodes = (b"\x0a" + bytes([len(node)]) + node) * 21_000
+    refused(tmp_path, b"\x3a" + _varint(len(nodes)) + nodes, "holds more than 20,000 operators")
+    names = b"\x12\x00" * 10  # names of no letters: two bytes each
+    monkeypatch.setattr(onnx_scan, "MAX_PARTS", 8)
+    refused(tmp_path, b"\x08\x08" + b"\x42\x00" * 10 + names, "has more than 8 parts")
+
+
+def test_names_cannot_speak_to_the_terminal(tmp_path):
+    node = helper.make_node("\x1b[2JEvil\nline", ["x"], ["y"], domain="com.example\r")
+    refused(tmp_path, model(node), r"com.example\? \?\[2JEvil\?line is not a standard")
+
+
+def test_ort_files_need_their_mark(tmp_path):
+    for content, message in {b"": "has 0 bytes", b"1234ORT?": "lacks the mark ORTM"}.items():
+        (tmp_path / "lone.ORT").write_bytes(content)
+        with pytest.raises(BundleError, match=message):
+            onnx_scan.check(tmp_path / "lone.ORT")
+    (tmp_path / "lone.ORT").write_bytes(b"1234ORTM")
+    onnx_scan.check(tmp_path / "lone.ORT")
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.onnx")
+    for name, message in {
+        "pipe.onnx": "it is no regular file",
+        "missing.onnx": "No such file",
+        ".": "no regular",
+    }.items():
+        with pytest.raises(BundleError, match=f"cannot read .*{message}"):
+            onnx_scan.check(tmp_path / name)

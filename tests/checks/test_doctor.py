@@ -1,0 +1,177 @@
+"""`kvae doctor` on installations that work, and on those that do not."""
+
+import json
+import subprocess
+import sys
+
+import onnxruntime
+import pytest
+from click.testing import CliRunner
+
+from kvae import __version__
+from kvae.bundle import locate
+from kvae.checks import doctor, requirements
+from kvae.checks.providers import FAILS, WORKS, Provider
+from kvae.cli.checks import doctor as command
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """Pretends that distributions are installed in other versions, None for not at all."""
+
+    def pretend(**versions):
+        known = requirements.installed
+        versions = {name.replace("_", "-"): version for name, version in versions.items()}
+        monkeypatch.setattr(requirements, "installed", lambda name: versions[name] if name in versions else known(name))
+
+    return pretend
+
+
+def commands(diagnosis):
+    return [line for advice in diagnosis.advice for line in advice.commands]
+
+
+def test_this_installation_samples_and_trains():
+    diagnosis = doctor.examine()
+    assert diagnosis.healthy
+    assert diagnosis.can_train
+    assert diagnosis.wheels == {"onnxruntime": onnxruntime.__version__}
+    assert diagnosis.kvae == __version__
+    assert {package.name for package in diagnosis.packages} >= {"click", "numpy", "pillow", "keras", "tensorflow"}
+    assert commands(diagnosis) == ["pip uninstall -y onnxruntime", "pip install 'kvae-onnx[gpu]'"]
+
+
+def test_two_wheels_are_a_clash_with_the_commands_that_mend_it(installed):
+    installed(onnxruntime_gpu="1.31.0")
+    diagnosis = doctor.examine()
+    assert diagnosis.clash
+    assert diagnosis.can_sample
+    assert not diagnosis.healthy
+    assert commands(diagnosis) == [
+        "pip uninstall -y onnxruntime onnxruntime-gpu", "pip install 'kvae-onnx[cpu]'",
+        "pip uninstall -y onnxruntime onnxruntime-gpu", "pip install 'kvae-onnx[gpu]'",
+    ]  # fmt: skip
+
+
+def test_without_onnxruntime_there_is_a_table_and_a_command(installed, monkeypatch):
+    installed(onnxruntime=None)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    diagnosis = doctor.examine()
+    assert not diagnosis.healthy
+    assert diagnosis.onnxruntime == "not installed"
+    assert commands(diagnosis) == ["pip install 'kvae-onnx[cpu]'", "pip install 'kvae-onnx[gpu]'"]
+
+
+def test_an_onnxruntime_that_another_wheel_took_along_is_broken(installed, monkeypatch):
+    """What is left after one of two wheels was uninstalled: a module without its content."""
+    monkeypatch.delattr(onnxruntime, "get_available_providers")
+    diagnosis = doctor.examine()
+    assert not diagnosis.healthy
+    assert diagnosis.onnxruntime.startswith("broken: ")
+    assert commands(diagnosis)[:2] == ["pip uninstall -y onnxruntime", "pip install 'kvae-onnx[cpu]'"]
+
+
+def test_packages_of_other_versions_and_missing_ones_are_named(installed):
+    installed(keras="3.14.2", tf2onnx=None)
+    diagnosis = doctor.examine()
+    assert not diagnosis.can_train
+    assert diagnosis.healthy
+    rows = dict(diagnosis.rows)
+    assert rows["  keras"] == "3.14.2; needs >=3.15,<4"
+    assert rows["  tf2onnx"] == "not installed; needs >=1.17,<2"
+    assert rows["training"] == "not ready"
+    assert commands(diagnosis)[-1] == "pip install 'kvae-onnx[train]'"
+
+
+def test_an_onnxruntime_that_is_too_old_says_so(installed):
+    installed(onnxruntime="1.19.0")
+    assert dict(doctor.examine().rows)["  onnxruntime"] == "1.19.0; needs >=1.20"
+
+
+def test_a_base_package_that_does_not_fit_is_mended_first(installed):
+    installed(numpy="1.25.0")
+    assert commands(doctor.examine())[0] == "pip install --upgrade kvae-onnx"
+
+
+def test_cuda_that_does_not_start_leaves_sampling_on_the_cpu(installed, monkeypatch):
+    installed(onnxruntime=None, onnxruntime_gpu="1.31.0")
+    tried = [
+        Provider("CPUExecutionProvider", WORKS, "works"), Provider("CUDAExecutionProvider", FAILS, "does not start: x")
+    ]  # fmt: skip
+    monkeypatch.setattr(doctor.providers, "try_all", lambda module, graph: tried)
+    diagnosis = doctor.examine()
+    assert diagnosis.healthy
+    assert dict(diagnosis.rows)["  CUDAExecutionProvider"] == "does not start: x"
+    assert commands(diagnosis) == []
+
+
+def test_no_provider_that_works_is_no_sampling(monkeypatch):
+    failing = [Provider("CPUExecutionProvider", FAILS, "fails: x")]
+    monkeypatch.setattr(doctor.providers, "try_all", lambda module, graph: failing)
+    assert not doctor.examine().healthy
+
+
+def test_without_a_shipped_bundle_nothing_can_be_tried(monkeypatch):
+    monkeypatch.setattr(locate, "shipped", dict)
+    diagnosis = doctor.examine()
+    assert not diagnosis.healthy
+    assert "shipped bundle is missing" in diagnosis.onnxruntime
+
+
+def test_data_sets_are_found_where_all_their_files_are(monkeypatch, tmp_path):
+    monkeypatch.setenv("KVAE_CACHE_DIR", str(tmp_path / "cache"))
+    diagnosis = doctor.examine()
+    assert diagnosis.cache == f"{tmp_path / 'cache'} (not there yet)"
+    assert diagnosis.data_sets["mnist"] is None
+    assert diagnosis.data_sets["fashion_mnist_mini"].endswith("fashion_mnist_mini")
+    folder = tmp_path / "cache" / "mnist"
+    folder.mkdir(parents=True)
+    files = doctor.datasets.SOURCES["mnist"].files
+    for file in files[:3]:
+        (folder / f"{file.name}.gz").touch()
+    assert doctor.examine().data_sets["mnist"] is None
+    (folder / f"{files[3].name}").touch()
+    assert doctor.examine().data_sets["mnist"] == str(folder)
+
+
+def test_the_command_prints_a_table_of_80_columns_and_exits_0():
+    result = CliRunner().invoke(command, [], catch_exceptions=False)
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith(f"kvae {'':<20}{__version__}, ")
+    assert "sampling                 works" in lines
+    assert all(len(line) <= 80 or " " not in line.strip() for line in lines[1:])
+
+
+def test_the_command_exits_1_for_a_clash_with_its_commands(installed):
+    installed(onnxruntime_gpu="1.31.0")
+    result = CliRunner().invoke(command, [], catch_exceptions=False)
+    assert result.exit_code == 1
+    assert "\n    pip uninstall -y onnxruntime onnxruntime-gpu\n    pip install 'kvae-onnx[cpu]'\n" in result.stdout
+
+
+def test_the_command_s_json_is_one_object():
+    result = CliRunner().invoke(command, ["--json"], catch_exceptions=False)
+    report = json.loads(result.stdout)
+    assert (report["healthy"], report["can_sample"], report["can_train"], report["clash"]) == (True, True, True, False)
+    assert report["providers"][0]["name"] == "CPUExecutionProvider"
+
+
+def test_it_needs_the_base_install_alone_and_imports_no_tensorflow(tmp_path):
+    """A process in which nothing else can be imported, as in an environment of the base install."""
+    code = (
+        "import sys\n"
+        "class Refuse:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        top = name.partition('.')[0]\n"
+        "        if top in ('onnxruntime', 'onnx', 'tensorflow', 'keras', 'tf2onnx', 'matplotlib'):\n"
+        "            raise ModuleNotFoundError(name, name=name)\n"
+        "sys.meta_path.insert(0, Refuse())\n"
+        "from kvae.cli.checks import doctor\n"
+        "doctor([])"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == ""
+    assert "onnxruntime            not installed" in done.stdout
+    assert "pip install 'kvae-onnx[cpu]'" in done.stdout

@@ -1,0 +1,129 @@
+"""A sweep from end to end on the mini set: which runs it makes, what it takes up again, what it measures."""
+
+import json
+
+import numpy as np
+import pytest
+from tiny import make_vae
+
+from kvae.comparison import sweeps
+from kvae.comparison.sweeps import Setting, compare, fitted_samples, grid, parse_vary, preset, reference
+from kvae.config import TrainConfig, from_settings
+from kvae.errors import ConfigError
+from kvae.export import bundles
+from kvae.runtime.bundle import Bundle
+from kvae.training import runs
+
+
+def test_values_are_read_as_their_field_has_them():
+    assert parse_vary("beta=0.25,1, 4") == ("beta", [0.25, 1.0, 4.0])
+    assert parse_vary("latent-dim=2,16") == ("latent_dim", [2, 16])
+    assert parse_vary("hidden_units=8") == ("hidden_units", [8])
+    assert parse_vary("likelihood=normal,bernoulli") == ("likelihood", ["normal", "bernoulli"])
+    assert parse_vary("dataset=mnist") == ("dataset", ["mnist"])
+    assert parse_vary("regularizer=kl,none") == ("regularizer", ["kl", "none"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("momentum=1", "cannot vary 'momentum'. Settings: .*beta"),
+        ("model=1", "cannot vary 'model'"),
+        ("beta", "--vary takes"),
+        ("beta=", "--vary takes"),
+        ("beta=1,,2", "--vary takes"),
+        ("latent_dim=1.5", r"must be numbers \(int\)"),
+    ],
+)
+def test_what_cannot_be_varied_is_named(text, message):
+    with pytest.raises(ConfigError, match=message):
+        parse_vary(text)
+
+
+def test_a_grid_has_all_combinations_once():
+    found = grid({"epochs": 3}, [("beta", [1.0, 2.0, 2.0]), ("entropy_weight", [0.0, 1.0])])
+    assert [setting.name for setting in found] == [
+        "beta=1, entropy_weight=0", "beta=1, entropy_weight=1", "beta=2, entropy_weight=0", "beta=2, entropy_weight=1",
+    ]  # fmt: skip
+    assert found[2].config == TrainConfig(epochs=3, beta=2.0, entropy_weight=0.0)
+    for base, vary in (({"beta": 1.0}, [("beta", [2.0])]), ({}, [("beta", [2.0]), ("beta", [3.0])])):
+        with pytest.raises(ConfigError, match="beta is given more than once"):
+            grid(base, vary)
+
+
+def test_the_preset_has_the_corners_and_what_lies_between():
+    settings = preset("why-kl", {"dataset": "fashion_mnist"})
+    weights = [(setting.config.beta, setting.config.entropy_weight) for setting in settings]
+    assert weights == [(1, 2), (1, 1), (1, 0.5), (1, 0.1), (1, 0), (0, 1)]
+    assert {setting.config.dataset for setting in settings} == {"fashion_mnist"}
+    assert settings[reference(settings)].name == "λ = 1: KL"
+    with pytest.raises(ConfigError, match="varies entropy_weight itself"):
+        preset("why-kl", {"entropy_weight": 1.0})
+    with pytest.raises(ConfigError, match="unknown"):
+        preset("why-not", {})
+
+
+def test_a_run_is_named_after_all_of_its_settings():
+    one, other = (Setting({"beta": 2.0}, from_settings({"beta": 2.0, "epochs": epochs})) for epochs in (3, 4))
+    assert one.folder.startswith("beta=2-")
+    assert one.folder != other.folder
+
+
+def test_the_loss_is_what_keras_minimises(sweep):
+    """Beside the distortion, the loss on the test images holds the regulariser of the trained model."""
+    for result in sweep[1]:
+        data = sweeps.datasets.load("fashion_mnist_mini")
+        bits = result.setting.config.binarize == "dynamic"
+        images = sweeps.binarization.held_out(data, "test", bits) / np.float32(255)
+        terms = runs.load_model(result.run).terms(images)
+        found = result.loss.value - result.evaluation.metrics["distortion"].value
+        assert found == pytest.approx(float(np.mean(terms.regularizer)), rel=1e-4)
+        assert result.loss.value == pytest.approx(float(np.mean(terms.distortion + terms.regularizer)), rel=0.01)
+
+
+def test_differences_are_paired_with_the_reference_of_the_same_kind(sweep):
+    half, kl, grey = sweep[1]
+    values = half.evaluation.per_image["nll"] - kl.evaluation.per_image["nll"]
+    assert half.against_reference["nll"].value == pytest.approx(values.mean())
+    assert half.against_reference["nll"].standard_error == pytest.approx(values.std(ddof=1) / np.sqrt(500))
+    assert kl.against_reference == {}
+    assert grey.against_reference == {}  # a surrogate is compared with no likelihood
+
+
+def test_results_are_kept_as_json(sweep):
+    out, results = sweep
+    kept = json.loads((out / "results.json").read_text())["results"]
+    assert [item["name"] for item in kept] == ["entropy_weight=0.5", "entropy_weight=1", "binarize=none"]
+    assert kept[0]["evaluation"]["metrics"]["nll"]["value"] == results[0].evaluation.metrics["nll"].value
+    assert "not a bound" in kept[0]["evaluation"]["loss_caveat"]
+    assert len(kept[0]["history"]["val_loss"]) == 2
+
+
+def test_finished_runs_are_taken_up_and_others_go_on(sweep, monkeypatch):
+    out, results = sweep
+    resumed = []
+    real = runs.resume
+
+    def resume(run, *rest):
+        resumed.append(run)
+        return real(run, *rest)
+
+    monkeypatch.setattr(runs, "resume", resume)
+    (results[1].run / "metrics.json").unlink()  # as if it had been cut off
+    again = compare([result.setting for result in results], out, importance_samples=20)
+    assert resumed == [results[1].run]
+    for before, after in zip(results, again, strict=True):
+        np.testing.assert_array_equal(before.evaluation.per_image["nll"], after.evaluation.per_image["nll"])
+
+
+def test_the_fitted_density_has_the_moments_of_the_aggregated_posterior(tmp_path):
+    path = bundles.export(make_vae(), tmp_path / "b", dataset={"name": "x", "sha256": "0" * 64, "num_images": 1}).path
+    bundle = Bundle.open(path)
+    images = np.random.default_rng(0).integers(0, 256, (300, 8, 8, 1), dtype=np.uint8)
+    posterior = bundle.encode(images / np.float32(255))
+    decoded = []
+    bundle.decode = lambda z: decoded.append(z) or z
+    fitted_samples(bundle, images, False, 20_000)
+    expected = np.cov(posterior.loc.T) + np.diag(np.mean(posterior.scale**2, axis=0))
+    np.testing.assert_allclose(np.cov(decoded[0].T), expected, atol=0.05 * expected.max())
+    np.testing.assert_allclose(decoded[0].mean(axis=0), posterior.loc.mean(axis=0), atol=0.03)

@@ -1,0 +1,272 @@
+"""The cache on disk: whole or not there, made once, also by two processes, and not mistaken after a kill."""
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import namedtuple
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pictures_on_disk import write_bad, write_colour_folder, write_grey_folder
+from PIL import Image
+
+from kvae.config import TrainConfig
+from kvae.data import image_cache, preparation, splits
+from kvae.data.image_cache import prepare
+from kvae.data.sources import open_source
+from kvae.errors import DataError, KvaeError
+
+PREPARE = """
+import sys
+from pathlib import Path
+from kvae import decoding, image_cache, sources
+from kvae.config import TrainConfig
+if len(sys.argv) > 2:  # slower, by so many seconds an image
+    import time
+    decode = decoding.decode
+    decoding.decode = lambda *args: (time.sleep(float(sys.argv[2])), decode(*args))[1]
+print('ready', flush=True)
+print(image_cache.prepare(sources.open_source(Path(sys.argv[1])), TrainConfig(data=sys.argv[1])), flush=True)
+"""
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("KVAE_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "images"
+
+
+def made(path, **settings):
+    config = TrainConfig(data=str(path), **settings)
+    return prepare(open_source(path), config)
+
+
+def rows_of(folder):
+    with (folder / "index.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def start(path, *arguments):
+    return subprocess.Popen(
+        [sys.executable, "-c", PREPARE, str(path), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_arrays_index_and_summary_say_the_same(tmp_path):
+    data = write_grey_folder(tmp_path / "grey", 200)
+    folder = made(data)
+    rows, summary = rows_of(folder), json.loads((folder / "summary.json").read_text())
+    assert [row["name"] for row in rows] == sorted(str(path.relative_to(data)) for path in data.rglob("*.png"))
+    classes = sorted({row["label"] for row in rows})
+    assert summary["class_names"] == classes
+    lines = []
+    for split in splits.SPLITS:
+        own = [row for row in rows if row["split"] == split]
+        images, labels = np.load(folder / f"{split}.npy"), np.load(folder / f"{split}_labels.npy")
+        assert images.dtype == np.uint8
+        assert summary["splits"][split] == len(images) == len(own) > 0
+        for row, image, label in zip(own, images, labels, strict=True):
+            np.testing.assert_array_equal(image[..., 0], np.asarray(Image.open(data / row["name"])))
+            assert classes[label] == row["label"] == row["name"].partition("/")[0]
+            assert row["sha256"] == hashlib.sha256(b"28 28 1\n" + image.tobytes()).hexdigest()
+            lines.append(f"{row['sha256']} {split}\n")
+    assert summary["sha256"] == hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+    assert (folder / "skipped.csv").read_text().splitlines() == ["name,reason"]
+
+
+def test_a_second_call_decodes_nothing(tmp_path, monkeypatch):
+    data = write_colour_folder(tmp_path / "data", 40)
+    folder = made(data)
+    monkeypatch.setattr(preparation, "survey", None)
+    assert made(data) == folder
+
+
+@pytest.mark.parametrize(
+    "settings", [{"image_size": "16"}, {"grayscale": True}, {"split_seed": 1}, {"image_size": "24x32", "split_seed": 2}]
+)
+def test_settings_that_matter_make_another(tmp_path, settings):
+    data = write_colour_folder(tmp_path / "data", 40)
+    assert made(data, **settings) != made(data)
+    assert made(data, max_bad=3, epochs=50, seed=4) == made(data)
+
+
+def test_changed_files_make_another_but_other_files_do_not(tmp_path):
+    data = write_colour_folder(tmp_path / "data", 40)
+    first = made(data)
+    (data / "notes.txt").write_text("x")
+    assert made(data) == first
+    os.utime(data / "0003.png", ns=(0, 0))
+    assert made(data) != first
+
+
+def test_what_is_skipped_is_written_down(tmp_path):
+    data = write_colour_folder(tmp_path / "data", 40)
+    bad = write_bad(data / "bad")
+    folder = made(data)
+    with (folder / "skipped.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["name"] for row in rows} == {f"bad/{name}" for name in bad}
+    assert all(row["reason"] for row in rows)
+    assert len(rows_of(folder)) == 40
+    assert json.loads((folder / "summary.json").read_text())["num_skipped"] == len(bad)
+
+
+def test_too_many_bad_ones_leave_nothing(tmp_path, cache):
+    data = write_colour_folder(tmp_path / "data", 40)
+    write_bad(data / "bad")
+    with pytest.raises(DataError, match="at least [0-9]+ of 67 images cannot be used, and --max-bad is 5 .bad/anim"):
+        made(data, max_bad=5)
+    for path in (data / "bad").iterdir():
+        if path.name != "other_size.png":
+            path.unlink()
+    with pytest.raises(DataError, match="at least 1 of 41 .*bad/other_size.png: it is not 24 x 32"):
+        made(data, max_bad=0)
+    assert [path.name for path in cache.iterdir() if path.suffix != ".lock"] == []
+
+
+def test_more_than_256_classes_have_a_wider_type(tmp_path):
+    labels = np.arange(300) * 7 - 3
+    images = np.random.default_rng(0).integers(0, 256, (300, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "x.npz", images=images, labels=labels)
+    folder = made(tmp_path / "x.npz")
+    found = np.load(folder / "train_labels.npy")
+    assert found.dtype == np.uint16
+    names = json.loads((folder / "summary.json").read_text())["class_names"]
+    assert names == [str(label) for label in labels]
+    own = [row for row in rows_of(folder) if row["split"] == "train"]
+    assert [names[label] for label in found] == [row["label"] for row in own]
+
+
+def test_two_processes_at_once_make_it_once(tmp_path, cache):
+    data = write_colour_folder(tmp_path / "data", 60)
+    processes = [start(data, "0.02") for _ in range(2)]
+    outputs = [process.communicate(timeout=60) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    folders = {out.splitlines()[1] for out, _ in outputs}
+    assert len(folders) == 1
+    assert sorted(path.suffix for path in cache.iterdir()) == ["", ".lock"]
+    assert len(rows_of(Path(folders.pop()))) == 60
+
+
+@pytest.mark.parametrize("change", [False, True])
+def test_a_killed_preparation_is_not_mistaken_for_a_whole_one_and_cleared_away(tmp_path, cache, change):
+    """Also where the images changed meanwhile, so that the next one is of another name."""
+    data = write_colour_folder(tmp_path / "data", 60)
+    with start(data, "0.2") as process:
+        assert process.stdout.readline() == "ready\n"
+        deadline = time.monotonic() + 30
+        while not list(cache.glob(".*.tmp/train.npy")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGKILL)
+    assert [path.suffix for path in cache.iterdir() if path.is_dir()] == [".tmp"]
+    if change:
+        (data / "0000.png").unlink()
+    folder = made(data)
+    assert len(rows_of(folder)) == 60 - change
+    assert [path for path in cache.iterdir() if path.is_dir()] == [folder]
+
+
+def test_what_another_process_fills_is_left_alone(tmp_path, cache):
+    data, other = write_colour_folder(tmp_path / "data", 60), write_colour_folder(tmp_path / "other", 30)
+    with start(data, "0.1") as process:
+        while not list(cache.glob(".*.tmp/train.npy")):
+            time.sleep(0.01)
+        made(other)
+        assert len(list(cache.glob(".*.tmp"))) == 1
+        out, _ = process.communicate(timeout=60)
+    assert len(rows_of(Path(out.split()[1]))) == 60
+
+
+def test_an_interrupted_preparation_leaves_nothing(tmp_path, cache):
+    data = write_colour_folder(tmp_path / "data", 60)
+
+    def interrupt(done, total):
+        assert total == 60
+        if done == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(open_source(data), TrainConfig(data=str(data)), interrupt)
+    assert [path.suffix for path in cache.iterdir()] == [".lock"]
+
+
+def test_a_disk_without_room_is_said_before_anything_is_written(tmp_path, cache, monkeypatch):
+    data = write_colour_folder(tmp_path / "data", 60)
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9, 60 * 24 * 32 * 3 - 1))
+    with pytest.raises(
+        DataError,
+        match="60 images of 24 x 32 x 3 take 0.1 MB, .* has 0.1 MB left. .* KVAE_CACHE_DIR, or .* --image-size.$",
+    ):
+        made(data)
+    assert [path.suffix for path in cache.iterdir()] == [".lock"]
+
+
+def test_a_disk_without_room_is_said_to_hold_older_images(tmp_path, cache, monkeypatch):
+    made(write_colour_folder(tmp_path / "old", 200))
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9, 1000))
+    with pytest.raises(DataError, match="Its older folders take 0.5 MB, and may be deleted.$"):
+        made(write_colour_folder(tmp_path / "data", 60))
+
+
+def test_one_size_in_other_words_is_decoded_once(tmp_path, cache):
+    data = write_colour_folder(tmp_path / "data", 20)
+    assert len({made(data, image_size=size) for size in ("20", "20x20", "20X20")}) == 1
+    assert made(data, image_size="20x21") != made(data, image_size="20")
+
+
+def test_a_disk_that_fills_up_leaves_nothing(tmp_path, cache, monkeypatch):
+    data = write_colour_folder(tmp_path / "data", 60)
+
+    def full(self, pixels):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(image_cache._Writer, "append", full)
+    with pytest.raises(KvaeError, match="cannot write .*: No space left on device"):
+        made(data)
+    assert [path.suffix for path in cache.iterdir()] == [".lock"]
+
+
+def test_a_cache_that_cannot_be_written_names_the_variable(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("KVAE_CACHE_DIR", str(tmp_path / "file"))
+    with pytest.raises(KvaeError, match="cannot write .*: Not a directory. Name another place by KVAE_CACHE_DIR"):
+        made(write_colour_folder(tmp_path / "data", 20))
+
+
+def test_a_stream_of_images_does_not_stay_in_memory(tmp_path):
+    """6,000 images of 48 KiB are 288 MB; the pass may take 64."""
+    images = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.uint8, (6000, 128, 128, 3))
+    for index in range(0, 6000, 100):
+        images[index : index + 100] = index // 100
+    del images
+    code = PREPARE + "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "x.npy")], capture_output=True, text=True)
+    base = subprocess.run(
+        [sys.executable, "-c", code, str(write_colour_folder(tmp_path / "few", 20))], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[-1]) - int(base.stdout.split()[-1]) < 64 * 1024
+
+
+def test_an_archive_that_is_damaged_in_its_middle_leaves_nothing(tmp_path, cache):
+    images = np.random.default_rng(0).integers(0, 256, (400, 64, 64), dtype=np.uint8)
+    np.savez_compressed(tmp_path / "x.npz", images=images)
+    content = bytearray((tmp_path / "x.npz").read_bytes())
+    content[len(content) // 2] ^= 255
+    (tmp_path / "x.npz").write_bytes(content)
+    with pytest.raises(DataError, match="x.npz is damaged"):
+        made(tmp_path / "x.npz")
+    assert [path.suffix for path in cache.iterdir()] == [".lock"]

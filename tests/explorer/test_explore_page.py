@@ -1,0 +1,969 @@
+"""The explorer in a real browser: what it shows is what Python computes for the same seed, code, image and link."""
+
+import io
+import json
+import re
+import threading
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from browser import ARGUMENTS, Browser
+from browser import served as hosted
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from programs import ROOT, missing, node_modules, program
+from tiny import DATASET, make_vae, random_images
+
+from kvae.bundle import noise, onnxruntime_web
+from kvae.bundle.densities import log_density
+from kvae.conversion.conversion import convert
+from kvae.data.images import open_image
+from kvae.explorer import pages
+from kvae.explorer.server import Server
+from kvae.export.bundles import export
+from kvae.files import pictures
+from kvae.runtime import scoring
+from kvae.runtime.bundle import Bundle
+
+SHIPPED = ROOT / "exported" / "fashion_mnist"
+ORT_DIR = ROOT / "examples" / "browser" / "node_modules" / "onnxruntime-web"
+READY, FAILED = "main[aria-busy=false]", "body[data-failed]"
+PIXELS = """canvas => Array.from(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data)"""
+FRAME = "() => new Promise(requestAnimationFrame)"
+
+
+class Explorer:
+    """An open page, and what can be read off it."""
+
+    def __init__(self, page, url, bundle):
+        self.page, self.url, self.bundle = page, url, bundle
+
+    def text(self, selector):
+        return self.page.text_content(selector)
+
+    def code(self):
+        """The code whose picture is shown, float32 `(latent_dim,)`."""
+        return np.array(json.loads(self.text("#code")), np.float32)
+
+    def await_code(self, reached):
+        """The code, once `reached(code)` is true."""
+        for _ in range(500):
+            code = self.code()
+            if reached(code):
+                return code
+            self.page.wait_for_timeout(20)
+        raise AssertionError(f"the code stays {code}")
+
+    def settle(self):
+        """Wait until all pictures are painted."""
+        self.page.wait_for_selector("#field[aria-busy=false]")
+        for busy in ("#grid", "#strip"):
+            self.page.wait_for_selector(f"{busy}[aria-busy=false]")
+
+    def pixels(self, selector="#picture", index=0):
+        """Bytes of a canvas, `(height, width, 3)`."""
+        canvas = self.page.locator(selector).nth(index)
+        width, height = (int(canvas.get_attribute(name)) for name in ("width", "height"))
+        rgba = np.array(canvas.evaluate(PIXELS), np.uint8).reshape(height, width, 4)
+        assert (rgba[..., 3] == 255).all()
+        return rgba[..., :3]
+
+    def give(self, content, name="image.png", kind="image/png"):
+        """Choose an image file, given as its bytes."""
+        self.page.set_input_files("#file", files=[{"name": name, "mimeType": kind, "buffer": content}])
+        self.page.wait_for_selector("#inspection[aria-busy=false]")
+
+    def notes(self):
+        """What the page says of an image, after its name and score."""
+        return self.text("#note").partition(" nats")[2].partition(". ")[2]
+
+    def value(self, name):
+        return float(self.page.get_attribute(f"#{name}", "value"))
+
+
+@contextmanager
+def served(files):
+    with Server(files) as server:
+        thread = threading.Thread(target=server.serve_forever, args=[0.01])
+        thread.start()
+        try:
+            yield server.url
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def exploring(browser, bundle, link="", files=None, ready=READY, **settings):
+    """The page of a bundle, once it is ready, and nothing may have gone wrong in it at the end."""
+    node_modules(ROOT / "examples" / "browser")
+    files = files or pages.page(bundle, "tiny", ORT_DIR)
+    with served(files) as url:
+        page = browser.open(url + link, **settings)
+        page.wait_for_selector(ready, state="attached")
+        yield Explorer(page, url, bundle)
+        if ready == READY:
+            assert browser.trouble == []
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """One Chromium for all tests here: its start takes longer than most of them."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        missing("playwright is not installed: pip install playwright")
+    path = program("chromium", "chromium-browser", "google-chrome")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def browser(chromium):
+    """Nothing in `trouble` yet; the pages of a test are closed after it."""
+    before = chromium.contexts
+    yield Browser(chromium)
+    for context in chromium.contexts:
+        if context not in before:
+            context.close()
+
+
+@pytest.fixture
+def bundle(bundle_path):
+    return Bundle.open(bundle_path)
+
+
+@pytest.fixture(scope="module")
+def shared(chromium, bundle_path):
+    """A page of the tiny model that many tests use, each after a link back to its start."""
+    browser = Browser(chromium)
+    with exploring(browser, Bundle.open(bundle_path)) as found:
+        yield browser, found, START.format(*(as_text(z) for z in noise.standard_normal(0, 0, 24, 3)[[0, 23]]))
+
+
+@pytest.fixture
+def explorer(shared):
+    browser, found, start = shared
+    # The address follows the state with a delay: it may still be the one that is to be gone to.
+    found.page.evaluate(
+        "start => { history.replaceState(null, '', '#'); location.hash = start; scrollTo(0, 0); }", start
+    )
+    found.await_code(lambda code: as_text(code) in start.partition("&a=")[0])
+    found.settle()
+    yield found
+    assert browser.trouble == []
+
+
+START = "seed=0&temperature=1&across=0&up=1&z={0}&a={0}&b={1}"
+
+
+def as_text(code):
+    return ",".join(repr(float(value)) for value in code)
+
+
+def rgb(images):
+    """Floats in [0, 1] as the bytes that a canvas holds."""
+    bytes_ = pictures.to_uint8(images)
+    return np.broadcast_to(bytes_, (*bytes_.shape[:-1], 3)).astype(int)
+
+
+def assert_same_picture(found, image):
+    """Equal within one level: the two runtimes may differ in the last bit, on the edge between two levels."""
+    assert np.abs(found.astype(int) - rgb(image)).max() <= 1
+    assert found.std() > 0
+
+
+def png(array):
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+# Pictures of codes
+
+
+@pytest.mark.parametrize("model", ["tiny", "shipped"])
+def test_samples_are_those_of_the_seed(browser, model, bundle_path):
+    bundle = Bundle.open(bundle_path if model == "tiny" else SHIPPED)
+    with exploring(browser, bundle, "#seed=18446744073709551615&temperature=0.7") as explorer:
+        expected = bundle.sample(24, seed=2**64 - 1, temperature=0.7)
+        for index in (0, 1, 12, 23):
+            assert_same_picture(explorer.pixels("#grid canvas", index), expected[index])
+        explorer.page.click("#next")  # the seed after the last is 0
+        assert explorer.page.input_value("#seed") == "0"
+        explorer.page.click("#previous")
+        assert explorer.page.input_value("#seed") == str(2**64 - 1)
+
+
+def test_a_sample_that_is_chosen_becomes_the_code(explorer, bundle):
+    z = noise.standard_normal(0, 0, 24, 3)
+    np.testing.assert_array_equal(explorer.code(), z[0])
+    explorer.page.click("#grid button >> nth=5")
+    explorer.await_code(lambda code: np.array_equal(code, z[5]))
+    assert_same_picture(explorer.pixels(), bundle.decode(z[5:6])[0])
+    assert explorer.page.locator("#grid button[aria-pressed=true]").count() == 1
+    steps = explorer.page.evaluate("history.length")
+    explorer.page.click("#grid button >> nth=5")
+    assert explorer.page.evaluate("history.length") == steps
+
+
+def test_samples_are_chosen_by_keys(explorer):
+    """One stop of the Tab key; arrows go about, Enter takes."""
+    z = noise.standard_normal(0, 0, 24, 3)
+    explorer.page.focus("#grid button[tabindex='0']")
+    for key in ("End", "ArrowLeft", "ArrowUp", "Enter"):
+        explorer.page.keyboard.press(key)
+    explorer.await_code(lambda code: np.array_equal(code, z[22 - 12]))
+    assert explorer.page.locator("#grid button[tabindex='0']").count() == 1
+
+
+def test_a_seed_that_is_none_is_said_and_changes_nothing(explorer):
+    before = explorer.pixels("#grid canvas", 3)
+    for text in ("-1", "1.5", str(2**64)):
+        explorer.page.fill("#seed", text)
+        assert explorer.page.eval_on_selector("#seed", "input => input.validationMessage").startswith(
+            "A seed is a whole"
+        )
+    np.testing.assert_array_equal(explorer.pixels("#grid canvas", 3), before)
+
+
+@pytest.mark.parametrize("way", ["#next", "link"])
+def test_a_seed_that_comes_otherwise_is_right_again(explorer, way):
+    page = explorer.page
+    page.fill("#seed", "x")
+    assert page.locator("#seed:invalid").count() == 1
+    if way == "link":
+        page.evaluate("location.hash = '#seed=7'")
+        page.wait_for_function("seed.value === '7'")
+    else:
+        page.click(way)
+    assert page.locator("#seed:invalid").count() == 0
+
+
+def test_a_seed_is_complained_of_once_it_is_typed(explorer):
+    page = explorer.page
+    page.evaluate("""() => {
+        globalThis.told = 0;
+        seed.reportValidity = () => told++;
+    }""")
+    page.focus("#seed")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("1e5")
+    assert page.evaluate("told") == 0
+    page.keyboard.press("Tab")
+    assert page.evaluate("told") == 1
+    page.evaluate("delete seed.reportValidity")
+
+
+def test_the_largest_seed_can_be_typed_digit_by_digit(explorer):
+    explorer.page.fill("#seed", "")
+    explorer.page.type("#seed", str(2**64 - 1))
+    assert explorer.page.input_value("#seed") == str(2**64 - 1)
+    assert explorer.page.locator("#seed:invalid").count() == 0
+
+
+def test_a_slider_changes_its_dimension_alone(explorer, bundle):
+    before = explorer.code()
+    explorer.page.focus("#z1")
+    explorer.page.keyboard.press("Home")
+    for _ in range(3):
+        explorer.page.keyboard.press("ArrowRight")
+    expected = np.array([before[0], -3.85, before[2]], np.float32)
+    explorer.await_code(lambda code: np.array_equal(code, expected))
+    assert_same_picture(explorer.pixels(), bundle.decode(expected[None])[0])
+    assert explorer.text("#used li:nth-child(2) output") == "−3.85"
+
+
+def test_many_changes_between_two_frames_are_one_update(explorer, bundle):
+    """Updates never queue up: 300 movements of a slider make few pictures, the last of them the right one."""
+    explorer.page.evaluate("""() => {
+        globalThis.seen = 0;
+        const observer = new PerformanceObserver((list) => (seen += list.getEntriesByName("update").length));
+        observer.observe({ entryTypes: ["measure"] });
+    }""")
+    explorer.page.eval_on_selector(
+        "#z0",
+        """input => {
+        for (let i = 1; i <= 300; i++) { input.value = i / 100; input.dispatchEvent(new Event("input")); }
+    }""",
+    )
+    code = explorer.await_code(lambda code: code[0] == 3)
+    assert_same_picture(explorer.pixels(), bundle.decode(code[None])[0])
+    assert 1 <= explorer.page.evaluate("() => new Promise((done) => setTimeout(() => done(seen), 100))") <= 3
+
+
+@pytest.mark.parametrize("latent_dim", [1, 2, 40])
+def test_sliders_are_sorted_by_rate_and_unused_ones_folded_away(browser, tmp_path, latent_dim):
+    bundle = Bundle.open(export(make_vae(latent_dim=latent_dim), tmp_path / "b", dataset=DATASET).path)
+    rates = np.random.default_rng(0).permutation(latent_dim) / 4.0
+    lists = {name: [0.0] * latent_dim for name in ("loc_mean", "loc_std", "scale_mean")}
+    bundle.manifest = replace(bundle.manifest, posterior={"num_images": 10, "rate": rates.tolist(), **lists})
+    with exploring(browser, bundle) as explorer:
+        labels = explorer.page.locator("#dimensions li label").all_text_contents()
+        assert labels == [f"z{d}" for d in np.argsort(-rates)]
+        assert explorer.page.locator("#used li").count() == min(16, latent_dim - 1)
+        assert explorer.page.locator("#more li").count() == max(0, latent_dim - 17)
+        assert explorer.text("#unused summary") == "1 unused (below 0.01 nats)"
+        assert not explorer.page.is_visible("#unused li")
+        assert explorer.page.is_visible("#map") == (latent_dim > 1)
+        if latent_dim > 1:
+            assert explorer.text("#dimensions li .rate") == f"{(latent_dim - 1) / 4:.2f}"
+            assert explorer.page.input_value("#across") == str(np.argmax(rates))
+
+
+def test_a_bundle_without_rates_keeps_its_order_and_says_so(explorer):
+    assert explorer.page.locator("#dimensions li label").all_text_contents() == ["z0", "z1", "z2"]
+    assert "does not say what each dimension does" in explorer.text("#order")
+    row = explorer.page.locator("#used li").first
+    ends = [it.bounding_box() for it in (row, row.locator("output"))]
+    assert len({end["x"] + end["width"] for end in ends}) == 1  # no empty column for a rate
+
+
+# The map
+
+
+def test_the_map_is_moved_by_keys(explorer, bundle):
+    explorer.page.select_option("#across", "2")
+    explorer.page.select_option("#up", "0")
+    before = explorer.code()
+    for key in ("ArrowRight", "ArrowUp", "Shift+ArrowUp"):
+        explorer.page.press("#handle", key)
+    code = explorer.await_code(lambda code: abs(code[0] - before[0]) > 0.5)
+    np.testing.assert_allclose(code, before + [0.6, 0.0, 0.1], atol=1e-6)
+    assert_same_picture(explorer.pixels(), bundle.decode(code[None])[0])
+    text = explorer.page.get_attribute("#handle", "aria-valuetext").replace("−", "-")
+    assert text == f"z2 {code[2]:.2f}, z0 {code[0]:.2f}"
+
+
+def test_the_map_has_keys_for_its_edges_and_larger_steps(explorer):
+    explorer.page.evaluate("location.hash = '#z=0,0.5,0'")
+    explorer.await_code(lambda code: code[0] == 0)
+    explorer.page.focus("#handle")
+    top = explorer.page.evaluate("scrollY")
+    expected = {"Home": [-3, 0], "End": [3, 0], "PageUp": [3, 1], "PageDown": [3, 0]}
+    for key, (right, up) in expected.items():
+        explorer.page.keyboard.press(key)
+        explorer.await_code(lambda code, place=(right, 0.5 + up): np.allclose(code[:2], place))
+    assert explorer.page.evaluate("scrollY") == top
+    explorer.page.evaluate("location.hash = '#z=9,0,0'")
+    explorer.await_code(lambda code: code[0] == 9)
+    assert explorer.page.get_attribute("#handle", "aria-valuenow") == "3"
+    assert explorer.page.get_attribute("#handle", "aria-valuetext") == "z0 9.00, z1 0.00"
+
+
+def test_the_map_is_dragged_and_stops_at_its_edges(explorer, bundle):
+    page, before = explorer.page, explorer.code()
+    page.locator("#field").scroll_into_view_if_needed()
+    box = page.locator("#field").bounding_box()
+
+    def place(right, up):
+        return box["x"] + box["width"] * right, box["y"] + box["height"] * (1 - up)
+
+    page.mouse.move(*place(0.5, 0.5))
+    page.mouse.down()
+    explorer.await_code(lambda code: np.abs(code[:2]).max() < 0.05)
+    page.mouse.move(*place(0.25, 0.75), steps=4)
+    code = explorer.await_code(lambda code: code[0] < -1.45)
+    np.testing.assert_allclose(code, [-1.5, 1.5, before[2]], atol=0.03)
+    assert_same_picture(explorer.pixels(), bundle.decode(code[None])[0])
+    page.mouse.move(*place(2.0, -0.5))
+    np.testing.assert_array_equal(explorer.await_code(lambda code: code[0] > 0), [3, -3, before[2]])
+    page.mouse.up()
+    page.mouse.move(*place(0.5, 0.5))
+    page.evaluate(FRAME)
+    assert explorer.code()[0] == 3
+
+
+def test_the_map_shows_what_is_where(explorer, bundle):
+    """Its small pictures are those of the codes at their centres, with the other dimensions as they are."""
+    explorer.page.wait_for_selector("#field[aria-busy=false]")
+    found = explorer.pixels("#background")
+    assert found.shape == (72, 72, 3)
+    z = np.repeat(explorer.code()[None], 81, axis=0)
+    values = np.linspace(-3, 3, 19)[1::2]
+    z[:, 0], z[:, 1] = np.tile(values, 9), np.repeat(values[::-1], 9)
+    expected = bundle.decode(z).reshape(9, 9, 8, 8, 1).transpose(0, 2, 1, 3, 4).reshape(72, 72, 1)
+    assert_same_picture(found, expected)
+
+
+def test_choosing_the_dimension_of_the_other_axis_swaps_them(explorer):
+    explorer.page.select_option("#across", "1")
+    assert (explorer.page.input_value("#across"), explorer.page.input_value("#up")) == ("1", "0")
+
+
+# Interpolation
+
+
+def test_the_strip_goes_from_a_to_b(explorer, bundle):
+    z = noise.standard_normal(0, 0, 24, 3)
+    explorer.page.click("#grid button >> nth=3")
+    explorer.page.click("#take-a")
+    explorer.page.click("#grid button >> nth=8")
+    explorer.page.click("#take-b")
+    explorer.page.click("#strip button >> nth=6")
+    code = explorer.await_code(lambda code: not np.array_equal(code, z[8]))
+    np.testing.assert_allclose(code, 0.25 * z[3] + 0.75 * z[8], rtol=1e-6)
+    line = np.stack([(1 - t) * z[3] + t * z[8] for t in np.linspace(0, 1, 9)]).astype(np.float32)
+    for index, image in enumerate(bundle.decode(line)):
+        assert_same_picture(explorer.pixels("#strip canvas", index), image)
+    assert float(explorer.page.input_value("#position")) == 0.75
+
+
+@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
+def test_the_animation_plays_and_pauses(browser, bundle, motion):
+    """Smoothly, or from picture to picture for who asked their system for less motion."""
+    z = noise.standard_normal(0, 0, 24, 3)[[0, 23]]
+    with exploring(browser, bundle, reduced_motion=motion) as explorer:
+        explorer.page.click("#play")
+        assert explorer.text("#play") == "Pause"
+        assert explorer.page.get_attribute("#play", "aria-pressed") is None
+        places = []
+        for _ in range(40):
+            explorer.page.wait_for_timeout(25)
+            places.append((explorer.code()[0] - z[0, 0]) / (z[1, 0] - z[0, 0]))
+        explorer.page.click("#play")
+        explorer.page.evaluate(FRAME)
+        explorer.page.evaluate(FRAME)
+        paused = explorer.code()
+        explorer.page.wait_for_timeout(300)
+        np.testing.assert_array_equal(explorer.code(), paused)
+    steps = np.array(places) * 8
+    on_the_strip = np.abs(steps - np.rint(steps)) < 1e-3
+    assert steps[-1] > 1
+    assert on_the_strip.all() if motion == "reduce" else on_the_strip.mean() < 0.5
+
+
+# Images of the visitor's
+
+
+def expected_score(bundle, image):
+    """Rate, distortion and ELBO by numpy, as docs/bundle-format.md has them."""
+    (loc,), (scale,) = bundle.encode(image[None])
+    z = loc + scale * noise.standard_normal(0, 0, 10, len(loc))
+    parameters = bundle.run("decoder", z, ["likelihood_parameters"])[0]
+    distortion = -log_density(bundle.manifest.likelihood, parameters, image).mean()
+    rate = np.sum((loc.astype(float) ** 2 + scale.astype(float) ** 2 - 1) / 2 - np.log(scale.astype(float)))
+    return {"rate": rate, "distortion": distortion, "elbo": -distortion - rate}, loc
+
+
+def assert_inspected(explorer, bundle, image):
+    """The page shows this image, its reconstruction and its score."""
+    assert_same_picture(explorer.pixels("#reconstruction"), bundle.reconstruct(image[None])[0])
+    np.testing.assert_array_equal(explorer.pixels("#original"), rgb(image))
+    score, loc = expected_score(bundle, image)
+    for name, value in score.items():
+        assert explorer.value(name) == pytest.approx(value, rel=1e-3)
+        assert explorer.text(f"#{name}") == f"{explorer.value(name):.2f} nats".replace("-", "−")
+    explorer.page.click("#explore")
+    np.testing.assert_allclose(explorer.await_code(lambda code: np.allclose(code, loc, atol=1e-3)), loc, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "channels"),
+    [("bernoulli", 1), ("continuous_bernoulli", 1), ("normal", 3), ("discretized_logistic", 3)],
+)
+def test_an_image_is_reconstructed_and_scored(browser, tmp_path, likelihood, channels):
+    """A PNG of the right size reaches the model byte for byte."""
+    vae = make_vae((6, 8, channels), likelihood=likelihood)
+    bundle = Bundle.open(export(vae, tmp_path / "b", dataset=DATASET).path)
+    bytes_ = pictures.to_uint8(random_images(1, (6, 8, channels))[0])
+    with exploring(browser, bundle) as explorer:
+        explorer.give(png(bytes_ if channels == 3 else bytes_[..., 0]))
+        assert explorer.notes() == ""
+        assert_inspected(explorer, bundle, bytes_.astype(np.float32) / 255)
+        assert explorer.text("#percentile").startswith("unknown")
+
+
+def test_a_model_of_bits_gets_bits(browser, tmp_path):
+    bundle = Bundle.open(export(make_vae(), tmp_path / "b", dataset=DATASET, binarize="dynamic").path)
+    bytes_ = pictures.to_uint8(random_images(1)[0])
+    words = np.random.Philox(key=3).random_raw(64) >> np.uint64(11)
+    bits = (words.astype(float) * 2.0**-53 < bytes_.ravel() / 255).astype(np.float32).reshape(8, 8, 1)
+    with exploring(browser, bundle) as explorer:
+        explorer.give(png(bytes_[..., 0]))
+        assert explorer.notes().startswith("Binarised")
+        assert_inspected(explorer, bundle, bits)
+        explorer.give(png(pictures.to_uint8(bits)[..., 0]))
+        assert explorer.notes() == ""
+
+
+def test_the_percentile_of_a_picture_among_training_images(browser):
+    bundle = Bundle.open(SHIPPED)
+    scoring = bundle.manifest.scoring
+    with exploring(browser, bundle) as explorer:
+        explorer.page.click("#reconstruct")
+        explorer.page.wait_for_selector("#result", state="visible")
+        image = explorer.pixels()[..., :1].astype(np.float32) / 255
+        expected = np.interp(explorer.value("elbo"), scoring["elbo"], scoring["percents"])
+        assert 0 < expected < 100
+        assert explorer.value("percentile") == pytest.approx(expected)
+        assert explorer.text("#percentile") == f"{expected:.1f} (among {scoring['num_images']:,} training images)"
+        assert_inspected(explorer, bundle, image)
+
+
+def test_another_size_and_colour_are_told(explorer):
+    """Colour becomes grey as Pillow has it; the middle of a wide image is taken."""
+    colour = Image.new("RGB", (40, 16), (0, 0, 255))
+    colour.paste((200, 100, 50), (12, 0, 28, 16))
+    buffer = io.BytesIO()
+    colour.save(buffer, "PNG")
+    explorer.give(buffer.getvalue())
+    assert explorer.notes() == "Resized from 40 × 16 to 8 × 8, its middle alone. Colours became grey."
+
+
+def texture(width, height, mode="RGB"):
+    """Waves, noise and hard edges, which resampling does not do alike by accident."""
+    rng = np.random.default_rng(width)
+    x, y = np.meshgrid(np.arange(width), np.arange(height))
+    waves = 127 + 127 * np.sin(0.9 * x[..., None] + 0.31 * np.arange(1, 5) * y[..., None])
+    waves[(x // 5 + y // 3) % 4 == 0] = 255
+    bytes_ = (0.7 * waves + 0.3 * rng.integers(0, 256, waves.shape)).astype(np.uint8)
+    return Image.fromarray(bytes_, "RGBA").convert(mode)
+
+
+@pytest.fixture(scope="module")
+def taking(chromium, tmp_path_factory):
+    """Pages of models that take 8 x 8 x 1, and 12 x 9 x 3 as width, height and channels."""
+    browser, found = Browser(chromium), {}
+    with ExitStack() as stack:
+        for shape in ((8, 8, 1), (9, 12, 3)):
+            vae = make_vae(shape, likelihood="bernoulli" if shape[-1] == 1 else "discretized_logistic")
+            path = export(vae, tmp_path_factory.mktemp("taking") / "b", dataset=DATASET).path
+            found[shape] = stack.enter_context(exploring(browser, Bundle.open(path)))
+        yield found
+
+
+SIZES = [(8, 8), (12, 9), (5, 3), (3, 7), (1, 1), (1, 900), (700, 1), (31, 17), (64, 48), (403, 301)]
+SIZES += [(37, 600), (11, 90), (20, 48)]  # so tall that Pillow 13 reduces the height first
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (9, 12, 3)], ids=["grey", "colour"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
+def test_a_picture_of_any_size_is_taken_as_kvae_score_resize_takes_it(taking, tmp_path, shape, mode):
+    """The pixels within one level, the scores within 1 nat."""
+    explorer = taking[shape]
+    for size in SIZES:
+        path = tmp_path / f"{size}.png"
+        texture(*size, mode).save(path)
+        explorer.give(path.read_bytes())
+        expected = open_image(path, shape, resize=True)
+        found = explorer.pixels("#original")
+        assert np.abs(found.astype(int) - rgb(expected[0])).max() <= 1, size
+        elbo = scoring.score(explorer.bundle, expected).elbo[0]
+        assert explorer.value("elbo") == pytest.approx(elbo, abs=1), size
+
+
+def test_a_photograph_that_was_turned_is_taken_upright(taking, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn it to the right
+    path = tmp_path / "turned.png"
+    texture(60, 40).save(path, exif=exif)
+    taking[9, 12, 3].give(path.read_bytes())
+    expected = rgb(open_image(path, (9, 12, 3), resize=True)[0])
+    assert np.abs(taking[9, 12, 3].pixels("#original").astype(int) - expected).max() <= 1
+
+
+def test_what_shows_through_becomes_black_and_is_told(explorer):
+    colours = np.full((8, 8, 4), 200, np.uint8)
+    colours[..., 3] = 51  # a fifth
+    explorer.give(png(colours))
+    assert explorer.notes() == "Transparent parts became black."
+    assert set(explorer.pixels("#original").ravel()) == {40}
+    colours[..., 3] = 255
+    explorer.give(png(colours))
+    assert explorer.notes() == ""
+
+
+def test_an_animation_gives_its_first_frame_and_says_so(explorer):
+    frames, buffer = [Image.new("L", (8, 8), level) for level in (80, 160)], io.BytesIO()
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
+    explorer.give(buffer.getvalue(), "it.gif", "image/gif")
+    assert explorer.notes() == "Animated: its first frame alone."
+    assert set(explorer.pixels("#original").ravel()) == {80}
+
+
+def test_a_picture_beyond_all_bounds_is_one_line(explorer):
+    buffer = io.BytesIO()
+    Image.new("1", (9460, 9460)).save(buffer, "PNG")
+    explorer.give(buffer.getvalue(), "huge.png")
+    assert explorer.text("#note.error") == "huge.png has more than 89,478,485 pixels; make it smaller first."
+
+
+def test_an_image_is_named_and_its_score_announced(explorer):
+    """In the live region, so that who does not see the page hears it."""
+    assert explorer.page.get_attribute("#note", "role") == "status"
+    explorer.page.evaluate("""() => {
+        globalThis.told = [];
+        new MutationObserver(() => told.push(note.textContent)).observe(note, { childList: true });
+    }""")
+    explorer.give(png(np.full((8, 8), 77, np.uint8)), "grey.png")
+    elbo = f"{explorer.value('elbo'):.2f}".replace("-", "−")
+    assert explorer.page.evaluate("told") == ["Reading grey.png…", f"grey.png: ELBO {elbo} nats."]
+
+
+def test_colours_become_grey_as_pillow_has_them(explorer):
+    colour = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    explorer.give(png(colour))
+    np.testing.assert_array_equal(
+        explorer.pixels("#original")[..., 0], np.asarray(Image.fromarray(colour).convert("L"))
+    )
+
+
+def test_what_a_png_says_of_its_gamma_changes_no_byte(explorer):
+    """Pillow, and so the training images, leave it aside too."""
+    bytes_ = np.random.default_rng(1).integers(0, 256, (8, 8), np.uint8)
+    about, buffer = PngInfo(), io.BytesIO()
+    about.add(b"gAMA", (100_000).to_bytes(4, "big"))
+    Image.fromarray(bytes_).save(buffer, "PNG", pnginfo=about)
+    explorer.give(buffer.getvalue())
+    np.testing.assert_array_equal(explorer.pixels("#original")[..., 0], bytes_)
+
+
+def test_a_file_that_is_no_image_is_one_line(explorer):
+    """And the image before it is no longer shown beside it."""
+    explorer.give(png(np.full((8, 8), 77, np.uint8)))
+    assert explorer.page.is_visible("#result")
+    explorer.give(b"Dear diary", "diary.txt")
+    assert explorer.text("#note.error") == "diary.txt is no image that this browser can read."
+    assert not explorer.page.is_visible("#result")
+    explorer.give(png(np.full((8, 8), 77, np.uint8)))
+    assert explorer.page.locator("#note.error").count() == 0
+
+
+def drop(page, content):
+    """Drop a file on the page; what the browser then does, "stays" or "leaves"."""
+    return page.evaluate(
+        """content => {
+            const dataTransfer = new DataTransfer();
+            dataTransfer.items.add(new File([new Uint8Array(content)], "grey.png", { type: "image/png" }));
+            const settings = { dataTransfer, bubbles: true, cancelable: true };
+            const left = ["dragover", "drop"].map((type) => document.body.dispatchEvent(new DragEvent(type, settings)));
+            return left.includes(true) ? "leaves" : "stays";
+        }""",
+        list(content),
+    )
+
+
+def test_a_file_dropped_on_a_page_that_takes_none_does_no_harm(browser, bundle_path):
+    with exploring(browser, Bundle.open(bundle_path / "decoder.onnx")) as explorer:
+        assert drop(explorer.page, b"Dear diary") == "stays"
+
+
+def test_a_file_dropped_while_the_model_loads_does_no_harm(browser, bundle):
+    with served(pages.page(bundle, "tiny", ORT_DIR)) as url:
+        page = browser.open("about:blank")
+        page.route("**/config.json", lambda route: None)  # it never comes
+        page.goto(url, wait_until="load")
+        assert drop(page, b"Dear diary") == "stays"
+
+
+def test_an_image_can_be_dropped_anywhere(explorer):
+    """Beside the place for it the browser would leave the page for the file."""
+    assert drop(explorer.page, png(np.full((8, 8), 77, np.uint8))) == "stays"
+    explorer.page.wait_for_selector("#inspection[aria-busy=false]")
+    assert set(explorer.pixels("#original").ravel()) == {77}
+
+
+def test_a_lone_decoder_says_why_it_takes_no_images(browser, bundle_path):
+    bundle = Bundle.open(bundle_path / "decoder.onnx")
+    with exploring(browser, bundle) as explorer:
+        assert explorer.page.is_visible("#absent")
+        assert not explorer.page.is_visible("#drop")
+        assert_same_picture(explorer.pixels(), bundle.sample(1)[0])
+
+
+# Links and files
+
+
+def test_a_link_restores_what_is_seen(browser, bundle):
+    with exploring(browser, bundle, permissions=["clipboard-read", "clipboard-write"]) as explorer:
+        page = explorer.page
+        page.click("#next")
+        page.click("#grid button >> nth=4")
+        page.click("#take-b")
+        page.press("#z2", "ArrowLeft")
+        page.select_option("#up", "2")
+        page.press("#temperature", "Home")
+        page.wait_for_timeout(50)
+        page.click("#copy")
+        page.wait_for_selector("#copy:text('Copied')")
+        link = page.evaluate("navigator.clipboard.readText()")
+        again = Explorer(browser.open(link), explorer.url, bundle)
+        again.page.wait_for_selector(READY)
+        np.testing.assert_array_equal(again.code(), explorer.code())
+        for selector in ("#picture", "#strip canvas >> nth=4", "#grid canvas >> nth=7"):
+            np.testing.assert_array_equal(again.pixels(selector), explorer.pixels(selector))
+        for field in ("seed", "temperature", "across", "up"):
+            assert again.page.input_value(f"#{field}") == page.input_value(f"#{field}")
+        assert again.page.evaluate("location.hash") == page.evaluate("location.hash")
+
+
+def test_numbers_in_a_link_are_exact(browser, bundle):
+    """Any float32, in few digits: each is one of the two that a shorter number could mean."""
+    z = np.array([0.1, 1e-38 / 3, -16777215.0 / 16777216], np.float32)
+    with exploring(browser, bundle, "#z=" + ",".join(repr(float(value)) for value in z)) as explorer:
+        np.testing.assert_array_equal(explorer.code(), z)
+        explorer.page.press("#temperature", "ArrowLeft")
+        explorer.page.wait_for_url(re.compile("temperature=0.95"))
+        written = re.search("z=([^&]*)", explorer.page.evaluate("location.hash"))[1]
+        np.testing.assert_array_equal(np.array(written.split(","), np.float32), z)
+        assert written.startswith("0.1,")
+
+
+BAD_LINKS = {
+    "#z=1,2": "The link is of another model: its code has 2 numbers, this model's 3.",
+    "#z=1,2,x": 'The link is damaged: "x" is no number from -1000000 to 1000000.',
+    "#z=1,0x1,2": 'The link is damaged: "0x1" is no number from -1000000 to 1000000.',
+    "#across=2&up=2": "The link is damaged: its map shows one dimension both ways.",
+    "#across=1": "The link is damaged: its map shows one dimension both ways.",
+    "#z=1,,2": 'The link is damaged: "" is no number from -1000000 to 1000000.',
+    "#across=3": "The link is of another model: it has no dimension 3.",
+    "#seed=-1": 'The link is damaged: "-1" is no whole number from 0 to 2^64 - 1.',
+    "#temperature=9": 'The link is damaged: "9" is no number from 0 to 2.',
+}
+
+
+def test_a_link_of_no_use_is_one_line_and_the_page_works(browser, bundle):
+    with exploring(browser, bundle, "#z=1") as explorer:
+        assert explorer.text("#status.error").endswith("its code has 1 numbers, this model's 3.")
+        for link, message in BAD_LINKS.items():
+            explorer.page.evaluate("link => { location.hash = link; }", link)
+            explorer.page.wait_for_selector(f"#status.error:text-is({json.dumps(message)})")
+        assert_same_picture(explorer.pixels(), bundle.sample(1)[0])
+        explorer.page.press("#z0", "Home")
+        explorer.await_code(lambda code: code[0] == -4)
+        assert explorer.text("#status").startswith("The model runs in this browser")
+        for link in ("#z=1", "#z=1,2,3e-1"):
+            explorer.page.evaluate("link => { location.hash = link; }", link)
+            explorer.page.wait_for_selector("#status.error" if link == "#z=1" else "#status:not(.error)")
+        assert explorer.text("#status").startswith("The model runs in this browser")
+
+
+def test_the_back_button_undoes_a_choice(explorer):
+    before = explorer.code()
+    explorer.page.click("#grid button >> nth=4")
+    chosen = explorer.await_code(lambda code: not np.array_equal(code, before))
+    explorer.page.go_back()
+    explorer.await_code(lambda code: np.array_equal(code, before))
+    explorer.page.go_forward()
+    explorer.await_code(lambda code: np.array_equal(code, chosen))
+
+
+def test_pictures_are_saved_as_png(explorer, bundle):
+    with explorer.page.expect_download() as picture:
+        explorer.page.click("#save")
+    with Image.open(picture.value.path()) as image:
+        assert (picture.value.suggested_filename, image.format, image.size) == ("tiny.png", "PNG", (8, 8))
+        np.testing.assert_array_equal(np.asarray(image.convert("RGB")), explorer.pixels())
+    with explorer.page.expect_download() as grid:
+        explorer.page.click("#save-grid")
+    with Image.open(grid.value.path()) as image:
+        assert grid.value.suggested_filename == "tiny-seed-0.png"
+        expected = np.asarray(pictures.grid(bundle.sample(24), columns=12).convert("RGB"))
+        assert image.size == expected.shape[1::-1]
+        assert np.abs(np.asarray(image.convert("RGB")).astype(int) - expected).max() <= 1
+
+
+# The page as such
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_all_without_scrolling_sideways(browser, scheme):
+    phone = {"viewport": {"width": 360, "height": 640}, "color_scheme": scheme, "has_touch": True}
+    with exploring(browser, Bundle.open(SHIPPED), **phone) as explorer:
+        explorer.page.click("#reconstruct")
+        explorer.page.wait_for_selector("#result", state="visible")
+        for summary in explorer.page.locator("summary").all():
+            if summary.is_visible():
+                summary.click()
+        assert explorer.page.evaluate("document.documentElement.scrollWidth") == 360
+
+
+@pytest.mark.parametrize("height", [640, 420])
+def test_what_has_the_focus_is_not_hidden_under_the_picture(browser, height):
+    with exploring(browser, Bundle.open(SHIPPED), viewport={"width": 360, "height": height}) as explorer:
+        page = explorer.page
+        page.click("#current summary")
+        position = page.eval_on_selector("#current", "it => getComputedStyle(it).position")
+        assert position == ("sticky" if height == 640 else "static")
+        for key, presses in (("Tab", 60), ("Shift+Tab", 60)):
+            for _ in range(presses):
+                page.keyboard.press(key)
+                hidden = page.evaluate("""() => {
+                    const [bar, it] = [document.querySelector("#current"), document.activeElement];
+                    const over = bar.getBoundingClientRect().bottom > it.getBoundingClientRect().top;
+                    return over && getComputedStyle(bar).position === "sticky" && it !== document.body
+                        && !bar.contains(it) && it.id;
+                }""")
+                assert hidden is False, key
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_fields_stand_out(browser, bundle, scheme):
+    """Their borders have a contrast of at least 3 with what is around them (WCAG 1.4.11)."""
+    with exploring(browser, bundle, color_scheme=scheme) as explorer:
+        around = explorer.page.eval_on_selector("#samples", "it => getComputedStyle(it).backgroundColor")
+        for selector in ("#seed", "#across", "#drop", "#save"):
+            border = explorer.page.eval_on_selector(selector, "it => getComputedStyle(it).borderTopColor")
+            assert contrast(around, border) >= 3, selector
+
+
+def contrast(*colours):
+    levels = [np.array(re.findall(r"\d+", colour)[:3], float) / 255 for colour in colours]
+    linear = [np.where(level <= 0.04045, level / 12.92, ((level + 0.055) / 1.055) ** 2.4) for level in levels]
+    darker, lighter = sorted(0.05 + light @ [0.2126, 0.7152, 0.0722] for light in linear)
+    return lighter / darker
+
+
+def test_figures_beside_sliders_are_not_read_aloud_at_every_step(explorer):
+    outputs = explorer.page.locator("output")
+    assert outputs.count() == 4
+    assert outputs.evaluate_all("all => all.every((it) => it.ariaLive === 'off')")
+
+
+def test_every_control_has_a_name_and_is_reached_by_tab(explorer):
+    explorer.page.click("#reconstruct")
+    explorer.page.wait_for_selector("#result", state="visible")
+    controls = explorer.page.locator("button, input, select, [role=slider]")
+    for control in controls.all():
+        name = control.evaluate("it => it.ariaLabel || it.labels?.[0]?.textContent || it.textContent")
+        assert name.strip()
+    explorer.page.evaluate("document.activeElement.blur()")
+    reached = set()
+    for _ in range(60):
+        explorer.page.keyboard.press("Tab")
+        reached.add(explorer.page.evaluate("document.activeElement.id"))
+    expected = {
+        item for item in controls.evaluate_all("all => all.filter(it => it.checkVisibility()).map(it => it.id)")
+    }
+    assert expected <= reached | {""}
+
+
+def test_a_page_works_from_a_folder_of_any_web_host(browser, bundle, tmp_path):
+    """Under a path of its own, and from a server that knows nothing of it."""
+    node_modules(ROOT / "examples" / "browser")
+    pages.write(pages.page(bundle, "tiny", ORT_DIR), tmp_path / "some" / "page")
+    with hosted(tmp_path) as url:
+        page = browser.open(f"{url}some/page/")
+        page.wait_for_selector(READY)
+        assert_same_picture(Explorer(page, url, bundle).pixels(), bundle.sample(1)[0])
+    assert browser.trouble == []
+
+
+@pytest.mark.parametrize("pair", [("float16", "onnx"), ("int8", "onnx"), ("float32", "ort"), ("int8", "ort")], ids=str)
+def test_converted_bundles_work(browser, run, tmp_path, pair):
+    """Of a trained model; the page computes what Python computes with the same graphs."""
+    bundle = Bundle.open(convert(run.exported.path, tmp_path / "b", *pair).path)
+    with exploring(browser, bundle) as explorer:
+        explorer.settle()
+        for index, image in enumerate(bundle.sample(24)):
+            assert_same_picture(explorer.pixels("#grid canvas", index), image)
+        explorer.page.click("#reconstruct")
+        explorer.page.wait_for_selector("#result", state="visible")
+        picture = explorer.pixels()[None, ..., :1].astype(np.float32) / 255
+        elbo = scoring.score(bundle, scoring.as_encoded(bundle.manifest, picture)).elbo[0]
+        assert explorer.value("elbo") == pytest.approx(elbo, abs=0.5)
+
+
+def test_what_goes_wrong_unforeseen_is_shown_and_reaches_the_console(browser, bundle):
+    with exploring(browser, bundle) as explorer:
+        explorer.page.evaluate("() => { Promise.reject(new Error('injected')); }")
+        assert explorer.page.text_content("#status.error") == "injected"
+        assert any("injected" in line for line in browser.trouble)
+        browser.trouble.clear()
+
+
+# What can fail
+
+
+def without(files, name):
+    return {other: content for other, content in files.items() if other != name}
+
+
+@pytest.mark.parametrize("harm", ["missing", "cut short", "no model"])
+def test_a_broken_model_is_one_line(browser, bundle, harm):
+    files = pages.page(bundle, "tiny", ORT_DIR)
+    name = "model/decoder.onnx"
+    if harm == "missing":
+        files = without(files, name)
+    elif harm == "cut short":
+        files[name] = files[name][:1000]
+    else:  # with the right hash
+        config = json.loads(files["config.json"])
+        files[name] = b"no model"
+        config["graphs"]["decoder"]["integrity"] = onnxruntime_web.integrity(files[name])
+        files["config.json"] = json.dumps(config).encode()
+    with exploring(browser, bundle, files=files, ready=FAILED) as explorer:
+        line = explorer.text("#status.error")
+        if harm == "no model":
+            assert line.startswith("onnxruntime-web cannot load the decoder: ")
+        else:
+            assert line == f"{name} is missing, or not the file that this page was made with: run kvae explore again."
+
+
+def test_a_broken_encoder_is_one_line_and_the_rest_works(browser, bundle):
+    files = without(pages.page(bundle, "tiny", ORT_DIR), "model/encoder.onnx")
+    with exploring(browser, bundle, files=files, ready=FAILED) as explorer:
+        assert explorer.text("#status.error").startswith("model/encoder.onnx is missing, or not the file")
+        explorer.page.press("#z0", "Home")
+        code = explorer.await_code(lambda code: code[0] == -4)
+        assert_same_picture(explorer.pixels(), bundle.decode(code[None])[0])
+        assert explorer.page.eval_on_selector("#drop", "drop => drop.inert")
+
+
+@pytest.mark.parametrize("name", list(onnxruntime_web.FILES))
+def test_a_page_without_its_runtime_says_what_to_do(browser, bundle, name):
+    files = without(pages.page(bundle, "tiny", ORT_DIR), f"ort/{name}")
+    with exploring(browser, bundle, files=files, ready=FAILED) as explorer:
+        line = explorer.text("#status.error")
+        assert line == (
+            "onnxruntime-web is missing, or another: this page is incomplete. Make it again with kvae explore."
+        )
+
+
+@pytest.mark.parametrize("harm", ["missing", "damaged", "no network"])
+def test_a_page_without_its_config_is_one_line(browser, bundle, harm):
+    files = pages.page(bundle, "tiny", ORT_DIR)
+    files = without(files, "config.json") if harm == "missing" else files | {"config.json": b"<html>"}
+    with served(files) as url:
+        page = browser.open("about:blank")
+        if harm == "no network":
+            page.route("**/config.json", lambda route: route.abort("internetdisconnected"))
+        page.goto(url)
+        page.wait_for_selector(FAILED)
+        assert page.text_content("#status.error") == "config.json cannot be loaded: run kvae explore again."
+
+
+@pytest.mark.parametrize("network", ["up", "down", *(f"lies about {name}" for name in onnxruntime_web.FILES)])
+def test_a_page_of_the_cdn(browser, bundle, network):
+    """It works where the CDN gives the pinned files, and takes no others."""
+    asked = []
+
+    def answer(route):
+        name = route.request.url.removeprefix(onnxruntime_web.CDN)
+        asked.append(name)
+        if network == "down":
+            route.abort("internetdisconnected")
+            return
+        body = (ORT_DIR / "dist" / name).read_bytes() + (b"\n" if network == f"lies about {name}" else b"")
+        kind = "application/wasm" if name.endswith(".wasm") else "application/javascript"
+        route.fulfill(body=body, headers={"Content-Type": kind, "Access-Control-Allow-Origin": "*"})
+
+    node_modules(ROOT / "examples" / "browser")
+    with served(pages.page(bundle, "tiny")) as url:
+        page = browser.open("about:blank")
+        page.route("https://**/*", answer)
+        page.goto(url)
+        page.wait_for_selector(READY if network == "up" else FAILED, state="attached")
+        assert set(asked) == set(onnxruntime_web.FILES)
+        if network == "up":
+            assert_same_picture(Explorer(page, url, bundle).pixels(), bundle.sample(1)[0])
+            assert browser.trouble == []
+        else:
+            assert "cannot be loaded from cdn.jsdelivr.net. kvae explore --ort-dir" in page.text_content(
+                "#status.error"
+            )

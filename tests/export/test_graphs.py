@@ -1,0 +1,70 @@
+"""Conversion: the contract's names, and what the two functions return."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+from tiny import DATASET, make_vae, random_images
+
+from kvae.bundle.manifest import contract
+from kvae.errors import KvaeError
+from kvae.export import graphs
+from kvae.export.bundles import export
+from kvae.model.vae import VAE
+from kvae.runtime.bundle import Bundle
+
+tfd = tfp.distributions
+
+
+def test_functions_return_what_the_distributions_are_made_of(vae):
+    functions = graphs.functions(vae)
+    assert functions.likelihood == "bernoulli"
+    images = random_images(2)
+    loc, scale = functions.encode(tf.constant(images))
+    np.testing.assert_array_equal(loc, vae.encoder(images).mean())
+    np.testing.assert_array_equal(scale, vae.encoder(images).stddev())
+    mean, logits = functions.decode(loc)
+    np.testing.assert_allclose(mean, 1 / (1 + np.exp(-logits)), rtol=1e-5)
+
+
+def test_the_graph_s_ends_have_the_contract_s_names():
+    vae = make_vae(likelihood="normal")
+    expected = {
+        "inputs": [{"name": "z", "dtype": "float32", "shape": ["batch", 3]}],
+        "outputs": [
+            {"name": "mean", "dtype": "float32", "shape": ["batch", 8, 8, 1]},
+            {"name": "likelihood_parameters", "dtype": "float32", "shape": ["batch", 8, 8, 2]},
+        ],
+    }
+    assert contract((8, 8, 1), 3, 2)["decoder"] == expected
+    assert graphs.interface(graphs.convert(graphs.functions(vae).decode, expected)) == expected
+
+
+def test_a_posterior_that_a_bundle_cannot_describe_is_named(own_networks):
+    encoder, decoder = own_networks
+    vae = VAE(encoder, decoder, tfd.MultivariateNormalDiag(tf.zeros(3), tf.ones(3)))
+    vae.build((None, 8, 8, 1))
+    encoder.call = lambda images: tfd.Independent(tfd.Laplace(tf.zeros((1, 3)), 1.0), 1)
+    with pytest.raises(KvaeError, match="the encoder returns .*IndependentLaplace"):
+        graphs.functions(vae)
+
+
+@pytest.mark.parametrize(
+    "posterior",
+    [
+        lambda loc: tfd.Independent(tfd.Normal(loc, 0.1), 1),
+        lambda loc: tfd.Independent(tfd.Normal(loc, tf.constant([0.1, 0.2, 0.3])), 1),
+        lambda loc: tfd.MultivariateNormalDiag(loc, tf.constant([0.1, 0.2, 0.3])),
+    ],
+)
+def test_a_scale_that_all_images_share_gets_their_batch(own_networks, posterior, tmp_path):
+    encoder, decoder = own_networks
+    flatten = keras.layers.Flatten()
+    encoder.call = lambda images: posterior(flatten(images)[:, :3])
+    vae = VAE(encoder, decoder, tfd.MultivariateNormalDiag(tf.zeros(3), tf.ones(3)))
+    encoder.built = True
+    vae.build((None, 8, 8, 1))
+    exported = export(vae, tmp_path / "b", dataset=DATASET)
+    scale = Bundle.open(exported.path).encode(random_images(5)).scale
+    np.testing.assert_allclose(scale, posterior(tf.zeros((5, 3))).stddev() * np.ones((5, 3)), rtol=1e-6)

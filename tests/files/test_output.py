@@ -1,0 +1,89 @@
+"""Samples into files: each format read back by its own library, and targets that cannot be."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny import IMAGE_SHAPE, random_images
+
+from kvae.errors import KvaeError
+from kvae.files import output, pictures
+
+IMAGES = random_images(10)
+
+
+def write(path):
+    output.write(iter([IMAGES[:7], IMAGES[7:]]), 10, list(IMAGE_SHAPE), path)
+
+
+def read(path):
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
+def test_npy_and_npz_hold_the_floats(tmp_path):
+    write(tmp_path / "a.npy")
+    write(tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz") as archive:
+        arrays = [np.load(tmp_path / "a.npy"), archive["images"]]
+    for array in arrays:
+        assert array.dtype == np.float32
+        np.testing.assert_array_equal(array, IMAGES)
+
+
+def test_png_is_the_grid(tmp_path):
+    write(tmp_path / "a.png")
+    np.testing.assert_array_equal(read(tmp_path / "a.png"), np.asarray(pictures.grid(IMAGES)))
+
+
+def test_a_folder_holds_one_png_per_image_and_none_of_an_earlier_call(tmp_path):
+    write(tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.png"))[-1] == "000009.png"
+    np.testing.assert_array_equal(read(tmp_path / "out" / "000003.png"), pictures.to_uint8(IMAGES[3, ..., 0]))
+    output.write([IMAGES[:2]], 2, list(IMAGE_SHAPE), tmp_path / "out")
+    assert len(list((tmp_path / "out").glob("*.png"))) == 2
+
+
+@pytest.mark.parametrize("name", ["holiday.png", "000000.png"])
+def test_a_folder_of_the_user_s_is_left_alone(tmp_path, name):
+    (tmp_path / name).write_text("")
+    with pytest.raises(KvaeError, match="is not a folder that kvae sample wrote"):
+        write(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_folder_of_samples_with_something_added_is_left_alone(tmp_path):
+    write(tmp_path / "out")
+    (tmp_path / "out" / "notes.txt").write_text("")
+    with pytest.raises(KvaeError, match="is not a folder that kvae sample wrote"):
+        write(tmp_path / "out")
+    assert len(list((tmp_path / "out").glob("*.png"))) == 10
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.npz"])
+def test_more_than_the_disk_holds_is_refused_at_once(tmp_path, name):
+    with pytest.raises(KvaeError, match="the disk has"):
+        output.write(iter([]), 10**15, list(IMAGE_SHAPE), tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "message"), [("a.jpg", "must end in .png"), ("folder.png", "is a folder")])
+def test_targets_that_cannot_be(tmp_path, name, message):
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(KvaeError, match=message):
+        write(tmp_path / name)
+
+
+def test_a_failure_half_way_leaves_nothing(tmp_path):
+    def batches():
+        yield IMAGES[:7]
+        raise KvaeError("the GPU fell out")
+
+    for name in ("a.npy", "a.npz", "a.png", "folder"):
+        with pytest.raises(KvaeError, match="fell out"):
+            output.write(batches(), 10, list(IMAGE_SHAPE), tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_grid_has_a_limit(tmp_path):
+    with pytest.raises(KvaeError, match="at most 10000 images"):
+        output.write(iter([]), 10_001, list(IMAGE_SHAPE), tmp_path / "a.png")

@@ -1,0 +1,311 @@
+"""The mathematics: KL, ELBO and gradients against closed forms, numpy by hand, Monte-Carlo and finite differences."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+from tiny import make_vae, random_images
+
+from kvae.errors import KvaeError
+from kvae.model.networks import Decoder, Encoder
+from kvae.model.vae import VAE, Terms
+from kvae.steps import replicas
+
+tfd = tfp.distributions
+SEED = tf.constant([1, 2], tf.int32)
+
+
+def numpy_elbo(vae: VAE, images: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distortion and rate of a one-hidden-layer Bernoulli VAE in float64, from its weights alone."""
+    w = [variable.numpy().astype(np.float64) for variable in vae.trainable_variables]
+    x = images.reshape(len(images), -1).astype(np.float64)
+    hidden = np.maximum(x @ w[0] + w[1], 0)
+    loc = hidden @ w[2] + w[3]
+    scale = 1e-4 + np.log1p(np.exp(hidden @ w[4] + w[5]))
+    z = loc + scale * noise
+    logits = np.maximum(z @ w[6] + w[7], 0) @ w[8] + w[9]
+    distortion = np.sum(np.logaddexp(0, logits) - x * logits, axis=1)
+    rate = np.sum(0.5 * (loc**2 + scale**2 - 1) - np.log(scale), axis=1)
+    return distortion, rate
+
+
+def test_rate_is_the_closed_form_per_image(vae):
+    """KL(N(m, s^2) || N(0, 1)) = (m^2 + s^2 - 1)/2 - ln s, summed over dimensions, one number per image."""
+    images = random_images(5)
+    posterior = vae.encoder(images)
+    loc, scale = posterior.mean().numpy().astype(np.float64), posterior.stddev().numpy().astype(np.float64)
+    expected = np.sum((loc**2 + scale**2 - 1) / 2 - np.log(scale), axis=-1)
+    rate = vae.terms(images).rate
+    assert rate.shape == (5,)
+    np.testing.assert_allclose(rate, expected, rtol=1e-5)
+
+
+def test_rate_agrees_with_monte_carlo(vae):
+    """The mean of log q(z|x) - log p(z) over draws of q is the rate, within 4 standard errors."""
+    images = random_images(3)
+    posterior = vae.encoder(images)
+    z = posterior.sample(20_000, seed=SEED)
+    draws = (posterior.log_prob(z) - vae.prior.log_prob(z)).numpy()
+    error = draws.std(axis=0) / np.sqrt(len(draws))
+    assert np.all(np.abs(draws.mean(axis=0) - vae.terms(images).rate.numpy()) < 4 * error)
+
+
+def test_elbo_is_what_numpy_computes_by_hand(vae):
+    """ELBO = log p(x|z) - KL at the same draw, from the weights alone, within 1e-4 nats."""
+    images = random_images(6)
+    noise = tf.random.stateless_normal([6, vae.latent_dim], SEED, alg="philox").numpy()
+    distortion, rate = numpy_elbo(vae, images, noise.astype(np.float64))
+    terms = vae.terms(images, SEED)
+    np.testing.assert_allclose(terms.distortion, distortion, atol=1e-4)
+    np.testing.assert_allclose(terms.rate, rate, atol=1e-4)
+    np.testing.assert_allclose(vae.elbo(images, SEED), -distortion - rate, atol=1e-4)
+
+
+def test_gradients_are_those_of_finite_differences(vae):
+    """The reparameterised gradient of the loss, encoder weights included, at a fixed noise."""
+    images = random_images(4)
+    with tf.GradientTape() as tape:
+        loss = vae.loss_of(vae.terms(images, SEED))
+    gradients = tape.gradient(loss, vae.trainable_variables)
+    noise = tf.random.stateless_normal([4, vae.latent_dim], SEED, alg="philox").numpy()
+
+    def numpy_loss() -> float:
+        distortion, rate = numpy_elbo(vae, images, noise.astype(np.float64))
+        return float(np.mean(distortion + rate))
+
+    rng = np.random.default_rng(0)
+    for variable, gradient in zip(vae.trainable_variables, gradients, strict=True):
+        direction = rng.standard_normal(variable.shape).astype(np.float32)
+        start, step = variable.numpy(), 1e-3
+        variable.assign(start + step * direction)
+        above = numpy_loss()
+        variable.assign(start - step * direction)
+        below = numpy_loss()
+        variable.assign(start)
+        expected = float(np.sum(gradient.numpy() * direction))
+        assert (above - below) / (2 * step) == pytest.approx(expected, rel=2e-2, abs=2e-2), variable.path
+
+
+def test_numpy_images_are_not_cast_to_integers(vae):
+    """TFP casts numpy values to a Bernoulli's own dtype, by default int32: grey pixels would count as black."""
+    images = random_images(2)
+    np.testing.assert_array_equal(vae.elbo(images, SEED), vae.elbo(tf.constant(images), SEED))
+    likelihood = vae.decoder(tf.zeros((2, 3)))
+    np.testing.assert_allclose(likelihood.log_prob(images), likelihood.log_prob(tf.constant(images)), rtol=1e-6)
+
+
+def test_loss_weighs_the_rate_by_beta():
+    rate = tf.constant([10.0, 20.0])
+    terms = Terms(distortion=tf.constant([1.0, 3.0]), rate=rate, regularizer=rate)
+    assert float(make_vae().loss_of(terms)) == pytest.approx(2 + 15)
+    assert float(make_vae(beta=0.5).loss_of(terms)) == pytest.approx(2 + 7.5)
+    np.testing.assert_allclose(terms.elbo, [-11.0, -23.0])
+
+
+def test_the_entropy_weight_is_in_the_loss_alone():
+    """loss = distortion + beta (H(q, p) - lambda H(q)); the ELBO is the same whatever lambda is."""
+    images = random_images(5)
+    plain, weighted = make_vae(beta=0.7), make_vae(beta=0.7, entropy_weight=0.3)
+    posterior = plain.encoder(images)
+    expected = posterior.cross_entropy(plain.prior) - 0.3 * posterior.entropy()
+    terms = weighted.terms(images, SEED)
+    np.testing.assert_allclose(terms.regularizer, expected, rtol=1e-5)
+    np.testing.assert_array_equal(terms.elbo, plain.elbo(images, SEED))
+    assert float(weighted.loss_of(terms)) == pytest.approx(np.mean(terms.distortion + 0.7 * expected), rel=1e-5)
+
+
+def test_at_entropy_weight_1_the_regulariser_is_the_kl_itself(vae):
+    terms = vae.terms(random_images(5), SEED)
+    np.testing.assert_array_equal(terms.regularizer, terms.rate)
+
+
+def test_beta_warms_up_over_the_steps_in_training_alone():
+    """With learning rate 0 the loss of each step shows the weight of the rate: 0, 1/2, then 1."""
+    vae = make_vae()
+    vae.kl_warmup_steps = 2
+    vae.compile(optimizer=keras.optimizers.SGD(0.0))
+    weights = []
+    for _ in range(3):
+        vae.reset_metrics()
+        logs = vae.train_on_batch(random_images(4), return_dict=True)
+        weights.append((logs["loss"] - logs["distortion"]) / logs["rate"])
+    np.testing.assert_allclose(weights, [0.0, 0.5, 1.0], atol=1e-4)
+    logs = make_vae_with_warmup().evaluate(random_images(4), verbose=0, return_dict=True)
+    assert logs["loss"] == pytest.approx(logs["distortion"] + logs["rate"], rel=1e-5)
+
+
+def make_vae_with_warmup() -> VAE:
+    vae = make_vae()
+    vae.kl_warmup_steps = 100
+    vae.compile(optimizer="sgd")
+    return vae
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_fit_raises_the_elbo(jit_compile):
+    vae = make_vae()
+    images = np.round(random_images(64)) * 0.9
+    vae.compile(optimizer=keras.optimizers.Adam(1e-2), jit_compile=jit_compile)
+    history = vae.fit(images, epochs=5, batch_size=16, verbose=0).history
+    assert history["elbo"][-1] > history["elbo"][0] + 1.0
+    np.testing.assert_allclose(history["loss"], -np.array(history["elbo"]), rtol=1e-5)
+
+
+def test_predict_returns_mean_reconstructions(vae):
+    images = random_images(5)
+    expected = vae.decoder(vae.encoder(images).mean()).mean().numpy()
+    np.testing.assert_allclose(vae.predict(images, verbose=0), expected, atol=1e-6)
+
+
+def test_a_user_s_own_networks_fit_save_and_load(own_networks, tmp_path):
+    """Networks without `build`, never called before `fit`; the saved file has weights, optimiser and prior."""
+    vae = VAE(
+        *own_networks, tfd.MultivariateNormalDiag(tf.zeros(3), 2.0 * tf.ones(3)), beta=0.7, entropy_weight=0.5, seed=3
+    )
+    vae.compile(optimizer="adam")
+    images = random_images(32)
+    vae.fit(images, np.zeros(32), epochs=1, verbose=0)
+    vae.save(tmp_path / "own.keras")
+    loaded = keras.models.load_model(tmp_path / "own.keras")
+    np.testing.assert_allclose(loaded.elbo(images, SEED), vae.elbo(images, SEED), rtol=1e-6)
+    assert (loaded.beta, loaded.entropy_weight) == (0.7, 0.5)
+    assert int(loaded.optimizer.iterations) == int(vae.optimizer.iterations) == 1
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"architecture": "conv"}, {"architecture": "gated_mlp"}, {"likelihood": "normal"}]
+)
+def test_saving_round_trips_exactly(settings, tmp_path):
+    vae = make_vae(**settings)
+    vae.compile(optimizer="adam")
+    images = random_images(8)
+    vae.fit(images, verbose=0)
+    vae.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.elbo(images, SEED), vae.elbo(images, SEED))
+    np.testing.assert_array_equal(loaded.elbo(images), vae.elbo(images))  # the generator goes on where it was
+
+
+def test_the_same_seed_gives_the_same_draws_and_another_seed_others():
+    images = random_images(4)
+    draws = [make_vae(seed=0).elbo(images).numpy() for _ in range(2)]
+    np.testing.assert_array_equal(*draws)
+    vae = make_vae(seed=0)
+    assert not np.array_equal(vae.elbo(images), vae.elbo(images))
+
+
+def test_sample_weight_is_refused(vae):
+    vae.compile(optimizer="sgd")
+    with pytest.raises(KvaeError, match="sample_weight"):
+        vae.fit(random_images(4), np.zeros(4), sample_weight=np.ones(4), verbose=0)
+
+
+def test_loss_and_metrics_of_compile_are_refused(vae):
+    for setting in ({"loss": "mse"}, {"metrics": ["mae"]}):
+        vae.compile(optimizer="sgd", **setting)
+        with pytest.raises(KvaeError, match="optimizer alone"):
+            vae.fit(random_images(4), random_images(4), verbose=0)
+
+
+def test_layers_are_told_that_they_train_and_their_regularisers_count():
+    """Dropout acts in `fit` alone, batch statistics move, and an L2 penalty is in the loss but not in the ELBO."""
+    penalty = keras.regularizers.L2(10.0)
+    norm = keras.layers.BatchNormalization()
+    body = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(4, kernel_regularizer=penalty), norm])
+    usual = make_vae()
+    vae = VAE(Encoder(body, 3), usual.decoder, usual.prior)
+    vae.compile(optimizer=keras.optimizers.SGD(0.0))
+    logs = vae.fit(random_images(8), verbose=0).history
+    assert np.abs(norm.moving_mean.numpy()).max() > 0
+    penalised = float(10.0 * tf.reduce_sum(body.layers[1].kernel ** 2))
+    assert logs["loss"][0] + logs["elbo"][0] == pytest.approx(penalised, rel=1e-3)
+
+
+def test_a_distribution_that_leaves_pixels_in_its_batch_is_refused():
+    """Its terms would broadcast, and the loss be a mean over pixels."""
+
+    class NotIndependent(Decoder):
+        def call(self, z):
+            return tfd.Bernoulli(logits=self.body(z))
+
+    usual = make_vae()
+    vae = VAE(usual.encoder, NotIndependent(usual.decoder.body), usual.prior)
+    with pytest.raises(KvaeError, match=r"the decoder must return .* event \(8, 8, 1\).*tfd.Independent"):
+        vae.elbo(random_images(2))
+
+
+def test_a_prior_without_an_event_of_codes_is_refused(vae):
+    with pytest.raises(KvaeError, match=r"the prior must have event \(latent_dim,\)"):
+        VAE(vae.encoder, vae.decoder, tfd.Normal(tf.zeros(3), 1.0))
+
+
+def test_images_that_are_no_floats_or_have_no_channels_are_refused(vae):
+    with pytest.raises(KvaeError, match="got uint8. Divide bytes by 255"):
+        vae.elbo(np.zeros((2, 8, 8, 1), np.uint8))
+    with pytest.raises(KvaeError, match=r"must have shape \(batch, height, width, channels\); got \(2, 8, 8\)"):
+        vae.elbo(np.zeros((2, 8, 8), np.float32))
+    images = random_images(2)
+    np.testing.assert_array_equal(vae.elbo(tf.constant(images, tf.float64), SEED), vae.elbo(images, SEED))
+
+
+def test_a_model_loads_in_a_process_that_knows_the_vae_alone(vae, tmp_path):
+    vae.save(tmp_path / "model.keras")
+    code = "import kvae.model.vae, keras; print(type(keras.models.load_model('model.keras')).__name__)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout == "VAE\n", done.stderr
+
+
+def test_a_mixture_prior_trains(vae):
+    components = tfd.MultivariateNormalDiag(tf.constant([[1.0] * 3, [-1.0] * 3]), tf.ones((2, 3)))
+    prior = tfd.MixtureSameFamily(tfd.Categorical(logits=[0.0, 0.0]), components)
+    mixed = VAE(vae.encoder, vae.decoder, prior)
+    mixed.compile(optimizer="adam")
+    assert np.isfinite(mixed.fit(random_images(8), verbose=0).history["elbo"][0])
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_the_draws_of_a_compiled_step_are_those_of_the_posterior(jit_compile):
+    """XLA has a generator of its own. Over 4,000 draws for one image: the distortion of `evaluate` is its expectation
+    under draws made by numpy, within 5 standard errors of the two; the rate, which has no noise, is the same."""
+    vae, draws = make_vae(), 4000
+    vae.compile("adam", jit_compile=jit_compile)
+    images = np.repeat(random_images(1), draws, axis=0)
+    posterior = vae.encoder(images[:1])
+    noise = np.random.default_rng(0).standard_normal((draws, 3)).astype(np.float32)
+    likelihood = vae.decoder(posterior.mean() + posterior.stddev() * noise)
+    expected = -likelihood.log_prob(images).numpy().astype(np.float64)
+    logs = vae.evaluate(images, batch_size=draws, verbose=0, return_dict=True)
+    tolerance = 5 * np.sqrt(2) * expected.std() / np.sqrt(draws)
+    assert logs["distortion"] == pytest.approx(expected.mean(), abs=tolerance)
+    assert logs["rate"] == pytest.approx(float(vae.terms(images[:1]).rate[0]), rel=1e-5)
+    assert logs["distortion"] != vae.evaluate(images, batch_size=draws, verbose=0, return_dict=True)["distortion"]
+
+
+def test_a_step_that_is_compiled_once_leaves_eager_use_as_it_was():
+    vae = make_vae()
+    vae.compile("adam", jit_compile=True)
+    vae.fit(random_images(8), batch_size=4, verbose=0)
+    assert np.isfinite(vae.elbo(random_images(2)).numpy()).all()
+
+
+def test_compiled_draws_of_images_that_share_a_mean_are_their_own():
+    """4,000 draws of N(1, s^2) with s of each image and one mean: all different, and distributed as they should be."""
+    vae = make_vae()
+    vae.compile("adam", jit_compile=True)
+    scale = np.linspace(0.5, 2.0, 4000, dtype=np.float32)[:, None] * np.ones((1, 3), np.float32)
+
+    @tf.function(jit_compile=True)
+    def draw():
+        vae._compiling = True
+        z = vae._draw(tfd.MultivariateNormalDiag(tf.ones(3), scale), SEED, replicas.Rows(0, 4000), 4000)
+        vae._compiling = False
+        return z
+
+    noise = (draw().numpy() - 1.0) / scale
+    assert len(np.unique(noise)) > 0.99 * noise.size
+    assert noise.mean() == pytest.approx(0, abs=5 / np.sqrt(noise.size))
+    assert (noise**2).mean() == pytest.approx(1, abs=5 * np.sqrt(2 / noise.size))

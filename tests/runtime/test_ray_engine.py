@@ -1,0 +1,239 @@
+"""Bulk work on a local Ray with two workers: the numbers of the local engine, and no work lost when something dies."""
+
+import importlib.util
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from kvae.bundle import locate
+from kvae.cli.main import main
+from kvae.data.datasets import load
+from kvae.errors import KvaeError
+from kvae.runtime import bulk, ray_engine, shards
+from kvae.runtime.bundle import Bundle
+
+if importlib.util.find_spec("ray") is None:
+    pytest.skip("Ray is an optional extra", allow_module_level=True)
+pytestmark = pytest.mark.filterwarnings(r"ignore::DeprecationWarning:ray\..*")  # Ray deprecates what it calls itself
+IMAGES = load("fashion_mnist_mini").test.images[:60]
+SHIPPED = locate.shipped()["fashion_mnist"]
+SAMPLES = 6_000
+
+
+@pytest.fixture(scope="module")
+def two_workers():
+    """A Ray of two workers, which the tests share: it takes seconds to start."""
+    import ray
+
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield ray
+    ray.shutdown()
+
+
+@pytest.fixture
+def kvae(tmp_path, monkeypatch):
+    """Runs the command, with shards of 16 images at most, in a folder with images as PNGs and as an array."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(shards, "MAX_IMAGES", 16)
+    monkeypatch.setattr("kvae.data.images.BATCH", 8)
+    monkeypatch.setattr("kvae.runtime.bundle.BATCH_SIZE", 8)
+    (tmp_path / "pngs").mkdir()
+    for index, image in enumerate(IMAGES[:20]):
+        Image.fromarray(image[..., 0]).save(tmp_path / "pngs" / f"{index:02d}.png")
+    np.save("images.npy", IMAGES)
+    return lambda *arguments: CliRunner().invoke(main, list(arguments), catch_exceptions=False)
+
+
+def parts(folder="out"):
+    return sorted(path for path in Path(folder).iterdir() if path.name.startswith("part-"))
+
+
+def report(result):
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def error(result):
+    assert (result.exit_code, result.stdout) == (1, ""), result.output
+    (line,) = result.stderr.splitlines()
+    return line
+
+
+def test_scores_are_those_of_the_local_engine(two_workers, kvae):
+    """Of pictures and an array, five parts; a second call makes the one that was deleted, a third none."""
+    call = ("score", "pngs", "images.npy", "--engine", "ray", "--out", "out", "--json")
+    assert report(kvae(*call)) == {"out": "out", "model": str(SHIPPED), "n": 80, "parts": 5, "made": 5}
+    assert kvae("score", "pngs", "images.npy", "--out", "local.csv").exit_code == 0
+    heading, *expected = Path("local.csv").read_text().splitlines()
+    found = [part.read_text().splitlines() for part in parts()]
+    assert [row for rows in found for row in rows[1:]] == expected
+    assert {rows[0] for rows in found} == {heading}
+    content = parts()[3].read_bytes()
+    parts()[3].unlink()
+    again = kvae(*call)
+    assert (report(again)["made"], again.stderr.splitlines()[0]) == (1, "4 of 5 parts are there already.")
+    assert parts()[3].read_bytes() == content
+    assert report(kvae(*call))["made"] == 0
+
+
+def test_codes_are_those_of_the_local_engine(two_workers, kvae):
+    assert kvae("encode", "images.npy", "--engine", "ray", "--out", "out").stdout == "out\n"
+    assert kvae("encode", "images.npy").exit_code == 0
+    with np.load("codes.npz") as expected:
+        for name in ("loc", "scale", "names"):
+            np.testing.assert_array_equal(np.concatenate([np.load(part)[name] for part in parts()]), expected[name])
+
+
+def test_an_image_that_cannot_be_read_is_named_and_what_is_made_is_kept(two_workers, kvae):
+    """Once the picture is repaired, the same call goes on."""
+    good = Path("pngs/17.png").read_bytes()
+    Path("pngs/17.png").write_bytes(good[:100])
+    call = ("score", "pngs", "--engine", "ray", "--out", "out")
+    assert error(kvae(*call)).startswith("Error: pngs/17.png cannot be read: image file is truncated")
+    assert [part.name for part in parts()] in ([], ["part-00000-of-00002.csv"])
+    Path("pngs/17.png").write_bytes(good)
+    assert kvae(*call).exit_code == 0
+    assert sum(len(part.read_text().splitlines()) - 1 for part in parts()) == 20
+
+
+def test_another_model_or_other_images_are_refused(two_workers, kvae, bundle_path):
+    call = ("score", "images.npy", "--engine", "ray", "--out", "out")
+    assert kvae(*call).exit_code == 0
+    assert "begun with another command: score; now sample" in error(kvae("sample", "--engine", "ray", "--out", "out"))
+    np.save("images.npy", IMAGES[::-1])
+    assert "begun with other images, or they have changed" in error(kvae(*call))
+    Path("out/plan.json").write_text("{")
+    assert "plan.json is damaged" in error(kvae(*call))
+    assert len(parts()) == 4
+
+
+def worker_of(ray_of):
+    """A process of the pool of this process's own Ray."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            name, parent = (folder / "cmdline").read_bytes(), parent_of(folder.name)
+            if name.startswith(b"ray::MapWorker") and parent_of(parent) == str(os.getpid()):
+                return int(folder.name)
+        except OSError:  # it ended
+            continue
+    raise AssertionError("no worker found")
+
+
+def parent_of(process):
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1]
+
+
+def test_a_worker_that_is_killed_costs_its_shard_alone(two_workers, tmp_path):
+    """Ray makes it again, in another worker; every part is there once, and whole."""
+    job = bulk.of_samples(SHIPPED, SAMPLES, tmp_path / "out", seed=1, shard_size=300)
+    with shards.opened(job.out, job.plan) as missing:
+        done = ray_engine.run(job, missing)
+        counts = [next(done)]
+        os.kill(worker_of(two_workers), signal.SIGKILL)
+        counts += done
+    assert counts == [300] * 20
+    found = np.concatenate([np.load(part) for part in parts(job.out)])
+    np.testing.assert_array_equal(found, Bundle.open(SHIPPED).sample(SAMPLES, 1))
+
+
+class Deadly:
+    """Images that end the worker that unpickles them, as the kernel does for want of memory."""
+
+    def __reduce__(self):
+        return os._exit, (1,)
+
+
+def test_a_shard_that_kills_its_workers_is_given_up_in_a_line(two_workers, tmp_path):
+    job = bulk.of_samples(SHIPPED, 4, tmp_path / "out")
+    with pytest.raises(KvaeError, match="a shard's worker died 4 times, for want of memory perhaps") as error:
+        list(ray_engine.run(job, [0], [Deadly()]))
+    assert "\n" not in str(error.value)
+
+
+# `kvae` as a program, with a Ray of its own, small shards, and a TensorFlow that tells who imports it.
+PROGRAM = "from kvae import shards; shards.MAX_IMAGES = 256; from kvae.cli.main import main; main()"
+
+
+def program(folder, *arguments):
+    (folder / "spy" / "tensorflow").mkdir(parents=True, exist_ok=True)
+    (folder / "spy" / "tensorflow" / "__init__.py").write_text(f"open({str(folder / 'imported')!r}, 'w').close()")
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *arguments],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(folder / "spy"), *sys.path]), "RAY_ADDRESS": "local"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_driver_that_is_stopped_leaves_whole_parts_and_goes_on(two_workers, tmp_path, monkeypatch, number):
+    arguments = ("sample", "--engine", "ray", "--out", "out", "--n", str(SAMPLES), "--seed", "2")
+    process = program(tmp_path, *arguments)
+    out = tmp_path / "out"
+    while process.poll() is None and not (out.exists() and len(parts(out)) > 1):
+        time.sleep(0.01)
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == ({signal.SIGKILL: -9, signal.SIGINT: 130}[number], ""), stderr
+    assert number == signal.SIGKILL or stderr.strip() == "Error: interrupted."
+    stopped = {path: path.stat().st_mtime_ns for path in parts(out)}
+    assert 1 < len(stopped) < 24
+    assert {np.load(part).shape for part in stopped} <= {(256, 28, 28, 1), (112, 28, 28, 1)}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(shards, "MAX_IMAGES", 256)
+    found = report(CliRunner().invoke(main, [*arguments, "--json"]))
+    assert found["parts"] == len(parts(out)) == 24
+    assert found["made"] <= 24 - len(stopped)
+    assert {path: path.stat().st_mtime_ns for path in stopped} == stopped
+    images = np.concatenate([np.load(part) for part in parts(out)])
+    np.testing.assert_array_equal(images, Bundle.open(SHIPPED).sample(SAMPLES, 2))
+    assert not (tmp_path / "imported").exists()
+
+
+def test_what_cannot_be_is_said_in_a_line(kvae, monkeypatch):
+    """Before Ray starts."""
+    monkeypatch.setattr("ray.init", lambda **_: pytest.fail("Ray was started"), raising=False)
+    assert "name it with --out" in error(kvae("score", "images.npy", "--engine", "ray"))
+    assert "codes.npz: what is made in shards goes to a folder" in error(
+        kvae("encode", "images.npy", "--engine", "ray")
+    )
+    Path("file").touch()
+    assert "goes to a folder" in error(kvae("score", "images.npy", "--engine", "ray", "--out", "file"))
+    assert "holds other files" in error(kvae("score", "images.npy", "--engine", "ray", "--out", "pngs"))
+
+
+def test_without_ray_one_line_says_how_to_install_it(kvae, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "ray is not installed; --engine ray needs it. Install it: pip install 'kvae-onnx[ray]'" in error(
+        kvae("score", "images.npy", "--engine", "ray", "--out", "out")
+    )
+    assert not Path("out").exists()
+
+
+def test_a_cluster_that_does_not_answer_is_named(kvae, monkeypatch):
+    """At once, where Ray by itself tries for minutes. Nobody listens on a port that was just let go of."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("ray.shutdown", lambda: None)
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    line = error(kvae("score", "images.npy", "--engine", "ray", "--out", "out"))
+    assert f"no Ray cluster answers at {address}, which RAY_ADDRESS names" in line
+
+
+def test_a_cluster_without_gpus_has_no_place_for_cuda(two_workers, tmp_path):
+    job = bulk.of_samples(SHIPPED, 4, tmp_path / "out", device="cuda")
+    with pytest.raises(KvaeError, match="Ray's cluster has no GPU"):
+        list(ray_engine.run(job, [0]))

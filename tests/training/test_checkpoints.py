@@ -1,0 +1,270 @@
+"""A training that was stopped, by Ctrl-C, an early stop, a full disk or kill -9, goes on as if nothing had been."""
+
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from tiny import make_vae, random_images
+
+from kvae.config import ModelConfig, TrainConfig
+from kvae.data import datasets
+from kvae.errors import KvaeError
+from kvae.runtime.bundle import Bundle
+from kvae.training import checkpoints, fitting, runs
+from kvae.training.checkpoints import Checkpoints, State
+from kvae.training.interrupts import Interrupt, Interrupted
+
+MLP = ModelConfig(architecture="mlp", latent_dim=2, hidden_units=8)
+CONFIG = TrainConfig(
+    dataset="fashion_mnist_mini", epochs=3, batch_size=20, kl_warmup_epochs=1, lr_warmup_steps=7, seed=5, jit="off",
+    model=MLP,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Of the mini set 500 images to train on (25 steps), 50 to validate."""
+    mini = datasets.load("fashion_mnist_mini")
+    parts = {"train": 500, "validation": 50}
+    splits = {name: datasets.Split(getattr(mini, name).images[:count], None) for name, count in parts.items()}
+    return replace(mini, **splits)
+
+
+@pytest.fixture(autouse=True)
+def short_calls(monkeypatch):
+    """Five steps in a call, so that an epoch has five."""
+    monkeypatch.setitem(fitting.STEPS_PER_CALL, "mlp", 5)
+
+
+def variables_of(path):
+    """All that a .keras file holds in numbers: weights, the optimizer's state, the seed."""
+    found = {}
+    with zipfile.ZipFile(path) as archive, h5py.File(BytesIO(archive.read("model.weights.h5"))) as file:
+        file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
+def check_same(one, other):
+    ours, theirs = variables_of(one), variables_of(other)
+    assert ours.keys() == theirs.keys() and len(ours) > 10
+    for name, value in ours.items():
+        np.testing.assert_array_equal(value, theirs[name], err_msg=name)
+
+
+def fit(folder, data, config=CONFIG, interrupt=None):
+    """A training in a folder, from its last checkpoint on."""
+    vae = fitting.build(config, data.image_shape, len(data.train.images))
+    state = checkpoints.restore(vae, folder)
+    callback = Checkpoints(folder, state, config.patience, interrupt)
+    fitting.fit(vae, config, data, [callback], state.epoch, state.step)
+    return callback.state
+
+
+class InterruptAt(Interrupt):
+    """Asks for an end at the n-th look."""
+
+    def __init__(self, look):
+        self._looks_left = look
+
+    @property
+    def asked(self):
+        self._looks_left -= 1
+        return self._looks_left <= 0
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, data):
+    """A training that was never interrupted."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(fitting.STEPS_PER_CALL, "mlp", 5)
+        folder = tmp_path_factory.mktemp("whole")
+        return folder, fit(folder, data)
+
+
+@pytest.mark.parametrize("look, seconds", [(1, 0.0), (5, 300.0), (9, 0.0)])
+def test_an_interrupted_training_ends_as_one_that_was_not(tmp_path, data, whole, monkeypatch, look, seconds):
+    """Within an epoch, at its end, and in a later one: weights, optimizer, seed and history, to the last bit."""
+    monkeypatch.setattr(checkpoints, "SECONDS", seconds)
+    with pytest.raises(Interrupted):
+        fit(tmp_path, data, interrupt=InterruptAt(look))
+    between = checkpoints.restore(fitting.build(CONFIG, data.image_shape, 500), tmp_path)
+    assert (between.epoch, between.step) != (0, 0)
+    folder, state = whole
+    assert fit(tmp_path, data) == state
+    for name in (checkpoints.LAST, checkpoints.BEST):
+        check_same(tmp_path / name, folder / name)
+    assert (tmp_path / checkpoints.HISTORY).read_bytes() == (folder / checkpoints.HISTORY).read_bytes()
+
+
+def test_two_interrupts_of_a_training_that_xla_compiles(tmp_path, data):
+    config = replace(CONFIG, jit="on")
+    fit(tmp_path / "whole", data, config)
+    for _ in range(2):
+        with pytest.raises(Interrupted):
+            fit(tmp_path / "cut", data, config, InterruptAt(2))
+    fit(tmp_path / "cut", data, config)
+    check_same(tmp_path / "cut" / checkpoints.LAST, tmp_path / "whole" / checkpoints.LAST)
+
+
+def test_an_interrupt_in_the_last_epoch_is_heard(tmp_path, data):
+    """After the epoch, before what would come then: evaluation and export."""
+    config = replace(CONFIG, epochs=1, kl_warmup_epochs=0)
+    with pytest.raises(Interrupted):
+        fit(tmp_path, data, config, InterruptAt(6))
+    assert checkpoints.restore(fitting.build(config, data.image_shape, 500), tmp_path).epoch == 1
+
+
+def test_epochs_without_validation_and_epochs_made_elsewhere_are_nan_in_the_history(tmp_path):
+    images = random_images(20)
+    vae = make_vae()
+    vae.compile(optimizer="adam", jit_compile=False)
+    callback = Checkpoints(tmp_path)
+    settings = {"validation_data": (images,), "validation_freq": 2, "verbose": 0, "callbacks": [callback]}
+    vae.fit(images, initial_epoch=1, epochs=4, **settings)
+    assert np.isnan(callback.state.history["loss"]).tolist() == [True, False, False, False]
+    assert np.isnan(callback.state.history["val_loss"]).tolist() == [True, False, True, False]
+    rows = (tmp_path / checkpoints.HISTORY).read_text().splitlines()
+    assert len(rows) == 5 and all(len(row.split(",")) == 9 for row in rows)
+
+
+def test_it_is_for_a_vae(tmp_path):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    with pytest.raises(KvaeError, match="Checkpoints are of a kvae.model.vae.VAE; got Sequential"):
+        model.fit(np.zeros((2, 1)), np.zeros((2, 1)), verbose=0, callbacks=[Checkpoints(tmp_path)])
+
+
+def test_the_best_model_is_kept_and_training_stops_where_it_stalls(tmp_path, data):
+    """With a patience of 2: the epoch of the lowest validation loss, and two more."""
+    config = replace(CONFIG, epochs=40, learning_rate=0.03, lr_warmup_steps=0, patience=2)
+    state = fit(tmp_path, data, config)
+    losses = state.history["val_loss"]
+    best = int(np.argmin(losses))
+    assert state.best_epoch == best and len(losses) == best + 3 < 40
+    vae = keras.models.load_model(tmp_path / checkpoints.BEST)
+    assert int(vae.optimizer.iterations) == 25 * (best + 1)
+    assert state.has_stalled(2) and not state.has_stalled(3) and not state.has_stalled(None)
+
+
+def test_a_loss_that_is_not_finite_is_not_kept(tmp_path, data, monkeypatch):
+    """The second epoch's validation loss is made NaN: the checkpoint stays that of the first."""
+    plain = fitting.VAE.evaluate
+
+    def evaluate(self, *arguments, **settings):
+        logs = plain(self, *arguments, **settings)
+        return logs if int(self.made_steps) == 25 else logs | {"loss": float("nan")}
+
+    monkeypatch.setattr(fitting.VAE, "evaluate", evaluate)
+    with pytest.raises(KvaeError, match="training diverged: the loss of epoch 2 is nan. Train anew with a lower"):
+        fit(tmp_path, data)
+    vae = fitting.build(CONFIG, data.image_shape, 500)
+    assert checkpoints.restore(vae, tmp_path).epoch == 1
+    assert int(vae.optimizer.iterations) == 25
+
+
+def test_a_checkpoint_is_a_keras_model_with_its_optimizer(tmp_path, data):
+    with pytest.raises(Interrupted):
+        fit(tmp_path, data, interrupt=InterruptAt(3))
+    vae = keras.models.load_model(tmp_path / checkpoints.LAST)
+    assert int(vae.optimizer.iterations) == int(vae.made_steps) == 15
+    with zipfile.ZipFile(tmp_path / checkpoints.LAST) as archive:
+        assert json.loads(archive.read(checkpoints.STATE))["step"] == 15
+
+
+def test_in_a_fit_of_a_user_s_own(tmp_path):
+    """Arrays, another optimizer, no validation: the best is that of the training loss; it goes on where it was."""
+    images = random_images(40)
+
+    def compiled():
+        vae = make_vae()
+        vae.compile(optimizer="adam")
+        return vae
+
+    callback = Checkpoints(tmp_path)
+    compiled().fit(images, epochs=2, batch_size=10, verbose=0, callbacks=[callback])
+    vae = compiled()
+    state = checkpoints.restore(vae, tmp_path)
+    assert state == callback.state and state.epoch == 2
+    callback = Checkpoints(tmp_path, state)
+    vae.fit(images, epochs=4, initial_epoch=state.epoch, batch_size=10, verbose=0, callbacks=[callback])
+    assert int(vae.optimizer.iterations) == 16
+    assert len(callback.state.history["loss"]) == 4
+    assert (tmp_path / checkpoints.BEST).exists()
+
+
+def test_without_a_checkpoint_a_training_begins(tmp_path):
+    assert checkpoints.restore(make_vae(), tmp_path) == State()
+
+
+@pytest.mark.parametrize("damage", ["no zip", "another model", "no state", "cut off"])
+def test_a_checkpoint_that_cannot_be_read_is_an_error_in_one_line(tmp_path, damage):
+    path = tmp_path / checkpoints.LAST
+    vae = make_vae()
+    vae.compile(optimizer="adam")
+    vae.fit(random_images(8), verbose=0, callbacks=[Checkpoints(tmp_path)])
+    if damage == "no zip":
+        path.write_text("no")
+    elif damage == "another model":
+        vae = make_vae((16, 16, 1))
+        vae.compile(optimizer="adam")
+    elif damage == "no state":
+        vae.save(path)
+    else:
+        path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(KvaeError, match="cannot go on from .*last.keras: ") as error:
+        checkpoints.restore(vae, tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_disk_that_is_full_leaves_the_last_checkpoint(tmp_path):
+    """The system lets this process write no file beyond 10 kB, which Python meets as it meets a full disk."""
+    vae = make_vae()
+    vae.compile(optimizer="adam")
+    images = random_images(8)
+    callback = Checkpoints(tmp_path)
+    vae.fit(images, verbose=0, callbacks=[callback])
+    before = (tmp_path / checkpoints.LAST).read_bytes()
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limit[1]))
+    try:
+        with pytest.raises(KvaeError, match="cannot write .*last.keras") as error:
+            vae.fit(images, verbose=0, initial_epoch=1, epochs=2, callbacks=[Checkpoints(tmp_path, callback.state)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert "\n" not in str(error.value)
+    assert (tmp_path / checkpoints.LAST).read_bytes() == before
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [
+        "checkpoints", "history.csv", "last.keras", "model.keras",
+    ]  # fmt: skip
+
+
+def test_a_process_killed_at_random_moments_20_times_ends_with_the_same_weights(tmp_path):
+    """kill -9, real processes, from before the first step to the export; deterministic, so to the last bit."""
+    program = Path(__file__).parents[1] / "survive.py"
+    environment = os.environ | {"PYTHONPATH": str(program.parent), "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(
+        [sys.executable, str(program), str(tmp_path), "20", "1"], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    left = re.findall(r"^killed:(.*)$", done.stdout, re.MULTILINE)
+    assert len(left) == 20
+    assert any("checkpoints/last.keras" in names and "bundle" not in names for names in left)
+    for name in (checkpoints.LAST, checkpoints.BEST):
+        check_same(tmp_path / "whole" / name, tmp_path / "killed" / name)
+    for name in ("history.csv", "metrics.json", "config.json", "samples.png", "pictures/samples-0004.png"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes(), name
+    hidden = [path.name for path in (tmp_path / "killed").rglob(".*")]
+    assert hidden == [".lock"]
+    ours, theirs = (Bundle.open(tmp_path / name / runs.BUNDLE_FOLDER).sample(8) for name in ("whole", "killed"))
+    np.testing.assert_array_equal(ours, theirs)

@@ -1,0 +1,297 @@
+"""Training on the real mini set: what is streamed, that it repeats itself, that it learns, and what its loss weighs."""
+
+import math
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import islice
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tiny import make_vae
+
+from kvae.bundle import binarization
+from kvae.config import ModelConfig, TrainConfig
+from kvae.data import datasets
+from kvae.errors import ConfigError, KvaeError
+from kvae.steps import batches
+from kvae.training import fitting
+
+MLP = ModelConfig(architecture="mlp", latent_dim=2, hidden_units=16)
+IMAGES = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 1), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def mini():
+    return datasets.load("fashion_mnist_mini")
+
+
+def fitted(config, data):
+    vae = fitting.build(config, data.image_shape, len(data.train.images))
+    return vae, fitting.fit(vae, config, data)
+
+
+@pytest.fixture(scope="module")
+def two_runs(mini):
+    """The same two epochs twice: models and their histories."""
+    config = TrainConfig(dataset="fashion_mnist_mini", epochs=2, batch_size=125, model=MLP)
+    return [fitted(config, mini) for _ in range(2)]
+
+
+@pytest.mark.parametrize("binarize", ["dynamic", "none"])
+def test_fit_streams_bits_to_a_model_of_bits(mini, binarize):
+    """Training bits new in each epoch, the validation split's frozen ones; grey images to a grey model."""
+
+    class Recorder:
+        """In the place of a model."""
+
+        stop_training = False
+        distribute_strategy = tf.distribute.get_strategy()
+
+        def fit(self, stream, validation_data, steps_per_epoch, **_):
+            elements = iter(stream)
+            self.epochs = [
+                np.concatenate([element.batch(0) for element in islice(elements, steps_per_epoch)]) for _ in range(2)
+            ]
+            self.validation = np.concatenate([batch.numpy() for batch in validation_data])
+            return keras.callbacks.History()
+
+    vae = Recorder()
+    config = TrainConfig(dataset="fashion_mnist_mini", epochs=2, batch_size=500, binarize=binarize)
+    fitting.fit(vae, config, mini)
+    bits = binarize == "dynamic"
+    assert (set(np.unique(vae.epochs[0])) == {0.0, 1.0}) == bits
+    assert not np.array_equal(*vae.epochs)
+    expected = binarization.held_out(mini, "validation", bits) / np.float32(255)
+    np.testing.assert_allclose(vae.validation, expected, rtol=1e-6)
+
+
+def test_the_same_seed_gives_the_same_weights(two_runs):
+    """The order of images, their bits and the posterior's draws with it."""
+    for one, other in zip(*(vae.get_weights() for vae, _ in two_runs), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_same_seed_gives_the_same_convolutions(mini):
+    """200 images to train on, 50 to validate."""
+    parts = {"train": 200, "validation": 50}
+    splits = {name: datasets.Split(getattr(mini, name).images[:count], None) for name, count in parts.items()}
+    model = ModelConfig(architecture="conv", latent_dim=2, hidden_units=8)
+    config = TrainConfig(dataset="fashion_mnist_mini", epochs=1, batch_size=50, seed=3, model=model)
+    first, second = (fitted(config, replace(mini, **splits))[0].get_weights() for _ in range(2))
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_another_seed_gives_other_weights(mini):
+    first, second = (
+        fitting.build(TrainConfig(seed=seed, model=MLP), mini.image_shape, 4000).get_weights()[0] for seed in (0, 1)
+    )
+    assert not np.array_equal(first, second)
+
+
+def test_training_raises_the_validation_elbo(two_runs):
+    vae, history = two_runs[0]
+    assert history["val_elbo"][1] > history["val_elbo"][0] > -544  # -544: grey everywhere, 784 ln 2
+    assert float(vae.optimizer.learning_rate) == pytest.approx(0, abs=1e-6)
+
+
+def test_every_step_and_every_validation_image_counts(two_runs, mini):
+    """Of 2 x 32 steps and 4 batches, neither a multiple of the steps between two returns to Python; the rate, which
+    has no noise, is that of all validation images, within 1e-4 of it."""
+    vae, history = two_runs[0]
+    assert int(vae.optimizer.iterations) == 64
+    bits = binarization.held_out(mini, "validation", True)
+    rate = vae.terms(bits / np.float32(255)).rate.numpy().astype(np.float64)
+    assert history["val_rate"][1] == pytest.approx(rate.mean(), rel=1e-4)
+
+
+def test_warm_up_counts_epochs_in_steps(mini):
+    vae = fitting.build(TrainConfig(kl_warmup_epochs=3, batch_size=100, model=MLP), mini.image_shape, 4050)
+    assert vae.kl_warmup_steps == 120
+
+
+def test_the_learning_rate_grows_and_falls(mini):
+    """To its height over the warm-up, and then along half a cosine to 0: by hand, at some steps of 4 x 40."""
+    config = TrainConfig(epochs=4, batch_size=100, learning_rate=0.01, lr_warmup_steps=20, adam_beta2=0.99, model=MLP)
+    optimizer = fitting.build(config, mini.image_shape, 4050).optimizer
+    rates = []
+    for step in (0, 5, 20, 55, 90, 160):
+        optimizer.iterations.assign(step)
+        rates.append(float(optimizer.learning_rate))
+    half = 0.01 * 0.5
+    expected = [0, 0.01 / 4, 0.01, half * (1 + math.cos(math.pi / 4)), half, 0]
+    assert rates == pytest.approx(expected, abs=1e-8)
+    assert optimizer.beta_2 == 0.99
+
+
+def test_a_warm_up_of_the_learning_rate_must_end(mini):
+    fitting.check_size(TrainConfig(epochs=2, batch_size=100, lr_warmup_steps=79, model=MLP), 4050)
+    config = TrainConfig(epochs=2, batch_size=100, lr_warmup_steps=80, model=MLP)
+    with pytest.raises(
+        ConfigError, match="lr_warmup_steps must be less than 80, the optimiser steps of the run; got 80"
+    ):
+        fitting.build(config, mini.image_shape, 4050)
+
+
+def test_the_loss_s_weights_reach_the_model():
+    vae = fitting.build(TrainConfig(beta=0.3, entropy_weight=0.1, seed=7, model=MLP), (28, 28, 1), 4000)
+    assert (vae.beta, vae.entropy_weight, vae.seed) == (0.3, 0.1, 7)
+
+
+@pytest.mark.parametrize("binarize", ["dynamic", "none"])
+@pytest.mark.parametrize("architecture", ["mlp", "gated_mlp", "conv"])
+def test_the_fast_way_gives_the_losses_of_a_plain_fit(mini, architecture, binarize):
+    """From one seed: many steps in a loop, fed with indices, and a plain Keras `fit`, fed with one batch of images at a
+    time, give the same history, each epoch of it to a hundred-thousandth."""
+    model = ModelConfig(architecture=architecture, latent_dim=2, hidden_units=8)
+    config = TrainConfig(
+        dataset="fashion_mnist_mini",
+        epochs=2,
+        batch_size=40,
+        binarize=binarize,
+        kl_warmup_epochs=1,
+        lr_warmup_steps=4,
+        adam_beta2=0.99,
+        seed=5,
+        model=model,
+    )
+    parts = {"train": 250, "validation": 50}
+    splits = {name: datasets.Split(getattr(mini, name).images[:count], None) for name, count in parts.items()}
+    data = replace(mini, **splits)
+    _, fast = fitted(config, data)
+    vae = fitting.build(config, data.image_shape, 250)
+    plain = vae.fit(
+        # Of iterators Keras makes more than one an epoch, and each draws another order: this stream goes on instead.
+        batches.batches(data.train.images, 40, shuffle_seed=5, binarize=binarize == "dynamic"),
+        steps_per_epoch=6,
+        validation_data=batches.batches(binarization.held_out(data, "validation", binarize == "dynamic"), 1000),
+        epochs=2,
+        shuffle=False,
+        verbose=0,
+    ).history
+    assert int(vae.optimizer.iterations) == 12
+    assert set(fast) == set(plain)
+    for name, values in plain.items():
+        np.testing.assert_allclose(fast[name], values, rtol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    "architecture, jit, expected",
+    [
+        ("conv", "auto", False),
+        ("mlp", "auto", True),
+        ("gated_mlp", "auto", True),
+        ("conv", "on", True),
+        ("mlp", "off", False),
+    ],
+)
+def test_xla_is_used_where_it_is_faster_or_asked_for(architecture, jit, expected):
+    model = ModelConfig(architecture=architecture, latent_dim=2, hidden_units=8)
+    vae = fitting.build(TrainConfig(model=model, jit=jit), (8, 8, 1), 4000)
+    assert vae.jit_compile == expected
+
+
+def test_mixed_precision_computes_in_bfloat16_and_keeps_weights_and_distributions_in_float32(mini):
+    """And it learns what float32 learns: after two epochs the validation ELBO is within 2 nats of it."""
+    elbos = {}
+    for precision in ("float32", "mixed_bfloat16"):
+        config = TrainConfig(dataset="fashion_mnist_mini", epochs=2, batch_size=125, precision=precision, model=MLP)
+        vae, history = fitted(config, mini)
+        elbos[precision] = history["val_elbo"][-1]
+    assert keras.config.dtype_policy().name == "float32"  # that of the process is as it was
+    assert vae.encoder.body.layers[-1].compute_dtype == "bfloat16"
+    assert {str(variable.dtype) for variable in vae.trainable_variables} == {"float32"}
+    terms = vae.terms(tf.zeros((2, 28, 28, 1)))
+    assert terms.distortion.dtype == terms.rate.dtype == tf.float32
+    assert elbos["mixed_bfloat16"] == pytest.approx(elbos["float32"], abs=2.0)
+    assert elbos["mixed_bfloat16"] != elbos["float32"]
+
+
+@pytest.mark.parametrize("num_steps, per_call", [(1, 1), (99, 99), (100, 100), (101, 51), (390, 98), (429, 86)])
+def test_an_epoch_is_shared_out_evenly(num_steps, per_call):
+    assert fitting.steps_per_call(TrainConfig(batch_size=10, model=MLP), num_steps * 10 + 3) == per_call
+
+
+def test_a_device_that_is_not_there_is_an_error():
+    with pytest.raises(KvaeError, match="device cuda: TensorFlow sees no GPU"):
+        fitting.set_up_process(TrainConfig(model=MLP), "cuda")
+
+
+def test_threads_stay_as_they_are_under_a_tensorflow_at_work():
+    """Then batches are not divided either: that is faster only with one thread per operation."""
+    tf.zeros(1)
+    before = tf.config.threading.get_intra_op_parallelism_threads()
+    fitting.set_up_process(TrainConfig(), "cpu")
+    assert tf.config.threading.get_intra_op_parallelism_threads() == before
+    assert fitting.build(TrainConfig(), (8, 8, 1), 4000).num_parts == 1
+
+
+SET_UP = """
+import os; os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import numpy as np, tensorflow as tf
+from kvae import training
+from kvae.config import ModelConfig, TrainConfig
+config = TrainConfig(model=ModelConfig(architecture="conv", latent_dim=2, hidden_units=4))
+fitting.os.cpu_count = lambda: 3
+fitting.set_up_process(config)
+vae = fitting.build(config, (8, 8, 1), 4000)
+assert vae.num_parts == 3, vae.num_parts
+assert tf.config.threading.get_intra_op_parallelism_threads() == 1
+images = np.random.default_rng(0).random((10, 8, 8, 1)).astype(np.float32)
+divided = vae.terms(images)
+vae.num_parts = 1
+whole = vae.terms(images)
+np.testing.assert_allclose(divided.rate, whole.rate, rtol=1e-5)  # without noise: the same for each image, in order
+assert divided.distortion.shape == (10,)
+np.testing.assert_allclose(np.mean(divided.distortion), np.mean(whole.distortion), rtol=0.05)
+"""
+
+
+def test_a_process_of_its_own_divides_the_batches_of_convolutions_among_its_cores():
+    """10 images among 3 threads."""
+    subprocess.run([sys.executable, "-c", SET_UP], check=True, timeout=120)
+
+
+def test_a_batch_larger_than_the_data_is_an_error():
+    with pytest.raises(ConfigError, match="batch_size must be at most 100"):
+        fitting.build(TrainConfig(model=MLP), (28, 28, 1), 100)
+
+
+@pytest.mark.parametrize("entropy_weight", [1.0, 0.5, 0.0])
+@pytest.mark.parametrize("beta", [0.0, 0.25, 1.0, 4.0])
+def test_effective_beta_is_that_of_the_loss(beta, entropy_weight):
+    vae = make_vae(beta=beta, entropy_weight=entropy_weight)
+    assert fitting.effective_beta(vae, IMAGES) == pytest.approx(beta, abs=2e-3)
+
+
+def test_effective_beta_shows_a_loss_of_means(monkeypatch):
+    """The commonest defect, means over 64 pixels and 3 dimensions, would be reported as 64/3 of the KL's weight."""
+    vae = make_vae()
+    monkeypatch.setattr(
+        vae, "loss_of", lambda terms: 64 * tf.reduce_mean(terms.distortion / 64 + terms.regularizer / 3)
+    )
+    assert fitting.effective_beta(vae, IMAGES) == pytest.approx(64 / 3, rel=1e-3)
+
+
+def test_effective_beta_is_that_after_a_warm_up():
+    vae = make_vae(beta=0.5)
+    vae.kl_warmup_steps = 1000
+    assert fitting.effective_beta(vae, IMAGES) == pytest.approx(0.5, abs=1e-3)
+
+
+def test_effective_beta_leaves_the_model_as_it_was():
+    vae = make_vae()
+    state = vae.seed_generator.state.numpy().copy()
+    assert fitting.effective_beta(vae, IMAGES) == fitting.effective_beta(vae, IMAGES)
+    np.testing.assert_array_equal(vae.seed_generator.state, state)
+
+
+def test_effective_beta_of_a_regulariser_that_is_0_is_none():
+    """A posterior that is the prior: nothing is weighed."""
+    vae = make_vae()
+    posterior = vae.prior.__class__(tf.zeros((50, 3)), tf.ones((50, 3)))
+    vae.encoder = lambda images, training=False: posterior
+    assert np.isnan(fitting.effective_beta(vae, IMAGES))

@@ -1,0 +1,244 @@
+"""A run from end to end on the real mini set: its files, its numbers, and its model in onnxruntime."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from importlib.metadata import PackageNotFoundError
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kvae.bundle import binarization
+from kvae.config import ModelConfig, TrainConfig
+from kvae.data import datasets
+from kvae.errors import DataError, KvaeError
+from kvae.evaluation import evaluation
+from kvae.files import locks
+from kvae.runtime.bundle import Bundle
+from kvae.steps import batches
+from kvae.training import checkpoints, fitting, runs
+
+
+@pytest.fixture(scope="module")
+def test_images():
+    """The frozen bits of the test split, which the run's model is one of."""
+    return binarization.held_out(datasets.load("fashion_mnist_mini"), "test", True)
+
+
+def test_a_run_holds_what_it_says(run):
+    names = {str(path.relative_to(run.path)) for path in run.path.rglob("*") if path.is_file()}
+    assert names == {
+        "config.json", "environment.json", "dataset.json", "metrics.json", "history.csv", "report.html", ".lock",
+        "pictures/samples-0005.png", "pictures/reconstructions-0005.png",
+        "model.keras", "checkpoints/last.keras", "samples.png", "reconstructions.png", "curves.png",
+        "bundle/manifest.json", "bundle/decoder.onnx", "bundle/encoder.onnx", "bundle/README.md", "bundle/preview.png",
+        "bundle/reconstructions.png", "bundle/reference.npz",
+    }  # fmt: skip
+
+
+def test_config_and_history_are_the_run_s(run):
+    config = TrainConfig.from_dict(json.loads((run.path / "config.json").read_text()))
+    assert (config.dataset, config.epochs, config.model.latent_dim) == ("fashion_mnist_mini", 8, 4)
+    with (run.path / "history.csv").open(newline="") as file:
+        history = list(csv.DictReader(file))
+    assert len(history) == 8
+    assert {"loss", "elbo", "rate", "distortion", "val_elbo"} <= set(history[0])
+
+
+def test_metrics_are_those_of_the_saved_model(run, test_images):
+    again = evaluation.evaluate(Bundle.open(run.exported.path), test_images, runs.TEST_DRAWS, proposal="posterior")
+    assert again.metrics["elbo"] == run.metrics["elbo"]
+    logs = runs.load_model(run.path).evaluate(test_images / np.float32(255), verbose=0, return_dict=True)
+    assert run.metrics["elbo"].value == pytest.approx(logs["elbo"], abs=0.5)  # Keras takes one draw per image
+    assert run.metrics["rate"].value == pytest.approx(logs["rate"], rel=1e-4)
+    assert run.effective_beta == pytest.approx(1.0, abs=1e-3)
+    manifest = Bundle.open(run.exported.path).manifest
+    assert manifest.metrics["elbo"]["value"] == run.metrics["elbo"].value
+    assert manifest.binarize == "dynamic"
+    assert manifest.dataset["licence"] == "mit"
+    assert 'license: "mit"\n' in (run.exported.path / "README.md").read_text()
+    assert manifest.metrics == json.loads((run.path / "metrics.json").read_text())
+
+
+def test_the_trained_model_is_the_same_in_keras_and_onnxruntime(run, test_images):
+    images = test_images[:64] / np.float32(255)
+    expected = runs.load_model(run.path).predict(images, verbose=0)
+    np.testing.assert_allclose(Bundle.open(run.exported.path).reconstruct(images), expected, atol=1e-5)
+
+
+def test_it_has_learned_something(run, test_images):
+    """Reconstructions are nearer to their images than the mean image is."""
+    images = test_images[:100] / np.float32(255)
+    error = np.mean((Bundle.open(run.exported.path).reconstruct(images) - images) ** 2)
+    assert error < 0.8 * np.mean((images.mean(axis=0) - images) ** 2)
+
+
+def test_pictures_are_drawn(run):
+    sizes = {}
+    for path in run.path.glob("*.png"):
+        with Image.open(path) as picture:
+            sizes[path.name] = picture.size
+    assert sizes["samples.png"] == (484, 484)
+    assert sizes["reconstructions.png"] == (964, 484)
+    assert sizes["curves.png"] == (1200, 384)
+
+
+def test_the_best_model_is_that_of_the_lowest_validation_loss(run):
+    """It is evaluated on frozen bits, so that epochs can be compared."""
+    with (run.path / "history.csv").open(newline="") as file:
+        losses = [float(row["val_loss"]) for row in csv.DictReader(file)]
+    data = datasets.load("fashion_mnist_mini")
+    bits = binarization.held_out(data, "validation", True)
+    logs = runs.load_model(run.path).evaluate(batches.batches(bits, 100), verbose=0, return_dict=True)
+    assert logs["loss"] == pytest.approx(min(losses), abs=1.0)
+
+
+def test_export_of_a_run_gives_the_same_bundle(run, tmp_path):
+    exported = runs.export_run(run.path, tmp_path / "again")
+    first, second = (Bundle.open(path).sample(20) for path in (run.exported.path, exported.path))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_export_of_a_run_whose_data_are_gone_goes_without_their_statistics(run, tmp_path, monkeypatch, caplog):
+    def gone(*_):
+        raise DataError("the files are not here")
+
+    monkeypatch.setattr(datasets, "load", gone)
+    with caplog.at_level("WARNING", "kvae"):
+        exported = runs.export_run(run.path, tmp_path / "again")
+    assert "will know no percentiles, and picture no reconstructions: the files are not here" in caplog.text
+    assert exported.manifest.scoring is None and exported.manifest.posterior is None
+    assert exported.manifest.metrics == run.exported.manifest.metrics
+
+
+def test_a_second_run_does_not_overwrite_the_first(run):
+    before = (run.path / "model.keras").read_bytes()
+    with pytest.raises(KvaeError, match="holds a run already: it is finished. Name another folder"):
+        runs.train(TrainConfig(dataset="fashion_mnist_mini"), run.path)
+    with pytest.raises(KvaeError, match="is finished: nothing is left to do"):
+        runs.resume(run.path)
+    assert (run.path / "model.keras").read_bytes() == before
+
+
+def test_bad_settings_and_targets_leave_no_folder(tmp_path):
+    with pytest.raises(KvaeError, match="unknown"):
+        runs.train(TrainConfig(dataset="nothing"), tmp_path / "run")
+    with pytest.raises(KvaeError, match="batch_size"):
+        runs.train(TrainConfig(dataset="fashion_mnist_mini", batch_size=5000), tmp_path / "run")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(KvaeError, match="cannot write"):
+        runs.train(TrainConfig(dataset="fashion_mnist_mini"), tmp_path / "file" / "run")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_that_is_no_run(tmp_path):
+    with pytest.raises(KvaeError, match="is no run: it holds no config.json"):
+        runs.export_run(tmp_path, tmp_path / "out")
+    with pytest.raises(KvaeError, match="holds no model.keras"):
+        runs.load_model(tmp_path)
+    (tmp_path / "model.keras").write_text("not a zip file")
+    with pytest.raises(KvaeError, match="cannot load"):
+        runs.load_model(tmp_path)
+
+
+def test_either_onnxruntime_will_do(monkeypatch):
+    """With the GPU wheel there is no distribution called onnxruntime."""
+
+    def version(name):
+        if name == "onnxruntime":
+            raise PackageNotFoundError
+        return "1.0"
+
+    monkeypatch.setattr(runs, "version", version)
+    assert "onnxruntime" not in runs._environment()
+    assert runs._environment()["onnxruntime-gpu"] == "1.0"
+
+
+def test_a_training_that_diverges_says_so(tmp_path):
+    config = TrainConfig(
+        dataset="fashion_mnist_mini", epochs=1, learning_rate=1e30, model=ModelConfig(architecture="mlp", latent_dim=2)
+    )
+    with pytest.raises(KvaeError, match="training stopped: 30 steps had a loss or a gradient that is not finite.*rate"):
+        runs.train(config, tmp_path / "run")
+    assert not (tmp_path / "run" / "bundle").exists()
+
+
+def test_a_run_with_other_images_than_it_began_with_does_not_go_on(tmp_path):
+    out = tmp_path / "run"
+    out.mkdir()
+    config = TrainConfig(dataset="fashion_mnist_mini", epochs=1)
+    runs.write_json(out / "config.json", config.to_dict())
+    runs.write_json(out / "dataset.json", datasets.load("fashion_mnist_mini").provenance() | {"sha256": "0" * 64})
+    with pytest.raises(
+        KvaeError, match="the images are not those that .* began with: sha256 .*, expected 000000000000"
+    ):
+        runs.resume(out)
+
+
+def test_what_cannot_go_on(tmp_path):
+    with pytest.raises(KvaeError, match="is no run: it holds no config.json. kvae runs lists"):
+        runs.resume(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(KvaeError, match="is not valid JSON"):
+        runs.resume(tmp_path)
+
+
+def test_a_folder_that_is_being_trained_in_is_refused(tmp_path):
+    """By another process: the kernel counts the locks of one process's files apart, too."""
+    out = tmp_path / "run"
+    out.mkdir()
+    config = TrainConfig(dataset="fashion_mnist_mini")
+    with locks.held(out):
+        with pytest.raises(KvaeError, match="is being trained by process"):
+            runs.train(config, out)
+        runs.write_json(out / "config.json", config.to_dict())
+        for make in (lambda: runs.train(config, out), lambda: runs.resume(out)):
+            with pytest.raises(KvaeError, match="is being trained by process"):
+                make()
+    with pytest.raises(KvaeError, match="holds a run already: kvae train --resume .* goes on with it"):
+        runs.train(config, out)
+
+
+def test_a_run_that_goes_on_with_other_programs_says_so(tmp_path, caplog):
+    runs.write_json(tmp_path / "environment.json", runs._environment() | {"keras": "3.0", "extra": "1"})
+    with caplog.at_level("WARNING", "kvae"):
+        runs._warn_of_other_versions(tmp_path)
+    assert "began with keras 3.0, now " in caplog.text and "extra" not in caplog.text
+    caplog.clear()
+    runs.write_json(tmp_path / "environment.json", runs._environment())
+    runs._warn_of_other_versions(tmp_path)
+    assert caplog.text == ""
+
+
+def test_files_of_a_run_that_are_none(tmp_path):
+    (tmp_path / "config.json").write_text("[1]")
+    with pytest.raises(KvaeError, match="config.json is not what kvae train writes"):
+        runs.resume(tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_real_training_with_all_that_was_done(tmp_path, number):
+    """Sent once there is a first epoch; what is left says how to go on, and holds the pictures of each epoch."""
+    command = [
+        *(sys.executable, "-m", "kvae", "train", "--dataset", "fashion_mnist_mini", "--architecture", "mlp"),
+        *("--latent-dim", "2", "--hidden-units", "8", "--epochs", "500", "--pictures-every", "1", "--out", "r"),
+    ]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        while not (tmp_path / "r" / "history.csv").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    last = errors.strip().splitlines()[-1]
+    assert last == "Error: interrupted. What is done is saved. Go on with: kvae train --resume r"
+    assert "finishing the step, then saving; once more ends at once" in errors
+    vae = fitting.build(runs.read_config(tmp_path / "r"), (28, 28, 1), 4000)
+    state = checkpoints.restore(vae, tmp_path / "r")
+    assert 1 <= state.epoch < 500 and int(vae.made_steps) == 31 * state.epoch + state.step
+    pictures = {path.name for path in (tmp_path / "r" / "pictures").iterdir()}
+    assert {f"samples-{epoch + 1:04d}.png" for epoch in range(state.epoch)} <= pictures

@@ -1,0 +1,173 @@
+"""Steps whose loss is not finite: not applied, recorded well enough to be repeated, and too many end the training."""
+
+import json
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+from tiny import IMAGE_SHAPE, make_vae, random_images
+
+from kvae.config import ModelConfig, TrainConfig
+from kvae.data import datasets
+from kvae.errors import KvaeError
+from kvae.model import priors
+from kvae.model.networks import Encoder
+from kvae.model.vae import MAX_RECORDED, VAE
+from kvae.steps import batches
+from kvae.steps.optimizers import FusedAdam
+from kvae.training import fitting, skipped
+from kvae.training.skipped import SkippedSteps
+
+tfd = tfp.distributions
+
+
+def state_of(vae):
+    return [value.numpy() for value in (*vae.trainable_variables, *vae.optimizer.variables)]
+
+
+def lines(folder):
+    return [json.loads(line) for line in (folder / skipped.FILE).read_text().splitlines()]
+
+
+@pytest.mark.parametrize("optimizer", [keras.optimizers.Adam, FusedAdam])
+@pytest.mark.parametrize("jit", [True, False])
+def test_a_step_on_images_that_are_not_numbers_is_not_applied(tmp_path, jit, optimizer):
+    """Three batches, of which the second holds a NaN: weights, moments and schedule are those of a fit without it."""
+    good, bad = random_images(8), random_images(8, seed=1)
+    bad[3, 0, 0, 0] = np.nan
+    vaes = [make_vae(seed=4), make_vae(seed=4)]
+    for vae, parts in zip(vaes, ([good, bad, good], [good, None, good]), strict=True):
+        vae.compile(optimizer=optimizer(1e-2), jit_compile=jit)
+        for part in parts:
+            if part is None:  # the seed that the skipped step took
+                vae.seed_generator.next()
+            else:
+                vae.fit(part, batch_size=8, verbose=0, callbacks=[SkippedSteps(tmp_path)])
+    for one, other in zip(*map(state_of, vaes), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert int(vaes[0].skipped_steps) == 1 and int(vaes[0].made_steps) == 3
+    assert [line["step"] for line in lines(tmp_path)] == [1]
+    assert np.isnan(vaes[0].terms(bad, lines(tmp_path)[0]["seed"]).distortion).any()
+
+
+def test_the_skipped_steps_of_a_loop_are_told_with_their_seeds():
+    """Of 7 steps in one call, those of the images 2 and 5: their draws are repeated from the record."""
+    images = np.random.default_rng(0).integers(0, 256, (7, *IMAGE_SHAPE), dtype=np.uint8)
+    vae = make_vae()
+    vae.compile(optimizer="adam", jit_compile=False)
+    element = next(iter(batches.steps(images, 1, 7, 0)))
+    order = [int(batches.chosen_images(7, 1, 0, step)[0]) for step in range(7)]
+    bad = {order.index(2), order.index(5)}
+    plain = VAE._step
+
+    def step(self, images):
+        number = self.made_steps
+        spoiled = tf.reduce_any(tf.equal(number, list(bad)))
+        return plain(self, tf.where(spoiled, np.nan, images))
+
+    vae._step = step.__get__(vae)
+    logs = vae.train_step(element)
+    assert [found for found, _ in vae.skipped_since(0)] == sorted(bad)
+    assert int(vae.optimizer.iterations) == 5
+    assert np.isfinite(logs["loss"])
+    seeds = [seed for _, seed in vae.skipped_since(0)]
+    assert seeds[0] != seeds[1]
+    assert vae.skipped_since(1) == vae.skipped_since(0)[1:]
+
+
+def test_where_all_steps_are_skipped_the_loss_is_nan():
+    """Not 0, which would look perfect."""
+    vae = make_vae()
+    vae.compile(optimizer="adam")
+    history = vae.fit(np.full((4, *IMAGE_SHAPE), np.nan, np.float32), verbose=0).history
+    assert np.isnan(history["loss"][0])
+
+
+def test_only_the_last_ones_are_known():
+    vae = make_vae()
+    vae.compile(optimizer="adam")
+    for _ in range(MAX_RECORDED + 3):
+        vae._record(tf.constant([1, 2]), tf.constant(1, tf.int64))
+    assert [step for step, _ in vae.skipped_since(0)] == list(range(3, MAX_RECORDED + 3))
+
+
+def test_a_huge_learning_rate_ends_the_training_with_its_causes(tmp_path):
+    model = ModelConfig(architecture="mlp", latent_dim=2, hidden_units=8)
+    config = TrainConfig(dataset="fashion_mnist_mini", epochs=2, batch_size=100, learning_rate=1e30, model=model)
+    data = datasets.load("fashion_mnist_mini")
+    vae = fitting.build(config, data.image_shape, 4000)
+    callback = SkippedSteps(tmp_path, 5, lambda step: fitting.batch_of(config, data, step))
+    with pytest.raises(KvaeError, match=r"training stopped: \d+ steps .* not applied.*learning rate that is too high"):
+        fitting.fit(vae, config, data, [callback])
+    first = lines(tmp_path)[0]
+    assert first["epoch"] == 1 and first["step"] == first["step_in_epoch"]
+    chosen = batches.chosen_images(4000, 100, config.seed, first["step"])
+    assert first["images"] == chosen.tolist()
+    assert all(np.isfinite(value).all() for value in vae.get_weights())
+
+
+class Degenerate(keras.Model):
+    """A decoder whose scale is 0 from the start: log p(x|z) is infinite."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(64)
+
+    def call(self, z):
+        loc = tf.reshape(self.dense(z), (-1, *IMAGE_SHAPE))
+        return tfd.Independent(tfd.Normal(loc, tf.zeros_like(loc)), 3)
+
+
+def test_a_degenerate_likelihood_ends_the_training(tmp_path):
+    encoder = Encoder(keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(8)]), 2)
+    vae = VAE(encoder, Degenerate(), priors.standard_normal(2), seed=0)
+    vae.compile(optimizer="adam")
+    with pytest.raises(KvaeError, match=r"stopped: 3 steps .*max_skipped_steps: 2.*scale went to 0"):
+        vae.fit(random_images(40), batch_size=4, verbose=0, callbacks=[SkippedSteps(tmp_path, 2)])
+    assert [line["step"] for line in lines(tmp_path)] == [0, 1, 2]
+
+
+def test_names_of_a_batch_are_told_where_images_have_any():
+    data = datasets.load("fashion_mnist_mini")
+    names = [f"a/{index}.png" for index in range(4000)]
+    data = replace(data, train=replace(data.train, names=names))
+    config = TrainConfig(dataset="fashion_mnist_mini", batch_size=100)
+    told = fitting.batch_of(config, data, 45)
+    assert (told["epoch"], told["step_in_epoch"]) == (2, 5)
+    assert told["names"] == [f"a/{index}.png" for index in told["images"]]
+
+
+def test_lines_of_a_time_that_is_lost_are_dropped(tmp_path):
+    skipped.forget_after(tmp_path, 3)  # no file, nothing to do
+    path = tmp_path / skipped.FILE
+    other = '[1]\n{"a": 1}\n{"step": "x"}\n'
+    path.write_text(other + "".join(f'{{"step": {step}}}\n' for step in (1, 2, 3, 7)) + '{"st')
+    skipped.forget_after(tmp_path, 3)
+    assert [line["step"] for line in lines(tmp_path)] == [1, 2]
+
+
+def test_a_loss_scale_meets_infinities_by_design():
+    """Keras's optimizer for float16 lowers its scale after an infinite gradient: it must see it."""
+    vae = make_vae(beta=1e4)
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(1e-3), initial_scale=2.0**127)
+    vae.compile(optimizer=optimizer, jit_compile=False)
+    vae.fit(random_images(8), batch_size=8, verbose=0)
+    assert int(vae.skipped_steps) == 0
+    assert float(optimizer.dynamic_scale) < 2.0**127
+
+
+def test_the_statistics_of_a_batch_normalisation_do_not_see_a_skipped_step():
+    """Else they were NaN from then on, and all that comes after."""
+    layers = [keras.layers.Flatten(), keras.layers.BatchNormalization(), keras.layers.Dense(8)]
+    vae = VAE(Encoder(keras.Sequential(layers), 2), make_vae(latent_dim=2).decoder, priors.standard_normal(2), seed=0)
+    vae.compile(optimizer="adam", jit_compile=False)
+    vae.fit(random_images(8), verbose=0)
+    before = [value.numpy() for value in vae.non_trainable_weights]
+    assert len(before) == 2
+    vae.fit(np.full((8, *IMAGE_SHAPE), np.nan, np.float32), verbose=0)
+    assert int(vae.skipped_steps) == 1
+    for value, expected in zip(vae.non_trainable_weights, before, strict=True):
+        np.testing.assert_array_equal(value.numpy(), expected)
