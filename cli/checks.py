@@ -23,14 +23,10 @@ def verify(context: click.Context, model: str | None, run: Path | None, device: 
 
     BUNDLE is named as for `kvae sample --model`.
     """
-    if run is not None:
-        from kvae.cli.train import import_tensorflow_quietly
-
-        import_tensorflow_quietly()
     from kvae.bundle.locate import locate
     from kvae.checks import verification
 
-    report = verification.verify(locate(model), device, run)
+    report = verification.verify(locate(model), device, _with_keras(run) if run is not None else None)
     click.echo(json.dumps(report.to_dict(), indent=2) if as_json else _report_text(report))
     context.exit(0 if report.passed else 1)
 
@@ -48,6 +44,15 @@ def doctor(context: click.Context, as_json: bool) -> None:
 
 
 COMMANDS = (verify, doctor)
+
+
+def _with_keras(run: Path) -> dict[str, Any]:
+    from kvae.cli.train import import_tensorflow_quietly
+
+    import_tensorflow_quietly()
+    from kvae.training.keras_parity import keras_parity
+
+    return {"keras": lambda subject: keras_parity(subject, run)}
 
 
 def _report_text(report: Any) -> str:

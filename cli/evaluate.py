@@ -41,6 +41,7 @@ def run_evaluation(
     """Evaluate one model, or two image by image, and print what came of it; see `kvae.evaluation.evaluation`."""
     from kvae.errors import KvaeError
     from kvae.evaluation import evaluation
+    from kvae.evaluation.data import own_images, test_images
     from kvae.files import arrays
     from kvae.runtime.bundle import Bundle
 
@@ -51,7 +52,7 @@ def run_evaluation(
     bundles = [Bundle.open(path, device, threads=1) for path in paths]
     if len(bundles) == 2:
         evaluation.check_comparable(bundles[0].manifest, bundles[1].manifest)
-    images = evaluation.test_images(bundles[0].manifest, data_dir, data or evaluation.own_images(paths[0]))
+    images = test_images(bundles[0].manifest, data_dir, data or own_images(paths[0]))
     results = []
     for path, bundle in zip(paths, bundles, strict=True):
         with bar(len(images), str(path)) as progress:

@@ -187,6 +187,11 @@ class TrainConfig:
         self.size  # noqa: B018  # which is checked as it is read
 
     @property
+    def is_of_bits(self) -> bool:
+        """Whether the model is one of binarised images; see `kvae.bundle.binarization`."""
+        return self.binarize == "dynamic"
+
+    @property
     def size(self) -> tuple[int, int] | None:
         """`image_size` as (height, width); None where it is not given."""
         if self.image_size is None:

@@ -15,18 +15,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from kvae.data.datasets import Dataset
-from kvae.errors import DataError
-
 KEYS = {"validation": 1, "test": 2}
 """The key of a split's random words."""
 PATTERN_KEY = 3
 """The key of `binarize_alike`."""
 PART = 2**20
 """Pixels that are drawn at a time: their random numbers take many times the memory of their bits."""
-
-MAX_HELD_OUT = 2**27
-"""Bytes of a held-out split beyond which not all of its images are taken: to measure them takes several times that."""
 
 
 def binarize(images: NDArray[np.uint8], key: int) -> NDArray[np.uint8]:
@@ -60,30 +54,3 @@ def _uniform(source: np.random.Philox, count: int) -> NDArray[np.float64]:
 def sha256(images: NDArray[np.uint8]) -> str:
     """The hash of images: of their bytes in C order."""
     return hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
-
-
-def held_out(data: Dataset, split: str, binarize_images: bool) -> NDArray[np.uint8]:
-    """The images of a held-out split as a model meets them: grey bytes, or the split's frozen bits as bytes 0 and 255.
-
-    Of a split that is larger than `MAX_HELD_OUT` every second image is taken, or every third, ..., so that a data set
-    that is larger than the memory can be trained on; no named one is.
-
-    Args:
-        data: the data set.
-        split: "validation" or "test".
-        binarize_images: whether the model is one of bits.
-
-    Raises:
-        DataError: the test split's bits are not the pinned ones.
-    """
-    images: NDArray[np.uint8] = getattr(data, split).images
-    images = images[:: math.ceil(images.nbytes / MAX_HELD_OUT)] if images.nbytes > MAX_HELD_OUT else images
-    if not binarize_images:
-        return images
-    bits = binarize(images, KEYS[split])
-    if split == "test" and data.test_bits_sha256 is not None and sha256(bits) != data.test_bits_sha256:
-        raise DataError(
-            f"the binarised test images of {data.name} have sha256 {sha256(bits)[:12]}..., expected "
-            f"{data.test_bits_sha256[:12]}...: this numpy draws other bits, and its numbers could not be compared."
-        )
-    return bits

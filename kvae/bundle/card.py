@@ -183,7 +183,7 @@ def _tensors(manifest: Manifest) -> str:
         for end in ("inputs", "outputs")
         for tensor in ends[end]
     )
-    bits = " The encoder expects pixels of 0 and 1." if manifest.binarize == "dynamic" else ""
+    bits = " The encoder expects pixels of 0 and 1." if manifest.is_of_bits else ""
     return (
         f"| graph | tensor | shape |\n|---|---|---|\n{rows}\n\n"
         f"`batch` is free; all tensors are float32, images lie in [0, 1], rows from the top, channels last.{bits} The "

@@ -109,6 +109,11 @@ class Manifest:
     files: dict[str, str] = field(default_factory=dict)
     """sha256 of each other file of the bundle."""
 
+    @property
+    def is_of_bits(self) -> bool:
+        """Whether it is a model of binarised images; see `kvae.bundle.binarization`."""
+        return self.binarize == "dynamic"
+
     def graph_file(self, name: str) -> str:
         """The file name of the graph "decoder" or "encoder"."""
         return f"{name}.{self.graph_format}"

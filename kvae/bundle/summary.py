@@ -22,7 +22,7 @@ def as_text(manifest: Manifest, path: Path) -> str:
         f"images        {height} x {width} x {channels} in [0, 1]",
         f"z             {manifest.latent_dim} dimensions, prior {manifest.prior}",
         f"likelihood    {manifest.likelihood} ({', '.join(manifest.likelihood_parameters)}) of images "
-        + ("binarised" if manifest.binarize == "dynamic" else "as they are"),
+        + ("binarised" if manifest.is_of_bits else "as they are"),
         f"graphs        opset {manifest.opset}, {manifest.precision}",
     ]
     for graph, ends in manifest.tensors.items():

@@ -40,7 +40,7 @@ SPEED_SECONDS = 0.5
 def batch_sizes(subject: Subject) -> Finding:
     """Any batch size runs, and an image does not depend on its batch."""
     worst: dict[str, Difference] = {}
-    for name in _trial(subject):
+    for name in trial(subject):
         values = _codes(subject) if name == "decoder" else _images(subject, BATCHES[-1])
         singly = [_run(subject, name, values[row : row + 1]) for row in range(len(values))]
         for size in BATCHES:
@@ -48,13 +48,13 @@ def batch_sizes(subject: Subject) -> Finding:
             for output, found in together.items():
                 alone = np.concatenate([row[output] for row in singly[:size]])
                 parity.merge(worst, output, parity.difference(output, found, alone))
-    detail = _judge(subject, worst, "an image alone")
-    return Finding(f"{', '.join(map(str, BATCHES))}: as one by one, {detail}", _figures(worst))
+    detail = judge(subject, worst, "an image alone")
+    return Finding(f"{', '.join(map(str, BATCHES))}: as one by one, {detail}", figures(worst))
 
 
 def value_range(subject: Subject) -> Finding:
     """Finite everywhere, `mean` in [0, 1] and `scale` above 0, also for inputs far from what a model was trained on."""
-    for name in _trial(subject):
+    for name in trial(subject):
         for kind, values in _extremes(subject, name):
             outputs = _run(subject, name, values)
             for output, found in outputs.items():
@@ -66,12 +66,12 @@ def value_range(subject: Subject) -> Finding:
             if name == "encoder" and not outputs["scale"].min() > 0.0:
                 raise BundleError(f"'scale' must be above 0; on {kind} it is {outputs['scale'].min():g}.")
     inputs = {"decoder": f"prior draws, codes of norm {FAR:g}", "encoder": "black, white and noise images"}
-    return Finding(f"finite, and where it must be, on {', '.join(inputs[name] for name in _trial(subject))}")
+    return Finding(f"finite, and where it must be, on {', '.join(inputs[name] for name in trial(subject))}")
 
 
 def reference_parity(subject: Subject) -> Finding:
     """The graphs compute what Keras computed when the bundle was exported."""
-    names = _trial(subject)
+    names = trial(subject)
     if not subject.path.is_dir():
         raise Skipped(f"a lone graph has no {REFERENCE}; --run RUN compares with Keras itself")
     path = subject.path / REFERENCE
@@ -85,20 +85,7 @@ def reference_parity(subject: Subject) -> Finding:
         found = _run(subject, name, expected[start])
         for output in outputs:
             parity.merge(worst, output, parity.difference(output, found[output], expected[output]))
-    return Finding(f"with Keras's {REFERENCE}: {_judge(subject, worst, 'Keras at export')}", _figures(worst))
-
-
-def keras_parity(subject: Subject, run: Path) -> Finding:
-    """The graphs compute what the run's model computes in Keras, now. It needs the train extra."""
-    graphs = {name: subject.graphs[name] for name in _trial(subject)}
-    from kvae.export import proof
-    from kvae.training import runs
-
-    vae = runs.load_model(run)
-    bundle = Bundle(subject.known(), graphs, subject.device)
-    proof.check_fits(bundle.manifest, vae)
-    worst = proof.differences(bundle, proof.cases(vae))
-    return Finding(f"with Keras, {run}: {_judge(subject, worst, 'Keras')}", _figures(worst))
+    return Finding(f"with Keras's {REFERENCE}: {judge(subject, worst, 'Keras at export')}", figures(worst))
 
 
 def pinned_noise(subject: Subject) -> Finding:
@@ -115,7 +102,7 @@ def pinned_noise(subject: Subject) -> Finding:
 
 def speed(subject: Subject) -> Finding:
     """Images decoded per second, and the time of a single one: figures, never a failure."""
-    if "decoder" not in _trial(subject):
+    if "decoder" not in trial(subject):
         raise Skipped("there is no decoder")
     bundle = Bundle(subject.known(), {"decoder": subject.graphs["decoder"]}, subject.device)
     z = _codes(subject)[:1]
@@ -144,7 +131,7 @@ def _timed(work: Any) -> list[float]:
     return times
 
 
-def _trial(subject: Subject) -> list[str]:
+def trial(subject: Subject) -> list[str]:
     """The graphs that can be tried out."""
     subject.known()
     if not subject.fitting:
@@ -201,7 +188,7 @@ def _read_reference(path: Path, subject: Subject, names: list[str]) -> dict[str,
     return found
 
 
-def _judge(subject: Subject, worst: dict[str, Difference], other: str) -> str:
+def judge(subject: Subject, worst: dict[str, Difference], other: str) -> str:
     """Refuse differences that the bundle does not allow itself; otherwise say them in a few words.
 
     Float32 graphs have a tolerance for every output. Graphs of another precision are held to what their conversion was
@@ -243,7 +230,8 @@ def tolerance(subject: Subject) -> float:
     return max(stated, CUDA_TOLERANCE) if subject.device == "cuda" else stated
 
 
-def _figures(worst: dict[str, Difference]) -> dict[str, float]:
+def figures(worst: dict[str, Difference]) -> dict[str, float]:
+    """What `kvae verify --json` says of differences, by output."""
     return {output: difference.worst for output, difference in worst.items()} | {
         f"{output}_mean": difference.mean for output, difference in worst.items()
     }

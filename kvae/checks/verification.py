@@ -1,7 +1,7 @@
 """`kvae verify`: the proof of a bundle, repeated on any machine and any device, without TensorFlow."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,13 +67,15 @@ CHECKS: dict[str, Callable[[Subject], Finding]] = {
 """The checks by name, in their order: the first ones open what the later ones try out."""
 
 
-def verify(path: Path, device: str = "auto", run: Path | None = None) -> Report:
+def verify(
+    path: Path, device: str = "auto", further: Mapping[str, Callable[[Subject], Finding]] | None = None
+) -> Report:
     """Check a bundle; each check is made whatever the others find, as far as that makes sense.
 
     Args:
         path: a bundle folder, or a graph that kvae exported.
         device: "cpu", "cuda", or "auto", the default, for CUDA where it works, else the CPU.
-        run: a run to compare with, by Keras itself; it needs the train extra. None by default.
+        further: checks to make after those of `CHECKS`, by name; none by default.
 
     Raises:
         KvaeError: there is nothing at `path`, or an unknown device.
@@ -83,9 +85,7 @@ def verify(path: Path, device: str = "auto", run: Path | None = None) -> Report:
     if not path.exists():
         raise BundleError(f"{path} does not exist; expected a bundle folder or a decoder.onnx.")
     subject = Subject(path, device)
-    checks = [_make(name, check, subject) for name, check in CHECKS.items()]
-    if run is not None:
-        checks.append(_make("keras", lambda subject: graph_checks.keras_parity(subject, run), subject))
+    checks = [_make(name, check, subject) for name, check in (CHECKS | dict(further or {})).items()]
     return Report(path, subject.device, checks)
 
 

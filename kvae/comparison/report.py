@@ -10,7 +10,7 @@ from PIL import Image
 from kvae import __version__
 from kvae.comparison import figures, sweeps
 from kvae.comparison.sweeps import Result
-from kvae.evaluation.evaluation import Estimate
+from kvae.evaluation.estimates import Estimate
 from kvae.files import pictures
 from kvae.files.atomic import atomic_file
 from kvae.runs import html_page

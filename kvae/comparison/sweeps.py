@@ -20,9 +20,11 @@ from kvae.bundle import binarization, caveats, noise
 from kvae.bundle.manifest import Manifest
 from kvae.config import ModelConfig, TrainConfig, from_settings, kind_of
 from kvae.data import datasets
+from kvae.data.held_out import held_out
 from kvae.errors import ConfigError, DataError, KvaeError
 from kvae.evaluation import energy, evaluation
-from kvae.evaluation.evaluation import Estimate, Evaluation
+from kvae.evaluation.estimates import Estimate
+from kvae.evaluation.result import Evaluation
 from kvae.files import pictures
 from kvae.runs import files as run_files
 from kvae.runtime.bundle import Bundle
@@ -252,8 +254,8 @@ def _against_reference(results: list[Result]) -> list[Result]:
 def _measure(setting: Setting, run: Path, data_dir: Path | None, importance_samples: int) -> Result:
     config = setting.config
     data = datasets.of(config, data_dir)
-    bits = config.binarize == "dynamic"
-    test = binarization.held_out(data, "test", bits)
+    bits = config.is_of_bits
+    test = held_out(data, "test", bits)
     bundle = Bundle.open(run / "bundle", device="cpu", threads=1)
     measured = evaluation.evaluate(bundle, test, importance_samples, config.seed)
     entropy = np.sum(np.log(measured.scale) + 0.5 * np.log(2 * np.pi * np.e), axis=1)

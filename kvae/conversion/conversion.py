@@ -16,11 +16,12 @@ from kvae.bundle import folder as bundle_files
 from kvae.bundle.folder import PREVIEW, RECONSTRUCTIONS, is_bundle
 from kvae.bundle.manifest import Manifest, sha256
 from kvae.conversion import fidelity, graph_files, precision, quantization
+from kvae.data.held_out import held_out
 from kvae.errors import BundleError, KvaeError
-from kvae.evaluation import evaluation
+from kvae.evaluation.data import data_of, own_images
 from kvae.files import pictures
 from kvae.files.atomic import atomic_folder, check_replaceable
-from kvae.runtime import scoring
+from kvae.runtime import previews, scoring
 from kvae.runtime.bundle import Bundle
 
 PRECISIONS = ("float32", *parity.LIMITS)
@@ -91,7 +92,7 @@ def convert(
     )
     met = None
     if to_precision != "float32":
-        found = images or _images_of_the_data_set(manifest, data_dir, own or evaluation.own_images(source))
+        found = images or _images_of_the_data_set(manifest, data_dir, own or own_images(source))
         met = _as_met(manifest, found)
     kept = _kept_files(source, original.manifest, redrawn=met is not None)
     models = _converted_graphs(original, to_precision, met)
@@ -105,7 +106,7 @@ def convert(
                 manifest = replace(manifest, **scoring.training_statistics(bundle, found.train))
             bundle = _write_with_size(folder, models, manifest)
             manifest = bundle.manifest
-            drawn = bundle_files.draw_pictures(bundle, met.test, folder)
+            drawn = previews.draw_pictures(bundle, met.test, folder)
         for path in kept:
             shutil.copyfile(path, folder / path.name)
         (folder / "README.md").write_text(card.render(manifest, drawn), encoding="utf-8")
@@ -140,8 +141,8 @@ def _kept_files(source: Path, manifest: Manifest, redrawn: bool) -> list[Path]:
 
 
 def _images_of_the_data_set(manifest: Manifest, data_dir: Path | None, own: Path | None) -> Images:
-    data = evaluation.data_of(manifest, data_dir, own)
-    return Images(data.train.images, binarization.held_out(data, "test", manifest.binarize == "dynamic"))
+    data = data_of(manifest, data_dir, own)
+    return Images(data.train.images, held_out(data, "test", manifest.is_of_bits))
 
 
 def _as_met(manifest: Manifest, images: Images) -> Images:
@@ -151,7 +152,7 @@ def _as_met(manifest: Manifest, images: Images) -> Images:
         if array.dtype != np.uint8 or array.shape[1:] != tuple(manifest.image_shape) or len(array) < 2:
             shape = ", ".join(["n", *map(str, manifest.image_shape)])
             raise KvaeError(f"{name} images must be uint8 ({shape}), n at least 2; got {array.dtype} {array.shape}.")
-        if manifest.binarize == "dynamic":
+        if manifest.is_of_bits:
             return (255 * binarization.binarize_alike(pictures.to_float32(array[:count]))).astype(np.uint8)
         return array[:count]
 

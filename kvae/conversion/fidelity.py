@@ -40,7 +40,7 @@ def differences(original: Bundle, converted: Bundle) -> dict[str, float]:
     z = noise.standard_normal(SEED, 0, NUM_DRAWS, manifest.latent_dim)
     images = original.decode(z)
     worst: dict[str, Difference] = {}
-    for graph, values in (("decoder", z), ("encoder", np.rint(images) if manifest.binarize == "dynamic" else images)):
+    for graph, values in (("decoder", z), ("encoder", np.rint(images) if manifest.is_of_bits else images)):
         names = [tensor["name"] for tensor in manifest.tensors[graph]["outputs"]]
         found, expected = (bundle.run(graph, values, names) for bundle in (converted, original))
         for output in zip(names, found, expected, strict=True):

@@ -18,7 +18,7 @@ from kvae.export import graphs, proof, reference
 from kvae.files.atomic import atomic_folder
 from kvae.model import likelihoods, priors
 from kvae.model.vae import VAE
-from kvae.runtime import scoring
+from kvae.runtime import previews, scoring
 from kvae.runtime.bundle import Bundle
 
 
@@ -103,7 +103,7 @@ def export(
             manifest = replace(manifest, **scoring.training_statistics(bundle, train_images))
         bundle = graph_files.write(folder, models, manifest)
         reference.write(vae, binarize == "dynamic", folder)
-        pictures = bundle_files.draw_pictures(bundle, test_images, folder)
+        pictures = previews.draw_pictures(bundle, test_images, folder)
         (folder / "README.md").write_text(card.render(manifest, pictures), encoding="utf-8")
         manifest = bundle_files.write_manifest(folder, manifest)
     return Exported(Path(out), manifest, errors)

@@ -75,7 +75,7 @@ def _score(
 
 def as_encoded(manifest: Manifest, images: Floats) -> Floats:
     """Images as the model's encoder takes them: binarised, by one pattern for all, if the model is one of bits."""
-    return binarization.binarize_alike(images) if manifest.binarize == "dynamic" else images
+    return binarization.binarize_alike(images) if manifest.is_of_bits else images
 
 
 def recorded_settings(manifest: Manifest) -> tuple[int, int]:

@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from kvae.bundle import binarization
 from kvae.config import TrainConfig
 from kvae.data.datasets import Dataset
+from kvae.data.held_out import held_out
 from kvae.errors import ConfigError, KvaeError
 from kvae.model import networks, priors
 from kvae.model.vae import VAE
@@ -209,7 +209,7 @@ def fit(
 
 
 def _training_stream(vae: VAE, config: TrainConfig, data: Dataset, per_call: int, start: int) -> tf.data.Dataset:
-    images, bits = data.train.images, config.binarize == "dynamic"
+    images, bits = data.train.images, config.is_of_bits
     if not replicated(vae):
         return batches.steps(images, config.batch_size, per_call, config.seed, bits, start)
     return strategies.distributed(
@@ -219,7 +219,7 @@ def _training_stream(vae: VAE, config: TrainConfig, data: Dataset, per_call: int
 
 
 def _validation_stream(vae: VAE, config: TrainConfig, data: Dataset) -> tf.data.Dataset:
-    images = binarization.held_out(data, "validation", config.binarize == "dynamic")
+    images = held_out(data, "validation", config.is_of_bits)
     return strategies.distributed(
         vae.distribute_strategy, lambda shares: batches.batches(images, VALIDATION_BATCH_SIZE, shares=shares)
     )

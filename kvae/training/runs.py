@@ -31,6 +31,7 @@ from kvae.bundle import binarization
 from kvae.bundle.locate import BUNDLE_FOLDER, RUNS_FOLDER
 from kvae.config import TrainConfig
 from kvae.data import datasets, decoded
+from kvae.data.held_out import held_out
 from kvae.errors import DataError, KvaeError
 from kvae.evaluation import evaluation
 from kvae.export import bundles
@@ -263,7 +264,7 @@ def _lookers(out: Path, config: TrainConfig, data: datasets.Dataset) -> list[ker
     if not config.pictures_every:
         return board
     images = data.validation.images[:NUM_PICTURED]
-    if config.binarize == "dynamic":
+    if config.is_of_bits:
         images = binarization.binarize(images, binarization.KEYS["validation"])
     shown = training_callbacks.Pictures(out / PICTURES, images, config.pictures_every, *board)
     return [*board, shown]
@@ -272,7 +273,7 @@ def _lookers(out: Path, config: TrainConfig, data: datasets.Dataset) -> list[ker
 def _finish(out: Path, config: TrainConfig, data: datasets.Dataset, history: dict[str, list[float]]) -> Run:
     """Evaluate and export the best model, and draw; it can be done again, until the last file is there."""
     best = load_model(out)
-    test = binarization.held_out(data, "test", config.binarize == "dynamic")
+    test = held_out(data, "test", config.is_of_bits)
     metrics: dict[str, evaluation.Estimate] = {}
 
     def measure(bundle: Bundle) -> dict[str, Any]:
@@ -319,7 +320,7 @@ def export_run(run: Path, out: Path, data_dir: Path | None = None, own: Path | N
         if data.sha256 != dataset.get("sha256"):
             raise DataError(f"the images are not those that {run} was trained on: sha256 {data.sha256[:12]}...")
         train_images = data.train.images
-        test_images = binarization.held_out(data, "test", config.binarize == "dynamic")
+        test_images = held_out(data, "test", config.is_of_bits)
     except DataError as error:
         logger.warning("the bundle will know no percentiles, and picture no reconstructions: %s", error)
     return bundles.export(

@@ -9,9 +9,10 @@ import pytest
 from philox import philox  # in Python integers
 
 from kvae.bundle import binarization
-from kvae.bundle.binarization import binarize, held_out
+from kvae.bundle.binarization import binarize
 from kvae.data import datasets
 from kvae.data.datasets import SOURCES, Dataset, Split
+from kvae.data.held_out import held_out
 from kvae.errors import DataError
 
 

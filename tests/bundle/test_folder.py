@@ -11,6 +11,7 @@ from tiny import DATASET, make_vae, random_images
 from kvae.bundle import folder as bundle_files
 from kvae.bundle.manifest import Manifest, sha256
 from kvae.export.bundles import export
+from kvae.runtime import previews
 from kvae.runtime.bundle import Bundle
 
 
@@ -47,9 +48,9 @@ def test_a_bundle_with_nothing_beside_it_may_be_replaced(folder, tmp_path):
 def test_pictures_are_of_the_model(bundle_path, tmp_path):
     """Samples, and reconstructions only where there are images."""
     bundle = Bundle.open(bundle_path, device="cpu")
-    assert bundle_files.draw_pictures(bundle, None, tmp_path) == ["preview.png"]
+    assert previews.draw_pictures(bundle, None, tmp_path) == ["preview.png"]
     images = np.rint(random_images(40) * 255).astype(np.uint8)
-    assert bundle_files.draw_pictures(bundle, images, tmp_path) == ["preview.png", "reconstructions.png"]
+    assert previews.draw_pictures(bundle, images, tmp_path) == ["preview.png", "reconstructions.png"]
     assert {path.name for path in tmp_path.iterdir()} == {"preview.png", "reconstructions.png"}
     with Image.open(tmp_path / "reconstructions.png") as picture:
         pixels = np.asarray(picture)
@@ -60,5 +61,5 @@ def test_pictures_are_of_the_model(bundle_path, tmp_path):
 
 def test_images_that_are_no_pictures_are_not_drawn(tmp_path):
     path = export(make_vae((4, 4, 2)), tmp_path / "b", dataset=DATASET).path
-    assert bundle_files.draw_pictures(Bundle.open(path, device="cpu"), None, tmp_path) == []
+    assert previews.draw_pictures(Bundle.open(path, device="cpu"), None, tmp_path) == []
     assert [entry.name for entry in tmp_path.iterdir()] == ["b"]

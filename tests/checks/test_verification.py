@@ -23,6 +23,7 @@ from kvae.checks import graph_checks, verification
 from kvae.checks.verification import verify
 from kvae.cli.checks import verify as command
 from kvae.errors import KvaeError
+from kvae.training.keras_parity import keras_parity
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +52,10 @@ def remade(bundle_path, tmp_path):
         return folder
 
     return remake
+
+
+def with_keras(run):
+    return {"keras": lambda subject: keras_parity(subject, run)}
 
 
 def statuses(report):
@@ -464,13 +469,13 @@ def test_a_folder_of_something_else_fails(tmp_path):
 
 
 def test_a_run_s_bundle_is_its_model_in_keras(run):
-    report = verify(run.path / "bundle", run=run.path)
+    report = verify(run.path / "bundle", further=with_keras(run.path))
     assert statuses(report)["keras"] == verification.OK, report.checks
     assert report.passed
 
 
 def test_another_model_s_run_fails_keras(run, bundle_path):
-    report = verify(bundle_path, run=run.path)
+    report = verify(bundle_path, further=with_keras(run.path))
     assert failures(report) == {"keras"}
     assert "the model has latent_dim 4, the bundle 3" in detail(report, "keras")
 
@@ -480,13 +485,13 @@ def test_other_weights_than_the_run_s_fail_keras(run, tmp_path):
     model = onnx.load(folder / "encoder.onnx")
     scale_weights(1.001)(model)
     onnx.save(model, folder / "encoder.onnx")
-    report = verify(folder, run=run.path)
+    report = verify(folder, further=with_keras(run.path))
     assert failures(report) == {"hashes", "parity", "keras"}
     assert "is off Keras by up to" in detail(report, "keras")
 
 
 def test_a_folder_that_is_no_run_fails_keras(bundle_path, tmp_path):
-    report = verify(bundle_path, run=tmp_path)
+    report = verify(bundle_path, further=with_keras(tmp_path))
     assert failures(report) == {"keras"}
     assert "holds no model.keras" in detail(report, "keras")
 

@@ -9,6 +9,7 @@ from tiny import make_vae
 from kvae.comparison import sweeps
 from kvae.comparison.sweeps import Setting, compare, fitted_samples, grid, parse_vary, preset, reference
 from kvae.config import TrainConfig, from_settings
+from kvae.data.held_out import held_out
 from kvae.errors import ConfigError
 from kvae.export import bundles
 from kvae.runtime.bundle import Bundle
@@ -73,8 +74,8 @@ def test_the_loss_is_what_keras_minimises(sweep):
     """Beside the distortion, the loss on the test images holds the regulariser of the trained model."""
     for result in sweep[1]:
         data = sweeps.datasets.load("fashion_mnist_mini")
-        bits = result.setting.config.binarize == "dynamic"
-        images = sweeps.binarization.held_out(data, "test", bits) / np.float32(255)
+        bits = result.setting.config.is_of_bits
+        images = held_out(data, "test", bits) / np.float32(255)
         terms = runs.load_model(result.run).terms(images)
         found = result.loss.value - result.evaluation.metrics["distortion"].value
         assert found == pytest.approx(float(np.mean(terms.regularizer)), rel=1e-4)

@@ -14,9 +14,10 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from tiny import DATASET, make_vae, random_images
 
-from kvae.bundle import binarization, densities
+from kvae.bundle import densities
 from kvae.config import ModelConfig
 from kvae.data import datasets
+from kvae.data.held_out import held_out
 from kvae.evaluation import evaluation
 from kvae.export import bundles
 from kvae.model import likelihoods, priors
@@ -636,7 +637,7 @@ def test_the_entropy_of_grey_images_is_the_least_their_bernoulli_loss_can_be():
 
 def test_a_perfect_reconstruction_of_bits_costs_nothing(mini):
     """The same real images, binarised: below 1e-6 nats each."""
-    bits = binarization.held_out(mini, "test", True) / np.float32(255)
+    bits = held_out(mini, "test", True) / np.float32(255)
     assert np.abs(bernoulli_loss(perfect_logits(bits), bits)).max() < 1e-6
 
 

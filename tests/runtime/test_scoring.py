@@ -60,7 +60,7 @@ def known(request, tmp_path_factory):
 def met(bundle):
     """The training images as the model meets them."""
     grey = IMAGES.astype(np.float32) / np.float32(255)
-    return binarization.binarize_alike(grey) if bundle.manifest.binarize == "dynamic" else grey
+    return binarization.binarize_alike(grey) if bundle.manifest.is_of_bits else grey
 
 
 def test_posterior_statistics_are_those_of_the_training_images(known):
@@ -112,5 +112,5 @@ def test_without_statistics_there_is_no_percentile(bundle_path):
 def test_bits_are_made_for_a_model_of_bits_alone(known):
     grey = random_images(2)
     found = scoring.as_encoded(known.manifest, grey)
-    expected = binarization.binarize_alike(grey) if known.manifest.binarize == "dynamic" else grey
+    expected = binarization.binarize_alike(grey) if known.manifest.is_of_bits else grey
     np.testing.assert_array_equal(found, expected)

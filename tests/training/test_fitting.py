@@ -12,9 +12,9 @@ import pytest
 import tensorflow as tf
 from tiny import make_vae
 
-from kvae.bundle import binarization
 from kvae.config import ModelConfig, TrainConfig
 from kvae.data import datasets
+from kvae.data.held_out import held_out
 from kvae.errors import ConfigError, KvaeError
 from kvae.steps import batches
 from kvae.training import fitting
@@ -64,7 +64,7 @@ def test_fit_streams_bits_to_a_model_of_bits(mini, binarize):
     bits = binarize == "dynamic"
     assert (set(np.unique(vae.epochs[0])) == {0.0, 1.0}) == bits
     assert not np.array_equal(*vae.epochs)
-    expected = binarization.held_out(mini, "validation", bits) / np.float32(255)
+    expected = held_out(mini, "validation", bits) / np.float32(255)
     np.testing.assert_allclose(vae.validation, expected, rtol=1e-6)
 
 
@@ -103,7 +103,7 @@ def test_every_step_and_every_validation_image_counts(two_runs, mini):
     has no noise, is that of all validation images, within 1e-4 of it."""
     vae, history = two_runs[0]
     assert int(vae.optimizer.iterations) == 64
-    bits = binarization.held_out(mini, "validation", True)
+    bits = held_out(mini, "validation", True)
     rate = vae.terms(bits / np.float32(255)).rate.numpy().astype(np.float64)
     assert history["val_rate"][1] == pytest.approx(rate.mean(), rel=1e-4)
 
@@ -167,7 +167,7 @@ def test_the_fast_way_gives_the_losses_of_a_plain_fit(mini, architecture, binari
         # Of iterators Keras makes more than one an epoch, and each draws another order: this stream goes on instead.
         batches.batches(data.train.images, 40, shuffle_seed=5, binarize=binarize == "dynamic"),
         steps_per_epoch=6,
-        validation_data=batches.batches(binarization.held_out(data, "validation", binarize == "dynamic"), 1000),
+        validation_data=batches.batches(held_out(data, "validation", binarize == "dynamic"), 1000),
         epochs=2,
         shuffle=False,
         verbose=0,

@@ -10,7 +10,6 @@ from pictures_on_disk import write_colour_folder
 from PIL import Image
 from tiny import make_vae
 
-from kvae.bundle import binarization
 from kvae.bundle.manifest import Manifest
 from kvae.cli.evaluate import run_evaluation
 from kvae.cli.export import run_export
@@ -18,9 +17,9 @@ from kvae.comparison import sweeps
 from kvae.config import TrainConfig
 from kvae.conversion.conversion import convert
 from kvae.data import datasets
+from kvae.data.held_out import held_out
 from kvae.errors import DataError
-from kvae.evaluation import evaluation
-from kvae.evaluation.evaluation import data_of, own_images
+from kvae.evaluation.data import data_of, own_images, test_images
 from kvae.export import bundles
 
 
@@ -61,10 +60,10 @@ def test_the_run_knows_where_its_images_are(own):
         assert own_images(path) == run.parent / "photo"
     manifest = Manifest.read(run / "bundle")
     assert str(run.parent) not in manifest.to_json()
-    found = evaluation.test_images(manifest, own=own_images(run / "bundle"))
+    found = test_images(manifest, own=own_images(run / "bundle"))
     np.testing.assert_array_equal(found, data.test.images)
-    bits = evaluation.test_images(replace(manifest, binarize="dynamic"), own=own_images(run / "bundle"))
-    np.testing.assert_array_equal(bits, binarization.held_out(data, "test", True))
+    bits = test_images(replace(manifest, binarize="dynamic"), own=own_images(run / "bundle"))
+    np.testing.assert_array_equal(bits, held_out(data, "test", True))
 
 
 def test_a_bundle_without_its_run_is_told_where_they_are(own, moved):

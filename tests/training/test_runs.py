@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kvae.bundle import binarization
 from kvae.config import ModelConfig, TrainConfig
 from kvae.data import datasets
+from kvae.data.held_out import held_out
 from kvae.errors import DataError, KvaeError
 from kvae.evaluation import evaluation
 from kvae.files import locks
@@ -26,7 +26,7 @@ from kvae.training import checkpoints, fitting, runs
 @pytest.fixture(scope="module")
 def test_images():
     """The frozen bits of the test split, which the run's model is one of."""
-    return binarization.held_out(datasets.load("fashion_mnist_mini"), "test", True)
+    return held_out(datasets.load("fashion_mnist_mini"), "test", True)
 
 
 def test_a_run_holds_what_it_says(run):
@@ -58,7 +58,7 @@ def test_metrics_are_those_of_the_saved_model(run, test_images):
     assert run.effective_beta == pytest.approx(1.0, abs=1e-3)
     manifest = Bundle.open(run.exported.path).manifest
     assert manifest.metrics["elbo"]["value"] == run.metrics["elbo"].value
-    assert manifest.binarize == "dynamic"
+    assert manifest.is_of_bits
     assert manifest.dataset["licence"] == "mit"
     assert 'license: "mit"\n' in (run.exported.path / "README.md").read_text()
     assert manifest.metrics == json.loads((run.path / "metrics.json").read_text())
@@ -92,7 +92,7 @@ def test_the_best_model_is_that_of_the_lowest_validation_loss(run):
     with (run.path / "history.csv").open(newline="") as file:
         losses = [float(row["val_loss"]) for row in csv.DictReader(file)]
     data = datasets.load("fashion_mnist_mini")
-    bits = binarization.held_out(data, "validation", True)
+    bits = held_out(data, "validation", True)
     logs = runs.load_model(run.path).evaluate(batches.batches(bits, 100), verbose=0, return_dict=True)
     assert logs["loss"] == pytest.approx(min(losses), abs=1.0)
 
