@@ -15,6 +15,7 @@ import contextlib
 import dataclasses
 import sys
 import tempfile
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -35,13 +36,14 @@ CONTENDERS = {"in memory": {}, "from disk": {"on_disk": True}, "deterministic": 
 def train(network: str, epochs: int, on_disk: bool = False, deterministic: bool = False) -> None:
     """Train as `kvae train` does; each epoch after the first is a round."""
     import_tensorflow_quietly()
-    from kvae.training import fitting
+    from kvae.training import building, fitting, process
 
-    fitting.STEPS_PER_CALL[MODELS[network].architecture] = CALL_STEPS[network]
+    module = import_module(f"kvae.model.architectures.{MODELS[network].architecture}")
+    module.ARCHITECTURE = dataclasses.replace(module.ARCHITECTURE, steps_per_call=CALL_STEPS[network])
     config = TrainConfig(
         model=MODELS[network], binarize="none", batch_size=BATCH_SIZE, epochs=epochs, deterministic=deterministic
     )
-    fitting.set_up_process(config, "cpu")
+    process.set_up_process(config, "cpu")
     mini = datasets.load("fashion_mnist_mini")
     images = np.resize(mini.train.images, (STEPS[network] * BATCH_SIZE, *SHAPES[network]))
     with tempfile.TemporaryDirectory() as folder:
@@ -50,7 +52,7 @@ def train(network: str, epochs: int, on_disk: bool = False, deterministic: bool 
             images = np.load(Path(folder) / "train.npy", mmap_mode="r")
         splits = {"train": datasets.Split(images, None), "validation": datasets.Split(images[:BATCH_SIZE], None)}
         data = dataclasses.replace(mini, **splits)
-        vae = fitting.build(config, data.image_shape, len(images))
+        vae = building.build(config, data.image_shape, len(images))
         fitting.fit(vae, config, data, [epochs_as_rounds()])
 
 

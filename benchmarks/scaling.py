@@ -108,7 +108,7 @@ def train(point: Point, folder: Path) -> float:
 
     from kvae.config import ModelConfig, TrainConfig
     from kvae.data.datasets import Dataset, Split
-    from kvae.training import fitting
+    from kvae.training import building, fitting
 
     class Clock(keras.callbacks.Callback):
         def __init__(self) -> None:
@@ -127,7 +127,7 @@ def train(point: Point, folder: Path) -> float:
     splits = [_random_images(count, point) for count in (point.images, 128, 128)]
     data = Dataset("random", *(Split(images, images[:, 0, 0, 0]) for images in splits), (), "", "")
     clock = Clock()
-    fitting.fit(fitting.build(config, point.image_shape, point.images), config, data, [clock])
+    fitting.fit(building.build(config, point.image_shape, point.images), config, data, [clock])
     return min(clock.seconds[1:])
 
 
@@ -158,12 +158,12 @@ def export(points: Sequence[Point], folder: Path) -> None:
     import_tensorflow_quietly()
     from kvae.config import ModelConfig, TrainConfig
     from kvae.export.bundles import export
-    from kvae.training import fitting
+    from kvae.training import building
 
     dataset = {"name": "random", "sha256": "0" * 64, "num_images": 1}
     for path, point in {point.bundle(folder): point for point in points}.items():
         config = TrainConfig(model=ModelConfig(architecture=point.architecture, latent_dim=point.latent_dim))
-        vae = fitting.build(config, point.image_shape, config.batch_size)
+        vae = building.build(config, point.image_shape, config.batch_size)
         export(vae, path, dataset=dataset, binarize="dynamic")
 
 

@@ -30,6 +30,7 @@ import rounds
 from kvae.cli.train import import_tensorflow_quietly
 from kvae.config import ModelConfig, TrainConfig
 from kvae.data import datasets
+from kvae.model.priors import StandardNormal
 
 BATCH_SIZE = 128
 MODELS = {
@@ -73,12 +74,12 @@ def epochs_as_rounds() -> Any:
 def kvae_fit(network: str, steps: int, epochs: int, device: str = "cpu") -> None:
     """kvae as `kvae train` runs it."""
     import_tensorflow_quietly()
-    from kvae.training import fitting
+    from kvae.training import building, fitting, process
 
     config = TrainConfig(model=MODELS[network], binarize="none", batch_size=BATCH_SIZE, epochs=epochs)
-    fitting.set_up_process(config, device)
+    process.set_up_process(config, device)
     data = train_data(steps)
-    vae = fitting.build(config, data.image_shape, len(data.train.images))
+    vae = building.build(config, data.image_shape, len(data.train.images))
     fitting.fit(vae, config, data, [epochs_as_rounds()])
 
 
@@ -88,7 +89,7 @@ def keras_fit(network: str, steps: int, epochs: int) -> None:
     import keras
     import tensorflow as tf
 
-    from kvae.model import networks, priors
+    from kvae.model import networks
     from kvae.model.vae import VAE
     from kvae.steps.batches import untuned
 
@@ -96,7 +97,7 @@ def keras_fit(network: str, steps: int, epochs: int) -> None:
     vae = VAE(
         networks.build_encoder(config, data.image_shape),
         networks.build_decoder(config, data.image_shape),
-        priors.standard_normal(config.latent_dim),
+        StandardNormal(config.latent_dim),
         seed=0,
     )
     vae.compile(optimizer=keras.optimizers.Adam(1e-3), jit_compile=False)

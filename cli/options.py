@@ -43,11 +43,12 @@ def config_options(
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         settings = [item for config in configs for item in fields(config) if "help" in item.metadata]
         settings = [item for item in settings if only is None or item.name in only]
+        settings = [item for item in settings if item.metadata["choices"] is None or len(item.metadata["choices"]) > 1]
         for item in reversed(settings):
             choices, kind = item.metadata["choices"], kind_of(item)
             command = click.option(
                 f"--{item.name.replace('_', '-')}",
-                type=click.Choice(choices) if choices else kind,
+                type=click.Choice(list(choices)) if choices else kind,
                 is_flag=kind is bool,
                 default=item.default,
                 show_default=item.default is not None and kind is not bool,

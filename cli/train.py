@@ -77,11 +77,11 @@ def _run(
     resumed: Path | None = None,
 ) -> None:
     from kvae.steps import strategies
-    from kvae.training import fitting, runs
+    from kvae.training import process, runs
     from kvae.training.interrupts import Interrupted
     from kvae.training.progress import TrainingProgress
 
-    fitting.set_up_process(config, device)
+    process.set_up_process(config, device)
     devices = strategies.create(strategy)
     decoding = terminal.counter("images decoded")
     if not strategies.is_chief(devices):

@@ -4,18 +4,26 @@ The command line makes its options from these fields, and a run keeps them as `c
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from kvae.errors import ConfigError
 
-DEFAULT_HIDDEN_UNITS = {"conv": 128, "mlp": 512, "gated_mlp": 300}
-"""Width of the hidden dense layers where `hidden_units` is not given, by architecture."""
-_DEFAULT_TEXT = ", ".join(f"{units} for {name}" for name, units in DEFAULT_HIDDEN_UNITS.items())
-LIKELIHOODS = ("bernoulli", "continuous_bernoulli", "discretized_logistic", "normal")
-DEFAULT_BINARIZE = {"bernoulli": "dynamic"}
-"""How images are binarised where `binarize` is not given, by likelihood; "none" for those not named."""
+ARCHITECTURES = {"conv": 128, "mlp": 512, "gated_mlp": 300}
+"""The networks, each a file of `kvae/model/architectures`, and the width of their dense layers unless `hidden_units` is
+given."""
+LIKELIHOODS = {
+    "bernoulli": "dynamic", "continuous_bernoulli": "none", "discretized_logistic": "none", "normal": "none",
+}  # fmt: skip
+"""The likelihoods, each a file of `kvae/likelihoods`, and how images are binarised for it unless `binarize` is
+given."""
+PRIORS = {"standard_normal": "N(0, I)"}
+"""The priors p(z), each a file of `kvae/model/priors`, and what each is."""
+OBJECTIVES = {"elbo": "the evidence lower bound"}
+"""The objectives, each a file of `kvae/model/objectives`, and what each is."""
+_DEFAULT_TEXT = ", ".join(f"{units} for {name}" for name, units in ARCHITECTURES.items())
 REGULARIZERS: dict[str, dict[str, float]] = {
     "kl": {"entropy_weight": 1.0},
     "cross-entropy": {"entropy_weight": 0.0},
@@ -37,7 +45,7 @@ def _setting(
     minimum: float | None = None,
     maximum: float | None = None,
     above: float | None = None,
-    choices: tuple[str, ...] | None = None,
+    choices: Collection[str] | None = None,
     text: bool = False,
 ) -> Any:
     metadata = {
@@ -53,7 +61,7 @@ class ModelConfig:
     architecture: str = _setting(
         "conv",
         "Convolutional networks, dense ones, or two gated dense layers on each side.",
-        choices=("conv", "mlp", "gated_mlp"),
+        choices=ARCHITECTURES,
     )
     latent_dim: int = _setting(16, "Number of latent dimensions.", minimum=1)
     hidden_units: int | None = _setting(
@@ -64,11 +72,12 @@ class ModelConfig:
         "The likelihood p(x|z): of bits, a density on [0, 1], of 8-bit levels, or a density with a learned scale.",
         choices=LIKELIHOODS,
     )
+    prior: str = _setting("standard_normal", "The prior p(z) of the codes.", choices=PRIORS)
 
     def __post_init__(self) -> None:
         _check(self)
         if self.hidden_units is None:
-            object.__setattr__(self, "hidden_units", DEFAULT_HIDDEN_UNITS[self.architecture])
+            object.__setattr__(self, "hidden_units", ARCHITECTURES[self.architecture])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +127,7 @@ class TrainConfig:
         minimum=0.0,
         maximum=0.9999,
     )
+    objective: str = _setting("elbo", "What training maximises.", choices=OBJECTIVES)
     beta: float = _setting(1.0, "Weight of the regulariser H(q, p) - entropy_weight H(q) in the loss.", minimum=0.0)
     entropy_weight: float = _setting(
         1.0,
@@ -160,8 +170,8 @@ class TrainConfig:
             raise ConfigError("deterministic training does without XLA: jit must be auto or off; got on.")
         likelihood = self.model.likelihood
         if self.binarize is None:
-            object.__setattr__(self, "binarize", DEFAULT_BINARIZE.get(likelihood, "none"))
-        if self.binarize == "dynamic" and likelihood != "bernoulli":
+            object.__setattr__(self, "binarize", LIKELIHOODS[likelihood])
+        if self.is_of_bits and LIKELIHOODS[likelihood] != "dynamic":
             raise ConfigError(
                 f"binarize must be none for the likelihood {likelihood}, which is not one of bits; got dynamic."
             )

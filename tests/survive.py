@@ -12,10 +12,13 @@ import random
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+from kvae.comparison import sweeps  # noqa: F401  # all is loaded once, before the processes are forked
 from kvae.config import ModelConfig, TrainConfig
-from kvae.training import checkpoints, fitting, runs
+from kvae.model.architectures import mlp
+from kvae.training import checkpoints, runs
 
 CONFIG = TrainConfig(
     dataset="fashion_mnist_mini",
@@ -44,7 +47,7 @@ def start(folder: Path) -> int:
 
 
 def main(folder: Path, kills: int, seed: int) -> None:
-    fitting.STEPS_PER_CALL["mlp"] = 5
+    mlp.ARCHITECTURE = replace(mlp.ARCHITECTURE, steps_per_call=5)
     began = time.monotonic()
     assert os.waitpid(start(folder / "whole"), 0)[1] == 0
     seconds = time.monotonic() - began

@@ -5,7 +5,6 @@ import json
 import pytest
 
 from kvae.config import (
-    DEFAULT_BINARIZE,
     LIKELIHOODS,
     REGULARIZERS,
     ModelConfig,
@@ -81,7 +80,6 @@ def test_images_are_binarised_for_the_bernoulli_alone(likelihood):
     config = TrainConfig(model=ModelConfig(likelihood=likelihood))
     assert config.binarize == ("dynamic" if likelihood == "bernoulli" else "none")
     assert TrainConfig(model=ModelConfig(likelihood=likelihood), binarize="none").binarize == "none"
-    assert set(DEFAULT_BINARIZE) <= set(LIKELIHOODS)
 
 
 @pytest.mark.parametrize("likelihood", [name for name in LIKELIHOODS if name != "bernoulli"])

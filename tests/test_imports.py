@@ -15,7 +15,8 @@ TRAINING = {"steps", "model", "export", "training", "comparison"}
 """The folders that need TensorFlow; importing any other loads none of it."""
 TABLE = {
     "files": set(),
-    "bundle": {"files"},
+    "likelihoods": set(),
+    "bundle": {"files", "likelihoods"},
     "data": {"bundle", "files"},
     "runtime": {"bundle", "data", "files"},
     "evaluation": {"bundle", "data", "files", "runtime"},
@@ -24,8 +25,8 @@ TABLE = {
     "explorer": {"bundle", "files", "runtime"},
     "runs": {"bundle", "files"},
     "steps": set(),
-    "model": {"steps"},
-    "export": {"bundle", "conversion", "files", "model", "runtime"},
+    "model": {"bundle", "likelihoods", "steps"},
+    "export": {"bundle", "conversion", "files", "likelihoods", "model", "runtime"},
     "training": {"bundle", "checks", "data", "evaluation", "export", "files", "model", "runs", "runtime", "steps"},
     "comparison": {"bundle", "data", "evaluation", "files", "runs", "runtime", "training"},
 }

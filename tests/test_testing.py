@@ -9,6 +9,7 @@ from tiny import make_vae, random_images
 from kvae.bundle.parity import TOLERANCE
 from kvae.errors import KvaeError
 from kvae.export.bundles import export
+from kvae.model.priors import StandardNormal
 from kvae.runtime.bundle import Bundle
 from kvae.testing import assert_parity
 
@@ -94,20 +95,18 @@ def test_networks_of_one_s_own_pass(own_networks, tmp_path):
     """The scale that all images share is one row in TFP, and a row per image in the graph."""
     from tiny import DATASET
 
-    from kvae.model import priors
     from kvae.model.vae import VAE
 
-    vae = VAE(*own_networks, priors.standard_normal(3))
+    vae = VAE(*own_networks, StandardNormal(3))
     vae(random_images(1))
     assert_parity(vae, export(vae, tmp_path / "bundle", dataset=DATASET).path)
 
 
 def test_models_that_cannot_be_compared_are_one_line(bundle_path, tmp_path, own_networks):
-    from kvae.model import priors
     from kvae.model.vae import VAE
 
     with pytest.raises(KvaeError, match="has no weights yet"):
-        assert_parity(VAE(*own_networks, priors.standard_normal(3)), bundle_path)
+        assert_parity(VAE(*own_networks, StandardNormal(3)), bundle_path)
     with pytest.raises(KvaeError, match=r"holds no model\.keras"):
         assert_parity(tmp_path, bundle_path)
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(tmp_path / "other.keras")

@@ -6,7 +6,9 @@ import tensorflow_probability as tfp
 from keras import layers
 
 from kvae.config import ModelConfig
-from kvae.model import networks, priors
+from kvae.model import networks
+from kvae.model.objectives import ELBO
+from kvae.model.priors import StandardNormal
 from kvae.model.vae import VAE
 
 tfd = tfp.distributions
@@ -16,15 +18,16 @@ DATASET = {"name": "fashion_mnist_mini", "sha256": "0" * 64, "num_images": 4000}
 
 
 def make_vae(image_shape: tuple[int, int, int] = IMAGE_SHAPE, seed: int = 0, **settings) -> VAE:
-    """An untrained model with 3 latent dimensions; `settings` go to ModelConfig, weights of the loss to the VAE."""
-    weights = {name: settings.pop(name) for name in ("beta", "entropy_weight") if name in settings}
+    """An untrained model with 3 latent dimensions; `settings` go to ModelConfig, those of the loss to the ELBO."""
+    names = ("beta", "entropy_weight", "warmup_steps")
+    objective = ELBO(**{name: settings.pop(name) for name in names if name in settings})
     config = ModelConfig(**({"architecture": "mlp", "latent_dim": 3, "hidden_units": 8} | settings))
     keras.utils.set_random_seed(seed)
     vae = VAE(
         networks.build_encoder(config, image_shape),
         networks.build_decoder(config, image_shape),
-        priors.standard_normal(config.latent_dim),
-        **weights,
+        StandardNormal(config.latent_dim),
+        objective,
         seed=seed,
     )
     vae.build((None, *image_shape))

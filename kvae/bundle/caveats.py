@@ -2,35 +2,37 @@
 
 from typing import Any
 
-PROBABILITY, DENSITY, SURROGATE = "log-probability", "log-density", "surrogate"
+from kvae.config import LIKELIHOODS
 
-
-KINDS = {
-    "bernoulli": PROBABILITY,
-    "continuous_bernoulli": DENSITY,
-    "discretized_logistic": PROBABILITY,
-    "normal": DENSITY,
-}
-"""What log p(x|z) is, by likelihood."""
+SURROGATE = "surrogate"
+"""What the numbers of grey intensities under a Bernoulli likelihood are; see `kind` for the others."""
 
 
 def kind(likelihood: str, binarize: str) -> str:
-    """What log p(x|z) is under a likelihood: PROBABILITY, DENSITY, or SURROGATE for a Bernoulli of grey intensities."""
+    """What log p(x|z) is: the likelihood's own `kind`, or SURROGATE for a Bernoulli of grey intensities."""
     if likelihood == "bernoulli" and binarize == "none":
         return SURROGATE
-    return KINDS.get(likelihood, DENSITY)
+    return _likelihood(likelihood)[0]
 
 
 def about_numbers(likelihood: str, binarize: str) -> str:
     """What the ELBO and the NLL of a model are made of."""
-    found = kind(likelihood, binarize)
-    if found == SURROGATE:
+    if kind(likelihood, binarize) == SURROGATE:
         return "grey intensities under a Bernoulli likelihood: a surrogate, not a likelihood"
-    if found == DENSITY:
-        return f"log-densities ({likelihood}) of pixels in [0, 1]: not comparable with log-probabilities"
-    if likelihood == "bernoulli":
-        return "log-probabilities of binarised images"
-    return "log-probabilities of 8-bit images"
+    found, images = _likelihood(likelihood)
+    if found == "log-density":
+        return f"log-densities ({likelihood}) of {images}: not comparable with log-probabilities"
+    return f"log-probabilities of {images}"
+
+
+def _likelihood(name: str) -> tuple[str, str]:
+    """Kind and images of a likelihood; of one that this kvae does not know, what claims least."""
+    from kvae import likelihoods  # which load numpy
+
+    if name not in LIKELIHOODS:
+        return likelihoods.DENSITY, "pixels in [0, 1]"
+    found = likelihoods.get(name)
+    return found.kind, found.images
 
 
 def about_loss(beta: float, entropy_weight: float) -> str | None:

@@ -28,7 +28,7 @@ from kvae.evaluation.result import Evaluation
 from kvae.files import pictures
 from kvae.runs import files as run_files
 from kvae.runtime.bundle import Bundle
-from kvae.training import fitting, runs
+from kvae.training import building, runs
 
 NUM_CODES = 10_000
 """Training images whose codes the density is fitted to, at most."""
@@ -199,7 +199,7 @@ def compare(
     evaluation.check_settings(importance_samples, "adaptive")  # what is wrong is said before hours of training
     for setting in settings:
         data = datasets.of(setting.config, data_dir)
-        fitting.check_size(setting.config, len(data.train.images))
+        building.check_size(setting.config, len(data.train.images))
         _check_same_images(out / setting.folder, data)
     try:
         out.mkdir(parents=True, exist_ok=True)

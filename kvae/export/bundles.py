@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kvae import __version__
+from kvae import __version__, likelihoods
 from kvae.bundle import card, parity
 from kvae.bundle import folder as bundle_files
 from kvae.bundle.manifest import FILE_NAME, Manifest, contract
 from kvae.conversion import graph_files
 from kvae.errors import KvaeError
 from kvae.export import graphs, proof, reference
+from kvae.export.tensors import check_prior
 from kvae.files.atomic import atomic_folder
-from kvae.model import likelihoods, priors
 from kvae.model.vae import VAE
 from kvae.runtime import previews, scoring
 from kvae.runtime.bundle import Bundle
@@ -50,7 +50,7 @@ def export(
 
     Args:
         vae: a built VAE with a standard-normal prior, a diagonal Gaussian posterior and a likelihood of
-            `kvae.model.likelihoods`.
+            `kvae.likelihoods`.
         out: folder to make; a bundle that stands there, and nothing beside it, is replaced.
         dataset: `name`, `sha256` and `num_images` of the training images, and their `licence` where it is known.
         metrics: test metrics, each `{value, standard_error}`, or a function that measures them on the proved
@@ -68,8 +68,7 @@ def export(
     """
     if not vae.built:
         raise KvaeError("this VAE has no weights yet: fit it, or call it on a batch of images, before exporting it.")
-    if not priors.is_standard_normal(vae.prior):
-        raise KvaeError("format 1 of a bundle has the prior N(0, I) alone; this VAE has another.")
+    check_prior(vae.prior)
     functions = graphs.functions(vae)
     parameters = likelihoods.get(functions.likelihood).parameters
     tensors = contract(vae.image_shape, vae.latent_dim, len(parameters))
@@ -88,7 +87,7 @@ def export(
         opset=graphs.OPSET,
         binarize=binarize,
         metrics=metrics if isinstance(metrics, dict) else {},
-        training={"beta": vae.beta, "entropy_weight": vae.entropy_weight} | (training or {}),
+        training=vae.objective.settings() | (training or {}),
     )
     Manifest.from_json(manifest.to_json(), "the new manifest")  # its checks are those of every reader
     for name, model in models.items():

@@ -7,14 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnx
 import tensorflow as tf
-import tensorflow_probability as tfp
 import tf2onnx
 
-from kvae.errors import KvaeError
-from kvae.model import likelihoods
+from kvae.export import tensors
 from kvae.model.vae import VAE
-
-tfd = tfp.distributions
 
 OPSET = 17
 
@@ -23,7 +19,7 @@ class Functions(NamedTuple):
     """The two functions of a VAE that become graphs: tensors in, the tensors of a distribution out."""
 
     likelihood: str
-    """The likelihood's name in `kvae.model.likelihoods.LIKELIHOODS`."""
+    """The likelihood's name in `kvae.config.LIKELIHOODS`."""
     decode: Callable[..., Any]
     """z -> (mean, likelihood parameters)."""
     encode: Callable[..., Any]
@@ -36,43 +32,28 @@ def functions(vae: VAE) -> Functions:
     Raises:
         KvaeError: a network returns a distribution that a bundle cannot describe.
     """
-    likelihood = likelihoods.tensors(vae.decoder(tf.zeros((1, vae.latent_dim)))).name
-    _posterior_tensors(vae.encoder(tf.zeros((1, *vae.image_shape))))
+    likelihood = tensors.of_likelihood(vae.decoder(tf.zeros((1, vae.latent_dim)), training=False)).name
+    tensors.of_posterior(vae.encoder(tf.zeros((1, *vae.image_shape)), training=False))
 
     def decode(z: tf.Tensor) -> Any:
-        result = likelihoods.tensors(vae.decoder(z))
+        result = tensors.of_likelihood(vae.decoder(z, training=False))
         return result.mean, result.parameters
 
     def encode(images: tf.Tensor) -> Any:
-        return _posterior_tensors(vae.encoder(images))
+        return tensors.of_posterior(vae.encoder(images, training=False))
 
     return Functions(likelihood, decode, encode)
 
 
-def _posterior_tensors(posterior: Any) -> tuple[tf.Tensor, tf.Tensor]:
-    """loc and scale, read off the distribution: its mean() and stddev() broadcast by an op that tf2onnx lacks."""
-    base = posterior.distribution if isinstance(posterior, tfd.Independent) else None
-    if isinstance(base, tfd.Normal):
-        loc, scale = base.loc, base.scale
-    elif isinstance(posterior, tfd.MultivariateNormalDiag) and posterior.parameters["scale_diag"] is not None:
-        loc, scale = posterior.loc, posterior.parameters["scale_diag"]
-    else:
-        raise KvaeError(
-            f"the encoder returns {posterior}, which a bundle cannot describe. Return "
-            f"tfd.MultivariateNormalDiag(loc=..., scale_diag=...) or tfd.Independent over tfd.Normal."
-        )
-    return loc, tf.ones_like(loc) * scale  # a scale that all images share gets its batch
-
-
-def convert(function: Callable[..., Any], tensors: dict[str, Any]) -> onnx.ModelProto:
+def convert(function: Callable[..., Any], ends: dict[str, Any]) -> onnx.ModelProto:
     """The graph of one function, unchecked.
 
     Args:
         function: one of `Functions`.
-        tensors: the inputs and outputs that `kvae.bundle.manifest.contract` prescribes for it.
+        ends: the inputs and outputs that `kvae.bundle.manifest.contract` prescribes for it.
     """
-    inputs, outputs = ([tensor["name"] for tensor in tensors[end]] for end in ("inputs", "outputs"))
-    _, *shape = tensors["inputs"][0]["shape"]
+    inputs, outputs = ([tensor["name"] for tensor in ends[end]] for end in ("inputs", "outputs"))
+    _, *shape = ends["inputs"][0]["shape"]
     signature = [tf.TensorSpec((None, *shape), tf.float32, name=inputs[0])]
     # tf2onnx reports an unsupported op in its log and writes the graph all the same: kvae.export.proof finds it, in
     # one line.

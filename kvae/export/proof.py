@@ -13,7 +13,7 @@ from kvae.bundle.manifest import Manifest
 from kvae.bundle.parity import Difference
 from kvae.errors import BundleError
 from kvae.export.graphs import OPSET, interface
-from kvae.model.likelihoods import tensors as likelihood_tensors
+from kvae.export.tensors import of_likelihood
 from kvae.model.vae import VAE
 from kvae.runtime.bundle import Bundle
 
@@ -65,9 +65,9 @@ def cases(
     white_noise = np.random.default_rng(0)
     for size in batch_sizes:
         z = noise.standard_normal(seed=0, start=0, count=size, dim=vae.latent_dim)
-        likelihood = vae.decoder(tf.constant(z))
+        likelihood = vae.decoder(tf.constant(z), training=False)
         mean = likelihood.mean().numpy()
-        parameters = likelihood_tensors(likelihood).parameters.numpy()
+        parameters = of_likelihood(likelihood).parameters.numpy()
         yield Case("decoder", z, {"mean": mean, "likelihood_parameters": parameters})
         for pixels in (mean, white_noise.random(mean.shape, dtype=np.float32)):
             yield _encoder_case(vae, pixels)
@@ -76,7 +76,7 @@ def cases(
 
 
 def _encoder_case(vae: VAE, images: NDArray[np.float32]) -> Case:
-    posterior = vae.encoder(tf.constant(images))
+    posterior = vae.encoder(tf.constant(images), training=False)
     loc, scale = posterior.mean().numpy(), posterior.stddev().numpy()
     return Case("encoder", images, {"loc": loc, "scale": np.broadcast_to(scale, loc.shape)})  # all images may share it
 

@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from kvae.bundle import noise
 from kvae.bundle.folder import REFERENCE
+from kvae.export.tensors import of_likelihood
 from kvae.files import arrays
-from kvae.model import likelihoods
 from kvae.model.vae import VAE
 from kvae.runtime import information, scoring
 
@@ -30,17 +30,17 @@ def write(vae: VAE, bits: bool, folder: Path) -> None:
         folder: where to write.
     """
     z = noise.standard_normal(SEED, 0, NUM_CODES, vae.latent_dim)
-    likelihood = vae.decoder(tf.constant(z))
+    likelihood = vae.decoder(tf.constant(z), training=False)
     mean = likelihood.mean().numpy()
     images = np.rint(mean) if bits else mean
-    posterior = vae.encoder(tf.constant(images))
+    posterior = vae.encoder(tf.constant(images), training=False)
     loc, scale = (np.broadcast_to(part.numpy(), z.shape) for part in (posterior.mean(), posterior.stddev()))
     draws = noise.standard_normal(scoring.SEED, 0, scoring.DRAWS, vae.latent_dim)
-    log_prob = [vae.decoder(tf.constant(loc + scale * draw)).log_prob(images).numpy() for draw in draws]
+    log_prob = [vae.decoder(tf.constant(loc + scale * draw), training=False).log_prob(images).numpy() for draw in draws]
     values = {
         "z": z,
         "mean": mean,
-        "likelihood_parameters": likelihoods.tensors(likelihood).parameters.numpy(),
+        "likelihood_parameters": of_likelihood(likelihood).parameters.numpy(),
         "images": images,
         "loc": loc,
         "scale": scale,

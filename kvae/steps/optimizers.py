@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from kvae.errors import KvaeError
+from kvae.steps.keras_private import adam_slots
 
 
 @keras.saving.register_keras_serializable("kvae")
@@ -26,7 +27,7 @@ class FusedAdam(keras.optimizers.Adam):
         if self.amsgrad:
             super().update_step(gradient, variable, learning_rate)
             return
-        index = self._get_variable_index(variable)
+        momentum, velocity = adam_slots(self, variable)
         step = tf.cast(self.iterations + 1, variable.dtype)
         beta_1, beta_2 = (tf.constant(beta, variable.dtype) for beta in (self.beta_1, self.beta_2))
         powers = beta_1**step, beta_2**step
@@ -37,8 +38,8 @@ class FusedAdam(keras.optimizers.Adam):
             gradient = tf.where(self._wanted, gradient, tf.zeros_like(gradient))
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
-            m=self._momentums[index].value.handle,
-            v=self._velocities[index].value.handle,
+            m=momentum.handle,
+            v=velocity.handle,
             beta1_power=powers[0],
             beta2_power=powers[1],
             lr=rate,

@@ -4,27 +4,11 @@ A replica is one device's copy of the model: a GPU, or a process on a CPU. Each 
 all make the same update of their copies. Without a strategy there is one replica, whose share is the whole batch.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import tensorflow as tf
 
-
-class Rows(NamedTuple):
-    """Which rows of a batch a replica holds."""
-
-    first: tf.Tensor | int
-    """The first one's number."""
-    total: tf.Tensor | int
-    """Rows of the whole batch."""
-
-    def skip(self, count: tf.Tensor | int) -> "Rows":
-        """The rows that follow the next `count` ones."""
-        return Rows(self.first + count, self.total)
-
-    def of(self, batch: tf.Tensor, count: tf.Tensor | int) -> tf.Tensor:
-        """The first `count` of these rows of the whole batch, `(total, ...)` -> `(count, ...)`."""
-        begin = [self.first] + [0] * (batch.shape.rank - 1)
-        return tf.slice(batch, begin, [count, *batch.shape[1:]])  # XLA takes no batch[first:...] of a variable `first`
+from kvae.steps.draws import Rows
 
 
 def count() -> int:

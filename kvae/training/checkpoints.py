@@ -117,7 +117,7 @@ class Checkpoints(keras.callbacks.Callback):
             step=int(self.model.made_steps.numpy()) - self._first_step,
             history=self.state.history,
             means={metric.name: [float(value.numpy()) for value in metric.variables] for metric in self.model.metrics},
-            skipped_steps=int(self.model.skipped_steps.numpy()),
+            skipped_steps=int(self.model.skips.count.numpy()),
         )
         self._save()
         self._end_if_asked()
@@ -128,7 +128,7 @@ class Checkpoints(keras.callbacks.Callback):
             name: [*(known.get(name, []) + [math.nan] * epoch)[:epoch], float(logs.get(name, math.nan))]
             for name in known | logs
         }
-        state = State(epoch=epoch + 1, history=history, skipped_steps=int(self.model.skipped_steps.numpy()))
+        state = State(epoch=epoch + 1, history=history, skipped_steps=int(self.model.skips.count.numpy()))
         loss = float(logs.get("val_loss", logs.get("loss", 0.0)))
         if not math.isfinite(loss):
             raise KvaeError(
@@ -211,5 +211,5 @@ def restore(vae: keras.Model, folder: Path | str) -> State:
         raise KvaeError(
             f"cannot go on from {path}: {' '.join(str(error).split())[:200]}. Bring the file back, or train anew{best}."
         ) from None
-    vae.skipped_steps.assign(state.skipped_steps)
+    vae.skips.count.assign(state.skipped_steps)
     return state

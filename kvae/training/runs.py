@@ -41,8 +41,9 @@ from kvae.runs import curves
 from kvae.runs import files as run_files
 from kvae.runs import report as run_report
 from kvae.runtime.bundle import Bundle
+from kvae.training import building, checkpoints, fitting, interrupts, keras_files, skipped
 from kvae.training import callbacks as training_callbacks
-from kvae.training import checkpoints, fitting, interrupts, keras_files, skipped
+from kvae.training.effective_beta import effective_beta
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ class Run:
     metrics: dict[str, evaluation.Estimate]
     """`elbo`, `distortion`, `rate` (nats per test image) and `active_units`."""
     effective_beta: float
-    """What the regulariser weighs in the loss; see `kvae.training.fitting.effective_beta`."""
+    """What the regulariser weighs in the loss; see `kvae.training.effective_beta`."""
     exported: bundles.Exported
 
 
@@ -102,7 +103,7 @@ def train(
     locks.check_free(out)
     _check_new(out)
     data = datasets.of(config, data_dir, decoding)
-    vae = fitting.build(config, data.image_shape, len(data.train.images), strategy)
+    vae = building.build(config, data.image_shape, len(data.train.images), strategy)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -148,7 +149,7 @@ def resume(
                 f"the images are not those that {out} began with: sha256 {data.sha256[:12]}..., "
                 f"expected {began_with[:12]}.... Bring them back, or train anew."
             )
-        vae = fitting.build(config, data.image_shape, len(data.train.images), strategy)
+        vae = building.build(config, data.image_shape, len(data.train.images), strategy)
         state = checkpoints.restore(vae, out)
         skipped.forget_after(out, int(vae.made_steps.numpy()))
         return _go_on(out, config, data, vae, state, callbacks)
@@ -197,7 +198,7 @@ def follow(
         Interrupted: the process was told to end.
     """
     data = datasets.of(config, data_dir, decoding)
-    vae = fitting.build(config, data.image_shape, len(data.train.images), strategy)
+    vae = building.build(config, data.image_shape, len(data.train.images), strategy)
     state = checkpoints.restore(vae, resumed) if resumed else checkpoints.State()
     _fit(resumed or Path(), config, data, vae, state, (), writes=False)
 
@@ -295,7 +296,7 @@ def _finish(out: Path, config: TrainConfig, data: datasets.Dataset, history: dic
     curves.save(history, out / "curves.png")
     run_report.write(out)
     write_json(out / run_files.METRICS, exported.manifest.metrics)  # last: it says that the run is whole
-    return Run(out, metrics, fitting.effective_beta(best, test[:EFFECTIVE_BETA_IMAGES]), exported)
+    return Run(out, metrics, effective_beta(best, test[:EFFECTIVE_BETA_IMAGES]), exported)
 
 
 def export_run(run: Path, out: Path, data_dir: Path | None = None, own: Path | None = None) -> bundles.Exported:

@@ -49,10 +49,10 @@ class SkippedSteps(keras.callbacks.Callback):
         self._writes = writes
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self._count = int(self.model.skipped_steps.numpy())
+        self._count = int(self.model.skips.count.numpy())
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        count = int(self.model.skipped_steps.numpy())
+        count = int(self.model.skips.count.numpy())
         if count == self._count:
             return
         if self._writes:
@@ -68,7 +68,7 @@ class SkippedSteps(keras.callbacks.Callback):
     def _write(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a", encoding="utf-8") as file:
-            for step, seed in self.model.skipped_since(self._count):
+            for step, seed in self.model.skips.since(self._count):
                 file.write(json.dumps({"step": step, "seed": seed, **self._describe(step)}) + "\n")
             file.flush()
             os.fsync(file.fileno())

@@ -17,8 +17,8 @@ from philox import philox  # in Python integers
 from programs import ROOT, javascript
 
 from kvae.bundle import noise
-from kvae.bundle.densities import DENSITIES, log_density
-from kvae.model.likelihoods import LIKELIHOODS
+from kvae.bundle.densities import log_density
+from kvae.config import LIKELIHOODS
 from kvae.runtime import information, scoring
 
 
@@ -35,7 +35,7 @@ def test_noise_is_that_of_the_page():
 
 def test_densities_are_those_of_the_page():
     vectors = likelihood_vectors()
-    assert [name for name, _, _ in vectors] == sorted(DENSITIES)
+    assert [name for name, _, _ in vectors] == sorted(LIKELIHOODS)
     for name, parameters, value in vectors:
         found = log_density(name, parameters[None], PIXELS.reshape(1, 3, 1))
         assert found[0] == pytest.approx(value, abs=5e-6), name  # the page's parameters are decimals, ours float32

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kvae import likelihoods
 from kvae.bundle import densities
-from kvae.bundle.densities import DENSITIES, log_density
+from kvae.bundle.densities import log_density
+from kvae.config import LIKELIHOODS
 from kvae.errors import BundleError
-from kvae.model import likelihoods
 
 RNG = np.random.default_rng(0)
 SHAPES = [(8, 8, 1), (5, 3, 1), (7, 5, 3), (3, 3, 2), (1, 1, 1), (28, 28, 1)]
@@ -43,7 +44,7 @@ def check(name, outputs, image):
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("name", DENSITIES)
+@pytest.mark.parametrize("name", LIKELIHOODS)
 def test_numpy_agrees_with_tfp(name, shape):
     """At several shapes, three channels among them: the parameters stand one after the other, each for all channels."""
     parts = len(likelihoods.get(name).parameters)
@@ -52,7 +53,7 @@ def test_numpy_agrees_with_tfp(name, shape):
 
 
 @pytest.mark.parametrize("shade", ["black", "white", "grey", "any"])
-@pytest.mark.parametrize("name", DENSITIES)
+@pytest.mark.parametrize("name", LIKELIHOODS)
 def test_numpy_agrees_with_tfp_at_the_extremes(name, shade):
     """Pixels that are saturated, far outside or at a bound of the scale, on constant images too."""
     shape = (9, 7, 1)
@@ -106,7 +107,7 @@ def test_the_continuous_bernoulli_s_series_meets_its_closed_form(logits):
 
 def test_each_code_s_density_depends_on_its_own_parameters_alone():
     """The same parameters under other codes give the same number, within 1e-6 of it."""
-    for name in DENSITIES:
+    for name in LIKELIHOODS:
         parts = len(likelihoods.get(name).parameters)
         parameters = parameters_of(name, RNG.normal(size=(7, 5, 5, parts)).astype(np.float32))
         image = eight_bit((5, 5, 1))

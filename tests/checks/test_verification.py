@@ -140,7 +140,7 @@ def test_a_good_bundle_passes_every_check(bundle_path):
 
 def test_the_shipped_bundle_passes_without_tensorflow():
     code = (
-        "import sys\nfrom kvae import locate, verification\n"
+        "import sys\nfrom kvae.bundle import locate\nfrom kvae.checks import verification\n"
         "report = verification.verify(locate.shipped()['fashion_mnist'])\n"
         "print(report.passed, *[name for name in ('tensorflow', 'keras', 'tf2onnx') if name in sys.modules])"
     )

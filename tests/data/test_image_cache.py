@@ -26,7 +26,7 @@ from kvae.errors import DataError, KvaeError
 PREPARE = """
 import sys
 from pathlib import Path
-from kvae import decoding, image_cache, sources
+from kvae.data import decoding, image_cache, sources
 from kvae.config import TrainConfig
 if len(sys.argv) > 2:  # slower, by so many seconds an image
     import time

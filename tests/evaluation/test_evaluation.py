@@ -15,7 +15,7 @@ from kvae.data import datasets
 from kvae.data.held_out import held_out
 from kvae.errors import BundleError, DataError, KvaeError
 from kvae.evaluation import evaluation
-from kvae.evaluation.data import test_images
+from kvae.evaluation.data import test_images as images_of_the_test_split
 from kvae.evaluation.estimates import Estimate
 from kvae.evaluation.evaluation import check_comparable, evaluate, paired
 from kvae.evaluation.result import Evaluation
@@ -468,21 +468,21 @@ def mini():
 def test_the_test_images_are_those_the_model_was_made_for(found, mini):
     """Grey bytes for a grey model, the frozen bits for one of bits."""
     manifest = replace(found.manifest, dataset=mini.provenance())
-    np.testing.assert_array_equal(test_images(manifest), mini.test.images)
-    bits = test_images(replace(manifest, binarize="dynamic"))
+    np.testing.assert_array_equal(images_of_the_test_split(manifest), mini.test.images)
+    bits = images_of_the_test_split(replace(manifest, binarize="dynamic"))
     np.testing.assert_array_equal(bits, held_out(mini, "test", True))
 
 
 def test_a_model_of_another_data_set_of_this_name_is_refused(found):
     """The tiny bundle's manifest has a hash of zeros."""
     with pytest.raises(DataError, match=r"trained on another fashion_mnist_mini \(sha256 000000000000\.\.\.\)"):
-        test_images(found.manifest)
+        images_of_the_test_split(found.manifest)
 
 
 def test_a_model_of_an_unknown_data_set_is_refused(found):
     manifest = replace(found.manifest, dataset=found.manifest.dataset | {"name": "cats"})
     with pytest.raises(DataError, match="trained on 'cats', images of somebody's own, .* Name them by --data"):
-        test_images(manifest)
+        images_of_the_test_split(manifest)
 
 
 def test_a_model_of_bits_is_not_evaluated_on_grey_images(bundle_path):

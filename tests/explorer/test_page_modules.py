@@ -11,7 +11,8 @@ from philox import philox  # in Python integers
 from programs import ROOT, javascript
 
 from kvae.bundle import binarization, noise
-from kvae.bundle.densities import DENSITIES, log_density
+from kvae.bundle.densities import log_density
+from kvae.config import LIKELIHOODS
 from kvae.files import pictures
 
 PAGE = ROOT / "kvae" / "explorer" / "page"
@@ -180,7 +181,7 @@ def test_densities_are_those_of_python(channels):
         for _ in range(10):
             parts = [rng.choice(np.float32(choice), shape) for choice in values]
             calls.append((name, np.concatenate(parts, axis=-1), eight_bit(rng, shape), channels))
-    assert {name for name, *_ in calls} == set(DENSITIES)
+    assert {name for name, *_ in calls} == set(LIKELIHOODS)
     for found, (name, parameters, image, _) in zip(log_densities(calls), calls, strict=True):
         expected = log_density(name, parameters[None].copy(), image)[0]
         assert found == pytest.approx(expected, abs=1e-5 * image.size, rel=2e-6), name

@@ -12,12 +12,12 @@ from onnx import TensorProto
 from PIL import Image
 from tiny import DATASET, IMAGE_SHAPE, make_vae, random_images
 
+from kvae import likelihoods
 from kvae.bundle import densities, parity
 from kvae.bundle.manifest import Manifest, sha256
 from kvae.config import LIKELIHOODS
 from kvae.errors import BundleError, KvaeError
 from kvae.export.bundles import export
-from kvae.model import likelihoods
 from kvae.model.vae import VAE
 from kvae.runtime import scoring
 from kvae.runtime.bundle import Bundle

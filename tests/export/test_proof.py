@@ -11,9 +11,8 @@ from tiny import DATASET, IMAGE_SHAPE, make_vae, random_images
 
 from kvae.conversion import graph_files
 from kvae.errors import BundleError
-from kvae.export import graphs
+from kvae.export import graphs, tensors
 from kvae.export.bundles import export
-from kvae.model import likelihoods
 from kvae.model.networks import Decoder
 from kvae.model.vae import VAE
 
@@ -143,10 +142,12 @@ def test_a_mean_outside_of_0_and_1_leaves_no_bundle(own_networks, tmp_path):
 
 def test_a_mean_that_is_not_the_distribution_s_leaves_no_bundle(tmp_path, monkeypatch):
     """The reference is the distribution itself, not the tensors that are read off it."""
-    tensors = likelihoods.tensors
-    monkeypatch.setattr(
-        likelihoods, "tensors", lambda distribution: tensors(distribution)._replace(mean=distribution.mean() ** 2)
-    )
+    of_likelihood = tensors.of_likelihood
+
+    def squared(distribution):
+        return of_likelihood(distribution)._replace(mean=distribution.mean() ** 2)
+
+    monkeypatch.setattr(tensors, "of_likelihood", squared)
     with pytest.raises(BundleError, match="'mean' differs"):
         export(make_vae(), tmp_path / "b", dataset=DATASET)
     assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,7 @@ from kvae.files import locks
 
 HOLD = """
 import sys, pathlib
-from kvae import locks
+from kvae.files import locks
 with locks.held(pathlib.Path(sys.argv[1])):
     print('held', flush=True)
     input()
@@ -58,7 +58,7 @@ def test_those_who_only_look_are_in_nobody_s_way(tmp_path):
     """Another process asks without end whether it is held; it is had at once, 50 times."""
     (tmp_path / locks.FILE).write_text("")
     look = (
-        "import sys, pathlib\nfrom kvae import locks\npath = pathlib.Path(sys.argv[1])\n"
+        "import sys, pathlib\nfrom kvae.files import locks\npath = pathlib.Path(sys.argv[1])\n"
         "print('looking', flush=True)\nwhile True: locks.is_held(path)"
     )
     with subprocess.Popen([sys.executable, "-c", look, str(tmp_path)], stdout=subprocess.PIPE) as process:

@@ -150,7 +150,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 def test_a_picture_beyond_memory_is_refused():
     """The limit stands for a small machine; in a process of its own, since it cannot be taken back."""
     code = (
-        "import resource, sys\nfrom io import BytesIO\nfrom PIL import Image\nfrom kvae import picture_files\n"
+        "import resource, sys\nfrom io import BytesIO\nfrom PIL import Image\nfrom kvae.files import picture_files\n"
         "file = BytesIO()\nImage.new('RGB', (6000, 6000)).save(file, 'PNG')\n"
         "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (used + 10**8, used + 10**8))\n"

@@ -8,9 +8,11 @@ import tensorflow_probability as tfp
 from tiny import DATASET, make_vae, random_images
 
 from kvae.bundle import operators
-from kvae.config import ModelConfig
+from kvae.config import LIKELIHOODS, ModelConfig
 from kvae.export.bundles import export
-from kvae.model import likelihoods, networks, priors
+from kvae.model import networks
+from kvae.model.architectures import conv, gated_mlp
+from kvae.model.priors import StandardNormal
 from kvae.model.vae import VAE
 from kvae.runtime.bundle import Bundle
 
@@ -18,7 +20,7 @@ tfd = tfp.distributions
 
 
 @pytest.mark.parametrize("architecture", ["conv", "mlp", "gated_mlp"])
-@pytest.mark.parametrize("likelihood", likelihoods.LIKELIHOODS)
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
 @pytest.mark.parametrize("image_shape", [(28, 28, 1), (9, 14, 3), (4, 4, 1)])
 def test_events_have_the_shapes_of_codes_and_images(architecture, likelihood, image_shape):
     vae = make_vae(image_shape, architecture=architecture, likelihood=likelihood)
@@ -38,7 +40,7 @@ def test_the_posterior_s_scale_has_a_floor():
 
 def test_depth_to_space_interleaves_channels():
     inputs = tf.constant(np.arange(4, dtype=np.float32).reshape(1, 1, 1, 4))
-    np.testing.assert_array_equal(networks.DepthToSpace()(inputs)[0, ..., 0], [[0, 1], [2, 3]])
+    np.testing.assert_array_equal(conv.DepthToSpace()(inputs)[0, ..., 0], [[0, 1], [2, 3]])
 
 
 # The convolutional networks, by the image's size
@@ -75,8 +77,8 @@ def test_every_size_has_few_weights():
     """All heights and widths of 8 to 256: between 16 and 64 pixels are left, of 128 channels at most."""
     for height in range(8, 257):
         for width in range(height, 257):
-            channels = networks.conv_channels(height, width)
-            assert channels == networks.conv_channels(width, height)
+            channels = conv.conv_channels(height, width)
+            assert channels == conv.conv_channels(width, height)
             assert channels == [32, 64, 128, 128, 128][: len(channels)]
             left = -(-height // 2 ** len(channels)) * -(-width // 2 ** len(channels))
             assert 16 <= left <= 64, (height, width)
@@ -116,7 +118,7 @@ def test_a_saved_model_keeps_the_layers_it_was_saved_with(tmp_path):
     convolutions = [keras.layers.Conv2D(width, 4, strides=2, padding="same", activation="silu") for width in (4, 5)]
     before = [keras.Input((64, 48, 3)), *convolutions, keras.layers.Flatten(), keras.layers.Dense(8)]
     decoder = make_vae((64, 48, 3), architecture="conv").decoder
-    vae = VAE(networks.Encoder(keras.Sequential(before), 3), decoder, priors.standard_normal(3))
+    vae = VAE(networks.Encoder(keras.Sequential(before), 3), decoder, StandardNormal(3))
     vae(random_images(2, (64, 48, 3)))
     vae.save(tmp_path / "before.keras")
     loaded = keras.models.load_model(tmp_path / "before.keras")
@@ -132,7 +134,7 @@ def gated(values, w, b, v, c):
 
 
 def test_a_gated_layer_is_what_numpy_computes_by_hand():
-    layer = networks.GatedDense(4)
+    layer = gated_mlp.GatedDense(4)
     inputs = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
     layer(inputs)
     rng = np.random.default_rng(0)

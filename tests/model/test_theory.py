@@ -14,14 +14,16 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from tiny import DATASET, make_vae, random_images
 
+from kvae import likelihoods
 from kvae.bundle import densities
 from kvae.config import ModelConfig
 from kvae.data import datasets
 from kvae.data.held_out import held_out
 from kvae.evaluation import evaluation
 from kvae.export import bundles
-from kvae.model import likelihoods, priors
 from kvae.model.networks import MIN_POSTERIOR_SCALE, Encoder, build_decoder, build_encoder
+from kvae.model.objectives import ELBO
+from kvae.model.priors import Prior, StandardNormal
 from kvae.model.vae import VAE
 from kvae.runtime import information
 from kvae.runtime.bundle import Bundle
@@ -91,12 +93,25 @@ def free_vae(num: int, latent_dim: int, prior) -> VAE:
     return VAE(FreeEncoder(loc, log_variance), make_vae(latent_dim=latent_dim).decoder, prior)
 
 
-def variable_prior(latent_dim: int, seed: int = 0):
-    """A Gaussian prior whose loc and log scale are variables, returned with it."""
-    rng = np.random.default_rng(seed)
-    loc = tf.Variable(rng.normal(size=latent_dim), dtype=tf.float32)
-    log_scale = tf.Variable(rng.normal(scale=0.5, size=latent_dim), dtype=tf.float32)
-    return tfd.MultivariateNormalDiag(loc, tfp.util.DeferredTensor(log_scale, tf.exp)), loc, log_scale
+class LearnedGaussian(Prior):
+    """A Gaussian prior whose loc and log scale are weights, random at first."""
+
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__(latent_dim)
+        rng = np.random.default_rng(0)
+        self.loc = self.add_weight(shape=(latent_dim,), name="loc")
+        self.log_scale = self.add_weight(shape=(latent_dim,), name="log_scale")
+        self.loc.assign(rng.normal(size=latent_dim))
+        self.log_scale.assign(rng.normal(scale=0.5, size=latent_dim))
+
+    def call(self, label=None):
+        return tfd.MultivariateNormalDiag(self.loc, tf.exp(self.log_scale))
+
+
+def variable_prior(latent_dim: int):
+    """A learned prior, with its variables."""
+    prior = LearnedGaussian(latent_dim)
+    return prior, prior.loc.value, prior.log_scale.value
 
 
 def gaussian_images(spectrum: list[float], num: int = 256, mean: float = 0.0, seed: int = 0) -> np.ndarray:
@@ -129,14 +144,18 @@ def train(vae: VAE, images: np.ndarray, steps: int, beta_2: float = 0.999) -> VA
     images = tf.constant(images)
     vae.build(images.shape)
     minimise(
-        lambda step: vae.loss_of(vae.terms(images, tf.stack([step, 0]))), vae.trainable_variables, steps, 0.05, beta_2
+        lambda step: vae.weighted_loss(vae.terms(images, tf.stack([step, 0]))),
+        vae.trainable_variables,
+        steps,
+        0.05,
+        beta_2,
     )
     return vae
 
 
 def linear_vae(latent_dim: int, scale: float, learned: bool = False, **settings) -> VAE:
     decoder = LinearDecoder(latent_dim, scale, learned)
-    return VAE(LinearEncoder(latent_dim), decoder, priors.standard_normal(latent_dim), **settings)
+    return VAE(LinearEncoder(latent_dim), decoder, StandardNormal(latent_dim), **settings)
 
 
 class LinearModel(NamedTuple):
@@ -189,9 +208,9 @@ class LinearModel(NamedTuple):
 
 def gradients(vae: VAE, images: np.ndarray, variables: list, entropy_weight: float) -> list[np.ndarray]:
     """The gradient of the loss with this entropy weight, at the one draw that all these tests share."""
-    vae.entropy_weight = entropy_weight
+    vae.objective = ELBO(entropy_weight=entropy_weight)
     with tf.GradientTape() as tape:
-        loss = vae.loss_of(vae.terms(images, SEED))
+        loss = vae.weighted_loss(vae.terms(images, SEED))
     return [gradient.numpy() for gradient in tape.gradient(loss, variables)]
 
 
@@ -211,13 +230,13 @@ def test_the_regulariser_is_cross_entropy_minus_the_weighted_entropy(entropy_wei
     """H(q, p) - lambda H(q) of two diagonal Gaussians, by hand in float64, one number per image, within 1e-4 nats."""
     prior, prior_loc, prior_log_scale = variable_prior(3)
     vae = free_vae(5, 3, prior)
-    vae.entropy_weight = entropy_weight
+    vae.objective = ELBO(entropy_weight=entropy_weight)
     m, log_v = (variable.numpy().astype(np.float64) for variable in (vae.encoder.loc, vae.encoder.log_variance))
     a, log_b = prior_loc.numpy().astype(np.float64), prior_log_scale.numpy().astype(np.float64)
     cross = 0.5 * ((m - a) ** 2 + np.exp(log_v)) / np.exp(2 * log_b) + log_b + 0.5 * np.log(2 * np.pi)
     entropy = 0.5 * (log_v + np.log(2 * np.pi) + 1)
     expected = np.sum(cross - entropy_weight * entropy, axis=1)
-    regularizer = vae.terms(random_images(5)).regularizer
+    regularizer = vae.objective.regularizer(vae.terms(random_images(5)))
     assert regularizer.shape == (5,)
     np.testing.assert_allclose(regularizer, expected, rtol=1e-5, atol=1e-4)
 
@@ -225,18 +244,22 @@ def test_the_regulariser_is_cross_entropy_minus_the_weighted_entropy(entropy_wei
 def test_the_regulariser_is_tfp_s_kl_at_weight_1_and_its_cross_entropy_at_0(vae):
     images = random_images(6)
     posterior = vae.encoder(images)
-    np.testing.assert_array_equal(vae.terms(images).regularizer, tfd.kl_divergence(posterior, vae.prior))
-    vae.entropy_weight = 0.0
-    np.testing.assert_allclose(vae.terms(images).regularizer, posterior.cross_entropy(vae.prior), rtol=1e-6)
+    np.testing.assert_array_equal(
+        vae.objective.regularizer(vae.terms(images)), tfd.kl_divergence(posterior, vae.prior())
+    )
+    vae.objective = ELBO(entropy_weight=0.0)
+    np.testing.assert_allclose(
+        vae.objective.regularizer(vae.terms(images)), posterior.cross_entropy(vae.prior()), rtol=1e-6
+    )
 
 
 def test_the_cross_entropy_is_the_mean_of_minus_log_p_under_q(vae):
     """By Monte-Carlo, within 4 standard errors."""
-    vae.entropy_weight = 0.0
+    vae.objective = ELBO(entropy_weight=0.0)
     images = random_images(3)
-    draws = -vae.prior.log_prob(vae.encoder(images).sample(20_000, seed=SEED)).numpy()
+    draws = -vae.prior().log_prob(vae.encoder(images).sample(20_000, seed=SEED)).numpy()
     error = draws.std(axis=0) / np.sqrt(len(draws))
-    assert np.all(np.abs(draws.mean(axis=0) - vae.terms(images).regularizer.numpy()) < 4 * error)
+    assert np.all(np.abs(draws.mean(axis=0) - vae.objective.regularizer(vae.terms(images)).numpy()) < 4 * error)
 
 
 def test_gradients_of_kl_and_cross_entropy_differ_by_a_half_in_each_log_variance_alone():
@@ -297,7 +320,9 @@ def test_unused_dimensions_have_the_entropy_weight_as_their_variance(entropy_wei
     The data have rank 2, the code 4 dimensions.
     """
     images = gaussian_images([2.0, 1.0, *[0.0] * 10])
-    model = LinearModel.of(train(linear_vae(4, 0.5, entropy_weight=entropy_weight), images, 2000), images)
+    model = LinearModel.of(
+        train(linear_vae(4, 0.5, objective=ELBO(entropy_weight=entropy_weight)), images, 2000), images
+    )
     unused, used = np.split(np.argsort(model.squares), 2)
     assert np.all(model.squares[unused] < 1e-3) and np.all(model.squares[used] > 0.2)
     np.testing.assert_allclose(model.sigma2[unused], entropy_weight, rtol=0.02)
@@ -311,8 +336,8 @@ def test_without_the_entropy_the_scale_runs_into_its_floor():
     for entropy_weight in (0.0, 1.0):
         keras.utils.set_random_seed(0)
         body = keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten()])
-        prior = priors.standard_normal(4)
-        vae = VAE(Encoder(body, 4), LinearDecoder(4, 0.5), prior, entropy_weight=entropy_weight)
+        prior = StandardNormal(4)
+        vae = VAE(Encoder(body, 4), LinearDecoder(4, 0.5), prior, ELBO(entropy_weight=entropy_weight))
         # The gradient vanishes with sigma: Adam must forget the large ones of the beginning, hence beta_2.
         scales[entropy_weight] = train(vae, images, 2000, beta_2=0.9).encoder(images).stddev().numpy()
     assert MIN_POSTERIOR_SCALE <= scales[0.0].min() <= scales[0.0].max() < 2 * MIN_POSTERIOR_SCALE
@@ -342,7 +367,10 @@ def test_without_the_entropy_the_loss_is_no_bound_and_the_model_the_worse_one():
     variances, s2 = np.array([4.0, 2.0]), 0.09
     images = gaussian_images([*variances, *[0.0] * 10])
     least = 0.5 * (12 * np.log(2 * np.pi) + np.log(variances).sum() + 10 * np.log(s2) + 2)
-    models = [LinearModel.of(train(linear_vae(2, 0.3, entropy_weight=w), images, 2000), images) for w in (0.0, 1.0)]
+    models = [
+        LinearModel.of(train(linear_vae(2, 0.3, objective=ELBO(entropy_weight=w)), images, 2000), images)
+        for w in (0.0, 1.0)
+    ]
     losses = models[0].distortion + models[0].cross_entropy, models[1].distortion + models[1].rate
     nlls = [model.nll(images) for model in models]
     assert losses[0] < least - 1
@@ -370,7 +398,7 @@ def image_vae(entropy_weight: float) -> VAE:
     config = ModelConfig(architecture="mlp", latent_dim=4, hidden_units=64)
     shape = (14, 14, 1)
     networks = build_encoder(config, shape), build_decoder(config, shape)
-    vae = VAE(*networks, priors.standard_normal(4), entropy_weight=entropy_weight)
+    vae = VAE(*networks, StandardNormal(4), ELBO(entropy_weight=entropy_weight))
     vae.build((None, *shape))
     return vae
 
@@ -390,7 +418,7 @@ def test_at_the_floor_the_loss_is_an_autoencoder_s_and_so_are_its_gradients():
     with tf.GradientTape() as tape:
         plain = autoencoder_loss(vae, images)
     expected = tape.gradient(plain, variables)
-    assert float(vae.loss_of(vae.terms(images, SEED)) - plain) == pytest.approx(2 * np.log(2 * np.pi), abs=1e-3)
+    assert float(vae.weighted_loss(vae.terms(images, SEED)) - plain) == pytest.approx(2 * np.log(2 * np.pi), abs=1e-3)
     for one, other in zip(gradients(vae, images, variables, 0.0), expected, strict=True):
         assert np.linalg.norm(one - other) < 1e-3 * np.linalg.norm(other)
 
@@ -404,7 +432,7 @@ def test_trained_without_the_entropy_a_linear_vae_reconstructs_as_an_autoencoder
     expected = plain(images).numpy()
     differences = []
     for entropy_weight in (0.0, 1.0):
-        vae = train(linear_vae(3, 0.5, entropy_weight=entropy_weight), images, 2000)
+        vae = train(linear_vae(3, 0.5, objective=ELBO(entropy_weight=entropy_weight)), images, 2000)
         differences.append(np.sqrt(np.mean((vae(images).numpy() - expected) ** 2) / np.mean(expected**2)))
     assert differences[0] < 0.02
     assert differences[1] > 0.10
@@ -428,7 +456,7 @@ def test_trained_without_the_entropy_a_vae_ends_at_an_autoencoder_s_loss(mini):
             batch = tf.gather(train_images, order[step])
             if name == "autoencoder":
                 return autoencoder_loss(vae, batch)
-            return vae.loss_of(vae.terms(batch, tf.stack([step, 0])))
+            return vae.weighted_loss(vae.terms(batch, tf.stack([step, 0])))
 
         minimise(loss, variables, 1000, 3e-3)
         losses[name] = np.array([float(autoencoder_loss(vae, images)) for images in (train_images, test_images)])
@@ -517,7 +545,9 @@ def test_beta_trades_rate_for_distortion_along_a_convex_curve_of_slope_minus_bet
     images = gaussian_images(list(spectrum))
     curve = []
     for beta in betas:
-        model = LinearModel.of(train(linear_vae(5, np.sqrt(s2), beta=float(beta)), images, 2000), images)
+        model = LinearModel.of(
+            train(linear_vae(5, np.sqrt(s2), objective=ELBO(beta=float(beta))), images, 2000), images
+        )
         used = spectrum > beta * s2
         left = np.where(used, beta * s2, spectrum).sum()
         assert model.rate == pytest.approx(0.5 * np.sum(np.log(spectrum[used] / (beta * s2))), rel=0.02)
@@ -575,8 +605,13 @@ def test_a_learned_gaussian_prior_has_one_optimum_under_kl_and_cross_entropy():
         on_the_way = [gradients(vae, images, [loc, log_scale], weight) for weight in (1.0, 0.0)]
         np.testing.assert_allclose(*on_the_way, atol=1e-6)
         assert np.abs(on_the_way).max() > 0.1
-        vae.entropy_weight = entropy_weight
-        minimise(lambda step, vae=vae: tf.reduce_mean(vae.terms(images, SEED).regularizer), [loc, log_scale], 500, 0.05)
+        vae.objective = ELBO(entropy_weight=entropy_weight)
+        minimise(
+            lambda step, vae=vae: tf.reduce_mean(vae.objective.regularizer(vae.terms(images, SEED))),
+            [loc, log_scale],
+            500,
+            0.05,
+        )
         m, v = (variable.numpy().astype(np.float64) for variable in (vae.encoder.loc, vae.encoder.log_variance))
         np.testing.assert_allclose(loc, m.mean(axis=0), atol=1e-4)
         np.testing.assert_allclose(np.exp(2 * log_scale), np.mean(m**2 + np.exp(v), axis=0) - m.mean(axis=0) ** 2, 1e-4)
@@ -681,7 +716,7 @@ def gaussian(tmp_path_factory: pytest.TempPathFactory) -> Callable[[float, float
         encoder.log_variance.assign(2 * np.log(factor) - np.log(precision))
         decoder.kernel.assign(w)
         decoder.bias.assign(np.full(16, 0.5))
-        vae = VAE(encoder, decoder, priors.standard_normal(3))
+        vae = VAE(encoder, decoder, StandardNormal(3))
         vae.build((None, *PIXELS))
         path = bundles.export(vae, tmp_path_factory.mktemp("gaussian") / "bundle", dataset=DATASET).path
         return Gaussian(Bundle.open(path, device="cpu"), images, nll)

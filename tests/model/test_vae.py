@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import dataclass
 
 import keras
 import numpy as np
@@ -12,8 +13,11 @@ from tiny import make_vae, random_images
 
 from kvae.errors import KvaeError
 from kvae.model.networks import Decoder, Encoder
-from kvae.model.vae import VAE, Terms
-from kvae.steps import replicas
+from kvae.model.objectives import ELBO
+from kvae.model.posteriors import draw
+from kvae.model.terms import Terms
+from kvae.model.vae import VAE
+from kvae.steps.draws import Draws
 
 tfd = tfp.distributions
 SEED = tf.constant([1, 2], tf.int32)
@@ -49,7 +53,7 @@ def test_rate_agrees_with_monte_carlo(vae):
     images = random_images(3)
     posterior = vae.encoder(images)
     z = posterior.sample(20_000, seed=SEED)
-    draws = (posterior.log_prob(z) - vae.prior.log_prob(z)).numpy()
+    draws = (posterior.log_prob(z) - vae.prior().log_prob(z)).numpy()
     error = draws.std(axis=0) / np.sqrt(len(draws))
     assert np.all(np.abs(draws.mean(axis=0) - vae.terms(images).rate.numpy()) < 4 * error)
 
@@ -69,7 +73,7 @@ def test_gradients_are_those_of_finite_differences(vae):
     """The reparameterised gradient of the loss, encoder weights included, at a fixed noise."""
     images = random_images(4)
     with tf.GradientTape() as tape:
-        loss = vae.loss_of(vae.terms(images, SEED))
+        loss = vae.weighted_loss(vae.terms(images, SEED))
     gradients = tape.gradient(loss, vae.trainable_variables)
     noise = tf.random.stateless_normal([4, vae.latent_dim], SEED, alg="philox").numpy()
 
@@ -99,10 +103,10 @@ def test_numpy_images_are_not_cast_to_integers(vae):
 
 
 def test_loss_weighs_the_rate_by_beta():
-    rate = tf.constant([10.0, 20.0])
-    terms = Terms(distortion=tf.constant([1.0, 3.0]), rate=rate, regularizer=rate)
-    assert float(make_vae().loss_of(terms)) == pytest.approx(2 + 15)
-    assert float(make_vae(beta=0.5).loss_of(terms)) == pytest.approx(2 + 7.5)
+    nothing = tf.zeros((1, 2))
+    terms = Terms(tf.constant([[-1.0, -3.0]]), nothing, nothing, rate=tf.constant([10.0, 20.0]), entropy=nothing[0])
+    assert float(make_vae().weighted_loss(terms)) == pytest.approx(2 + 15)
+    assert float(make_vae(beta=0.5).weighted_loss(terms)) == pytest.approx(2 + 7.5)
     np.testing.assert_allclose(terms.elbo, [-11.0, -23.0])
 
 
@@ -111,22 +115,21 @@ def test_the_entropy_weight_is_in_the_loss_alone():
     images = random_images(5)
     plain, weighted = make_vae(beta=0.7), make_vae(beta=0.7, entropy_weight=0.3)
     posterior = plain.encoder(images)
-    expected = posterior.cross_entropy(plain.prior) - 0.3 * posterior.entropy()
+    expected = posterior.cross_entropy(plain.prior()) - 0.3 * posterior.entropy()
     terms = weighted.terms(images, SEED)
-    np.testing.assert_allclose(terms.regularizer, expected, rtol=1e-5)
+    np.testing.assert_allclose(weighted.objective.regularizer(terms), expected, rtol=1e-5)
     np.testing.assert_array_equal(terms.elbo, plain.elbo(images, SEED))
-    assert float(weighted.loss_of(terms)) == pytest.approx(np.mean(terms.distortion + 0.7 * expected), rel=1e-5)
+    assert float(weighted.weighted_loss(terms)) == pytest.approx(np.mean(terms.distortion + 0.7 * expected), rel=1e-5)
 
 
 def test_at_entropy_weight_1_the_regulariser_is_the_kl_itself(vae):
     terms = vae.terms(random_images(5), SEED)
-    np.testing.assert_array_equal(terms.regularizer, terms.rate)
+    np.testing.assert_array_equal(vae.objective.regularizer(terms), terms.rate)
 
 
 def test_beta_warms_up_over_the_steps_in_training_alone():
     """With learning rate 0 the loss of each step shows the weight of the rate: 0, 1/2, then 1."""
-    vae = make_vae()
-    vae.kl_warmup_steps = 2
+    vae = make_vae(warmup_steps=2)
     vae.compile(optimizer=keras.optimizers.SGD(0.0))
     weights = []
     for _ in range(3):
@@ -139,8 +142,7 @@ def test_beta_warms_up_over_the_steps_in_training_alone():
 
 
 def make_vae_with_warmup() -> VAE:
-    vae = make_vae()
-    vae.kl_warmup_steps = 100
+    vae = make_vae(warmup_steps=100)
     vae.compile(optimizer="sgd")
     return vae
 
@@ -164,7 +166,10 @@ def test_predict_returns_mean_reconstructions(vae):
 def test_a_user_s_own_networks_fit_save_and_load(own_networks, tmp_path):
     """Networks without `build`, never called before `fit`; the saved file has weights, optimiser and prior."""
     vae = VAE(
-        *own_networks, tfd.MultivariateNormalDiag(tf.zeros(3), 2.0 * tf.ones(3)), beta=0.7, entropy_weight=0.5, seed=3
+        *own_networks,
+        tfd.MultivariateNormalDiag(tf.zeros(3), 2.0 * tf.ones(3)),
+        ELBO(beta=0.7, entropy_weight=0.5),
+        seed=3,
     )
     vae.compile(optimizer="adam")
     images = random_images(32)
@@ -172,7 +177,7 @@ def test_a_user_s_own_networks_fit_save_and_load(own_networks, tmp_path):
     vae.save(tmp_path / "own.keras")
     loaded = keras.models.load_model(tmp_path / "own.keras")
     np.testing.assert_allclose(loaded.elbo(images, SEED), vae.elbo(images, SEED), rtol=1e-6)
-    assert (loaded.beta, loaded.entropy_weight) == (0.7, 0.5)
+    assert loaded.objective == ELBO(beta=0.7, entropy_weight=0.5)
     assert int(loaded.optimizer.iterations) == int(vae.optimizer.iterations) == 1
 
 
@@ -267,6 +272,78 @@ def test_a_mixture_prior_trains(vae):
     assert np.isfinite(mixed.fit(random_images(8), verbose=0).history["elbo"][0])
 
 
+def test_all_randomness_comes_from_the_seed_whatever_the_prior(vae):
+    """Also the rate to a mixture, which has no closed form: log q - log p at the step's own draw, and unbiased."""
+    components = tfd.MultivariateNormalDiag(tf.zeros((2, 3)), tf.ones((2, 3)))  # two equal ones: N(0, I) after all
+    mixed = VAE(vae.encoder, vae.decoder, tfd.MixtureSameFamily(tfd.Categorical(logits=[0.3, -0.2]), components))
+    images = np.repeat(random_images(1), 4000, axis=0)
+    one, same = (mixed.terms(images, SEED) for _ in range(2))
+    for first, second in zip(one, same, strict=True):
+        np.testing.assert_array_equal(first, second)
+    np.testing.assert_allclose(one.rate, one.log_posterior[0] - one.log_prior[0], rtol=1e-6)
+    exact = float(vae.terms(images[:1]).rate[0])
+    assert np.mean(one.rate) == pytest.approx(exact, abs=5 * np.std(one.rate) / np.sqrt(4000))
+
+
+def test_a_prior_with_variables_of_tensorflow_s_own_is_refused(vae):
+    """Keras would not train them."""
+    prior = tfd.MultivariateNormalDiag(tf.Variable(tf.zeros(3)), tf.ones(3))
+    with pytest.raises(KvaeError, match="variables.*kvae.model.Prior"):
+        VAE(vae.encoder, vae.decoder, prior)
+
+
+def test_log_weights_of_many_draws_bound_the_likelihood(vae):
+    """Draw 0 is that of a single draw; the mean weight of more gives a tighter bound in the mean over images."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Several(ELBO):
+        @property
+        def num_draws(self):
+            return 20
+
+    images = random_images(30)
+    many = VAE(vae.encoder, vae.decoder, vae.prior, Several()).terms(images, SEED)
+    one = vae.terms(images, SEED)
+    assert many.log_weights.shape == (20, 30)
+    np.testing.assert_allclose(many.log_likelihood[0], one.log_likelihood[0], rtol=1e-5)
+    np.testing.assert_allclose(many.distortion, -np.mean(many.log_likelihood, axis=0), rtol=1e-5)
+    bound = tf.reduce_logsumexp(many.log_weights, axis=0) - np.log(20)
+    assert np.mean(bound) > np.mean(many.elbo)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_weight_that_is_set_takes_effect_at_once(jit_compile):
+    """Between two fits, and in a callback: with learning rate 0 the loss shows it."""
+    vae = make_vae()
+    vae.compile(optimizer=keras.optimizers.SGD(0.0), jit_compile=jit_compile)
+    images = random_images(8)
+
+    def weight(logs):
+        return (logs["loss"] - logs["distortion"]) / logs["rate"]
+
+    class Halve(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.model.beta = 0.5**epoch
+
+    history = vae.fit(images, epochs=3, verbose=0, callbacks=[Halve()]).history
+    found = [weight({name: values[epoch] for name, values in history.items()}) for epoch in range(3)]
+    np.testing.assert_allclose(found, [1.0, 0.5, 0.25], rtol=1e-4)
+    assert weight(vae.evaluate(images, verbose=0, return_dict=True)) == pytest.approx(0.25, rel=1e-4)
+    vae.objective = ELBO(beta=3.0)
+    assert weight(vae.evaluate(images, verbose=0, return_dict=True)) == pytest.approx(3.0, rel=1e-4)
+    logs = {name: values[0] for name, values in vae.fit(images, verbose=0).history.items()}
+    assert weight(logs) == pytest.approx(3.0, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["encoder", "decoder", "prior", "seed", "entropy_weight", "warmup_steps"])
+def test_what_would_have_no_effect_is_refused(vae, name):
+    with pytest.raises(KvaeError, match=name):
+        setattr(vae, name, getattr(vae, name, 0.5))
+    for part, setting in ((vae.encoder, "latent_dim"), (vae.decoder, "likelihood"), (vae.prior, "latent_dim")):
+        with pytest.raises(KvaeError, match=setting):
+            setattr(part, setting, 7)
+
+
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_the_draws_of_a_compiled_step_are_those_of_the_posterior(jit_compile):
     """XLA has a generator of its own. Over 4,000 draws for one image: the distortion of `evaluate` is its expectation
@@ -294,18 +371,14 @@ def test_a_step_that_is_compiled_once_leaves_eager_use_as_it_was():
 
 def test_compiled_draws_of_images_that_share_a_mean_are_their_own():
     """4,000 draws of N(1, s^2) with s of each image and one mean: all different, and distributed as they should be."""
-    vae = make_vae()
-    vae.compile("adam", jit_compile=True)
     scale = np.linspace(0.5, 2.0, 4000, dtype=np.float32)[:, None] * np.ones((1, 3), np.float32)
 
     @tf.function(jit_compile=True)
-    def draw():
-        vae._compiling = True
-        z = vae._draw(tfd.MultivariateNormalDiag(tf.ones(3), scale), SEED, replicas.Rows(0, 4000), 4000)
-        vae._compiling = False
-        return z
+    def drawn():
+        draws = Draws.of(SEED, 4000)._replace(algorithm="threefry")
+        return draw(tfd.MultivariateNormalDiag(tf.ones(3), scale), draws, 1, 4000)[0]
 
-    noise = (draw().numpy() - 1.0) / scale
+    noise = (drawn().numpy() - 1.0) / scale
     assert len(np.unique(noise)) > 0.99 * noise.size
     assert noise.mean() == pytest.approx(0, abs=5 / np.sqrt(noise.size))
     assert (noise**2).mean() == pytest.approx(1, abs=5 * np.sqrt(2 / noise.size))

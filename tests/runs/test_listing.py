@@ -119,7 +119,7 @@ def test_bad_folders_are_told_in_a_line_each(folder):
 
 def test_a_run_in_training_and_json(folder):
     code = (
-        "import sys, time; from pathlib import Path; from kvae import locks\n"
+        "import sys, time; from pathlib import Path; from kvae.files import locks\n"
         "with locks.held(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     )
     other = subprocess.Popen([sys.executable, "-P", "-c", code, folder / "cut"], stdout=subprocess.PIPE)

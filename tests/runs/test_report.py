@@ -91,7 +91,7 @@ def test_it_holds_everything_itself(copy):
 
 def test_it_takes_no_tensorflow(copy):
     code = (
-        "import sys; from pathlib import Path; from kvae import run_report\nrun_report.write(Path(sys.argv[1]))\n"
+        "import sys; from pathlib import Path; from kvae.runs import report\nreport.write(Path(sys.argv[1]))\n"
         "print(*{'tensorflow', 'keras', 'onnxruntime'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-P", "-c", code, copy], capture_output=True, text=True, check=True)

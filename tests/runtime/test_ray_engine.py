@@ -161,7 +161,7 @@ def test_a_shard_that_kills_its_workers_is_given_up_in_a_line(two_workers, tmp_p
 
 
 # `kvae` as a program, with a Ray of its own, small shards, and a TensorFlow that tells who imports it.
-PROGRAM = "from kvae import shards; shards.MAX_IMAGES = 256; from kvae.cli.main import main; main()"
+PROGRAM = "from kvae.runtime import shards; shards.MAX_IMAGES = 256; from kvae.cli.main import main; main()"
 
 
 def program(folder, *arguments):

@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 from ports import free_ports
 
+from kvae import settings
 from kvae.config import ModelConfig, TrainConfig
 from kvae.errors import ConfigError, KvaeError
 from kvae.steps import strategies
@@ -90,9 +91,11 @@ def test_the_loss_of_a_worker_is_told_in_one_line():
 MIRRORED = """
 import dataclasses, json, sys
 import numpy as np, tensorflow as tf
-from kvae import datasets, strategies, training
+from kvae.data import datasets
+from kvae.steps import strategies
+from kvae.training import building, fitting
 from kvae.config import ModelConfig, TrainConfig
-from kvae.networks import Decoder
+from kvae.model.networks import Decoder
 
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
@@ -108,18 +111,18 @@ data = dataclasses.replace(
 def trained(strategy, jit, architecture, poisoned=()):
     model = ModelConfig(architecture=architecture, latent_dim=2, hidden_units=8)
     config = TrainConfig(dataset="fashion_mnist_mini", epochs=2, batch_size=20, jit=jit, model=model)
-    vae = training.build(config, data.image_shape, len(data.train.images), strategy)
-    loss_of = vae.loss_of
-    def spoilt(terms, beta=None):  # on one replica alone
+    vae = building.build(config, data.image_shape, len(data.train.images), strategy)
+    weighted_loss = vae.weighted_loss
+    def spoilt(terms, training=False):  # on one replica alone
         context = tf.distribute.get_replica_context()
         bad = tf.reduce_any(vae.made_steps == tf.constant(poisoned or [-1], tf.int64))
         bad &= tf.equal(context.replica_id_in_sync_group, context.num_replicas_in_sync - 1)
-        return loss_of(terms, beta) * tf.where(bad, np.nan, 1.0)
-    vae.loss_of = spoilt
-    history = training.fit(vae, config, data)
+        return weighted_loss(terms, training) * tf.where(bad, np.nan, 1.0)
+    vae.weighted_loss = spoilt
+    history = fitting.fit(vae, config, data)
     weights = np.concatenate([weight.numpy().ravel() for weight in vae.trainable_variables]).tolist()
     steps = [int(vae.made_steps.numpy()), int(vae.optimizer.iterations.numpy())]
-    return {"history": history, "weights": weights, "steps": steps, "skipped": vae.skipped_since(0)}
+    return {"history": history, "weights": weights, "steps": steps, "skipped": vae.skips.since(0)}
 
 results = []
 for settings in json.loads(sys.argv[1]):
@@ -165,14 +168,7 @@ def history(run: Path) -> list[dict[str, float]]:
 
 def test_two_processes_train_as_one_does_also_after_the_loss_of_one(tmp_path):
     """One is killed; the other ends with one line; both are started again, and the losses are those of one process."""
-    settings = CONFIG.to_dict()
-    model = settings.pop("model")
-    options = [
-        word
-        for name, value in (settings | model).items()
-        if value not in (None, False)
-        for word in (f"--{name.replace('_', '-')}", str(value))
-    ]
+    options = settings.command(CONFIG)[2:]
     ports, run = free_ports(2), tmp_path / "two"
     chief, worker = (kvae_train(ports, index, *options, "--out", run) for index in range(2))
     try:

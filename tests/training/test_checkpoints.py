@@ -20,8 +20,9 @@ from tiny import make_vae, random_images
 from kvae.config import ModelConfig, TrainConfig
 from kvae.data import datasets
 from kvae.errors import KvaeError
+from kvae.model.architectures import mlp
 from kvae.runtime.bundle import Bundle
-from kvae.training import checkpoints, fitting, runs
+from kvae.training import building, checkpoints, fitting, runs
 from kvae.training.checkpoints import Checkpoints, State
 from kvae.training.interrupts import Interrupt, Interrupted
 
@@ -44,7 +45,7 @@ def data():
 @pytest.fixture(autouse=True)
 def short_calls(monkeypatch):
     """Five steps in a call, so that an epoch has five."""
-    monkeypatch.setitem(fitting.STEPS_PER_CALL, "mlp", 5)
+    monkeypatch.setattr(mlp, "ARCHITECTURE", replace(mlp.ARCHITECTURE, steps_per_call=5))
 
 
 def variables_of(path):
@@ -64,7 +65,7 @@ def check_same(one, other):
 
 def fit(folder, data, config=CONFIG, interrupt=None):
     """A training in a folder, from its last checkpoint on."""
-    vae = fitting.build(config, data.image_shape, len(data.train.images))
+    vae = building.build(config, data.image_shape, len(data.train.images))
     state = checkpoints.restore(vae, folder)
     callback = Checkpoints(folder, state, config.patience, interrupt)
     fitting.fit(vae, config, data, [callback], state.epoch, state.step)
@@ -87,7 +88,7 @@ class InterruptAt(Interrupt):
 def whole(tmp_path_factory, data):
     """A training that was never interrupted."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(fitting.STEPS_PER_CALL, "mlp", 5)
+        patch.setattr(mlp, "ARCHITECTURE", replace(mlp.ARCHITECTURE, steps_per_call=5))
         folder = tmp_path_factory.mktemp("whole")
         return folder, fit(folder, data)
 
@@ -98,7 +99,7 @@ def test_an_interrupted_training_ends_as_one_that_was_not(tmp_path, data, whole,
     monkeypatch.setattr(checkpoints, "SECONDS", seconds)
     with pytest.raises(Interrupted):
         fit(tmp_path, data, interrupt=InterruptAt(look))
-    between = checkpoints.restore(fitting.build(CONFIG, data.image_shape, 500), tmp_path)
+    between = checkpoints.restore(building.build(CONFIG, data.image_shape, 500), tmp_path)
     assert (between.epoch, between.step) != (0, 0)
     folder, state = whole
     assert fit(tmp_path, data) == state
@@ -122,7 +123,7 @@ def test_an_interrupt_in_the_last_epoch_is_heard(tmp_path, data):
     config = replace(CONFIG, epochs=1, kl_warmup_epochs=0)
     with pytest.raises(Interrupted):
         fit(tmp_path, data, config, InterruptAt(6))
-    assert checkpoints.restore(fitting.build(config, data.image_shape, 500), tmp_path).epoch == 1
+    assert checkpoints.restore(building.build(config, data.image_shape, 500), tmp_path).epoch == 1
 
 
 def test_epochs_without_validation_and_epochs_made_elsewhere_are_nan_in_the_history(tmp_path):
@@ -168,7 +169,7 @@ def test_a_loss_that_is_not_finite_is_not_kept(tmp_path, data, monkeypatch):
     monkeypatch.setattr(fitting.VAE, "evaluate", evaluate)
     with pytest.raises(KvaeError, match="training diverged: the loss of epoch 2 is nan. Train anew with a lower"):
         fit(tmp_path, data)
-    vae = fitting.build(CONFIG, data.image_shape, 500)
+    vae = building.build(CONFIG, data.image_shape, 500)
     assert checkpoints.restore(vae, tmp_path).epoch == 1
     assert int(vae.optimizer.iterations) == 25
 

@@ -16,8 +16,9 @@ from kvae.config import ModelConfig, TrainConfig
 from kvae.data import datasets
 from kvae.data.held_out import held_out
 from kvae.errors import ConfigError, KvaeError
-from kvae.steps import batches
-from kvae.training import fitting
+from kvae.steps import batches, threads
+from kvae.training import building, fitting, process
+from kvae.training.effective_beta import effective_beta
 
 MLP = ModelConfig(architecture="mlp", latent_dim=2, hidden_units=16)
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 1), dtype=np.uint8)
@@ -29,7 +30,7 @@ def mini():
 
 
 def fitted(config, data):
-    vae = fitting.build(config, data.image_shape, len(data.train.images))
+    vae = building.build(config, data.image_shape, len(data.train.images))
     return vae, fitting.fit(vae, config, data)
 
 
@@ -87,7 +88,7 @@ def test_the_same_seed_gives_the_same_convolutions(mini):
 
 def test_another_seed_gives_other_weights(mini):
     first, second = (
-        fitting.build(TrainConfig(seed=seed, model=MLP), mini.image_shape, 4000).get_weights()[0] for seed in (0, 1)
+        building.build(TrainConfig(seed=seed, model=MLP), mini.image_shape, 4000).get_weights()[0] for seed in (0, 1)
     )
     assert not np.array_equal(first, second)
 
@@ -109,14 +110,14 @@ def test_every_step_and_every_validation_image_counts(two_runs, mini):
 
 
 def test_warm_up_counts_epochs_in_steps(mini):
-    vae = fitting.build(TrainConfig(kl_warmup_epochs=3, batch_size=100, model=MLP), mini.image_shape, 4050)
-    assert vae.kl_warmup_steps == 120
+    vae = building.build(TrainConfig(kl_warmup_epochs=3, batch_size=100, model=MLP), mini.image_shape, 4050)
+    assert vae.objective.warmup_steps == 120
 
 
 def test_the_learning_rate_grows_and_falls(mini):
     """To its height over the warm-up, and then along half a cosine to 0: by hand, at some steps of 4 x 40."""
     config = TrainConfig(epochs=4, batch_size=100, learning_rate=0.01, lr_warmup_steps=20, adam_beta2=0.99, model=MLP)
-    optimizer = fitting.build(config, mini.image_shape, 4050).optimizer
+    optimizer = building.build(config, mini.image_shape, 4050).optimizer
     rates = []
     for step in (0, 5, 20, 55, 90, 160):
         optimizer.iterations.assign(step)
@@ -128,17 +129,17 @@ def test_the_learning_rate_grows_and_falls(mini):
 
 
 def test_a_warm_up_of_the_learning_rate_must_end(mini):
-    fitting.check_size(TrainConfig(epochs=2, batch_size=100, lr_warmup_steps=79, model=MLP), 4050)
+    building.check_size(TrainConfig(epochs=2, batch_size=100, lr_warmup_steps=79, model=MLP), 4050)
     config = TrainConfig(epochs=2, batch_size=100, lr_warmup_steps=80, model=MLP)
     with pytest.raises(
         ConfigError, match="lr_warmup_steps must be less than 80, the optimiser steps of the run; got 80"
     ):
-        fitting.build(config, mini.image_shape, 4050)
+        building.build(config, mini.image_shape, 4050)
 
 
 def test_the_loss_s_weights_reach_the_model():
-    vae = fitting.build(TrainConfig(beta=0.3, entropy_weight=0.1, seed=7, model=MLP), (28, 28, 1), 4000)
-    assert (vae.beta, vae.entropy_weight, vae.seed) == (0.3, 0.1, 7)
+    vae = building.build(TrainConfig(beta=0.3, entropy_weight=0.1, seed=7, model=MLP), (28, 28, 1), 4000)
+    assert (vae.beta, vae.objective.entropy_weight, vae.seed) == (0.3, 0.1, 7)
 
 
 @pytest.mark.parametrize("binarize", ["dynamic", "none"])
@@ -162,7 +163,7 @@ def test_the_fast_way_gives_the_losses_of_a_plain_fit(mini, architecture, binari
     splits = {name: datasets.Split(getattr(mini, name).images[:count], None) for name, count in parts.items()}
     data = replace(mini, **splits)
     _, fast = fitted(config, data)
-    vae = fitting.build(config, data.image_shape, 250)
+    vae = building.build(config, data.image_shape, 250)
     plain = vae.fit(
         # Of iterators Keras makes more than one an epoch, and each draws another order: this stream goes on instead.
         batches.batches(data.train.images, 40, shuffle_seed=5, binarize=binarize == "dynamic"),
@@ -190,7 +191,7 @@ def test_the_fast_way_gives_the_losses_of_a_plain_fit(mini, architecture, binari
 )
 def test_xla_is_used_where_it_is_faster_or_asked_for(architecture, jit, expected):
     model = ModelConfig(architecture=architecture, latent_dim=2, hidden_units=8)
-    vae = fitting.build(TrainConfig(model=model, jit=jit), (8, 8, 1), 4000)
+    vae = building.build(TrainConfig(model=model, jit=jit), (8, 8, 1), 4000)
     assert vae.jit_compile == expected
 
 
@@ -217,32 +218,33 @@ def test_an_epoch_is_shared_out_evenly(num_steps, per_call):
 
 def test_a_device_that_is_not_there_is_an_error():
     with pytest.raises(KvaeError, match="device cuda: TensorFlow sees no GPU"):
-        fitting.set_up_process(TrainConfig(model=MLP), "cuda")
+        process.set_up_process(TrainConfig(model=MLP), "cuda")
 
 
 def test_threads_stay_as_they_are_under_a_tensorflow_at_work():
     """Then batches are not divided either: that is faster only with one thread per operation."""
     tf.zeros(1)
     before = tf.config.threading.get_intra_op_parallelism_threads()
-    fitting.set_up_process(TrainConfig(), "cpu")
+    process.set_up_process(TrainConfig(), "cpu")
     assert tf.config.threading.get_intra_op_parallelism_threads() == before
-    assert fitting.build(TrainConfig(), (8, 8, 1), 4000).num_parts == 1
+    assert threads.num_parts(xla=False) == 1
 
 
 SET_UP = """
 import os; os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import numpy as np, tensorflow as tf
-from kvae import training
+from kvae.steps import threads
+from kvae.training import building, process
 from kvae.config import ModelConfig, TrainConfig
 config = TrainConfig(model=ModelConfig(architecture="conv", latent_dim=2, hidden_units=4))
-fitting.os.cpu_count = lambda: 3
-fitting.set_up_process(config)
-vae = fitting.build(config, (8, 8, 1), 4000)
-assert vae.num_parts == 3, vae.num_parts
+threads.os.cpu_count = lambda: 3
+process.set_up_process(config)
+vae = building.build(config, (8, 8, 1), 4000)
+assert threads.num_parts(xla=False) == 3
 assert tf.config.threading.get_intra_op_parallelism_threads() == 1
 images = np.random.default_rng(0).random((10, 8, 8, 1)).astype(np.float32)
 divided = vae.terms(images)
-vae.num_parts = 1
+threads.os.cpu_count = lambda: 1
 whole = vae.terms(images)
 np.testing.assert_allclose(divided.rate, whole.rate, rtol=1e-5)  # without noise: the same for each image, in order
 assert divided.distortion.shape == (10,)
@@ -257,41 +259,36 @@ def test_a_process_of_its_own_divides_the_batches_of_convolutions_among_its_core
 
 def test_a_batch_larger_than_the_data_is_an_error():
     with pytest.raises(ConfigError, match="batch_size must be at most 100"):
-        fitting.build(TrainConfig(model=MLP), (28, 28, 1), 100)
+        building.build(TrainConfig(model=MLP), (28, 28, 1), 100)
 
 
 @pytest.mark.parametrize("entropy_weight", [1.0, 0.5, 0.0])
 @pytest.mark.parametrize("beta", [0.0, 0.25, 1.0, 4.0])
 def test_effective_beta_is_that_of_the_loss(beta, entropy_weight):
     vae = make_vae(beta=beta, entropy_weight=entropy_weight)
-    assert fitting.effective_beta(vae, IMAGES) == pytest.approx(beta, abs=2e-3)
+    assert effective_beta(vae, IMAGES) == pytest.approx(beta, abs=2e-3)
 
 
 def test_effective_beta_shows_a_loss_of_means(monkeypatch):
     """The commonest defect, means over 64 pixels and 3 dimensions, would be reported as 64/3 of the KL's weight."""
     vae = make_vae()
-    monkeypatch.setattr(
-        vae, "loss_of", lambda terms: 64 * tf.reduce_mean(terms.distortion / 64 + terms.regularizer / 3)
-    )
-    assert fitting.effective_beta(vae, IMAGES) == pytest.approx(64 / 3, rel=1e-3)
+    monkeypatch.setattr(vae, "weighted_loss", lambda terms: 64 * tf.reduce_mean(terms.distortion / 64 + terms.rate / 3))
+    assert effective_beta(vae, IMAGES) == pytest.approx(64 / 3, rel=1e-3)
 
 
 def test_effective_beta_is_that_after_a_warm_up():
-    vae = make_vae(beta=0.5)
-    vae.kl_warmup_steps = 1000
-    assert fitting.effective_beta(vae, IMAGES) == pytest.approx(0.5, abs=1e-3)
+    vae = make_vae(beta=0.5, warmup_steps=1000)
+    assert effective_beta(vae, IMAGES) == pytest.approx(0.5, abs=1e-3)
 
 
 def test_effective_beta_leaves_the_model_as_it_was():
     vae = make_vae()
     state = vae.seed_generator.state.numpy().copy()
-    assert fitting.effective_beta(vae, IMAGES) == fitting.effective_beta(vae, IMAGES)
+    assert effective_beta(vae, IMAGES) == effective_beta(vae, IMAGES)
     np.testing.assert_array_equal(vae.seed_generator.state, state)
 
 
-def test_effective_beta_of_a_regulariser_that_is_0_is_none():
-    """A posterior that is the prior: nothing is weighed."""
+def test_effective_beta_of_a_loss_without_the_rate_is_none(monkeypatch):
     vae = make_vae()
-    posterior = vae.prior.__class__(tf.zeros((50, 3)), tf.ones((50, 3)))
-    vae.encoder = lambda images, training=False: posterior
-    assert np.isnan(fitting.effective_beta(vae, IMAGES))
+    monkeypatch.setattr(vae, "weighted_loss", lambda terms: tf.reduce_mean(terms.distortion))
+    assert np.isnan(effective_beta(vae, IMAGES))

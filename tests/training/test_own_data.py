@@ -19,7 +19,8 @@ from kvae.conversion.conversion import convert
 from kvae.data import datasets
 from kvae.data.held_out import held_out
 from kvae.errors import DataError
-from kvae.evaluation.data import data_of, own_images, test_images
+from kvae.evaluation.data import data_of, own_images
+from kvae.evaluation.data import test_images as images_of_the_test_split
 from kvae.export import bundles
 
 
@@ -60,9 +61,9 @@ def test_the_run_knows_where_its_images_are(own):
         assert own_images(path) == run.parent / "photo"
     manifest = Manifest.read(run / "bundle")
     assert str(run.parent) not in manifest.to_json()
-    found = test_images(manifest, own=own_images(run / "bundle"))
+    found = images_of_the_test_split(manifest, own=own_images(run / "bundle"))
     np.testing.assert_array_equal(found, data.test.images)
-    bits = test_images(replace(manifest, binarize="dynamic"), own=own_images(run / "bundle"))
+    bits = images_of_the_test_split(replace(manifest, binarize="dynamic"), own=own_images(run / "bundle"))
     np.testing.assert_array_equal(bits, held_out(data, "test", True))
 
 

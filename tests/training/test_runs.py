@@ -20,7 +20,7 @@ from kvae.evaluation import evaluation
 from kvae.files import locks
 from kvae.runtime.bundle import Bundle
 from kvae.steps import batches
-from kvae.training import checkpoints, fitting, runs
+from kvae.training import building, checkpoints, runs
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +237,7 @@ def test_a_signal_ends_a_real_training_with_all_that_was_done(tmp_path, number):
     last = errors.strip().splitlines()[-1]
     assert last == "Error: interrupted. What is done is saved. Go on with: kvae train --resume r"
     assert "finishing the step, then saving; once more ends at once" in errors
-    vae = fitting.build(runs.read_config(tmp_path / "r"), (28, 28, 1), 4000)
+    vae = building.build(runs.read_config(tmp_path / "r"), (28, 28, 1), 4000)
     state = checkpoints.restore(vae, tmp_path / "r")
     assert 1 <= state.epoch < 500 and int(vae.made_steps) == 31 * state.epoch + state.step
     pictures = {path.name for path in (tmp_path / "r" / "pictures").iterdir()}

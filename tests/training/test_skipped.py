@@ -13,12 +13,13 @@ from tiny import IMAGE_SHAPE, make_vae, random_images
 from kvae.config import ModelConfig, TrainConfig
 from kvae.data import datasets
 from kvae.errors import KvaeError
-from kvae.model import priors
 from kvae.model.networks import Encoder
-from kvae.model.vae import MAX_RECORDED, VAE
+from kvae.model.priors import StandardNormal
+from kvae.model.vae import VAE
 from kvae.steps import batches
 from kvae.steps.optimizers import FusedAdam
-from kvae.training import fitting, skipped
+from kvae.steps.skips import MAX_RECORDED, SkipRecord
+from kvae.training import building, fitting, skipped
 from kvae.training.skipped import SkippedSteps
 
 tfd = tfp.distributions
@@ -48,7 +49,7 @@ def test_a_step_on_images_that_are_not_numbers_is_not_applied(tmp_path, jit, opt
                 vae.fit(part, batch_size=8, verbose=0, callbacks=[SkippedSteps(tmp_path)])
     for one, other in zip(*map(state_of, vaes), strict=True):
         np.testing.assert_array_equal(one, other)
-    assert int(vaes[0].skipped_steps) == 1 and int(vaes[0].made_steps) == 3
+    assert int(vaes[0].skips.count) == 1 and int(vaes[0].made_steps) == 3
     assert [line["step"] for line in lines(tmp_path)] == [1]
     assert np.isnan(vaes[0].terms(bad, lines(tmp_path)[0]["seed"]).distortion).any()
 
@@ -63,19 +64,19 @@ def test_the_skipped_steps_of_a_loop_are_told_with_their_seeds():
     bad = {order.index(2), order.index(5)}
     plain = VAE._step
 
-    def step(self, images):
+    def step(self, example):
         number = self.made_steps
         spoiled = tf.reduce_any(tf.equal(number, list(bad)))
-        return plain(self, tf.where(spoiled, np.nan, images))
+        return plain(self, example._replace(images=tf.where(spoiled, np.nan, example.images)))
 
     vae._step = step.__get__(vae)
     logs = vae.train_step(element)
-    assert [found for found, _ in vae.skipped_since(0)] == sorted(bad)
+    assert [found for found, _ in vae.skips.since(0)] == sorted(bad)
     assert int(vae.optimizer.iterations) == 5
     assert np.isfinite(logs["loss"])
-    seeds = [seed for _, seed in vae.skipped_since(0)]
+    seeds = [seed for _, seed in vae.skips.since(0)]
     assert seeds[0] != seeds[1]
-    assert vae.skipped_since(1) == vae.skipped_since(0)[1:]
+    assert vae.skips.since(1) == vae.skips.since(0)[1:]
 
 
 def test_where_all_steps_are_skipped_the_loss_is_nan():
@@ -87,18 +88,17 @@ def test_where_all_steps_are_skipped_the_loss_is_nan():
 
 
 def test_only_the_last_ones_are_known():
-    vae = make_vae()
-    vae.compile(optimizer="adam")
-    for _ in range(MAX_RECORDED + 3):
-        vae._record(tf.constant([1, 2]), tf.constant(1, tf.int64))
-    assert [step for step, _ in vae.skipped_since(0)] == list(range(3, MAX_RECORDED + 3))
+    skips = SkipRecord()
+    for number in range(MAX_RECORDED + 3):
+        skips.record(tf.constant(number, tf.int64), tf.constant([1, 2]), tf.constant(1, tf.int64))
+    assert [step for step, _ in skips.since(0)] == list(range(3, MAX_RECORDED + 3))
 
 
 def test_a_huge_learning_rate_ends_the_training_with_its_causes(tmp_path):
     model = ModelConfig(architecture="mlp", latent_dim=2, hidden_units=8)
     config = TrainConfig(dataset="fashion_mnist_mini", epochs=2, batch_size=100, learning_rate=1e30, model=model)
     data = datasets.load("fashion_mnist_mini")
-    vae = fitting.build(config, data.image_shape, 4000)
+    vae = building.build(config, data.image_shape, 4000)
     callback = SkippedSteps(tmp_path, 5, lambda step: fitting.batch_of(config, data, step))
     with pytest.raises(KvaeError, match=r"training stopped: \d+ steps .* not applied.*learning rate that is too high"):
         fitting.fit(vae, config, data, [callback])
@@ -123,7 +123,7 @@ class Degenerate(keras.Model):
 
 def test_a_degenerate_likelihood_ends_the_training(tmp_path):
     encoder = Encoder(keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(8)]), 2)
-    vae = VAE(encoder, Degenerate(), priors.standard_normal(2), seed=0)
+    vae = VAE(encoder, Degenerate(), StandardNormal(2), seed=0)
     vae.compile(optimizer="adam")
     with pytest.raises(KvaeError, match=r"stopped: 3 steps .*max_skipped_steps: 2.*scale went to 0"):
         vae.fit(random_images(40), batch_size=4, verbose=0, callbacks=[SkippedSteps(tmp_path, 2)])
@@ -155,19 +155,19 @@ def test_a_loss_scale_meets_infinities_by_design():
     optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(1e-3), initial_scale=2.0**127)
     vae.compile(optimizer=optimizer, jit_compile=False)
     vae.fit(random_images(8), batch_size=8, verbose=0)
-    assert int(vae.skipped_steps) == 0
+    assert int(vae.skips.count) == 0
     assert float(optimizer.dynamic_scale) < 2.0**127
 
 
 def test_the_statistics_of_a_batch_normalisation_do_not_see_a_skipped_step():
     """Else they were NaN from then on, and all that comes after."""
     layers = [keras.layers.Flatten(), keras.layers.BatchNormalization(), keras.layers.Dense(8)]
-    vae = VAE(Encoder(keras.Sequential(layers), 2), make_vae(latent_dim=2).decoder, priors.standard_normal(2), seed=0)
+    vae = VAE(Encoder(keras.Sequential(layers), 2), make_vae(latent_dim=2).decoder, StandardNormal(2), seed=0)
     vae.compile(optimizer="adam", jit_compile=False)
     vae.fit(random_images(8), verbose=0)
     before = [value.numpy() for value in vae.non_trainable_weights]
     assert len(before) == 2
     vae.fit(np.full((8, *IMAGE_SHAPE), np.nan, np.float32), verbose=0)
-    assert int(vae.skipped_steps) == 1
+    assert int(vae.skips.count) == 1
     for value, expected in zip(vae.non_trainable_weights, before, strict=True):
         np.testing.assert_array_equal(value.numpy(), expected)

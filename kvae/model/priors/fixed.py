@@ -1,26 +1,57 @@
-"""The prior p(z): TFP distributions over codes, and how a saved model remembers which one it had."""
+"""A TFP distribution of the user's as a prior that is not trained, and how a saved model remembers it."""
 
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from kvae.errors import KvaeError
+from kvae.model.priors.prior import Prior
 
 tfd = tfp.distributions
 
 
-def standard_normal(latent_dim: int) -> Any:
-    """N(0, I) with event `(latent_dim,)`: the prior of the original VAE, and the only one format 1 of a bundle has."""
-    return tfd.MultivariateNormalDiag(loc=tf.zeros(latent_dim), scale_diag=tf.ones(latent_dim))
+@keras.saving.register_keras_serializable("kvae")
+class Fixed(Prior):
+    """A distribution that stays as it is.
 
+    Args:
+        distribution: a TFP distribution with event `(latent_dim,)` and no batch, made of numbers, tensors and TFP
+            distributions.
 
-def is_standard_normal(prior: Any) -> bool:
-    """Whether `prior` is a MultivariateNormalDiag of zero mean and unit scale."""
-    if not isinstance(prior, tfd.MultivariateNormalDiag):
-        return False
-    return bool(np.all(prior.mean().numpy() == 0.0) and np.all(prior.stddev().numpy() == 1.0))
+    Raises:
+        KvaeError: another shape, or variables, which would not be trained.
+    """
+
+    set_once = ("latent_dim", "distribution")
+
+    def __init__(self, distribution: Any, **kwargs: Any) -> None:
+        if distribution.event_shape.rank != 1 or distribution.batch_shape.rank != 0:
+            raise KvaeError(
+                f"the prior must have event (latent_dim,) and no batch; got event {tuple(distribution.event_shape)} "
+                f"and batch {tuple(distribution.batch_shape)}. Wrap it in tfd.Independent."
+            )
+        if distribution.trainable_variables:
+            raise KvaeError(
+                f"the prior {type(distribution).__name__} holds variables, which Keras would not train. "
+                f"Write a subclass of kvae.model.Prior, whose weights are trained."
+            )
+        super().__init__(int(distribution.event_shape[0]), **kwargs)
+        self.distribution = distribution
+
+    def call(self, label: tf.Tensor | None = None) -> Any:
+        return self.distribution
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        del config["latent_dim"]
+        return config | {"distribution": serialize(self.distribution)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Fixed":
+        return cls(**(config | {"distribution": deserialize(config["distribution"])}))
 
 
 def serialize(prior: Any) -> dict[str, Any]:

@@ -1,0 +1,87 @@
+"""The tensors that a VAE's distributions are made of, which a graph can return where a distribution object cannot."""
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from kvae import likelihoods
+from kvae.config import LIKELIHOODS
+from kvae.errors import KvaeError
+from kvae.likelihoods import Likelihood
+from kvae.model.priors import Fixed, Prior, StandardNormal
+
+tfd = tfp.distributions
+
+
+class LikelihoodTensors(NamedTuple):
+    """What an exported decoder returns for the distribution it stands for."""
+
+    name: str
+    """The likelihood's name in `kvae.config.LIKELIHOODS`."""
+    mean: tf.Tensor
+    """Expected image, `(batch, height, width, channels)`."""
+    parameters: tf.Tensor
+    """The parameters, concatenated over the last axis: `(batch, height, width, channels * number of parameters)`."""
+
+
+def of_likelihood(distribution: Any) -> LikelihoodTensors:
+    """The tensors of a likelihood.
+
+    Args:
+        distribution: `tfd.Independent` over the family of a likelihood of `kvae.likelihoods`, as a decoder returns it.
+
+    Raises:
+        KvaeError: another distribution, which the bundle format has no name for.
+    """
+    # Not isinstance(..., tfd.Independent): over a family that is no CompositeTensor, TFP returns its base class.
+    is_independent = "reinterpreted_batch_ndims" in getattr(distribution, "parameters", {})
+    pixels = distribution.distribution if is_independent else None
+    known = {name: likelihoods.get(name) for name in LIKELIHOODS}
+    for name, likelihood in known.items():
+        if isinstance(pixels, likelihood.family()):
+            parameters = [getattr(pixels, parameter) for parameter in likelihood.parameters]
+            if any(parameter is None for parameter in parameters):  # e.g. a Bernoulli of probs
+                break
+            mean = likelihood.mean(pixels)
+            spread = [tf.ones_like(mean) * parameter for parameter in parameters]  # a scale that all pixels share
+            return LikelihoodTensors(name, mean, tf.concat(spread, axis=-1))
+    raise KvaeError(
+        f"the decoder returns {distribution}, which a bundle cannot describe. "
+        f"Return tfd.Independent over one of: {', '.join(map(_signature, known.values()))}."
+    )
+
+
+def _signature(likelihood: Likelihood) -> str:
+    return f"{likelihood.family().__name__}({', '.join(f'{name}=...' for name in likelihood.parameters)})"
+
+
+def of_posterior(posterior: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    """loc and scale, read off the distribution: its mean() and stddev() broadcast by an op that tf2onnx lacks.
+
+    Raises:
+        KvaeError: it is not a diagonal Gaussian.
+    """
+    base = posterior.distribution if isinstance(posterior, tfd.Independent) else None
+    if isinstance(base, tfd.Normal):
+        loc, scale = base.loc, base.scale
+    elif isinstance(posterior, tfd.MultivariateNormalDiag) and posterior.parameters["scale_diag"] is not None:
+        loc, scale = posterior.loc, posterior.parameters["scale_diag"]
+    else:
+        raise KvaeError(
+            f"the encoder returns {posterior}, which a bundle cannot describe. Return "
+            f"tfd.MultivariateNormalDiag(loc=..., scale_diag=...) or tfd.Independent over tfd.Normal."
+        )
+    return loc, tf.ones_like(loc) * scale  # a scale that all images share gets its batch
+
+
+def check_prior(prior: Prior) -> None:
+    """Raise KvaeError unless a prior is N(0, I), spelled in whatever way: format 1 of a bundle has no other."""
+    distribution = prior.distribution if isinstance(prior, Fixed) else None
+    is_standard = isinstance(prior, StandardNormal)
+    if isinstance(distribution, tfd.MultivariateNormalDiag) or (
+        isinstance(distribution, tfd.Independent) and isinstance(distribution.distribution, tfd.Normal)
+    ):
+        is_standard = bool(tf.reduce_all(distribution.mean() == 0.0) and tf.reduce_all(distribution.stddev() == 1.0))
+    if not is_standard:
+        raise KvaeError("format 1 of a bundle has the prior N(0, I) alone; this VAE has another.")

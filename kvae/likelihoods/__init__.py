@@ -1,0 +1,31 @@
+"""The likelihoods p(x|z), a file each: `get("bernoulli")` is the one in `bernoulli.py`.
+
+| name | images it is for | log p(x|z) |
+|---|---|---|
+| bernoulli | bits | a log-probability; on grey intensities a surrogate, because nothing makes it sum to 1 over them |
+| continuous_bernoulli | real numbers in [0, 1] | a log-density |
+| discretized_logistic | 8-bit levels | a log-probability, hence bits per dimension |
+| normal | real numbers | a log-density |
+
+A new likelihood is one new file and its name in `kvae.config.LIKELIHOODS`.
+"""
+
+from importlib import import_module
+
+from kvae.config import LIKELIHOODS
+from kvae.errors import ConfigError
+from kvae.likelihoods.likelihood import DENSITY, PROBABILITY, Likelihood
+
+__all__ = ["DENSITY", "PROBABILITY", "Likelihood", "get"]
+
+
+def get(name: str) -> Likelihood:
+    """The likelihood of this name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if name not in LIKELIHOODS:
+        raise ConfigError(f"likelihood '{name}' is unknown. Known: {', '.join(LIKELIHOODS)}.")
+    likelihood: Likelihood = import_module(f"{__name__}.{name}").LIKELIHOOD
+    return likelihood

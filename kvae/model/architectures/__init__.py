@@ -1,0 +1,27 @@
+"""The networks that kvae trains, a file each: `get("mlp")` is the one in `mlp.py`.
+
+A new architecture is one new file, and its name with the width of its dense layers in `kvae.config.ARCHITECTURES`.
+"""
+
+from importlib import import_module
+
+from kvae.config import ARCHITECTURES
+from kvae.errors import ConfigError
+from kvae.model.architectures.architecture import Architecture
+
+__all__ = ["Architecture", "get"]
+
+for _name in ARCHITECTURES:  # so that Keras knows their classes when a model is loaded
+    import_module(f"{__name__}.{_name}")
+
+
+def get(name: str) -> Architecture:
+    """The architecture of this name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if name not in ARCHITECTURES:
+        raise ConfigError(f"architecture '{name}' is unknown. Known: {', '.join(ARCHITECTURES)}.")
+    architecture: Architecture = import_module(f"{__name__}.{name}").ARCHITECTURE
+    return architecture

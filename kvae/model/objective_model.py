@@ -1,0 +1,50 @@
+"""A step model whose loss is an exchangeable objective, with a weight that can change while it is trained."""
+
+from dataclasses import replace
+from typing import Any
+
+import tensorflow as tf
+
+from kvae.model.objectives import Objective
+from kvae.model.terms import Terms
+from kvae.steps.step_model import StepModel
+
+
+class ObjectiveModel(StepModel):
+    """A model that minimises an objective.
+
+    Args:
+        objective: what is minimised.
+        **kwargs: as for `StepModel`.
+    """
+
+    def __init__(self, objective: Objective, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._objective = objective
+        self._beta = tf.Variable(objective.beta, trainable=False, dtype=tf.float32)
+
+    @property
+    def objective(self) -> Objective:
+        """What training minimises. Another one takes effect at once; a compiled step is traced again for it."""
+        return self._objective
+
+    @objective.setter
+    def objective(self, value: Objective) -> None:
+        self._objective = value
+        self._beta.assign(value.beta)
+        self.trace_again()
+
+    @property
+    def beta(self) -> float:
+        """The weight of the regulariser, a variable: setting it takes effect at the next step, also in a callback."""
+        return self._objective.beta
+
+    @beta.setter
+    def beta(self, value: float) -> None:
+        self._objective = replace(self._objective, beta=float(value))
+        self._beta.assign(value)
+
+    def weighted_loss(self, terms: Terms, training: bool = False) -> tf.Tensor:
+        """The objective's loss of some terms, in nats per image: at the full weight, or at that of the next step."""
+        share = self._objective.ramp(self.optimizer.iterations) if training else 1.0
+        return self._objective.loss(terms, self._beta * share)

@@ -1,0 +1,28 @@
+"""What training minimises, a file each: `get("elbo")` is the one in `elbo.py`.
+
+A new objective is one new file and its name in `kvae.config.OBJECTIVES`.
+"""
+
+from importlib import import_module
+
+from kvae.config import OBJECTIVES
+from kvae.errors import ConfigError
+from kvae.model.objectives.elbo import ELBO
+from kvae.model.objectives.objective import Objective
+
+__all__ = ["ELBO", "Objective", "get"]
+
+for _name in OBJECTIVES:  # so that Keras knows their classes when a model is loaded
+    import_module(f"{__name__}.{_name}")
+
+
+def get(name: str) -> type[Objective]:
+    """The objective of this name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if name not in OBJECTIVES:
+        raise ConfigError(f"objective '{name}' is unknown. Known: {', '.join(OBJECTIVES)}.")
+    objective: type[Objective] = import_module(f"{__name__}.{name}").OBJECTIVE
+    return objective

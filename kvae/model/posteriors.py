@@ -1,0 +1,55 @@
+"""The posterior of a batch and what a network is given: draws, labels, and the shapes that distributions must have."""
+
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from kvae.errors import KvaeError
+from kvae.steps.draws import Draws
+from kvae.steps.example import Example
+
+tfd = tfp.distributions
+
+
+def draw(posterior: Any, draws: Draws, num_draws: int, count: tf.Tensor | int) -> tf.Tensor:
+    """Reparameterised draws of a posterior, `(num_draws, batch, latent_dim)`.
+
+    An image's draws depend on the seed and on its place in the step's batch, whoever holds the others. (Those of a
+    posterior that is not a MultivariateNormalDiag depend on who holds them too.)
+
+    Args:
+        posterior: q(z|x) of the batch.
+        draws: the batch's random numbers.
+        num_draws: draws of each image.
+        count: number of images.
+    """
+    if isinstance(posterior, tfd.MultivariateNormalDiag):
+        noise = draws.normal(num_draws, count, int(posterior.event_shape[0]), posterior.dtype)
+        return posterior.bijector.forward(noise)
+    return posterior.sample(num_draws, seed=draws.folded(draws.rows.first))
+
+
+def given(*values: tf.Tensor | None) -> tuple[tf.Tensor, ...]:
+    """What a network is called with: the label is left out if there is none."""
+    return tuple(value for value in values if value is not None)
+
+
+def repeated(example: Example, num_draws: int) -> Example:
+    """A batch once for each draw, `(num_draws * batch, ...)`."""
+    if num_draws == 1:
+        return example
+    parts = (None if part is None else tf.tile(part, [num_draws] + [1] * (part.shape.rank - 1)) for part in example)
+    return Example(*parts)
+
+
+def check_event(network: str, distribution: Any, expected: Any) -> None:
+    """Raise KvaeError unless a distribution's event is `expected`, and its batch the images.
+
+    With an axis of the image in the batch, terms would broadcast, and the loss be a mean over pixels.
+    """
+    if not distribution.event_shape.is_compatible_with(expected) or distribution.batch_shape.rank not in (None, 1):
+        raise KvaeError(
+            f"the {network} must return a distribution with event {tuple(expected)} and batch (batch,), by "
+            f"tfd.Independent; got event {tuple(distribution.event_shape)} and batch {tuple(distribution.batch_shape)}."
+        )

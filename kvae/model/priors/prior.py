@@ -1,0 +1,39 @@
+"""What a prior p(z) is: a Keras layer that returns a TFP distribution."""
+
+from abc import abstractmethod
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kvae.steps.set_once import SetOnce
+
+
+class Prior(SetOnce, keras.layers.Layer):
+    """The distribution of codes. Its weights are trained and saved like those of any layer.
+
+    A subclass is one file of this folder, which is called like the prior and ends in `PRIOR = Subclass`.
+
+    Args:
+        latent_dim: number of latent dimensions.
+
+    Call it with the labels of a batch `(batch,)`, or with nothing; returns a TFP distribution with event
+    `(latent_dim,)`, and no batch or one of `(batch,)`.
+    """
+
+    set_once: tuple[str, ...] = ("latent_dim",)
+
+    def __init__(self, latent_dim: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.latent_dim = latent_dim
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make the weights; a prior without any has nothing to do."""
+        self.built = True
+
+    @abstractmethod
+    def call(self, label: tf.Tensor | None = None) -> Any:
+        """The distribution."""
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"latent_dim": self.latent_dim}

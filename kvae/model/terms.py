@@ -1,0 +1,59 @@
+"""What the ELBO, its neighbours and log weights are made of."""
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+tfd = tfp.distributions
+
+
+class Terms(NamedTuple):
+    """The terms of each image of a batch, in nats."""
+
+    log_likelihood: tf.Tensor
+    """log p(x|z) at each draw z of the posterior, `(draws, batch)`."""
+    log_prior: tf.Tensor
+    """log p(z), `(draws, batch)`."""
+    log_posterior: tf.Tensor
+    """log q(z|x), `(draws, batch)`."""
+    rate: tf.Tensor
+    """KL(q(z|x) || p(z)), `(batch,)`."""
+    entropy: tf.Tensor
+    """H(q(z|x)), `(batch,)`."""
+
+    @property
+    def distortion(self) -> tf.Tensor:
+        """An unbiased estimate of -E_q log p(x|z), `(batch,)`."""
+        # Not the mean of a single draw: XLA would sum the pixels of all images for it once more, in one thread.
+        single = self.log_likelihood.shape[0] == 1
+        return -self.log_likelihood[0] if single else -tf.reduce_mean(self.log_likelihood, axis=0)
+
+    @property
+    def elbo(self) -> tf.Tensor:
+        """Evidence lower bound log p(x) >= -distortion - rate, `(batch,)`, whatever the loss weighs."""
+        return -self.distortion - self.rate
+
+    @property
+    def log_weights(self) -> tf.Tensor:
+        """log p(x|z) + log p(z) - log q(z|x), `(draws, batch)`: exp of it is unbiased for p(x)."""
+        return self.log_likelihood + self.log_prior - self.log_posterior
+
+
+def rate(posterior: Any, prior: Any, log_posterior: tf.Tensor, log_prior: tf.Tensor) -> tf.Tensor:
+    """KL(q || p), `(batch,)`: in closed form if there is one, else the mean of log q - log p over the step's own draws.
+
+    The latter is unbiased, and takes no draw of its own: what a step draws depends on its seed alone.
+    """
+    try:
+        return tfd.kl_divergence(posterior, prior)
+    except NotImplementedError:
+        return tf.reduce_mean(log_posterior - log_prior, axis=0)
+
+
+def entropy(posterior: Any, log_posterior: tf.Tensor) -> tf.Tensor:
+    """H(q), `(batch,)`: in closed form if there is one, else -log q in the mean over the step's own draws."""
+    try:
+        return posterior.entropy()
+    except NotImplementedError:
+        return -tf.reduce_mean(log_posterior, axis=0)

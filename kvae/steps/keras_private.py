@@ -1,0 +1,34 @@
+"""The private names of Keras that kvae needs, all of them: a new Keras is tried here first (tests/steps).
+
+pyproject.toml admits the minor release alone that these were tried with.
+"""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+class BuiltByHand(keras.Model):
+    """A model that Keras does not build from a batch of its own.
+
+    Under `tf.distribute` Keras builds a model from the mean of the first batch over all replicas, which it cannot take
+    of the elements of `kvae.steps.batches`.
+    """
+
+    def prepare_replicas(self) -> None:
+        """Called before a `fit` or `evaluate` under `tf.distribute`."""
+
+    def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
+        if self._distribute_strategy is not None:
+            self.prepare_replicas()
+
+    def _has_loss_or_metrics(self) -> bool:
+        """Whether `compile` was given a loss or metrics."""
+        return self.loss is not None or self._compile_metrics is not None
+
+
+def adam_slots(optimizer: keras.optimizers.Adam, variable: Any) -> tuple[tf.Variable, tf.Variable]:
+    """The moments that Adam keeps of a variable: of its gradients, and of their squares."""
+    index = optimizer._get_variable_index(variable)
+    return optimizer._momentums[index].value, optimizer._velocities[index].value

@@ -1,0 +1,31 @@
+"""How a step shares out its work on the cores of a CPU."""
+
+import os
+
+import tensorflow as tf
+
+
+def on_gpu() -> bool:
+    """Whether TensorFlow computes on a GPU."""
+    return bool(tf.config.get_visible_devices("GPU"))
+
+
+def useful_parts(xla: bool) -> int:
+    """The parts of a batch that are best computed side by side: one per core, or 1 if XLA or a GPU does the step.
+
+    Without XLA, operations on parts that run side by side, one thread each, are faster than one after the other on all
+    threads, which wait for each other at the end of each.
+    """
+    return 1 if xla or on_gpu() else os.cpu_count() or 1
+
+
+def num_parts(xla: bool) -> int:
+    """`useful_parts` in a process whose operations have one thread each, as `use_threads_for_parts` makes it; else
+    1."""
+    return useful_parts(xla) if tf.config.threading.get_intra_op_parallelism_threads() == 1 else 1
+
+
+def use_threads_for_parts(count: int) -> None:
+    """Give each operation one thread, and run `count` side by side; RuntimeError once TensorFlow has begun to work."""
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(count)

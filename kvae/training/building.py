@@ -1,0 +1,80 @@
+"""From a config to a compiled VAE with fresh weights."""
+
+import keras
+import tensorflow as tf
+
+from kvae.config import TrainConfig
+from kvae.errors import ConfigError
+from kvae.model import networks, objectives, priors
+from kvae.model.vae import VAE
+from kvae.steps import optimizers, strategies
+from kvae.training.process import uses_xla
+
+
+def build(
+    config: TrainConfig,
+    image_shape: tuple[int, int, int],
+    num_train: int,
+    strategy: tf.distribute.Strategy | None = None,
+) -> VAE:
+    """A compiled VAE with fresh weights, which depend on the seed alone.
+
+    A `deterministic` config makes all that TensorFlow does in this process from now on deterministic.
+
+    Args:
+        config: the settings.
+        image_shape: `(height, width, channels)`.
+        num_train: number of training images, for the schedules.
+        strategy: from `kvae.steps.strategies.create`, on whose devices the model is trained; by default on one.
+
+    Raises:
+        ConfigError: a batch larger than the training split, or one that the strategy cannot share out evenly; or a
+            warm-up of the learning rate that does not end.
+    """
+    check_size(config, num_train)
+    strategy = strategy or tf.distribute.get_strategy()
+    strategies.check_batch_size(strategy, config.batch_size)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(config.seed)
+    with strategies.lost_workers_told(strategy), strategy.scope():
+        return _compiled(config, image_shape, num_train // config.batch_size)
+
+
+def _compiled(config: TrainConfig, image_shape: tuple[int, int, int], steps_per_epoch: int) -> VAE:
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(config.precision)
+    try:
+        encoder = networks.build_encoder(config.model, image_shape)
+        decoder = networks.build_decoder(config.model, image_shape)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    prior = priors.get(config.model.prior)(config.model.latent_dim)
+    objective = objectives.get(config.objective).of_config(config, steps_per_epoch)
+    vae = VAE(encoder, decoder, prior, objective, seed=config.seed)
+    vae.build((None, *image_shape))
+    schedule = _learning_rate(config, config.epochs * steps_per_epoch)
+    optimizer = optimizers.FusedAdam(schedule, beta_2=config.adam_beta2)
+    optimizer.build(vae.trainable_variables)
+    vae.compile(optimizer=optimizer, jit_compile=uses_xla(config))
+    return vae
+
+
+def check_size(config: TrainConfig, num_train: int) -> None:
+    """Raise ConfigError if a batch is larger than the training split, or the warm-up as long as the run."""
+    if config.batch_size > num_train:
+        raise ConfigError(f"batch_size must be at most {num_train}, the number of training images of {config.dataset}.")
+    num_steps = config.epochs * (num_train // config.batch_size)
+    if config.lr_warmup_steps >= num_steps:
+        raise ConfigError(
+            f"lr_warmup_steps must be less than {num_steps}, the optimiser steps of the run; "
+            f"got {config.lr_warmup_steps}."
+        )
+
+
+def _learning_rate(config: TrainConfig, num_steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
+    if not config.lr_warmup_steps:
+        return keras.optimizers.schedules.CosineDecay(config.learning_rate, num_steps)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, num_steps - config.lr_warmup_steps, warmup_target=config.learning_rate, warmup_steps=config.lr_warmup_steps
+    )

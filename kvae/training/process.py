@@ -1,0 +1,48 @@
+"""The process of a training: its device, and the threads that suit the network."""
+
+import contextlib
+
+import tensorflow as tf
+
+from kvae.config import TrainConfig
+from kvae.errors import KvaeError
+from kvae.model import architectures
+from kvae.steps import threads
+
+
+def set_up_process(config: TrainConfig, device: str = "auto") -> None:
+    """Choose the device, and the threads that suit the network, for a process that is to train it and nothing else.
+
+    Call it before TensorFlow has done anything: later, its threads stay as they are, and training is a little slower.
+
+    Args:
+        config: the settings.
+        device: "cpu", "cuda", or "auto" (the default) for a GPU if TensorFlow sees one. "cuda" is strict.
+
+    Raises:
+        KvaeError: CUDA was asked for and does not work; or a GPU is to be left aside that TensorFlow already uses.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    if device == "cuda" and not gpus:
+        raise KvaeError(
+            "device cuda: TensorFlow sees no GPU. Install its CUDA libraries (pip install 'tensorflow[and-cuda]'), "
+            "check the driver, or use --device cpu."
+        )
+    if device == "cpu" and gpus:
+        try:
+            tf.config.set_visible_devices([], "GPU")
+        except RuntimeError:
+            raise KvaeError("device cpu: TensorFlow is at work on the GPU in this process already.") from None
+    parts = threads.useful_parts(uses_xla(config))
+    if parts > 1:
+        with contextlib.suppress(RuntimeError):
+            threads.use_threads_for_parts(parts)
+
+
+def uses_xla(config: TrainConfig) -> bool:
+    """Whether XLA compiles the training step; with `jit` "auto", if that is faster and allowed."""
+    if config.deterministic:  # Keras has no XLA then
+        return False
+    if config.jit == "auto":
+        return threads.on_gpu() or architectures.get(config.model.architecture).xla_on_cpu
+    return config.jit == "on"

@@ -1,0 +1,60 @@
+"""Each private name of Keras that kvae uses is there, and does what kvae thinks."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kvae.steps import keras_private
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_adam_keeps_its_moments_by_variable():
+    """After one step the moments are (1 - beta_1) g and (1 - beta_2) g^2."""
+    variables = [keras.Variable(np.zeros(2)), keras.Variable(np.zeros(3))]
+    adam = keras.optimizers.Adam(0.1)
+    adam.build(variables)
+    gradients = [tf.constant([1.0, 2.0]), tf.constant([3.0, 4.0, 5.0])]
+    adam.apply(gradients, variables)
+    for variable, gradient in zip(variables, gradients, strict=True):
+        momentum, velocity = keras_private.adam_slots(adam, variable)
+        np.testing.assert_allclose(momentum, 0.1 * gradient, rtol=1e-6)
+        np.testing.assert_allclose(velocity, 0.001 * gradient**2, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("settings", "expected"), [({}, False), ({"loss": "mse"}, True), ({"metrics": ["mae"]}, True)])
+def test_a_loss_or_metrics_given_to_compile_are_seen(settings, expected):
+    model = keras_private.BuiltByHand()
+    model.compile(optimizer="sgd", **settings)
+    assert model._has_loss_or_metrics() is expected
+
+
+def test_keras_does_not_build_a_model_from_a_batch():
+    """It calls the hook in place of its own symbolic build, and only under a strategy the model is prepared."""
+
+    class Counting(keras_private.BuiltByHand):
+        prepared = 0
+
+        def prepare_replicas(self):
+            self.prepared += 1
+
+    model = Counting()
+    assert hasattr(keras.Model, "_maybe_symbolic_build")
+    model._maybe_symbolic_build()
+    assert model.prepared == 0 and not model.built
+    with tf.distribute.OneDeviceStrategy("CPU:0").scope():
+        model = Counting()
+    model._maybe_symbolic_build()
+    assert model.prepared == 1
+
+
+def test_keras_is_pinned_to_the_minor_that_is_tested():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (pin,) = (item for item in project["optional-dependencies"]["train"] if item.startswith("keras"))
+    major, minor, *_ = keras.__version__.split(".")
+    assert re.fullmatch(rf"keras>={major}\.{minor},<{major}\.{int(minor) + 1}", pin)

@@ -1,0 +1,109 @@
+"""The step machine, on a model that is no VAE: a line through noisy points, given as images of one row."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tiny import random_images
+
+from kvae.errors import KvaeError
+from kvae.steps import batches
+from kvae.steps.optimizers import FusedAdam
+from kvae.steps.step_model import StepModel
+
+SHAPE = (1, 4, 1)
+
+
+class Line(StepModel):
+    """The last pixel of an image as a linear function of the others, seen through noise of the step's own."""
+
+    measured = ("loss", "weight")
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.layer = keras.layers.Dense(1)
+
+    def build(self, input_shape):
+        self.layer.build((None, 3))
+        self.built = True
+
+    def call(self, images, training=False):
+        return self.layer(images[:, 0, :3, 0])
+
+    def measure(self, example, draws, training):
+        noise = 0.01 * draws.normal(1, example.num_images, 1)[0]
+        error = self(example.images) + noise - example.images[:, 0, 3]
+        return {"loss": tf.reduce_mean(error**2), "weight": tf.reduce_sum(self.layer.kernel)}
+
+
+def points(count, seed=0):
+    """The last pixel is half the first, and a quarter of the second."""
+    images = random_images(count, SHAPE, seed)
+    images[:, 0, 3, 0] = 0.5 * images[:, 0, 0, 0] + 0.25 * images[:, 0, 1, 0]
+    return images
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("optimizer", [keras.optimizers.SGD, FusedAdam])
+def test_it_trains_and_measures(jit_compile, optimizer):
+    line = Line(seed=0)
+    line.compile(optimizer=optimizer(0.1), jit_compile=jit_compile)
+    history = line.fit(points(256), epochs=30, batch_size=32, verbose=0).history
+    assert set(history) == {"loss", "weight"}
+    assert history["loss"][-1] < 0.1 * history["loss"][0]
+    assert history["weight"][-1] == pytest.approx(0.75, abs=0.3)
+    assert int(line.made_steps) == 30 * 8
+
+
+def test_many_steps_in_one_call_are_the_same_steps():
+    """The bytes of eight batches, one by one and in one loop: the same losses and weights."""
+    pixels = np.random.default_rng(0).integers(0, 256, (80, *SHAPE), np.uint8)
+    weights = []
+    for stream, steps in ((batches.steps(pixels, 10, 4, 3), 2), (batches.batches(pixels, 10, 3), 8)):
+        keras.utils.set_random_seed(0)
+        line = Line(seed=0)
+        line.build((None, *SHAPE))
+        line.compile(optimizer=FusedAdam(0.01), jit_compile=False)
+        loss = line.fit(stream, steps_per_epoch=steps, shuffle=False, verbose=0).history["loss"][0]
+        weights.append([loss, *line.layer.kernel.numpy().ravel()])
+    np.testing.assert_allclose(*weights, rtol=1e-5)
+
+
+def test_a_step_that_is_not_finite_is_skipped_and_recorded():
+    images = points(8)
+    images[5] = np.nan
+    line = Line(seed=0)
+    line.compile(optimizer="sgd")
+    line.fit(images, batch_size=2, shuffle=False, verbose=0)
+    assert [number for number, _ in line.skips.since(0)] == [2]
+    assert int(line.skips.count) == 1 and int(line.made_steps) == 4
+    assert np.isfinite(line.layer.kernel.numpy()).all()
+
+
+def test_the_seed_decides_what_a_step_draws():
+    def loss(seed):
+        keras.utils.set_random_seed(1)
+        line = Line(seed=seed)
+        line.compile(optimizer="sgd")
+        return line.evaluate(points(8), verbose=0, return_dict=True)["loss"]
+
+    assert loss(3) == loss(3) != loss(4)
+
+
+def test_what_would_be_ignored_is_refused():
+    line = Line()
+    line.compile(optimizer="sgd")
+    with pytest.raises(KvaeError, match="Line .*sample_weight"):
+        line.fit(points(4), np.zeros(4), sample_weight=np.ones(4), verbose=0)
+    line.compile(optimizer="sgd", metrics=["mae"])
+    with pytest.raises(KvaeError, match="optimizer alone"):
+        line.fit(points(4), points(4), verbose=0)
+
+
+def test_a_weight_s_regulariser_is_in_the_loss():
+    line = Line(seed=0)
+    line.layer.kernel_regularizer = keras.regularizers.L2(100.0)
+    line.compile(optimizer=keras.optimizers.SGD(0.0))
+    loss = line.fit(points(4), verbose=0).history["loss"][0]
+    penalty = 100 * float(np.sum(line.layer.kernel.numpy() ** 2))
+    assert loss == pytest.approx(penalty, rel=0.2) and penalty > 1
