@@ -1,4 +1,4 @@
-"""The cluster that TF_CONFIG describes, as TensorFlow's documentation has it, checked before TensorFlow sees it.
+"""The cluster that TF_CONFIG describes: read by TensorFlow's own resolver, and checked before anything waits for it.
 
     TF_CONFIG='{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
 
@@ -7,13 +7,13 @@ another program in silence.
 """
 
 import errno
-import json
 import logging
 import os
 import socket
 import time
 from dataclasses import dataclass
-from typing import Any
+
+import tensorflow as tf
 
 from kvae.errors import ConfigError, KvaeError
 
@@ -47,21 +47,19 @@ def from_environment() -> Cluster | None:
     Raises:
         ConfigError: it is not a cluster of a chief and workers in which this process has a place.
     """
-    text = os.environ.get(VARIABLE, "").strip()
-    if not text:
+    if not os.environ.get(VARIABLE, "").strip():
         return None
     try:
-        values = json.loads(text)
-    except ValueError as error:
-        raise _error(f"is not valid JSON ({error})") from None
-    if not isinstance(values, dict):
-        raise _error(f"must be a JSON object; got {_short(values)}")
-    if "cluster" not in values:
+        resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+        jobs, kind, index = resolver.cluster_spec().as_dict(), resolver.task_type, resolver.task_id
+    except (ValueError, TypeError, KeyError, AttributeError) as error:  # what TensorFlow raises on other JSON, or none
+        raise _error(f"does not describe a cluster ({' '.join(str(error).split())[:160]})") from None
+    if not jobs:
         return None
-    jobs = _jobs(values["cluster"])
-    chiefs, workers = jobs.get("chief", []), jobs.get("worker", [])
-    kind, index = _task(values.get("task"), jobs)
-    return Cluster((*chiefs, *workers), index + (len(chiefs) if kind == "worker" else 0))
+    _check_jobs(jobs)
+    _check_task(kind, index, jobs)
+    chiefs = jobs.get("chief", [])
+    return Cluster((*chiefs, *jobs["worker"]), index + (len(chiefs) if kind == "worker" else 0))
 
 
 def meet(cluster: Cluster, seconds: float = WAIT_SECONDS) -> None:
@@ -105,7 +103,7 @@ def _listener(address: str) -> socket.socket:
         server.listen()
     except OSError as error:
         server.close()
-        reason = "in use on this machine" if error.errno == errno.EADDRINUSE else f"not to be had ({error.strerror})"
+        reason = "in use on this machine" if error.errno == errno.EADDRINUSE else f"cannot be opened ({error.strerror})"
         raise _error(f"gives this process the address {address}, and that port is {reason}") from None
     return server
 
@@ -120,26 +118,19 @@ def _why_silent(address: str) -> str | None:
     return None
 
 
-def _jobs(values: Any) -> dict[str, list[str]]:
-    if not isinstance(values, dict):
-        raise _error(f"must have an object as its cluster; got {_short(values)}")
-    unknown = sorted(set(values) - {"chief", "worker"})
+def _check_jobs(jobs: dict[str, list[str]]) -> None:
+    unknown = sorted(set(jobs) - {"chief", "worker"})
     if unknown:
-        raise _error(f"may name a chief and workers, which train in step; got {_short(unknown[0])} in its cluster")
-    for job, addresses in values.items():
-        if not isinstance(addresses, list) or not all(isinstance(address, str) for address in addresses):
-            raise _error(f"must have a list of host:port as cluster.{job}; got {_short(addresses)}")
-        for address in addresses:
-            _port(address)
-    addresses = [address for job in values.values() for address in job]
-    if not values.get("worker"):
+        raise _error(f"may name a chief and workers, which train in step; got '{unknown[0]}' in its cluster")
+    if not jobs.get("worker"):
         raise _error("names no cluster.worker")
-    if len(values.get("chief", [])) > 1:
-        raise _error(f"may name one chief; got {len(values['chief'])}")
+    if len(jobs.get("chief", [])) > 1:
+        raise _error(f"may name one chief; got {len(jobs['chief'])}")
+    addresses = [address for job in jobs.values() for address in job]
     for address in addresses:
+        _port(address)
         if addresses.count(address) > 1:
             raise _error(f"names the address {address} twice")
-    return values
 
 
 def _port(address: str) -> int:
@@ -149,23 +140,14 @@ def _port(address: str) -> int:
     return int(port)
 
 
-def _task(task: Any, jobs: dict[str, list[str]]) -> tuple[str, int]:
-    if not isinstance(task, dict) or "type" not in task or "index" not in task:
-        raise _error(f"must say which process this is, by task.type and task.index; got the task {_short(task)}")
-    kind, index = task["type"], task["index"]
-    if not isinstance(kind, str) or kind not in jobs:
-        raise _error(f"must have one of {', '.join(jobs)} as task.type, as its cluster does; got {_short(kind)}")
-    if isinstance(index, str) and index.isascii() and index.isdigit():  # TensorFlow takes that too
-        index = int(index)
-    if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < len(jobs[kind]):
+def _check_task(kind: str | None, index: int | None, jobs: dict[str, list[str]]) -> None:
+    if kind is None or index is None:
+        raise _error("must say which process this is, by task.type and task.index")
+    if kind not in jobs:
+        raise _error(f"must have one of {', '.join(jobs)} as task.type, as its cluster does; got '{kind}'")
+    if not 0 <= index < len(jobs[kind]):
         last = len(jobs[kind]) - 1
-        raise _error(f"names the {kind}s 0 to {last}, and must have one of these as task.index; got {_short(index)}")
-    return kind, index
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+        raise _error(f"names the {kind}s 0 to {last}, and must have one of these as task.index; got {index}")
 
 
 def _error(problem: str) -> ConfigError:
