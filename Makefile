@@ -1,10 +1,10 @@
-# make demo: from a clone to a picture.    make test: the whole test suite.    make check: what CI asks for.
+# make demo: from a clone to a picture.    make test: the tests, in minutes.    make check: what CI asks for.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check lint bench-quick format wheel-check shipped examples clean
+.PHONY: demo test test-all check lint bench-quick format wheel-check shipped examples clean
 
 demo: $(READY)
 	$(BIN)/kvae train --dataset fashion_mnist
@@ -12,9 +12,13 @@ demo: $(READY)
 	@echo "Done. Open $(CURDIR)/samples.png: 64 images that did not exist before."
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow"
 
-check: lint test bench-quick
+# The rest as well: browsers, Ray, several processes, kills, the wheel, the fuzz corpus.
+test-all: test
+	$(BIN)/python -m pytest -m slow
+
+check: lint bench-quick test-all
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 import pytest
 
 ROOT = Path(__file__).parent.parent
+DEBIAN = {"node": "nodejs"}
+"""What Debian calls the package of a program, if it is not called like it."""
 PREAMBLE = """
 import { readFileSync } from "node:fs";
 const input = JSON.parse(readFileSync(0, "utf8"));
@@ -22,7 +24,7 @@ def program(name: str, *others: str) -> str:
     for candidate in (name, *others):
         if path := shutil.which(candidate):
             return path
-    missing(f"{name} is not installed")
+    missing(f"{name} is not installed: apt-get install {DEBIAN.get(name, name)}")
 
 
 def javascript(code: str, folder: Path, value: Any = None) -> Any:

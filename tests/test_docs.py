@@ -31,6 +31,7 @@ def commands(text):
     return [words for line in lines if (words := shlex.split(line, comments=True))]
 
 
+@pytest.mark.slow
 def test_the_readme_s_commands_and_python_work_in_their_order(tmp_path, monkeypatch):
     """In one folder, as a reader would: each `kvae` command, then each Python block."""
     monkeypatch.chdir(tmp_path)

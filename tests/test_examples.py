@@ -27,6 +27,8 @@ from kvae.export import bundles
 from kvae.files import pictures
 from kvae.runtime.bundle import Bundle
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = ROOT / "examples"
 NODE, BROWSER = EXAMPLES / "node", EXAMPLES / "browser"
 SHIPPED = ROOT / "exported" / "fashion_mnist"

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 HEAVY = ("tensorflow", "keras", "tf_keras", "tensorflow_probability", "tf2onnx", "onnx", "matplotlib", "rich")

@@ -232,6 +232,7 @@ def test_a_lone_decoder_decodes_and_says_what_it_cannot(kvae, tmp_path, bundle_p
     assert "this model has no encoder.onnx" in error(kvae("encode", "small.npy", "--model", decoder))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["score", "encode"])
 def test_a_stream_of_many_images_does_not_grow_in_memory(tmp_path, command):
     """Ten times the images, hardly more memory: in a process of its own, as the high-water mark is the process's."""

@@ -176,6 +176,7 @@ def test_models_of_other_kinds_are_not_compared(kvae, run):
     assert "cannot be compared" in one_line(result, 1)
 
 
+@pytest.mark.slow
 def test_compare_writes_a_report_and_goes_on_where_it_stopped(kvae, tmp_path, monkeypatch):
     """A second call trains nothing, a third one the missing setting alone."""
     settings = ["--dataset", "fashion_mnist_mini", "--architecture", "mlp", "--hidden-units", "8", "--epochs", "1",

@@ -27,8 +27,18 @@ from kvae.files import pictures
 from kvae.runtime import scoring
 from kvae.runtime.bundle import Bundle
 
+pytestmark = pytest.mark.slow
+
 SHIPPED = ROOT / "exported" / "fashion_mnist"
 ORT_DIR = ROOT / "examples" / "browser" / "node_modules" / "onnxruntime-web"
+
+
+@pytest.fixture(autouse=True)
+def _onnxruntime_web():
+    """Every page needs it; without it the test is skipped, with the command that installs it."""
+    node_modules(ROOT / "examples" / "browser")
+
+
 READY, FAILED = "main[aria-busy=false]", "body[data-failed]"
 PIXELS = """canvas => Array.from(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data)"""
 FRAME = "() => new Promise(requestAnimationFrame)"

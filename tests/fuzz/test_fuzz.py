@@ -8,6 +8,8 @@ import random
 import pytest
 from fuzz import mutations, readers, run
 
+pytestmark = pytest.mark.slow
+
 FRESH = 150
 """Inputs per reader that are made anew; all the checks of `kvae verify` take longer than one reader does."""
 

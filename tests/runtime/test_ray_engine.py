@@ -23,8 +23,11 @@ from kvae.runtime import bulk, ray_engine, shards
 from kvae.runtime.bundle import Bundle
 
 if importlib.util.find_spec("ray") is None:
-    pytest.skip("Ray is an optional extra", allow_module_level=True)
-pytestmark = pytest.mark.filterwarnings(r"ignore::DeprecationWarning:ray\..*")  # Ray deprecates what it calls itself
+    pytest.skip("ray is not installed: pip install '.[ray]'", allow_module_level=True)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings(r"ignore::DeprecationWarning:ray\..*"),  # Ray deprecates what it calls itself
+]
 IMAGES = load("fashion_mnist_mini").test.images[:60]
 SHIPPED = locate.shipped()["fashion_mnist"]
 SAMPLES = 6_000

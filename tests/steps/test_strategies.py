@@ -131,6 +131,7 @@ print(json.dumps([mirrored.num_replicas_in_sync, results]))
 """
 
 
+@pytest.mark.slow
 def test_two_devices_train_as_one_does():
     """Losses, weights and skipped steps; with XLA, with convolutions, and with a NaN on one of the devices."""
     settings = [
@@ -166,6 +167,7 @@ def history(run: Path) -> list[dict[str, float]]:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_does_also_after_the_loss_of_one(tmp_path):
     """One is killed; the other ends with one line; both are started again, and the losses are those of one process."""
     options = settings.command(CONFIG)[2:]

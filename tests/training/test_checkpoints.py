@@ -250,6 +250,7 @@ def test_a_disk_that_is_full_leaves_the_last_checkpoint(tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_process_killed_at_random_moments_20_times_ends_with_the_same_weights(tmp_path):
     """kill -9, real processes, from before the first step to the export; deterministic, so to the last bit."""
     program = Path(__file__).parents[1] / "survive.py"

@@ -220,6 +220,7 @@ def test_files_of_a_run_that_are_none(tmp_path):
         runs.resume(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_real_training_with_all_that_was_done(tmp_path, number):
     """Sent once there is a first epoch; what is left says how to go on, and holds the pictures of each epoch."""
