@@ -11,8 +11,6 @@ import click
 from kvae.cli.train import import_tensorflow_quietly
 from kvae.errors import ConfigError
 
-REPORT = "report.html"
-
 
 def run_comparison(
     base: dict[str, Any],
@@ -27,17 +25,18 @@ def run_comparison(
     if (preset is None) == (not vary):
         raise ConfigError("say what to compare: either --vary SETTING=VALUE,VALUE,... (once or more) or --preset.")
     import_tensorflow_quietly()
-    from kvae.comparison import report, sweeps
+    from kvae.comparison import report, settings, sweeps
+    from kvae.runs import layout
     from kvae.training.progress import TrainingProgress
 
     if preset is not None:
-        settings = sweeps.preset(preset, base)
+        points = settings.preset(preset, base)
     else:
-        settings = sweeps.grid(base, [sweeps.parse_vary(text) for text in vary])
-    progress = TrainingProgress(settings[0].config.batch_size, lines=False)
+        points = settings.grid(base, [settings.parse_vary(text) for text in vary])
+    progress = TrainingProgress(points[0].config.batch_size, lines=False)
     try:
         results = sweeps.compare(
-            settings,
+            points,
             out,
             data_dir,
             importance_samples,
@@ -49,13 +48,13 @@ def run_comparison(
     finally:
         progress.close()
     title = "Why KL? The loss of a VAE, varied" if preset == "why-kl" else "kvae compare"
-    report.write(results, out / REPORT, title, "kvae " + shlex.join(sys.argv[1:]))
+    report.write(results, out / layout.REPORT, title, "kvae " + shlex.join(sys.argv[1:]))
     if as_json:
         rows = [result.to_dict() for result in results]
-        click.echo(json.dumps({"report": str(out / REPORT), "results": rows}, indent=2))
+        click.echo(json.dumps({"report": str(out / layout.REPORT), "results": rows}, indent=2))
         return
     click.echo(_table(results, report.about_numbers(results)))
-    click.echo(str(out / REPORT))
+    click.echo(str(out / layout.REPORT))
 
 
 def _table(results: list[Any], about_numbers: str) -> str:

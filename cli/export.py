@@ -34,9 +34,9 @@ def _export_run(run: Path, out: Path, data_dir: Path | None, data: Path | None, 
     from kvae.cli.train import import_tensorflow_quietly, parity_text
 
     import_tensorflow_quietly()
-    from kvae.training import runs
+    from kvae.training import exporting
 
-    exported = runs.export_run(run, out, data_dir, data)
+    exported = exporting.export_run(run, out, data_dir, data)
     report = {"bundle": str(exported.path), "parity": exported.parity}
     click.echo(json.dumps(report) if as_json else f"{parity_text(exported.parity)}\n{exported.path}")
 

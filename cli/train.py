@@ -42,28 +42,29 @@ def import_tensorflow_quietly() -> None:
 def run_training(
     config: TrainConfig, out: Path | None, data_dir: Path | None, device: str, strategy: str, as_json: bool
 ) -> None:
-    """Train as `config` says and print what came of it; see `kvae.training.runs.train`."""
+    """Train as `config` says and print what came of it; see `kvae.training.train`."""
     import_tensorflow_quietly()
-    from kvae.training import runs
+    from kvae.training import making
 
-    folder = out or runs.default_folder(config)
-    _run(partial(runs.train, config), config, folder, data_dir, device, strategy, as_json)
+    folder = out or making.default_folder(config)
+    _run(partial(making.train, config), config, folder, data_dir, device, strategy, as_json)
 
 
 def resume_training(folder: Path, data_dir: Path | None, device: str, strategy: str, as_json: bool) -> None:
-    """Go on with a run and print what came of it; see `kvae.training.runs.resume`. One that is finished is left as it
+    """Go on with a run and print what came of it; see `kvae.training.resume`. One that is finished is left as it
     is."""
     from kvae.runs import files as run_files
+    from kvae.runs import layout
 
     if run_files.is_finished(folder):
         click.echo(f"{folder} is finished: nothing is left to do.", err=True)
-        found = {"run": str(folder), "metrics": run_files.read_json(folder / run_files.METRICS)}
+        found = {"run": str(folder), "metrics": run_files.read_json(folder / layout.METRICS)}
         click.echo(json.dumps(found, indent=2) if as_json else folder)
         return
     import_tensorflow_quietly()
-    from kvae.training import runs
+    from kvae.training import resuming
 
-    _run(runs.resume, runs.read_config(folder), folder, data_dir, device, strategy, as_json, resumed=folder)
+    _run(resuming.resume, run_files.read_config(folder), folder, data_dir, device, strategy, as_json, resumed=folder)
 
 
 def _run(
@@ -76,8 +77,9 @@ def _run(
     as_json: bool,
     resumed: Path | None = None,
 ) -> None:
+    from kvae.runs import layout
     from kvae.steps import strategies
-    from kvae.training import process, runs
+    from kvae.training import process, resuming
     from kvae.training.interrupts import Interrupted
     from kvae.training.progress import TrainingProgress
 
@@ -85,7 +87,7 @@ def _run(
     devices = strategies.create(strategy)
     decoding = terminal.counter("images decoded")
     if not strategies.is_chief(devices):
-        runs.follow(config, devices, resumed, data_dir, decoding)
+        resuming.follow(config, devices, resumed, data_dir, decoding)
         click.echo("This worker is done; the chief evaluates and exports.", err=True)
         return
     progress = TrainingProgress(config.batch_size, epochs=config.epochs)
@@ -94,7 +96,7 @@ def _run(
     except KeyboardInterrupt as error:
         saved = "What is done" if isinstance(error, Interrupted) else "What the last checkpoint holds"
         advice = f" {saved} is saved. Go on with: kvae train --resume {shlex.quote(str(folder))}"
-        raise KeyboardInterrupt("interrupted." + advice * (folder / "config.json").is_file()) from None
+        raise KeyboardInterrupt("interrupted." + advice * (folder / layout.CONFIG).is_file()) from None
     finally:
         progress.close()
     click.echo(json.dumps(_as_json(run, config), indent=2) if as_json else _as_text(run, config))

@@ -15,13 +15,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kvae.bundle.parity import TOLERANCE, Difference
 from kvae.errors import BundleError, KvaeError
-from kvae.export import proof
-from kvae.export.proof import PARITY_BATCHES
-from kvae.model.vae import VAE
-from kvae.runtime.bundle import Bundle
-from kvae.training import runs
+from kvae.export import PARITY_BATCHES, TOLERANCE, Difference, cases, check_fits, differences
+from kvae.model import VAE
+from kvae.runtime import Bundle
+from kvae.training import load_model
 
 
 def assert_parity(
@@ -58,8 +56,8 @@ def assert_parity(
     if own is not None and own.shape[1:] != tuple(vae.image_shape):
         raise KvaeError(f"images must have shape (n, {', '.join(map(str, vae.image_shape))}); got {own.shape}.")
     try:
-        proof.check_fits(opened.manifest, vae)
-        worst = proof.differences(opened, proof.cases(vae, batch_sizes, own))
+        check_fits(opened.manifest, vae)
+        worst = differences(opened, cases(vae, batch_sizes, own))
     except BundleError as error:
         raise AssertionError(str(error)) from None
     if not all(difference.worst <= atol for difference in worst.values()):
@@ -69,9 +67,9 @@ def assert_parity(
 
 def _opened(model: VAE | str | Path) -> VAE:
     if not isinstance(model, VAE):
-        model = runs.load_model(Path(model))
+        model = load_model(Path(model))
     if not isinstance(model, VAE):
-        raise KvaeError(f"expected a kvae.model.vae.VAE, a run or a .keras file of one; got a {type(model).__name__}.")
+        raise KvaeError(f"expected a kvae.model.VAE, a run or a .keras file of one; got a {type(model).__name__}.")
     if not model.built:
         raise KvaeError("this VAE has no weights yet: fit it, or call it on a batch of images, before comparing it.")
     return model

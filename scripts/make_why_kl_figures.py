@@ -10,7 +10,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from kvae.comparison import figures, sweeps
+from kvae import comparison
+from kvae.comparison import figures
 from kvae.files import pictures
 
 DOCS = Path(__file__).parent.parent / "docs" / "why-kl"
@@ -18,8 +19,8 @@ SHOWN = ("λ = 1: KL", "λ = 0: cross-entropy", "no regulariser")
 
 
 def main(folder: Path) -> None:
-    settings = sweeps.preset("why-kl", {"dataset": "fashion_mnist", "epochs": 20})
-    results = sweeps.compare(settings, folder, announce=print)
+    settings = comparison.preset("why-kl", {"dataset": "fashion_mnist", "epochs": 20})
+    results = comparison.compare(settings, folder, announce=print)
     DOCS.mkdir(exist_ok=True)
     for name, draw in (
         ("objectives", figures.objectives),
@@ -31,7 +32,7 @@ def main(folder: Path) -> None:
     samples(results).save(DOCS / "samples.png")
 
 
-def samples(results: Sequence[sweeps.Result]) -> Image.Image:
+def samples(results: Sequence[comparison.Result]) -> Image.Image:
     """For three of the settings samples of the prior, and below them samples of the density fitted to the codes."""
     chosen = [result for name in SHOWN for result in results if result.setting.name == name]
     font = ImageFont.load_default(14)

@@ -10,11 +10,11 @@ import keras
 import pytest
 from tiny import DATASET, OwnDecoder, OwnEncoder, make_vae
 
-from kvae.comparison import sweeps
+from kvae import comparison
 from kvae.config import ModelConfig, TrainConfig
 from kvae.export import bundles
 from kvae.model.vae import VAE
-from kvae.training.runs import Run, train
+from kvae.training import Run, train
 
 
 @pytest.fixture
@@ -41,15 +41,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.fixture(scope="session")
-def sweep(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[sweeps.Result]]:
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[comparison.Result]]:
     """Three settings of a small model on the mini set, compared, and their folder."""
     base = {"dataset": "fashion_mnist_mini", "architecture": "mlp", "latent_dim": 2, "hidden_units": 16, "epochs": 2}
     out = tmp_path_factory.mktemp("sweep")
     settings = [
-        *sweeps.grid(base, [("entropy_weight", [0.5, 1.0])]),
-        *sweeps.grid(base, [("binarize", ["none"])]),
+        *comparison.grid(base, [("entropy_weight", [0.5, 1.0])]),
+        *comparison.grid(base, [("binarize", ["none"])]),
     ]
-    return out, sweeps.compare(settings, out, importance_samples=20)
+    return out, comparison.compare(settings, out, importance_samples=20)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from pathlib import Path
 from kvae.comparison import sweeps  # noqa: F401  # all is loaded once, before the processes are forked
 from kvae.config import ModelConfig, TrainConfig
 from kvae.model.architectures import mlp
-from kvae.training import checkpoints, runs
+from kvae.training import checkpoints, making, resuming
 
 CONFIG = TrainConfig(
     dataset="fashion_mnist_mini",
@@ -38,9 +38,9 @@ def start(folder: Path) -> int:
     status = 1
     try:
         if (folder / "config.json").exists():
-            runs.resume(folder)
+            resuming.resume(folder)
         else:
-            runs.train(CONFIG, folder)
+            making.train(CONFIG, folder)
         status = 0
     finally:
         os._exit(status)

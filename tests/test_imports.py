@@ -19,7 +19,7 @@ TABLE = {
     "bundle": {"files", "likelihoods"},
     "data": {"bundle", "files"},
     "runtime": {"bundle", "data", "files"},
-    "evaluation": {"bundle", "data", "files", "runtime"},
+    "evaluation": {"bundle", "data", "files", "runs", "runtime"},
     "checks": {"bundle", "data", "files", "runtime"},
     "conversion": {"bundle", "data", "evaluation", "files", "runtime"},
     "explorer": {"bundle", "files", "runtime"},

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from typing import Any
 
 from kvae.bundle import caveats, onnxruntime_web
+from kvae.bundle.folder import PREVIEW, RECONSTRUCTIONS
 from kvae.bundle.manifest import USED_RATE, Manifest
 
 HUB_IDS = {"fashion_mnist": "zalando-datasets/fashion_mnist", "mnist": "ylecun/mnist"}
@@ -23,12 +24,12 @@ def render(manifest: Manifest, pictures: Collection[str] = ()) -> str:
     parts = [
         _front_matter(manifest),
         f"# A variational autoencoder of {name}",
-        "![Samples of the prior](preview.png)" if "preview.png" in pictures else "",
+        "![Samples of the prior](preview.png)" if PREVIEW in pictures else "",
         f"Decodes a code z of {manifest.latent_dim} numbers, drawn from N(0, I), to an image of {height} x {width} x "
         f"{channels}, and encodes such an image to the posterior of its code. The likelihood is {manifest.likelihood}. "
         f"Made by kvae {manifest.kvae_version}; {manifest.precision} weights.",
         "Images it never saw in training, each above its reconstruction:\n\n![Reconstructions](reconstructions.png)"
-        if "reconstructions.png" in pictures
+        if RECONSTRUCTIONS in pictures
         else "",
         f"## Training\n\n{manifest.dataset['num_images']:,} images of {name}. {_command(manifest)}".rstrip(),
         f"## Measured\n\n{_metrics(manifest)}",

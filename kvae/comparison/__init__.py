@@ -1,0 +1,7 @@
+"""The same model under several settings, measured side by side."""
+
+from kvae.comparison.measuring import Result
+from kvae.comparison.settings import Setting, grid, parse_vary, preset
+from kvae.comparison.sweeps import compare
+
+__all__ = ["Result", "Setting", "compare", "grid", "parse_vary", "preset"]

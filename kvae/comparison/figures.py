@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from kvae.comparison.sweeps import Result
+from kvae.comparison.measuring import Result
 
 MARKERS = "osD^vPX*<>hd"
 NUM_SHOWN_CODES = 1000

@@ -8,8 +8,8 @@ from typing import Any
 from PIL import Image
 
 from kvae import __version__
-from kvae.comparison import figures, sweeps
-from kvae.comparison.sweeps import Result
+from kvae.comparison import figures, settings
+from kvae.comparison.measuring import Result
 from kvae.evaluation.estimates import Estimate
 from kvae.files import pictures
 from kvae.files.atomic import atomic_file
@@ -137,7 +137,7 @@ def _cell(estimate: Estimate | None) -> str:
 
 def _notes(results: Sequence[Result]) -> str:
     """What must be said of each setting: losses that are no bounds, and the evaluation's warnings."""
-    base = results[sweeps.reference([result.setting for result in results])].setting.name
+    base = results[settings.reference([result.setting for result in results])].setting.name
     caveats = "".join(
         f"<li>{html.escape(result.setting.name)}: {html.escape(result.evaluation.loss_caveat)}</li>\n"
         for result in results

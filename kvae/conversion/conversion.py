@@ -16,7 +16,7 @@ from kvae.bundle import folder as bundle_files
 from kvae.bundle.folder import PREVIEW, RECONSTRUCTIONS, is_bundle
 from kvae.bundle.manifest import Manifest, sha256
 from kvae.conversion import fidelity, graph_files, precision, quantization
-from kvae.data.held_out import held_out
+from kvae.data.held_out_split import held_out
 from kvae.errors import BundleError, KvaeError
 from kvae.evaluation.data import data_of, own_images
 from kvae.files import pictures

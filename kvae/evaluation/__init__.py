@@ -1,0 +1,7 @@
+"""How good a model is, from its bundle alone."""
+
+from kvae.evaluation.estimates import Estimate
+from kvae.evaluation.evaluation import check_comparable, evaluate, paired
+from kvae.evaluation.result import Evaluation
+
+__all__ = ["Estimate", "Evaluation", "check_comparable", "evaluate", "paired"]

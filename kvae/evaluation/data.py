@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from kvae.bundle.manifest import Manifest
 from kvae.config import TrainConfig
 from kvae.data import datasets
-from kvae.data.held_out import held_out
+from kvae.data.held_out_split import held_out
 from kvae.errors import DataError
+from kvae.runs.layout import CONFIG
 
-CONFIG = "config.json"
-"""The settings of a run, in the folder that its bundle's folder stands in."""
 OWN_SETTINGS = ("image_size", "grayscale", "split_seed", "max_bad")
 """The settings that make a data set of a user's images."""
 

@@ -1,0 +1,6 @@
+"""A page in which a browser explores a model, and its server."""
+
+from kvae.explorer.pages import page, write
+from kvae.explorer.server import Server
+
+__all__ = ["Server", "page", "write"]

@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from kvae.bundle import caveats, onnxruntime_web
+from kvae.bundle.locate import BUNDLE_FOLDER
 from kvae.errors import KvaeError
 from kvae.explorer.server import INDEX, TYPES
 from kvae.files.atomic import atomic_folder
@@ -92,4 +93,4 @@ def model_name(path: Path) -> str:
     path = path.resolve()
     if path.is_file():
         return model_name(path.parent) if path.stem == "decoder" else path.stem
-    return path.parent.name if path.name == "bundle" else path.name
+    return path.parent.name if path.name == BUNDLE_FOLDER else path.name

@@ -1,0 +1,7 @@
+"""A VAE becomes a bundle, proved before it appears."""
+
+from kvae.bundle.parity import TOLERANCE, Difference
+from kvae.export.bundles import Exported, export
+from kvae.export.proof import PARITY_BATCHES, cases, check_fits, differences
+
+__all__ = ["PARITY_BATCHES", "TOLERANCE", "Difference", "Exported", "cases", "check_fits", "differences", "export"]

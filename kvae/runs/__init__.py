@@ -1,0 +1,6 @@
+"""A run's folder, read without TensorFlow."""
+
+from kvae.runs.files import RunFiles
+from kvae.runs.listing import find
+
+__all__ = ["RunFiles", "find"]

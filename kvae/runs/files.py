@@ -8,13 +8,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from kvae.bundle.locate import BUNDLE_FOLDER
 from kvae.bundle.manifest import FILE_NAME
 from kvae.config import TrainConfig
 from kvae.errors import ConfigError, KvaeError
 from kvae.files import locks
+from kvae.files.atomic import atomic_file
+from kvae.runs.layout import BUNDLE, CHECKPOINT, CONFIG, HISTORY, METRICS
 
-CONFIG, METRICS, HISTORY, CHECKPOINT = "config.json", "metrics.json", "history.csv", "checkpoints/last.keras"
 MAX_BYTES = 50_000_000
 """A file larger than this is not read: no run writes one."""
 
@@ -82,7 +82,7 @@ class RunFiles:
 
 def is_finished(run: Path) -> bool:
     """Whether a folder holds a whole run."""
-    return all((run / part).is_file() for part in (CONFIG, METRICS, HISTORY, f"{BUNDLE_FOLDER}/{FILE_NAME}"))
+    return all((run / part).is_file() for part in (CONFIG, METRICS, HISTORY, f"{BUNDLE}/{FILE_NAME}"))
 
 
 def read_json(path: Path) -> Any:
@@ -98,6 +98,37 @@ def read_json(path: Path) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise KvaeError(f"{path} is not valid JSON: {error}.") from None
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """What a JSON file of a run holds, an object.
+
+    Raises:
+        KvaeError: there is no such file, or it holds something else.
+    """
+    values = read_json(path)
+    if values is None:
+        raise KvaeError(f"{path.parent} is not a finished run: it holds no {path.name}.")
+    if not isinstance(values, dict):
+        raise KvaeError(f"{path} is not what kvae train writes.")
+    return values
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write JSON, indented; the file appears whole."""
+    with atomic_file(path, durable=True) as temporary:
+        temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def read_config(run: Path) -> TrainConfig:
+    """The settings of a run.
+
+    Raises:
+        KvaeError: the folder holds none, or they cannot be read.
+    """
+    if not (run / CONFIG).is_file():
+        raise KvaeError(f"{run} is no run: it holds no {CONFIG}. kvae runs lists those of a folder.")
+    return TrainConfig.from_dict(read_object(run / CONFIG))
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:

@@ -8,9 +8,11 @@ from typing import Any
 
 from kvae.bundle import caveats
 from kvae.errors import KvaeError
-from kvae.runs.files import CHECKPOINT, CONFIG, HISTORY, METRICS, RunFiles
+from kvae.files import locks
+from kvae.runs.files import RunFiles
+from kvae.runs.layout import CHECKPOINT, CONFIG, HISTORY, METRICS
 
-TRACES = (METRICS, HISTORY, CHECKPOINT, ".lock")
+TRACES = (METRICS, HISTORY, CHECKPOINT, locks.FILE)
 """Files of which one says that a folder without a config was to be a run."""
 MIN_NAME, MIN_DATASET = 12, 8
 """Characters that names keep at least in a narrow table."""

@@ -10,16 +10,13 @@ from PIL import Image
 
 from kvae import settings
 from kvae.bundle import caveats
-from kvae.bundle.locate import BUNDLE_FOLDER
 from kvae.bundle.manifest import USED_RATE, Manifest
 from kvae.config import TrainConfig
 from kvae.errors import BundleError
 from kvae.files.atomic import atomic_file
-from kvae.runs import curves, html_page
+from kvae.runs import curves, html_page, layout
 from kvae.runs.files import RunFiles, read_json, read_json_lines
 
-REPORT = "report.html"
-PICTURES = "pictures"
 NUM_PROGRESS = 4
 """Epochs whose pictures are shown, at most."""
 NUM_SKIPPED = 20
@@ -38,7 +35,7 @@ def write(run: Path) -> Path:
     Raises:
         KvaeError: the folder holds no run, one of its files is not what it should be, or it cannot be written to.
     """
-    path = run / REPORT
+    path = run / layout.REPORT
     text = render(run)
     with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="replace")
@@ -51,14 +48,14 @@ def render(run: Path) -> str:
     manifest = _manifest(run)
     sections = [
         ("Training", _curves(files)),
-        ("Samples", _picture(run / "samples.png", "Mean images of codes that were drawn from the prior N(0, I).")),
-        ("Reconstructions", _picture(run / "reconstructions.png", "Test images, each above its reconstruction.")),
-        ("While it was trained", _progress(run / PICTURES)),
+        ("Samples", _picture(run / layout.SAMPLES, "Mean images of codes that were drawn from the prior N(0, I).")),
+        ("Reconstructions", _picture(run / layout.RECONSTRUCTIONS, "Test images, each above its reconstruction.")),
+        ("While it was trained", _progress(run / layout.PICTURES)),
         ("Latent dimensions", _dimensions(manifest, files.config)),
-        ("Skipped steps", _skipped(run / "skipped.jsonl")),
-        ("Data set", _table(read_json(run / "dataset.json"))),
+        ("Skipped steps", _skipped(run / layout.SKIPPED)),
+        ("Data set", _table(read_json(run / layout.DATASET))),
         ("Settings", _settings(files.config)),
-        ("Versions", _table(read_json(run / "environment.json"))),
+        ("Versions", _table(read_json(run / layout.ENVIRONMENT))),
     ]
     body = _numbers(files, manifest) + "".join(
         "\n" + html_page.section(heading, part) for heading, part in sections if part
@@ -68,7 +65,7 @@ def render(run: Path) -> str:
 
 def _manifest(run: Path) -> Manifest | None:
     try:
-        return Manifest.read(run / BUNDLE_FOLDER)
+        return Manifest.read(run / layout.BUNDLE)
     except BundleError:
         return None
 
@@ -133,14 +130,14 @@ def _picture(path: Path, caption: str, limit: int = MAX_PIXELS) -> str:
 def _progress(folder: Path) -> str:
     """Samples and reconstructions of a few epochs, the first and the last among them."""
     parts = []
-    for name, text, layout in (("samples", "Samples", "steps"), ("reconstructions", "Reconstructions", "pairs")):
+    for name, text, style in (("samples", "Samples", "steps"), ("reconstructions", "Reconstructions", "pairs")):
         paths = sorted(folder.glob(f"{name}-[0-9]*.png"), key=_epoch)
         last = len(paths) - 1
         steps = max(1, min(NUM_PROGRESS - 1, last))
         shown = [paths[round(step * last / steps)] for step in range(steps + 1)] if last > 0 else paths
         cells = "".join(_picture(path, f"{text} after epoch {_epoch(path)}", MAX_PROGRESS_PIXELS) for path in shown)
         if cells:
-            parts.append(f'<div class="{layout}">{cells}</div>')
+            parts.append(f'<div class="{style}">{cells}</div>')
     return "\n".join(parts)
 
 

@@ -32,3 +32,8 @@ def adam_slots(optimizer: keras.optimizers.Adam, variable: Any) -> tuple[tf.Vari
     """The moments that Adam keeps of a variable: of its gradients, and of their squares."""
     index = optimizer._get_variable_index(variable)
     return optimizer._momentums[index].value, optimizer._velocities[index].value
+
+
+def flat_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """All layers of a model, those inside of others too, and the model itself."""
+    return list(model._flatten_layers())

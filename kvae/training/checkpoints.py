@@ -19,11 +19,11 @@ import keras
 from kvae.errors import KvaeError
 from kvae.files.atomic import atomic_file
 from kvae.model.vae import VAE
+from kvae.runs.layout import CHECKPOINT as LAST
+from kvae.runs.layout import HISTORY
+from kvae.runs.layout import MODEL as BEST
 from kvae.training.interrupts import Interrupt, Interrupted
 
-LAST = "checkpoints/last.keras"
-BEST = "model.keras"
-HISTORY = "history.csv"
 STATE = "kvae.json"
 """The member of the archive that holds the `State`."""
 SECONDS = 300.0

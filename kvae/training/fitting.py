@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from kvae.config import TrainConfig
 from kvae.data.datasets import Dataset
-from kvae.data.held_out import held_out
+from kvae.data.held_out_split import held_out
 from kvae.model import architectures
 from kvae.model.vae import VAE
 from kvae.steps import batches, strategies

@@ -9,6 +9,8 @@ import keras
 
 from kvae.errors import KvaeError
 from kvae.model.vae import VAE
+from kvae.runs import layout
+from kvae.steps.keras_private import flat_layers
 
 MAX_EXPANSION = 20
 """How many times its size a file may unpack to. Keras does not compress; its own limit begins at 4 GB."""
@@ -42,6 +44,21 @@ def load(path: Path) -> VAE:
         raise KvaeError(f"cannot load {path}: {reason or type(error).__name__}") from None
     if not isinstance(model, VAE):
         raise KvaeError(f"cannot load {path}: it holds a {type(model).__name__}; expected a VAE of kvae.")
+    return model
+
+
+def load_model(run: Path) -> Any:
+    """The best model of a run, or that of a .keras file, computing in float32, whatever it was trained in.
+
+    Raises:
+        KvaeError: the run holds none, or it cannot be read.
+    """
+    path = run if run.is_file() else run / layout.MODEL
+    if not path.is_file():
+        raise KvaeError(f"{run} holds no {layout.MODEL}.")
+    model = load(path)
+    for layer in flat_layers(model):
+        layer.dtype_policy = "float32"
     return model
 
 

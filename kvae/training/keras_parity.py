@@ -6,13 +6,13 @@ from kvae.checks import graph_checks
 from kvae.checks.file_checks import Finding, Subject
 from kvae.export import proof
 from kvae.runtime.bundle import Bundle
-from kvae.training import runs
+from kvae.training.keras_files import load_model
 
 
 def keras_parity(subject: Subject, run: Path) -> Finding:
     """The graphs compute what the run's model computes in Keras, now."""
     graphs = {name: subject.graphs[name] for name in graph_checks.trial(subject)}
-    vae = runs.load_model(run)
+    vae = load_model(run)
     bundle = Bundle(subject.known(), graphs, subject.device)
     proof.check_fits(bundle.manifest, vae)
     worst = proof.differences(bundle, proof.cases(vae))

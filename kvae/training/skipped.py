@@ -11,8 +11,8 @@ import keras
 from kvae.errors import KvaeError
 from kvae.files.atomic import atomic_file
 from kvae.runs import files as run_files
+from kvae.runs.layout import SKIPPED
 
-FILE = "skipped.jsonl"
 CAUSES = (
     "Likely causes: a learning rate that is too high (try a tenth of it, or a warm-up), images that are not numbers in "
     "[0, 1], or a likelihood whose scale went to 0 (constant pixels under one with a learned scale)."
@@ -43,7 +43,7 @@ class SkippedSteps(keras.callbacks.Callback):
         writes: bool = True,
     ) -> None:
         super().__init__()
-        self._path = Path(folder) / FILE
+        self._path = Path(folder) / SKIPPED
         self._maximum = maximum
         self._describe = describe or (lambda step: {})
         self._writes = writes
@@ -76,7 +76,7 @@ class SkippedSteps(keras.callbacks.Callback):
 
 def forget_after(folder: Path, step: int) -> None:
     """Drop the lines of steps from number `step` on, which will be made again, and those that are of none."""
-    path = folder / FILE
+    path = folder / SKIPPED
     if not path.exists():
         return
     lines = run_files.read_json_lines(path)

@@ -12,7 +12,7 @@ from kvae.bundle import binarization
 from kvae.bundle.binarization import binarize
 from kvae.data import datasets
 from kvae.data.datasets import SOURCES, Dataset, Split
-from kvae.data.held_out import held_out
+from kvae.data.held_out_split import held_out
 from kvae.errors import DataError
 
 

@@ -13,10 +13,10 @@ from PIL import Image
 
 from kvae import recipes
 from kvae.cli.main import PRESETS, main
-from kvae.comparison import sweeps
+from kvae.comparison import settings as comparison_settings
 from kvae.config import ModelConfig, TrainConfig, from_settings
 from kvae.runtime.bundle import Bundle
-from kvae.training import runs
+from kvae.training import making
 from kvae.training.interrupts import Interrupted
 
 
@@ -95,7 +95,7 @@ def test_info_shows_manifest_sizes_tensors_and_metrics(kvae, run):
 
 def test_train_passes_every_option_on(kvae, monkeypatch, run):
     calls = []
-    monkeypatch.setattr("kvae.training.runs.train", lambda *arguments: calls.append(arguments) or run)
+    monkeypatch.setattr("kvae.training.making.train", lambda *arguments: calls.append(arguments) or run)
     result = kvae(
         "train", "--dataset", "fashion_mnist_mini", "--architecture", "mlp", "--latent-dim", "5", "--hidden-units", "6",
         "--epochs", "7", "--batch-size", "8", "--learning-rate", "0.5", "--beta", "2", "--kl-warmup-epochs", "3",
@@ -121,7 +121,7 @@ def test_train_passes_every_option_on(kvae, monkeypatch, run):
 
 def test_train_without_options_is_the_default_config(kvae, monkeypatch, run):
     calls = []
-    monkeypatch.setattr("kvae.training.runs.train", lambda *arguments: calls.append(arguments) or run)
+    monkeypatch.setattr("kvae.training.making.train", lambda *arguments: calls.append(arguments) or run)
     kvae("train")
     config, out, data_dir, *_ = calls[0]
     assert config == TrainConfig()
@@ -141,7 +141,7 @@ def test_train_without_options_is_the_default_config(kvae, monkeypatch, run):
 )
 def test_regularizers_and_recipes_stand_for_settings(kvae, monkeypatch, run, arguments, settings):
     calls = []
-    monkeypatch.setattr("kvae.training.runs.train", lambda *arguments: calls.append(arguments) or run)
+    monkeypatch.setattr("kvae.training.making.train", lambda *arguments: calls.append(arguments) or run)
     kvae("train", *arguments)
     assert calls[0][0] == from_settings(settings)
 
@@ -187,8 +187,10 @@ def test_compare_writes_a_report_and_goes_on_where_it_stopped(kvae, tmp_path, mo
     assert result.stdout.endswith("sweep/report.html\n")
     assert len(json.loads((tmp_path / "sweep" / "results.json").read_text())["results"]) == 2
     trained = []
-    real = runs.train
-    monkeypatch.setattr("kvae.training.runs.train", lambda config, *rest: trained.append(config) or real(config, *rest))
+    real = making.train
+    monkeypatch.setattr(
+        "kvae.training.making.train", lambda config, *rest: trained.append(config) or real(config, *rest)
+    )
     report = json.loads(kvae("compare", "--vary", "entropy_weight=0,1", *settings, "--json").stdout)
     assert trained == []
     assert [item["name"] for item in report["results"]] == ["entropy_weight=0", "entropy_weight=1"]
@@ -230,7 +232,7 @@ def test_ctrl_c_in_training_says_how_to_go_on(kvae, monkeypatch, tmp_path, error
         (out / "config.json").write_text("{}")
         raise error
 
-    monkeypatch.setattr("kvae.training.runs.train", interrupted)
+    monkeypatch.setattr("kvae.training.making.train", interrupted)
     result = kvae("train", "--out", "my run")
     assert result.exit_code == 130
     assert result.stderr.strip() == f"Error: interrupted. {saved} is saved. Go on with: kvae train --resume 'my run'"
@@ -240,7 +242,7 @@ def test_ctrl_c_before_there_is_a_run(kvae, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("kvae.training.runs.train", interrupted)
+    monkeypatch.setattr("kvae.training.making.train", interrupted)
     result = kvae("train", "--out", "r")
     assert (result.exit_code, result.stderr.strip()) == (130, "Error: interrupted.")
 
@@ -248,7 +250,7 @@ def test_ctrl_c_before_there_is_a_run(kvae, monkeypatch):
 def test_a_run_goes_on_under_its_own_settings(kvae, monkeypatch, run, tmp_path):
     shutil.copytree(run.path, tmp_path / "r", ignore=lambda *_: ["metrics.json"])
     calls = []
-    monkeypatch.setattr("kvae.training.runs.resume", lambda *arguments: calls.append(arguments) or run)
+    monkeypatch.setattr("kvae.training.resuming.resume", lambda *arguments: calls.append(arguments) or run)
     result = kvae("train", "--resume", "r", "--data-dir", "d", "--device", "cpu")
     assert result.exit_code == 0, result.stderr
     assert [str(path) for path in calls[0][:2]] == ["r", "d"]
@@ -380,4 +382,4 @@ def test_a_refused_export_exits_with_1_and_leaves_no_bundle(kvae, monkeypatch, t
 
 
 def test_the_presets_that_are_offered_exist():
-    assert list(sweeps.PRESETS) == PRESETS
+    assert list(comparison_settings.PRESETS) == PRESETS

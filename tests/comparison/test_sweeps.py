@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 from tiny import make_vae
 
-from kvae.comparison import sweeps
-from kvae.comparison.sweeps import Setting, compare, fitted_samples, grid, parse_vary, preset, reference
+from kvae.comparison.measuring import fitted_samples
+from kvae.comparison.settings import Setting, grid, parse_vary, preset, reference
+from kvae.comparison.sweeps import compare
 from kvae.config import TrainConfig, from_settings
-from kvae.data.held_out import held_out
+from kvae.data import datasets
+from kvae.data.held_out_split import held_out
 from kvae.errors import ConfigError
 from kvae.export import bundles
 from kvae.runtime.bundle import Bundle
-from kvae.training import runs
+from kvae.training import keras_files, resuming
 
 
 def test_values_are_read_as_their_field_has_them():
@@ -73,10 +75,10 @@ def test_a_run_is_named_after_all_of_its_settings():
 def test_the_loss_is_what_keras_minimises(sweep):
     """Beside the distortion, the loss on the test images holds the regulariser of the trained model."""
     for result in sweep[1]:
-        data = sweeps.datasets.load("fashion_mnist_mini")
+        data = datasets.load("fashion_mnist_mini")
         bits = result.setting.config.is_of_bits
         images = held_out(data, "test", bits) / np.float32(255)
-        terms = runs.load_model(result.run).terms(images)
+        terms = keras_files.load_model(result.run).terms(images)
         found = result.loss.value - result.evaluation.metrics["distortion"].value
         assert found == pytest.approx(float(np.mean(terms.regularizer)), rel=1e-4)
         assert result.loss.value == pytest.approx(float(np.mean(terms.distortion + terms.regularizer)), rel=0.01)
@@ -103,13 +105,13 @@ def test_results_are_kept_as_json(sweep):
 def test_finished_runs_are_taken_up_and_others_go_on(sweep, monkeypatch):
     out, results = sweep
     resumed = []
-    real = runs.resume
+    real = resuming.resume
 
     def resume(run, *rest):
         resumed.append(run)
         return real(run, *rest)
 
-    monkeypatch.setattr(runs, "resume", resume)
+    monkeypatch.setattr(resuming, "resume", resume)
     (results[1].run / "metrics.json").unlink()  # as if it had been cut off
     again = compare([result.setting for result in results], out, importance_samples=20)
     assert resumed == [results[1].run]

@@ -12,7 +12,7 @@ from linear_gaussian import LinearGaussian
 
 from kvae.bundle import noise
 from kvae.data import datasets
-from kvae.data.held_out import held_out
+from kvae.data.held_out_split import held_out
 from kvae.errors import BundleError, DataError, KvaeError
 from kvae.evaluation import evaluation
 from kvae.evaluation.data import test_images as images_of_the_test_split

@@ -18,7 +18,7 @@ from kvae import likelihoods
 from kvae.bundle import densities
 from kvae.config import ModelConfig
 from kvae.data import datasets
-from kvae.data.held_out import held_out
+from kvae.data.held_out_split import held_out
 from kvae.evaluation import evaluation
 from kvae.export import bundles
 from kvae.model.networks import MIN_POSTERIOR_SCALE, Encoder, build_decoder, build_encoder

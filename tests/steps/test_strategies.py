@@ -18,7 +18,7 @@ from kvae import settings
 from kvae.config import ModelConfig, TrainConfig
 from kvae.errors import ConfigError, KvaeError
 from kvae.steps import strategies
-from kvae.training import runs
+from kvae.training import making
 
 TOLERANCE = 1e-5
 """Relative: sums in float32, which replicas add up in another order."""
@@ -191,7 +191,7 @@ def test_two_processes_train_as_one_does_also_after_the_loss_of_one(tmp_path):
     assert [process.returncode for process in again] == [0, 0], outputs
     assert "test ELBO" in outputs[0][0] and outputs[1][0] == "" and "worker is done" in outputs[1][1]
 
-    alone = runs.train(CONFIG, tmp_path / "one")
+    alone = making.train(CONFIG, tmp_path / "one")
     rows, expected = history(run), history(tmp_path / "one")
     assert len(rows) == len(expected) == CONFIG.epochs
     for row, expected_row in zip(rows, expected, strict=True):

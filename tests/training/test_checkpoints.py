@@ -21,8 +21,9 @@ from kvae.config import ModelConfig, TrainConfig
 from kvae.data import datasets
 from kvae.errors import KvaeError
 from kvae.model.architectures import mlp
+from kvae.runs import layout
 from kvae.runtime.bundle import Bundle
-from kvae.training import building, checkpoints, fitting, runs
+from kvae.training import building, checkpoints, fitting
 from kvae.training.checkpoints import Checkpoints, State
 from kvae.training.interrupts import Interrupt, Interrupted
 
@@ -268,5 +269,5 @@ def test_a_process_killed_at_random_moments_20_times_ends_with_the_same_weights(
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes(), name
     hidden = [path.name for path in (tmp_path / "killed").rglob(".*")]
     assert hidden == [".lock"]
-    ours, theirs = (Bundle.open(tmp_path / name / runs.BUNDLE_FOLDER).sample(8) for name in ("whole", "killed"))
+    ours, theirs = (Bundle.open(tmp_path / name / layout.BUNDLE).sample(8) for name in ("whole", "killed"))
     np.testing.assert_array_equal(ours, theirs)

@@ -14,7 +14,7 @@ from tiny import make_vae
 
 from kvae.config import ModelConfig, TrainConfig
 from kvae.data import datasets
-from kvae.data.held_out import held_out
+from kvae.data.held_out_split import held_out
 from kvae.errors import ConfigError, KvaeError
 from kvae.steps import batches, threads
 from kvae.training import building, fitting, process

@@ -10,14 +10,14 @@ from pictures_on_disk import write_colour_folder
 from PIL import Image
 from tiny import make_vae
 
+from kvae import comparison
 from kvae.bundle.manifest import Manifest
 from kvae.cli.evaluate import run_evaluation
 from kvae.cli.export import run_export
-from kvae.comparison import sweeps
 from kvae.config import TrainConfig
 from kvae.conversion.conversion import convert
 from kvae.data import datasets
-from kvae.data.held_out import held_out
+from kvae.data.held_out_split import held_out
 from kvae.errors import DataError
 from kvae.evaluation.data import data_of, own_images
 from kvae.evaluation.data import test_images as images_of_the_test_split
@@ -154,9 +154,9 @@ def test_a_comparison_is_of_own_images_and_refuses_runs_of_others(own, tmp_path)
     shutil.copytree(run.parent / "photo", folder)
     base = {"data": str(folder), "image_size": "12x16", "split_seed": 4, "likelihood": "discretized_logistic"}
     base |= {"architecture": "mlp", "latent_dim": 2, "hidden_units": 8, "epochs": 1, "batch_size": 32}
-    settings = sweeps.grid(base, [("beta", [1.0])])
-    (result,) = sweeps.compare(settings, tmp_path / "sweep", importance_samples=3)
+    settings = comparison.grid(base, [("beta", [1.0])])
+    (result,) = comparison.compare(settings, tmp_path / "sweep", importance_samples=3)
     assert result.evaluation.manifest.dataset["sha256"] == data.sha256
     Image.new("RGB", (32, 24)).save(folder / "another.png")
     with pytest.raises(DataError, match="was trained when photo was other images. Name another --out"):
-        sweeps.compare(settings, tmp_path / "sweep", importance_samples=3)
+        comparison.compare(settings, tmp_path / "sweep", importance_samples=3)

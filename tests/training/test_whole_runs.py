@@ -14,13 +14,14 @@ from PIL import Image
 
 from kvae.config import ModelConfig, TrainConfig
 from kvae.data import datasets
-from kvae.data.held_out import held_out
+from kvae.data.held_out_split import held_out
 from kvae.errors import DataError, KvaeError
 from kvae.evaluation import evaluation
 from kvae.files import locks
+from kvae.runs import files as run_files
 from kvae.runtime.bundle import Bundle
 from kvae.steps import batches
-from kvae.training import building, checkpoints, runs
+from kvae.training import building, checkpoints, environment, exporting, finishing, keras_files, making, resuming
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +51,9 @@ def test_config_and_history_are_the_run_s(run):
 
 
 def test_metrics_are_those_of_the_saved_model(run, test_images):
-    again = evaluation.evaluate(Bundle.open(run.exported.path), test_images, runs.TEST_DRAWS, proposal="posterior")
+    again = evaluation.evaluate(Bundle.open(run.exported.path), test_images, finishing.TEST_DRAWS, proposal="posterior")
     assert again.metrics["elbo"] == run.metrics["elbo"]
-    logs = runs.load_model(run.path).evaluate(test_images / np.float32(255), verbose=0, return_dict=True)
+    logs = keras_files.load_model(run.path).evaluate(test_images / np.float32(255), verbose=0, return_dict=True)
     assert run.metrics["elbo"].value == pytest.approx(logs["elbo"], abs=0.5)  # Keras takes one draw per image
     assert run.metrics["rate"].value == pytest.approx(logs["rate"], rel=1e-4)
     assert run.effective_beta == pytest.approx(1.0, abs=1e-3)
@@ -66,7 +67,7 @@ def test_metrics_are_those_of_the_saved_model(run, test_images):
 
 def test_the_trained_model_is_the_same_in_keras_and_onnxruntime(run, test_images):
     images = test_images[:64] / np.float32(255)
-    expected = runs.load_model(run.path).predict(images, verbose=0)
+    expected = keras_files.load_model(run.path).predict(images, verbose=0)
     np.testing.assert_allclose(Bundle.open(run.exported.path).reconstruct(images), expected, atol=1e-5)
 
 
@@ -93,12 +94,12 @@ def test_the_best_model_is_that_of_the_lowest_validation_loss(run):
         losses = [float(row["val_loss"]) for row in csv.DictReader(file)]
     data = datasets.load("fashion_mnist_mini")
     bits = held_out(data, "validation", True)
-    logs = runs.load_model(run.path).evaluate(batches.batches(bits, 100), verbose=0, return_dict=True)
+    logs = keras_files.load_model(run.path).evaluate(batches.batches(bits, 100), verbose=0, return_dict=True)
     assert logs["loss"] == pytest.approx(min(losses), abs=1.0)
 
 
 def test_export_of_a_run_gives_the_same_bundle(run, tmp_path):
-    exported = runs.export_run(run.path, tmp_path / "again")
+    exported = exporting.export_run(run.path, tmp_path / "again")
     first, second = (Bundle.open(path).sample(20) for path in (run.exported.path, exported.path))
     np.testing.assert_array_equal(first, second)
 
@@ -109,7 +110,7 @@ def test_export_of_a_run_whose_data_are_gone_goes_without_their_statistics(run, 
 
     monkeypatch.setattr(datasets, "load", gone)
     with caplog.at_level("WARNING", "kvae"):
-        exported = runs.export_run(run.path, tmp_path / "again")
+        exported = exporting.export_run(run.path, tmp_path / "again")
     assert "will know no percentiles, and picture no reconstructions: the files are not here" in caplog.text
     assert exported.manifest.scoring is None and exported.manifest.posterior is None
     assert exported.manifest.metrics == run.exported.manifest.metrics
@@ -118,31 +119,31 @@ def test_export_of_a_run_whose_data_are_gone_goes_without_their_statistics(run, 
 def test_a_second_run_does_not_overwrite_the_first(run):
     before = (run.path / "model.keras").read_bytes()
     with pytest.raises(KvaeError, match="holds a run already: it is finished. Name another folder"):
-        runs.train(TrainConfig(dataset="fashion_mnist_mini"), run.path)
+        making.train(TrainConfig(dataset="fashion_mnist_mini"), run.path)
     with pytest.raises(KvaeError, match="is finished: nothing is left to do"):
-        runs.resume(run.path)
+        resuming.resume(run.path)
     assert (run.path / "model.keras").read_bytes() == before
 
 
 def test_bad_settings_and_targets_leave_no_folder(tmp_path):
     with pytest.raises(KvaeError, match="unknown"):
-        runs.train(TrainConfig(dataset="nothing"), tmp_path / "run")
+        making.train(TrainConfig(dataset="nothing"), tmp_path / "run")
     with pytest.raises(KvaeError, match="batch_size"):
-        runs.train(TrainConfig(dataset="fashion_mnist_mini", batch_size=5000), tmp_path / "run")
+        making.train(TrainConfig(dataset="fashion_mnist_mini", batch_size=5000), tmp_path / "run")
     (tmp_path / "file").write_text("")
     with pytest.raises(KvaeError, match="cannot write"):
-        runs.train(TrainConfig(dataset="fashion_mnist_mini"), tmp_path / "file" / "run")
+        making.train(TrainConfig(dataset="fashion_mnist_mini"), tmp_path / "file" / "run")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_folder_that_is_no_run(tmp_path):
     with pytest.raises(KvaeError, match="is no run: it holds no config.json"):
-        runs.export_run(tmp_path, tmp_path / "out")
+        exporting.export_run(tmp_path, tmp_path / "out")
     with pytest.raises(KvaeError, match="holds no model.keras"):
-        runs.load_model(tmp_path)
+        keras_files.load_model(tmp_path)
     (tmp_path / "model.keras").write_text("not a zip file")
     with pytest.raises(KvaeError, match="cannot load"):
-        runs.load_model(tmp_path)
+        keras_files.load_model(tmp_path)
 
 
 def test_either_onnxruntime_will_do(monkeypatch):
@@ -153,9 +154,9 @@ def test_either_onnxruntime_will_do(monkeypatch):
             raise PackageNotFoundError
         return "1.0"
 
-    monkeypatch.setattr(runs, "version", version)
-    assert "onnxruntime" not in runs._environment()
-    assert runs._environment()["onnxruntime-gpu"] == "1.0"
+    monkeypatch.setattr(environment, "version", version)
+    assert "onnxruntime" not in environment.versions()
+    assert environment.versions()["onnxruntime-gpu"] == "1.0"
 
 
 def test_a_training_that_diverges_says_so(tmp_path):
@@ -163,7 +164,7 @@ def test_a_training_that_diverges_says_so(tmp_path):
         dataset="fashion_mnist_mini", epochs=1, learning_rate=1e30, model=ModelConfig(architecture="mlp", latent_dim=2)
     )
     with pytest.raises(KvaeError, match="training stopped: 30 steps had a loss or a gradient that is not finite.*rate"):
-        runs.train(config, tmp_path / "run")
+        making.train(config, tmp_path / "run")
     assert not (tmp_path / "run" / "bundle").exists()
 
 
@@ -171,20 +172,20 @@ def test_a_run_with_other_images_than_it_began_with_does_not_go_on(tmp_path):
     out = tmp_path / "run"
     out.mkdir()
     config = TrainConfig(dataset="fashion_mnist_mini", epochs=1)
-    runs.write_json(out / "config.json", config.to_dict())
-    runs.write_json(out / "dataset.json", datasets.load("fashion_mnist_mini").provenance() | {"sha256": "0" * 64})
+    run_files.write_json(out / "config.json", config.to_dict())
+    run_files.write_json(out / "dataset.json", datasets.load("fashion_mnist_mini").provenance() | {"sha256": "0" * 64})
     with pytest.raises(
         KvaeError, match="the images are not those that .* began with: sha256 .*, expected 000000000000"
     ):
-        runs.resume(out)
+        resuming.resume(out)
 
 
 def test_what_cannot_go_on(tmp_path):
     with pytest.raises(KvaeError, match="is no run: it holds no config.json. kvae runs lists"):
-        runs.resume(tmp_path)
+        resuming.resume(tmp_path)
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(KvaeError, match="is not valid JSON"):
-        runs.resume(tmp_path)
+        resuming.resume(tmp_path)
 
 
 def test_a_folder_that_is_being_trained_in_is_refused(tmp_path):
@@ -194,30 +195,30 @@ def test_a_folder_that_is_being_trained_in_is_refused(tmp_path):
     config = TrainConfig(dataset="fashion_mnist_mini")
     with locks.held(out):
         with pytest.raises(KvaeError, match="is being trained by process"):
-            runs.train(config, out)
-        runs.write_json(out / "config.json", config.to_dict())
-        for make in (lambda: runs.train(config, out), lambda: runs.resume(out)):
+            making.train(config, out)
+        run_files.write_json(out / "config.json", config.to_dict())
+        for make in (lambda: making.train(config, out), lambda: resuming.resume(out)):
             with pytest.raises(KvaeError, match="is being trained by process"):
                 make()
     with pytest.raises(KvaeError, match="holds a run already: kvae train --resume .* goes on with it"):
-        runs.train(config, out)
+        making.train(config, out)
 
 
 def test_a_run_that_goes_on_with_other_programs_says_so(tmp_path, caplog):
-    runs.write_json(tmp_path / "environment.json", runs._environment() | {"keras": "3.0", "extra": "1"})
+    run_files.write_json(tmp_path / "environment.json", environment.versions() | {"keras": "3.0", "extra": "1"})
     with caplog.at_level("WARNING", "kvae"):
-        runs._warn_of_other_versions(tmp_path)
+        environment.warn_of_other_versions(tmp_path)
     assert "began with keras 3.0, now " in caplog.text and "extra" not in caplog.text
     caplog.clear()
-    runs.write_json(tmp_path / "environment.json", runs._environment())
-    runs._warn_of_other_versions(tmp_path)
+    run_files.write_json(tmp_path / "environment.json", environment.versions())
+    environment.warn_of_other_versions(tmp_path)
     assert caplog.text == ""
 
 
 def test_files_of_a_run_that_are_none(tmp_path):
     (tmp_path / "config.json").write_text("[1]")
     with pytest.raises(KvaeError, match="config.json is not what kvae train writes"):
-        runs.resume(tmp_path)
+        resuming.resume(tmp_path)
 
 
 @pytest.mark.slow
@@ -238,7 +239,7 @@ def test_a_signal_ends_a_real_training_with_all_that_was_done(tmp_path, number):
     last = errors.strip().splitlines()[-1]
     assert last == "Error: interrupted. What is done is saved. Go on with: kvae train --resume r"
     assert "finishing the step, then saving; once more ends at once" in errors
-    vae = building.build(runs.read_config(tmp_path / "r"), (28, 28, 1), 4000)
+    vae = building.build(run_files.read_config(tmp_path / "r"), (28, 28, 1), 4000)
     state = checkpoints.restore(vae, tmp_path / "r")
     assert 1 <= state.epoch < 500 and int(vae.made_steps) == 31 * state.epoch + state.step
     pictures = {path.name for path in (tmp_path / "r" / "pictures").iterdir()}

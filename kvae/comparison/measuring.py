@@ -1,0 +1,127 @@
+"""What a run of a sweep is measured by: the evaluation of its bundle, its loss, and its samples."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kvae.bundle import binarization, noise
+from kvae.comparison.settings import Setting
+from kvae.data import datasets
+from kvae.data.held_out_split import held_out
+from kvae.errors import KvaeError
+from kvae.evaluation import energy, evaluation
+from kvae.evaluation.estimates import Estimate
+from kvae.evaluation.result import Evaluation
+from kvae.files import pictures
+from kvae.runs import files as run_files
+from kvae.runs import layout
+from kvae.runtime.bundle import Bundle
+
+NUM_CODES = 10_000
+"""Training images whose codes the density is fitted to, at most."""
+NUM_QUALITY = 2_000
+"""Samples and test images in an energy distance, at most."""
+NUM_PICTURED = 32
+
+
+@dataclass(frozen=True)
+class Result:
+    """One setting, measured on the test images."""
+
+    setting: Setting
+    run: Path
+    evaluation: Evaluation
+    loss: Estimate
+    """What the optimiser minimised, on the test images, in nats per image."""
+    history: dict[str, list[float]]
+    """One number per epoch, as `history.csv` has them."""
+    sample_distance: Estimate
+    """Energy distance of mean images E[x|z] of draws of the prior from the grey test images; see
+    `kvae.evaluation.energy`. The pixels' own noise is not in it."""
+    fitted_distance: Estimate
+    """The same for draws of a Gaussian fitted to the codes of training images afterwards."""
+    against_reference: dict[str, Estimate] = field(default_factory=dict)
+    """Paired differences from the sweep's reference; empty for the reference, and where kinds differ."""
+    pictures: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    """`originals`, `reconstructions`, `samples` and `fitted`, images in [0, 1]."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as JSON values, without pictures."""
+        return {
+            "name": self.setting.name,
+            "varied": self.setting.varied,
+            "config": self.setting.config.to_dict(),
+            "run": str(self.run),
+            "loss": asdict(self.loss),
+            "sample_distance": asdict(self.sample_distance),
+            "fitted_distance": asdict(self.fitted_distance),
+            "against_reference": {name: asdict(value) for name, value in self.against_reference.items()},
+            "evaluation": self.evaluation.to_dict(),
+            "history": self.history,
+        }
+
+
+def measure(setting: Setting, run: Path, data_dir: Path | None, importance_samples: int) -> Result:
+    config = setting.config
+    data = datasets.of(config, data_dir)
+    bits = config.is_of_bits
+    test = held_out(data, "test", bits)
+    bundle = Bundle.open(run / layout.BUNDLE, device="cpu", threads=1)
+    measured = evaluation.evaluate(bundle, test, importance_samples, config.seed)
+    entropy = np.sum(np.log(measured.scale) + 0.5 * np.log(2 * np.pi * np.e), axis=1)
+    regularizer = measured.per_image["rate"] + (1 - config.entropy_weight) * entropy
+    fitted = fitted_samples(bundle, data.train.images[:NUM_CODES], bits, NUM_QUALITY, config.seed)
+    samples = bundle.sample(NUM_QUALITY, config.seed)
+    real = pictures.to_float32(data.test.images[:NUM_QUALITY])
+    originals = pictures.to_float32(test[:NUM_PICTURED])
+    return Result(
+        setting=setting,
+        run=run,
+        evaluation=measured,
+        loss=Estimate.of(measured.per_image["distortion"] + config.beta * regularizer),
+        history=_history(run),
+        sample_distance=Estimate(*energy.distance(samples, real)),
+        fitted_distance=Estimate(*energy.distance(fitted, real)),
+        pictures={
+            "originals": originals,
+            "reconstructions": bundle.reconstruct(originals),
+            "samples": samples[:NUM_PICTURED],
+            "fitted": fitted[:NUM_PICTURED],
+        },
+    )
+
+
+def _history(run: Path) -> dict[str, list[float]]:
+    history = run_files.read_history(run / layout.HISTORY)
+    if not history:
+        raise KvaeError(f"{run / layout.HISTORY} holds no epochs: remove {run}, and give the command again.")
+    return history
+
+
+def fitted_samples(
+    bundle: Bundle, images: NDArray[np.uint8], binarize: bool, n: int, seed: int = 0
+) -> NDArray[np.float32]:
+    """Samples whose codes come from a Gaussian fitted to the aggregated posterior, in place of the prior.
+
+    Args:
+        bundle: the model.
+        images: uint8 training images `(m, height, width, channels)`, as they are.
+        binarize: whether the model is one of bits.
+        n: number of samples.
+        seed: seed of the draws.
+
+    Reference: Ghosh et al., From Variational to Deterministic Autoencoders, arXiv 1903.12436 (ex-post density
+        estimation).
+    """
+    seen = binarization.binarize(images, key=0) if binarize else images
+    posterior = bundle.encode(seen / np.float32(255))
+    loc = posterior.loc.astype(np.float64)
+    covariance = np.cov(loc, rowvar=False).reshape(loc.shape[1], -1)
+    covariance += np.diag(np.mean(posterior.scale.astype(np.float64) ** 2, axis=0))
+    values, vectors = np.linalg.eigh(covariance)  # a covariance of tiny scales may not be positive to the last bit
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    z = loc.mean(axis=0) + noise.standard_normal(seed, 0, n, loc.shape[1]) @ root.T
+    return bundle.decode(z)

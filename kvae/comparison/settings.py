@@ -1,0 +1,126 @@
+"""The points of a sweep: which settings are varied, and what all of them share."""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from kvae.bundle import caveats
+from kvae.config import ModelConfig, TrainConfig, from_settings, kind_of
+from kvae.errors import ConfigError
+
+PRESETS: dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {
+    "why-kl": (
+        {"dataset": "fashion_mnist_mini", "architecture": "mlp", "epochs": 60},
+        {
+            "λ = 2": {"entropy_weight": 2.0},
+            "λ = 1: KL": {"regularizer": "kl"},
+            "λ = 0.5": {"entropy_weight": 0.5},
+            "λ = 0.1": {"entropy_weight": 0.1},
+            "λ = 0: cross-entropy": {"regularizer": "cross-entropy"},
+            "no regulariser": {"regularizer": "none"},
+        },
+    ),
+}
+"""Experiments by name: settings that all runs share, and for each run, under its label, what it varies."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One point of a sweep."""
+
+    varied: dict[str, Any]
+    """The settings that make it different, as they were given."""
+    config: TrainConfig
+    label: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Its label, or what was varied: "entropy_weight=0.1, beta=4"."""
+        return self.label or ", ".join(f"{key}={_text(value)}" for key, value in self.varied.items())
+
+    @property
+    def folder(self) -> str:
+        """The name of its run: what was varied, and a hash of all settings."""
+        digest = hashlib.sha256(json.dumps(self.config.to_dict(), sort_keys=True).encode()).hexdigest()
+        varied = ",".join(f"{key}={_text(value)}" for key, value in self.varied.items())
+        return f"{varied[:80]}-{digest[:8]}"
+
+
+def parse_vary(text: str) -> tuple[str, list[Any]]:
+    """A field and its values out of "beta=0.25,1,4".
+
+    Raises:
+        ConfigError: no such field, or a value of the wrong kind.
+    """
+    name, equals, rest = text.partition("=")
+    name = name.strip().replace("-", "_")
+    known = {
+        item.name: item
+        for config in (TrainConfig, ModelConfig)
+        for item in fields(config)
+        if item.metadata and kind_of(item) is not bool
+    }
+    if name not in known and name != "regularizer":
+        raise ConfigError(f"cannot vary '{name}'. Settings: {', '.join([*known, 'regularizer'])}.")
+    texts = [value.strip() for value in rest.split(",")]
+    if not equals or not all(texts):
+        raise ConfigError(f"--vary takes SETTING=VALUE,VALUE,...; got '{text}'.")
+    if name == "regularizer" or known[name].metadata["choices"] or kind_of(known[name]) is str:
+        return name, texts
+    kind = kind_of(known[name])
+    try:
+        values = [kind(value) for value in texts]
+    except ValueError:
+        raise ConfigError(f"the values of {name} must be numbers ({kind.__name__}); got '{rest}'.") from None
+    return name, values
+
+
+def grid(base: Mapping[str, Any], vary: Sequence[tuple[str, list[Any]]]) -> list[Setting]:
+    """All combinations of the varied values, the first field slowest.
+
+    Raises:
+        ConfigError: a field that is set and varied, one that is varied twice, or bad settings.
+    """
+    names = [name for name, _ in vary]
+    for name in names:
+        if names.count(name) > 1 or name in base:
+            raise ConfigError(f"{name} is given more than once: vary it, or set it.")
+    found: dict[TrainConfig, Setting] = {}
+    for values in itertools.product(*(values for _, values in vary)):
+        point = dict(zip(names, values, strict=True))
+        setting = Setting(point, from_settings({**base, **point}))
+        found.setdefault(setting.config, setting)  # a value given twice is taken once
+    return list(found.values())
+
+
+def preset(name: str, base: Mapping[str, Any]) -> list[Setting]:
+    """The settings of a preset, with some of what all share changed by `base`.
+
+    Raises:
+        ConfigError: an unknown preset, or one of whose varied fields `base` sets.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"preset '{name}' is unknown. Known: {', '.join(PRESETS)}.")
+    shared, points = PRESETS[name]
+    own = {key for point in points.values() for key in point} | {"beta"}  # which the regulariser "none" sets
+    for key in base:
+        if key in own:
+            raise ConfigError(f"the preset {name} varies {key} itself: it cannot be set beside it.")
+    return [Setting(point, from_settings({**shared, **base, **point}), label) for label, point in points.items()]
+
+
+def reference(settings: Sequence[Setting]) -> int:
+    """The index of the setting that the others are compared with."""
+    plain = (index for index, setting in enumerate(settings) if caveats.about_loss(*_weights(setting)) is None)
+    return next(plain, 0)
+
+
+def _weights(setting: Setting) -> tuple[float, float]:
+    return setting.config.beta, setting.config.entropy_weight
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,76 @@
+"""What is made of a run's best model: its metrics, its bundle, its pictures and its report."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kvae.config import TrainConfig
+from kvae.data import datasets
+from kvae.data.held_out_split import held_out
+from kvae.evaluation import evaluation
+from kvae.evaluation.estimates import Estimate
+from kvae.export import bundles
+from kvae.files import pictures
+from kvae.runs import curves, layout
+from kvae.runs import files as run_files
+from kvae.runs import report as run_report
+from kvae.runtime.bundle import Bundle
+from kvae.training.effective_beta import effective_beta
+from kvae.training.keras_files import load_model
+
+TEST_DRAWS = 10
+"""Draws of each test image's posterior for the metrics of a run; `kvae evaluate` takes more, and gives the NLL."""
+EFFECTIVE_BETA_IMAGES = 1000
+NUM_PICTURED = 64
+"""Samples, and images with their reconstructions, in a run's pictures."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run."""
+
+    path: Path
+    metrics: dict[str, Estimate]
+    """`elbo`, `distortion`, `rate` (nats per test image) and `active_units`."""
+    effective_beta: float
+    """What the regulariser weighs in the loss; see `kvae.training.effective_beta`."""
+    exported: bundles.Exported
+
+
+def finish(out: Path, config: TrainConfig, data: datasets.Dataset, history: dict[str, list[float]]) -> Run:
+    """Evaluate and export the best model, and draw; it can be done again, until the last file is there."""
+    best = load_model(out)
+    test = held_out(data, "test", config.is_of_bits)
+    metrics: dict[str, Estimate] = {}
+
+    def measure(bundle: Bundle) -> dict[str, Any]:
+        measured = evaluation.evaluate(bundle, test, TEST_DRAWS, config.seed, proposal="posterior").metrics
+        metrics.update({name: measured[name] for name in ("elbo", "distortion", "rate", "active_units")})
+        return {name: asdict(metric) for name, metric in metrics.items()}
+
+    exported = bundles.export(
+        best,
+        out / layout.BUNDLE,
+        dataset=data.provenance(),
+        metrics=measure,
+        training=config.to_publish(),
+        binarize=str(config.binarize),
+        train_images=data.train.images,
+        test_images=test,
+    )
+    _draw_pictures(out, test)
+    curves.save(history, out / layout.CURVES)
+    run_report.write(out)
+    run_files.write_json(out / layout.METRICS, exported.manifest.metrics)  # last: it says that the run is whole
+    return Run(out, metrics, effective_beta(best, test[:EFFECTIVE_BETA_IMAGES]), exported)
+
+
+def _draw_pictures(run: Path, images: NDArray[np.uint8]) -> None:
+    bundle = Bundle.open(run / layout.BUNDLE, device="cpu")
+    pictures.save(pictures.grid(bundle.sample(NUM_PICTURED)), run / layout.SAMPLES)
+    originals = pictures.to_float32(images[:NUM_PICTURED])
+    picture = pictures.reconstructions(originals, bundle.reconstruct(originals), columns=16)
+    pictures.save(picture, run / layout.RECONSTRUCTIONS)

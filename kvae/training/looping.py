@@ -1,0 +1,65 @@
+"""What is left of a training, from the first step or from a checkpoint: the steps, and all that looks on."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from kvae.bundle import binarization
+from kvae.config import TrainConfig
+from kvae.data import datasets
+from kvae.runs import layout
+from kvae.training import callbacks as training_callbacks
+from kvae.training import checkpoints, fitting, interrupts, skipped
+from kvae.training.finishing import NUM_PICTURED, Run, finish
+
+
+def go_on(
+    out: Path,
+    config: TrainConfig,
+    data: datasets.Dataset,
+    vae: Any,
+    state: checkpoints.State,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> Run:
+    """Make what is left of a training, and then what is made of the model; the folder is locked."""
+    state = fit_rest(out, config, data, vae, state, [*_lookers(out, config, data), *callbacks])
+    return finish(out, config, data, state.history)
+
+
+def fit_rest(
+    out: Path,
+    config: TrainConfig,
+    data: datasets.Dataset,
+    vae: Any,
+    state: checkpoints.State,
+    callbacks: Sequence[keras.callbacks.Callback],
+    writes: bool = True,
+) -> checkpoints.State:
+    """Make what is left of a training; all processes end it at the same step, and one writes."""
+    with interrupts.deferred() as interrupt:
+        keeper = checkpoints.Checkpoints(out, state, config.patience, interrupt, writes)
+        if state.epoch:  # it may have been killed between the checkpoint and these
+            if state.best_epoch == state.epoch - 1 and not state.step:
+                keeper.keep_best()
+            keeper.write_history()
+        if state.epoch < config.epochs and not state.has_stalled(config.patience):
+            skips = skipped.SkippedSteps(
+                out, config.max_skipped_steps, lambda step: fitting.batch_of(config, data, step), writes
+            )
+            # What is seen of an epoch comes before its checkpoint: nothing would make it later.
+            fitting.fit(vae, config, data, [skips, *callbacks, keeper], state.epoch, state.step)
+    return keeper.state
+
+
+def _lookers(out: Path, config: TrainConfig, data: datasets.Dataset) -> list[keras.callbacks.Callback]:
+    """The callbacks that show a training as it goes."""
+    board = [training_callbacks.TensorBoard(out / layout.TENSORBOARD)] if config.tensorboard else []
+    if not config.pictures_every:
+        return board
+    images = data.validation.images[:NUM_PICTURED]
+    if config.is_of_bits:
+        images = binarization.binarize(images, binarization.KEYS["validation"])
+    shown = training_callbacks.Pictures(out / layout.PICTURES, images, config.pictures_every, *board)
+    return [*board, shown]
