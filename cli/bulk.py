@@ -20,15 +20,23 @@ engine_option = click.option(
 
 
 def encode_or_score(
-    verb: str, model: str | None, images: Sequence[Path], out: Path | None, resize: bool, device: str, as_json: bool
+    verb: str,
+    model: str | None,
+    images: Sequence[Path],
+    out: Path | None,
+    resize: bool,
+    reading: Any,
+    device: str,
+    as_json: bool,
 ) -> None:
     """Encode or score images into a folder of parts."""
     from kvae.bundle.locate import locate
+    from kvae.data.decoding import Reading
     from kvae.runtime import bulk, ray_engine
 
     ray_engine.check_installed()
     path, folder = locate(model), _folder(out)
-    job, pieces = bulk.of_images(verb, path, images, folder, resize, device)
+    job, pieces = bulk.of_images(verb, path, images, folder, resize, Reading(*reading), device)
     _make(job, pieces, {"out": str(folder), "model": str(path)}, model, as_json)
 
 

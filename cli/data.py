@@ -29,7 +29,7 @@ def data() -> None:
 
 @data.command()
 @click.argument("path", type=PATH)
-@config_options(TrainConfig, only=("image_size", "grayscale", "split_seed", "max_bad"))
+@config_options(TrainConfig, only=("image_size", "grayscale", "alpha", "levels", "split_seed", "max_bad"))
 @click.option("--out", type=PATH, help="A PNG of examples to write, a row for each label.")
 @json_option
 def inspect(path: Path, out: Path | None, as_json: bool, **settings: Any) -> None:
@@ -41,11 +41,12 @@ def inspect(path: Path, out: Path | None, as_json: bool, **settings: Any) -> Non
     if out is not None and out.suffix.lower() != ".png":
         raise KvaeError(f"{out}: examples are written as a PNG; name a file that ends in .png with --out.")
     from kvae.data import inspection
+    from kvae.data.decoding import Reading
     from kvae.data.sources import open_source
     from kvae.files import pictures
     from kvae.files.atomic import atomic_file
 
-    source = open_source(path)
+    source = open_source(path, Reading(config.alpha, config.levels_range))
     if source.kind == "TFRecords":  # which TensorFlow reads
         from kvae.cli.train import import_tensorflow_quietly
 

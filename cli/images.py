@@ -1,8 +1,9 @@
 """The verbs that put a user's images, and codes, through a model. None needs TensorFlow."""
 
+import functools
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,30 @@ import click
 from kvae.cli.bulk import encode_or_score, engine_option
 from kvae.cli.options import PATH, device_option, json_option, model_option
 from kvae.cli.terminal import shown, tell_which
+from kvae.config import parse_levels
 from kvae.errors import KvaeError
 
 images_argument = click.argument("images", metavar="IMAGES...", nargs=-1, required=True, type=PATH)
-resize_option = click.option(
-    "--resize", is_flag=True, help="Bring images to the model's size and channels; of another shape, their middle."
-)
+
+
+def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say how images are brought to the model; the command gets them as `resize` and `reading`."""
+
+    @click.option(
+        "--resize",
+        is_flag=True,
+        help="Resize images to the model's size and channels; other aspect ratios are centre-cropped.",
+    )
+    @click.option("--alpha", type=click.Choice(["white", "black"]), help="Put transparent pictures on this colour.")
+    @click.option("--levels", metavar="MIN:MAX", help="Of more than 8 bits, the levels that become black and white.")
+    @functools.wraps(command)
+    def with_reading(*args: Any, alpha: str | None, levels: str | None, **settings: Any) -> Any:
+        reading = (alpha, None if levels is None else parse_levels(levels))
+        return command(*args, reading=reading, **settings)
+
+    return with_reading
+
+
 FORMATS = "A .png for a grid, .npy or .npz for numbers, a folder for one PNG per image."
 
 
@@ -29,11 +48,11 @@ def out_option(default: str, text: str) -> Any:
 @images_argument
 @model_option
 @out_option("reconstructions.png", f"{FORMATS} A grid shows each image above its reconstruction.")
-@resize_option
+@reading_options
 @device_option
 @json_option
 def reconstruct(
-    images: tuple[Path, ...], model: str | None, out: Path, resize: bool, device: str, as_json: bool
+    images: tuple[Path, ...], model: str | None, out: Path, resize: bool, reading: Any, device: str, as_json: bool
 ) -> None:
     """Encode IMAGES and decode them again.
 
@@ -43,7 +62,7 @@ def reconstruct(
     from kvae.runtime import codes
 
     check_apart(out, images)
-    path, bundle, source = _open(model, device, images, resize)
+    path, bundle, source = _open(model, device, images, resize, reading)
     pairs = codes.reconstruct(bundle, shown(source.batches(), source.count, len_of_batch))
     output.write_reconstructions(pairs, source.count, bundle.manifest.image_shape, out)
     _report(out, source.count, model, path, as_json)
@@ -53,12 +72,19 @@ def reconstruct(
 @images_argument
 @model_option
 @out_option("codes.npz", "An .npz of loc, scale (n, latent_dim) and names.")
-@resize_option
+@reading_options
 @engine_option
 @device_option
 @json_option
 def encode(
-    images: tuple[Path, ...], model: str | None, out: Path, resize: bool, engine: str, device: str, as_json: bool
+    images: tuple[Path, ...],
+    model: str | None,
+    out: Path,
+    resize: bool,
+    reading: Any,
+    engine: str,
+    device: str,
+    as_json: bool,
 ) -> None:
     """Write the codes of IMAGES to a file: their posteriors.
 
@@ -68,9 +94,9 @@ def encode(
 
     check_apart(out, images)
     if engine == "ray":
-        encode_or_score("encode", model, images, out, resize, device, as_json)
+        encode_or_score("encode", model, images, out, resize, reading, device, as_json)
         return
-    path, bundle, source = _open(model, device, images, resize)
+    path, bundle, source = _open(model, device, images, resize, reading)
     codes.write(bundle, source, shown(source.batches(), source.count, len_of_batch), out)
     _report(out, source.count, model, path, as_json)
 
@@ -101,7 +127,7 @@ def decode(codes_path: Path, model: str | None, out: Path, device: str, as_json:
 @images_argument
 @model_option
 @click.option("--out", type=PATH, help="A .csv to write to, in place of stdout.")
-@resize_option
+@reading_options
 @engine_option
 @device_option
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object per image, a line each.")
@@ -110,6 +136,7 @@ def score(
     model: str | None,
     out: Path | None,
     resize: bool,
+    reading: Any,
     engine: str,
     device: str,
     as_json: bool,
@@ -123,9 +150,9 @@ def score(
 
     check_apart(out, images)
     if engine == "ray":
-        encode_or_score("score", model, images, out, resize, device, as_json)
+        encode_or_score("score", model, images, out, resize, reading, device, as_json)
         return
-    path, bundle, source = _open(model, device, images, resize, threads=1)
+    path, bundle, source = _open(model, device, images, resize, reading, threads=1)
     printed = out is None and sys.stdout.isatty()
     batches = shown(scores.score(bundle, source), source.count, len, hidden=printed)
     if out is not None:
@@ -148,22 +175,31 @@ def score(
 @click.option("--steps", type=int, default=10, show_default=True, help="Images in all, both ends included.")
 @model_option
 @out_option("interpolation.png", "A .png for a strip, .npy or .npz for numbers, a folder for one PNG per image.")
-@resize_option
+@reading_options
 @device_option
 @json_option
 def interpolate(
-    one: Path, other: Path, steps: int, model: str | None, out: Path, resize: bool, device: str, as_json: bool
+    one: Path,
+    other: Path,
+    steps: int,
+    model: str | None,
+    out: Path,
+    resize: bool,
+    reading: Any,
+    device: str,
+    as_json: bool,
 ) -> None:
     """Draw the way from one image to another.
 
     Decodes the codes on the straight line between the means of their posteriors.
     """
+    from kvae.data.decoding import Reading
     from kvae.files import output
     from kvae.runtime import paths
 
     check_apart(out, [one, other])
     path, bundle = _open_model(model, device)
-    found = bundle.decode(paths.interpolate(*paths.ends(bundle, one, other, resize), steps))
+    found = bundle.decode(paths.interpolate(*paths.ends(bundle, one, other, resize, Reading(*reading)), steps))
     output.write([found], steps, bundle.manifest.image_shape, out, columns=steps)
     _report(out, steps, model, path, as_json)
 
@@ -174,7 +210,7 @@ def interpolate(
 @click.option("--reach", type=float, default=3.0, show_default=True, help="Vary from -REACH to REACH prior scales.")
 @model_option
 @out_option("traversal.png", "A .png, a row per latent dimension, most of the rate first.")
-@resize_option
+@reading_options
 @device_option
 @json_option
 def traverse(
@@ -184,6 +220,7 @@ def traverse(
     model: str | None,
     out: Path,
     resize: bool,
+    reading: Any,
     device: str,
     as_json: bool,
 ) -> None:
@@ -191,11 +228,12 @@ def traverse(
 
     Each has a row of images, in which it alone varies.
     """
+    from kvae.data.decoding import Reading
     from kvae.runtime import paths
 
     check_apart(out, [image] if image else [])
     path, bundle = _open_model(model, device)
-    order = paths.draw_traversal(bundle, image, steps, reach, resize, out)
+    order = paths.draw_traversal(bundle, image, steps, reach, out, resize, Reading(*reading))
     _report(out, len(order) * steps, model, path, as_json, dimensions=order)
 
 
@@ -219,12 +257,13 @@ def _open_model(model: str | None, device: str, threads: int = 0) -> tuple[Path,
 
 
 def _open(
-    model: str | None, device: str, paths: Sequence[Path], resize: bool, threads: int = 0
+    model: str | None, device: str, paths: Sequence[Path], resize: bool, reading: Any, threads: int = 0
 ) -> tuple[Path, Any, Any]:
+    from kvae.data.decoding import Reading
     from kvae.data.images import open_images
 
     path, bundle = _open_model(model, device, threads)
-    return path, bundle, open_images(paths, bundle.manifest.image_shape, resize)
+    return path, bundle, open_images(paths, bundle.manifest.image_shape, resize, Reading(*reading))
 
 
 def _report(out: Path, count: int, model: str | None, path: Path, as_json: bool, **more: Any) -> None:

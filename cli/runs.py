@@ -20,6 +20,7 @@ def runs(folder: Path, as_json: bool) -> None:
     """
     import shutil  # 2 ms, which kvae --help can do without
 
+    from kvae.files.text import printable
     from kvae.runs import listing
 
     found, skipped = listing.find(folder)
@@ -31,4 +32,4 @@ def runs(folder: Path, as_json: bool) -> None:
     elif found:
         click.echo(listing.as_text(found, width))
     elif not skipped:
-        click.echo(f"no runs in {listing.printable(str(folder))}. Make one with kvae train.", err=True)
+        click.echo(f"no runs in {printable(str(folder))}. Make one with kvae train.", err=True)

@@ -98,6 +98,17 @@ class TrainConfig:
         text=True,
     )
     grayscale: bool = _setting(False, "Take the images of --data as grey.")
+    alpha: str | None = _setting(
+        None,
+        "Put transparent pictures of --data on this colour. [default: they are skipped]",
+        choices=("white", "black"),
+    )
+    levels: str | None = _setting(
+        None,
+        "Read pictures and arrays of more than 8 bits: MIN:MAX, the levels that become black and white. "
+        "[default: they are skipped]",
+        text=True,
+    )
     split_seed: int = _setting(
         0, "Seed of the splits of --data: an image's split depends on it and on the image alone.", minimum=0
     )
@@ -183,7 +194,7 @@ class TrainConfig:
 
     def _check_data(self) -> None:
         if self.data is None:
-            given = [name for name in ("image_size", "grayscale") if getattr(self, name)]
+            given = [name for name in ("image_size", "grayscale", "alpha", "levels") if getattr(self, name)]
             if given:
                 raise ConfigError(f"{given[0]} is for images of your own: it takes data beside it.")
             return
@@ -194,7 +205,7 @@ class TrainConfig:
                 f"dataset must be a name of up to 100 letters, digits, spaces and any of . _ + - for images of your "
                 f"own; got {self.dataset!r}."
             )
-        self.size  # noqa: B018  # which is checked as it is read
+        self.size, self.levels_range  # noqa: B018  # which are checked as they are read
 
     @property
     def is_of_bits(self) -> bool:
@@ -214,6 +225,11 @@ class TrainConfig:
                 f"got '{self.image_size}'."
             )
         return height, width
+
+    @property
+    def levels_range(self) -> tuple[int, int] | None:
+        """`levels` as (min, max); None if it is not given."""
+        return None if self.levels is None else parse_levels(self.levels)
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON values; `from_dict` reads them back."""
@@ -237,6 +253,19 @@ class TrainConfig:
             return cls(**(values | {"model": ModelConfig(**values.get("model", {}))}))
         except (TypeError, AttributeError) as error:
             raise ConfigError(f"not a kvae training config: {error}.") from None
+
+
+def parse_levels(text: str) -> tuple[int, int]:
+    """The two levels of "MIN:MAX".
+
+    Raises:
+        ConfigError: other text, or a MIN that is not below MAX.
+    """
+    found = re.fullmatch(r"(-?\d{1,9}):(-?\d{1,9})", text)
+    low, high = (int(found[1]), int(found[2])) if found else (0, 0)
+    if low >= high:
+        raise ConfigError(f"levels must be MIN:MAX, two integers, MIN below MAX, such as 0:65535; got '{text}'.")
+    return low, high
 
 
 def _name_of(path: str) -> str:

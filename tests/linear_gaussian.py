@@ -14,7 +14,7 @@ class LinearGaussian:
     """A bundle's decoder with p(x|z) = N(W z + b, 0.3^2): the columns of W are orthogonal, so that the true posterior
     is a diagonal Gaussian, and log p(x) has a closed form."""
 
-    manifest = SimpleNamespace(likelihood="normal", binarize="none")
+    manifest = SimpleNamespace(likelihood="normal", binarize="none", is_of_bits=False)
 
     def __init__(self, latent_dim: int = 2) -> None:
         rng = np.random.default_rng(0)

@@ -75,15 +75,15 @@ def write_bad(folder: Path) -> dict[str, str]:
     height, width = PATCH
     whole = BytesIO()
     one.save(whole, "PNG")
-    one.convert("P").save(folder / "palette.png")
     palette = one.convert("P")
     palette.save(folder / "transparent.gif", transparency=palette.getpixel((0, 0)))
-    one.convert("RGBA").save(folder / "rgba.png")
     clear = one.convert("RGBA")
-    clear.putpixel((0, 0), (0, 0, 0, 0))  # or else WebP stores no transparency
+    clear.putpixel((0, 0), (0, 0, 0, 0))
+    clear.save(folder / "rgba.png")
     clear.save(folder / "rgba.webp", lossless=True)
-    one.convert("LA").save(folder / "la.png")
-    one.convert("L").save(folder / "key.png", transparency=3)
+    clear.convert("LA").save(folder / "la.png")
+    grey = one.convert("L")
+    grey.save(folder / "key.png", transparency=grey.getpixel((0, 0)))
     one.convert("CMYK").save(folder / "cmyk.jpg")
     Image.fromarray(np.full(PATCH, 40_000, np.uint16)).save(folder / "deep.png")
     rows = b"".join(b"\0" + bytes(6 * width) for _ in range(height))
@@ -110,19 +110,19 @@ def write_bad(folder: Path) -> dict[str, str]:
     (folder / "itself.png").symlink_to("itself.png")
     (folder / "device.png").symlink_to("/dev/zero")
     reasons = {
-        "palette": ["palette.png"],
         "transparent": ["rgba.png", "rgba.webp", "la.png", "key.png", "transparent.gif"],
         "CMYK": ["cmyk.jpg"],
-        "more than 8 bits": ["deep.png", "deep_rgb.png"],
+        "more than 8 bits a channel": ["deep.png"],
+        "16 bits a channel and colour": ["deep_rgb.png"],
         "more than 40,000,000 pixels": ["bomb.png", "bomb.gif"],
         "animated": ["animated.gif", "animated.webp", "animated.png"],
         "empty": ["empty.png"],
-        "no picture of a known format": ["text.png", "eps.png"],
+        "not a picture of a known format": ["text.png", "eps.png"],
         "truncated|damaged|cannot be read": ["cut.png", "cut.jpg", "cut.webp"],
         "more than 256 pixels": ["large.png"],
         "less than 8 pixels": ["small.png"],
         "not 24 x 32": ["other_size.png"],
-        "no regular file": ["pipe.png", "device.png"],
+        "not a regular file": ["pipe.png", "device.png"],
         "No such file": ["dangling.png"],
         "Too many levels of symbolic links": ["itself.png"],
     }

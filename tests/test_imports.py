@@ -24,7 +24,7 @@ TABLE = {
     "conversion": {"bundle", "data", "evaluation", "files", "runtime"},
     "explorer": {"bundle", "files", "runtime"},
     "runs": {"bundle", "files"},
-    "steps": set(),
+    "steps": {"files"},
     "model": {"bundle", "likelihoods", "steps"},
     "export": {"bundle", "conversion", "files", "likelihoods", "model", "runtime"},
     "training": {"bundle", "checks", "data", "evaluation", "export", "files", "model", "runs", "runtime", "steps"},

@@ -40,4 +40,4 @@ def check(likelihood: str) -> likelihoods.Likelihood:
     try:
         return likelihoods.get(likelihood)
     except ConfigError as error:
-        raise BundleError(f"no density is known for the {error}") from None
+        raise BundleError(f"no density is known: {error}") from None

@@ -16,6 +16,7 @@ from kvae.bundle import operators
 from kvae.bundle.manifest import open_regular
 from kvae.bundle.onnx_fields import BITS, EXTENTS, FIELDS, FIXED32, FIXED64, LENGTH, VARINT
 from kvae.errors import BundleError
+from kvae.files.text import printable
 
 MAX_BYTES = 2**31 - 1
 """Bytes of a graph's file: more than this no protobuf has."""
@@ -237,7 +238,7 @@ class _Walk:
             return ""
         field = found[number][0]
         text = self._data[field.value : min(field.end, field.value + 100)].decode(errors="replace")
-        return "".join(sign if sign.isprintable() else "?" for sign in text)
+        return printable(text)
 
     def _refusal(self, reason: str) -> BundleError:
         return BundleError(f"{self._path} {reason}. Export it again, or ask who made it.")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kvae.errors import BundleError
+from kvae.files.text import printable
 
 DRAW_NOISE = ("Bernoulli", "Multinomial")
 """Operators that draw random numbers, beside all whose names start with `Random`."""
@@ -64,7 +65,7 @@ def check_file(path: Path, opset: int) -> set[str]:
     except BundleError:
         raise
     except Exception as error:  # a damaged graph breaks onnx's reader and checker anywhere
-        raise BundleError(f"{path.stem}: onnx cannot read {path}: {' '.join(str(error).split())[:200]}") from None
+        raise BundleError(f"{path.stem}: onnx cannot read {path}: {printable(error)}") from None
 
 
 def check(name: str, operators: Iterable[tuple[str, str]]) -> None:

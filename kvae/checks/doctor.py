@@ -15,6 +15,7 @@ from kvae.checks.providers import Provider
 from kvae.checks.requirements import Requirement
 from kvae.data import datasets, download
 from kvae.errors import KvaeError
+from kvae.files.text import printable
 
 WHEELS = ("onnxruntime", "onnxruntime-gpu")
 """Two distributions of one module, which overwrite each other."""
@@ -153,7 +154,7 @@ def _import_onnxruntime() -> tuple[ModuleType | None, str]:
         missing = error.name == "onnxruntime"
         return None, "not installed" if missing else f"broken: it lacks the module {error.name}"
     except (ImportError, AttributeError, OSError) as error:
-        return None, f"broken: {' '.join(str(error).split())[:160]}"
+        return None, f"broken: {printable(error, 160)}"
     return onnxruntime, ""
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from kvae.bundle import operators
 from kvae.bundle.manifest import FILE_NAME, METADATA_KEY, Manifest, sha256
 from kvae.errors import BundleError
-from kvae.runtime import bundle as runtime
+from kvae.runtime import sessions
 
 GRAPHS = ("decoder", "encoder")
 SUFFIXES = (".onnx", ".ort")
@@ -95,19 +95,19 @@ def loading(subject: Subject) -> Finding:
         try:
             if not path.is_file():
                 raise BundleError(f"there is no {path.name}.")
-            session = runtime.start_session(path, subject.device, threads=0)
+            session = sessions.start_session(path, subject.device, threads=0)
         except BundleError as error:
             failures.append(str(error))
             continue
         if not subject.path.is_dir():  # a lone graph, whatever its file is called
-            name = runtime.role(session)
+            name = sessions.role(session)
             subject.graphs = {name: path}
         subject.sessions[name] = session
     on_cuda = any(session.get_providers()[0] == "CUDAExecutionProvider" for session in subject.sessions.values())
     subject.device = "cuda" if on_cuda else "cpu" if subject.sessions else subject.device
     if failures:
         raise BundleError(" ".join(failures))
-    return Finding(f"{' and '.join(subject.sessions)}, by onnxruntime {runtime.onnxruntime.__version__}")
+    return Finding(f"{' and '.join(subject.sessions)}, by onnxruntime {sessions.load_onnxruntime().__version__}")
 
 
 def metadata(subject: Subject) -> Finding:
@@ -160,7 +160,7 @@ def shapes(subject: Subject) -> Finding:
     failures = []
     for name, session in subject.sessions.items():
         try:
-            runtime.check_tensors(subject.graphs[name], session, tensors[name])
+            sessions.check_tensors(subject.graphs[name], session, tensors[name])
             subject.fitting.add(name)
         except BundleError as error:
             failures.append(str(error))

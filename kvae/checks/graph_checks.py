@@ -16,6 +16,7 @@ from kvae.bundle.parity import Difference
 from kvae.checks.file_checks import Finding, Skipped, Subject
 from kvae.errors import BundleError
 from kvae.files import arrays
+from kvae.files.text import printable
 from kvae.runtime.bundle import Bundle
 
 Floats = NDArray[np.float32]
@@ -146,7 +147,7 @@ def _run(subject: Subject, name: str, values: Floats) -> dict[str, Floats]:
     try:
         found = session.run(outputs, {session.get_inputs()[0].name: values})
     except Exception as error:  # onnxruntime's exceptions share no narrower base
-        message = " ".join(str(error).split())[:160]
+        message = printable(error, 160)
         raise BundleError(f"{name}: onnxruntime cannot run a batch of {len(values)}: {message}") from None
     for output, array in zip(outputs, found, strict=True):
         if len(array) != len(values):

@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kvae.files.text import printable
+
 CPU = "CPUExecutionProvider"
 WORKS, UNUSED, FAILS = "works", "unused", "fails"
 AGREEMENT = 0.01
@@ -73,7 +75,7 @@ def _try(
             image = session.run(["mean"], {end.name: np.zeros((1, *end.shape[1:]), np.float32)})[0]
             ran = _operators_by_provider(Path(session.end_profiling()))
         except Exception as error:  # onnxruntime's exceptions share no narrower base
-            return Provider(name, FAILS, f"fails: {' '.join(str(error).split())[:160]}"), None
+            return Provider(name, FAILS, f"fails: {printable(error, 160)}"), None
     own, all_of_them = ran[name], sum(ran.values())
     if not (image.min() >= 0.0 and image.max() <= 1.0):
         return Provider(name, FAILS, f"decodes pixels in [{image.min():g}, {image.max():g}]"), None
@@ -119,4 +121,4 @@ def _reason(log: str) -> str:
     text = re.sub(r"\x1b\[[0-9;]*m", "", log)
     missing = re.search(r"with error: (.*)", text)
     lines = [line for line in text.splitlines() if line.strip()]
-    return " ".join((missing[1] if missing else lines[-1] if lines else "onnxruntime does not say why").split())[:160]
+    return printable(missing[1] if missing else lines[-1] if lines else "onnxruntime does not say why", 160)

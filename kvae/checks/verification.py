@@ -9,7 +9,7 @@ from typing import Any
 from kvae.checks import file_checks, graph_checks
 from kvae.checks.file_checks import Finding, Skipped, Subject
 from kvae.errors import BundleError, KvaeError
-from kvae.runtime import bundle as runtime
+from kvae.runtime import sessions
 
 OK, FAILED, SKIPPED = "ok", "failed", "skipped"
 
@@ -80,8 +80,8 @@ def verify(
     Raises:
         KvaeError: there is nothing at `path`, or an unknown device.
     """
-    if device not in runtime.DEVICES:
-        raise KvaeError(f"device must be one of {', '.join(runtime.DEVICES)}; got '{device}'.")
+    if device not in sessions.DEVICES:
+        raise KvaeError(f"device must be one of {', '.join(sessions.DEVICES)}; got '{device}'.")
     if not path.exists():
         raise BundleError(f"{path} does not exist; expected a bundle folder or a decoder.onnx.")
     subject = Subject(path, device)

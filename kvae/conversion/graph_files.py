@@ -8,6 +8,7 @@ import onnxruntime
 from kvae.bundle import folder as bundle_files
 from kvae.bundle.manifest import METADATA_KEY, Manifest
 from kvae.errors import BundleError
+from kvae.files.text import printable
 from kvae.runtime.bundle import Bundle
 
 
@@ -54,4 +55,4 @@ def write_ort(model: onnx.ModelProto, path: Path) -> None:
             disabled_optimizers=["ConstantFolding"],  # it would store float16 weights as float32 again
         )
     except Exception as error:  # onnxruntime's exceptions share no narrower base
-        raise BundleError(f"onnxruntime cannot write {path.name}: {' '.join(str(error).split())[:200]}") from None
+        raise BundleError(f"onnxruntime cannot write {path.name}: {printable(error)}") from None

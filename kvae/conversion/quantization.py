@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from kvae.errors import BundleError
+from kvae.files.text import printable
 
 Floats = NDArray[np.float32]
 LAYERS = ("MatMul", "Gemm", "Conv", "ConvTranspose")
@@ -74,7 +75,7 @@ def to_int8(model: onnx.ModelProto, inputs: Floats, round_convolutions: bool) ->
                 },
             )
         except Exception as error:  # those of the quantiser share no narrower base
-            raise BundleError(f"onnxruntime cannot quantise this graph: {' '.join(str(error).split())[:200]}") from None
+            raise BundleError(f"onnxruntime cannot quantise this graph: {printable(error)}") from None
         converted = onnx.load(path)
     _spell_out(converted.graph)
     return converted

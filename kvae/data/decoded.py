@@ -16,7 +16,7 @@ from kvae.data.image_cache import INDEX, SUMMARY
 from kvae.data.splits import SPLITS
 from kvae.errors import DataError
 from kvae.files import memory
-from kvae.files.folders import shown
+from kvae.files.text import printable, shown
 
 MEMORY_SHARE = 0.25
 """Share of the memory that is left up to which all images are loaded."""
@@ -144,5 +144,5 @@ class Names(Sequence[str]):
 
 
 def _damaged(folder: Path, error: Exception) -> DataError:
-    reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:100] or type(error).__name__
+    reason = getattr(error, "strerror", None) or printable(error, 100) or type(error).__name__
     return DataError(f"the decoded images in {folder} cannot be read ({reason}); delete this folder, and run again.")

@@ -37,11 +37,11 @@ from kvae.data.sources import Source
 from kvae.data.splits import SPLITS
 from kvae.errors import DataError, KvaeError
 from kvae.files.atomic import atomic_folder
-from kvae.files.folders import shown
+from kvae.files.text import shown
 
 logger = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 """To be raised with whatever makes other pixels, splits or files of the same images."""
 SUMMARY, INDEX, SKIPPED = "summary.json", "index.csv", "skipped.csv"
 INDEX_FIELDS = ("name", "label", "split", "sha256")
@@ -76,6 +76,7 @@ def is_whole(folder: Path) -> bool:
 def _key(source: Source, config: TrainConfig) -> str:
     """A hash of the files' path, names, sizes and times, and of the settings that matter."""
     settings = [VERSION, shown(str(source.path.resolve())), config.size, config.grayscale, config.split_seed]
+    settings += [config.alpha, config.levels]
     found = hashlib.sha256(json.dumps(settings).encode())
     for entry in source.listing:
         found.update(json.dumps(entry).encode())

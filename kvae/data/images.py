@@ -2,7 +2,6 @@
 
 import copy
 import math
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,25 +9,21 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
+from kvae.data import listing
+from kvae.data.decoding import PLAIN, Reading, Shape, Unusable, decode, probe
+from kvae.data.opening import MAX_PIXELS
+from kvae.data.sources import MAX_ARRAY_BYTES, wrong_numbers
 from kvae.errors import DataError
 from kvae.files import arrays, idx, pictures
-from kvae.files.picture_files import MAX_PIXELS, open_picture
 
 Floats = NDArray[np.float32]
-Shape = tuple[int, int, int]
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
-"""The files of a folder that count as pictures. A file that is named by itself may have any name."""
-RESAMPLING = Image.Resampling.LANCZOS
 BATCH = 1024
 """Images in a batch, or fewer of large ones: this and `BATCH_BYTES` bound the memory of all that streams them."""
 BATCH_BYTES = 64 * 2**20
 """Bytes that are read from a file at a time, and of a batch of float32 images; one image may be larger."""
-MAX_ARRAY_BYTES = 2**27
-"""Bytes of an image in an array beyond which it is refused: what it takes to resize it is a few times as much."""
-MODES = {1: ("L", "1"), 3: ("RGB", "P")}
-"""By a model's channels: the modes of Pillow that are taken without --resize."""
+PICTURE_CHANNELS = (1, 3)
+"""Channels of the models that take pictures: grey and RGB."""
 
 
 class Batch(NamedTuple):
@@ -38,6 +33,15 @@ class Batch(NamedTuple):
     """The path of each, with its index in brackets where a file holds many."""
     images: Floats
     """`(batch, height, width, channels)` in [0, 1]."""
+
+
+class Wanted(NamedTuple):
+    """What images are brought to."""
+
+    shape: Shape
+    """The model's `(height, width, channels)`."""
+    resize: bool
+    reading: Reading
 
 
 class _Part(Protocol):
@@ -113,8 +117,10 @@ class Images:
             yield Batch(names, np.concatenate(chunks))
 
 
-def open_images(paths: Sequence[Path], image_shape: Sequence[int], resize: bool = False) -> Images:
-    """The images of files and folders.
+def open_images(
+    paths: Sequence[Path], image_shape: Sequence[int], resize: bool = False, reading: Reading = PLAIN
+) -> Images:
+    """The images of files and folders, read as `kvae train --data` reads them.
 
     Args:
         paths: pictures; folders, whose pictures are taken in the order of their names, those of sub-folders too; .npy
@@ -122,40 +128,37 @@ def open_images(paths: Sequence[Path], image_shape: Sequence[int], resize: bool 
             archive's under the name `images`; idx files, compressed or not.
         image_shape: the model's `(height, width, channels)`.
         resize: bring images of another size to the model's (the largest middle part of its proportions), and colour to
-            grey or grey to colour; what shows through is black. Without it such images are refused.
+            grey or grey to colour. Without it such images are refused.
+        reading: what is done about transparency and more than 8 bits.
 
     Raises:
         DataError: no such file, a folder without pictures, or an array that the model cannot take.
     """
     height, width, channels = image_shape
-    shape = (height, width, channels)
+    wanted = Wanted((height, width, channels), resize, reading)
     parts: list[_Part] = []
     for path in paths:
-        for file in _pictures_of(path) if path.is_dir() else [path]:
-            parts.append(_open(file, shape, resize))
-    return Images(tuple(parts), _fitting(4 * math.prod(shape)))
+        kind = listing.kind_of(path)
+        parts += (
+            [_Picture(file, wanted) for file in _pictures_of(path)]
+            if kind == listing.FOLDER
+            else [_open(path, kind, wanted)]
+        )
+    return Images(tuple(parts), _fitting(4 * math.prod(wanted.shape)))
 
 
-def open_image(path: Path, image_shape: Sequence[int], resize: bool = False) -> Floats:
+def open_image(path: Path, image_shape: Sequence[int], resize: bool = False, reading: Reading = PLAIN) -> Floats:
     """The one image of a file, `(1, height, width, channels)`; arguments and errors as for `open_images`."""
-    images = open_images([path], image_shape, resize)
+    images = open_images([path], image_shape, resize, reading)
     if images.count != 1:
         raise DataError(f"{path} holds {images.count:,} images; name a file with one.")
     return next(images.batches()).images
 
 
 def _pictures_of(folder: Path) -> list[Path]:
-    try:
-        found = sorted(
-            Path(root) / name
-            for root, _, names in os.walk(folder, onerror=_raise)
-            for name in names
-            if Path(name).suffix.lower() in PICTURE_SUFFIXES and not name.startswith(".")
-        )
-    except OSError as error:
-        raise DataError(f"{error.filename or folder} cannot be read: {error.strerror}.") from None
+    found = [folder / name for name in listing.names_under(folder) if listing.is_picture(name)]
     if not found:
-        raise DataError(f"{folder} holds no pictures (files named {', '.join(PICTURE_SUFFIXES)}).")
+        raise DataError(f"{folder} holds no pictures (files named {', '.join(listing.PICTURE_SUFFIXES)}).")
     return found
 
 
@@ -164,18 +167,12 @@ def _fitting(size: int) -> int:
     return max(1, min(BATCH, BATCH_BYTES // max(size, 1)))
 
 
-def _raise(error: OSError) -> None:
-    raise error
-
-
-def _open(path: Path, shape: Shape, resize: bool) -> _Part:
-    if path.exists() and not path.is_file():  # a pipe, say, for which one would wait forever
-        raise DataError(f"{path} is no regular file.")
-    if path.suffix.lower() in arrays.SUFFIXES:
-        return _Stack(arrays.open_array(path, ("images",)), shape, resize)
-    if path.suffix.lower() == ".gz" or "-ubyte" in path.name or path.suffix.lower() == ".idx":
-        return _Stack(idx.open_idx(path), shape, resize)
-    return _Picture(path, shape, resize)
+def _open(path: Path, kind: str, wanted: Wanted) -> _Part:
+    if kind == listing.RECORDS:
+        raise DataError(f"{path} holds TFRecords, which only kvae train reads; give pictures or arrays.")
+    if kind == listing.ARRAY:
+        return _Stack(arrays.open_array(path, ("images",)), wanted)
+    return _Stack(idx.open_idx(path), wanted) if kind == listing.IDX else _Picture(path, wanted)
 
 
 @dataclass(frozen=True)
@@ -183,8 +180,7 @@ class _Picture:
     """One picture in a file that Pillow reads."""
 
     path: Path
-    shape: Shape
-    resize: bool
+    wanted: Wanted
     count: int = 1
 
     def name(self, index: int) -> str:
@@ -194,59 +190,48 @@ class _Picture:
         return self
 
     def chunks(self) -> Iterator[Floats]:
-        if self.shape[-1] not in MODES:
-            raise DataError(
-                f"{self.path}: the model's images have {self.shape[-1]} channels; give them as .npy or .npz."
-            )
-        with open_picture(self.path) as picture:
-            yield _pixels(picture, self.path, self.shape, self.resize)[None]
+        shape = self.wanted.shape
+        if shape[-1] not in PICTURE_CHANNELS:
+            raise DataError(f"{self.path}: the model's images have {shape[-1]} channels; give them as .npy or .npz.")
+        try:
+            found = probe(self.path, self.wanted.reading)
+            fits = found[1:3] == shape[:2] and found.channels <= shape[-1]  # grey becomes RGB without loss
+            if not (fits or self.wanted.resize):
+                raise DataError(
+                    f"{self.path} is a picture of {_described(found[1:])}; the model takes {_described(shape)}. With "
+                    f"--resize it is converted."
+                )
+            pixels = decode(self.path, shape, self.wanted.resize, self.wanted.reading, bounded=False)
+        except Unusable as error:
+            raise DataError(f"{self.path}: {error}.") from None
+        yield pictures.to_float32(pixels)[None]
 
 
-def _pixels(picture: Image.Image, path: Path, shape: Shape, resize: bool) -> Floats:
-    if resize:
-        picture = _fit(picture, shape)
+def _described(shape: Sequence[int]) -> str:
     height, width, channels = shape
-    transparent = "transparency" in picture.info
-    if picture.size != (width, height) or picture.mode not in MODES[channels] or transparent:
-        found = f"{picture.width} x {picture.height}, {'with transparency' if transparent else picture.mode}"
-        raise DataError(
-            f"{path} is a picture of {found} (width x height, mode); the model takes {width} x {height}, "
-            f"{MODES[channels][0]}. With --resize it is converted."
-        )
-    return pictures.to_float32(np.asarray(picture.convert(MODES[channels][0]))).reshape(shape)
-
-
-def _fit(picture: Image.Image, shape: Shape) -> Image.Image:
-    """The picture's middle in the model's proportions, size and channels, on black."""
-    height, width, channels = shape
-    if "transparency" in picture.info or picture.mode in ("LA", "PA", "RGBA", "La", "RGBa"):
-        solid = picture.convert("RGBA")
-        picture = Image.new("RGBA", solid.size, "black")
-        picture.alpha_composite(solid)
-        picture = picture.convert("RGB")
-    picture = picture.convert(MODES[channels][0])
-    return picture if picture.size == (width, height) else ImageOps.fit(picture, (width, height), RESAMPLING)
+    return f"{height} x {width} (height x width), {'grey' if channels == 1 else 'RGB'}"
 
 
 class _Stack:
     """The images of an array."""
 
-    def __init__(self, array: arrays.Rows, shape: Shape, resize: bool) -> None:
+    def __init__(self, array: arrays.Rows, wanted: Wanted) -> None:
         found = array.shape if len(array.shape) == 4 else (*array.shape, 1)
-        if array.dtype != np.uint8 and array.dtype != np.bool_ and array.dtype.kind != "f":
-            raise DataError(f"{array.path} holds {array.dtype}; expected uint8, or floats in [0, 1].")
-        wanted = "n x " + " x ".join(map(str, shape))
+        shape = wanted.shape
+        if wrong := wrong_numbers(array.dtype, wanted.reading):
+            raise DataError(f"{array.path} {wrong}")
+        text = "n x " + " x ".join(map(str, shape))
         if len(found) != 4:
-            raise DataError(f"{array.path} has shape {array.shape}; expected {wanted}.")
+            raise DataError(f"{array.path} has shape {array.shape}; expected {text}.")
         size = array.dtype.itemsize * math.prod(found[1:])
         if math.prod(found[1:3]) > MAX_PIXELS or size > MAX_ARRAY_BYTES:
             raise DataError(f"{array.path} holds images of {found[1:]}, which are too many pixels.")
-        convertible = found[-1] in MODES and shape[-1] in MODES and min(found[1:3]) > 0
-        if found[1:] != shape and not (resize and convertible):
+        convertible = found[-1] in PICTURE_CHANNELS and shape[-1] in PICTURE_CHANNELS and min(found[1:3]) > 0
+        if found[1:] != shape and not (wanted.resize and convertible):
             advice = " With --resize they are converted." if convertible else ""
-            raise DataError(f"{array.path} holds images of {found[1:]}; the model takes {wanted}.{advice}")
+            raise DataError(f"{array.path} holds images of {found[1:]}; the model takes {text}.{advice}")
         self._array = array
-        self._shape = shape
+        self._wanted = wanted
         self._found = found[1:]
         self._first = 0
         self.path = array.path
@@ -263,15 +248,19 @@ class _Stack:
     def chunks(self) -> Iterator[Floats]:
         size = _fitting(max(4, self._array.dtype.itemsize) * math.prod(self._found))
         for rows in self._array.rows(size, self._first, self._first + self.count):
-            images = rows.reshape(len(rows), *self._found)
-            if images.dtype != np.uint8 and not (images.min() >= 0 and images.max() <= 1):
-                raise DataError(
-                    f"{self._array.path} holds numbers between {images.min():g} and {images.max():g}; floats must be "
-                    f"in [0, 1], levels of 0 to 255 uint8."
-                )
-            if self._found != self._shape:
-                images = np.stack([self._fitted(image) for image in images])
-            yield pictures.to_float32(images) if images.dtype == np.uint8 else images.astype(np.float32, copy=False)
+            yield self._floats(rows.reshape(len(rows), *self._found))
 
-    def _fitted(self, image: NDArray[Any]) -> NDArray[np.uint8]:
-        return np.asarray(_fit(pictures.picture(image), self._shape)).reshape(self._shape)
+    def _floats(self, images: NDArray[Any]) -> Floats:
+        if images.dtype.kind == "f" and not (images.min() >= 0 and images.max() <= 1):
+            raise DataError(
+                f"{self._array.path} holds numbers between {images.min():g} and {images.max():g}; floats must be "
+                f"in [0, 1], levels of 0 to 255 uint8."
+            )
+        if self._found == self._wanted.shape:
+            if images.dtype.kind in "fb":
+                return images.astype(np.float32, copy=False)
+            if images.dtype == np.uint8:
+                return pictures.to_float32(images)
+        shape, resize, reading = self._wanted
+        decoded = [decode(image, shape, resize, reading, bounded=False) for image in images]
+        return pictures.to_float32(np.stack(decoded))

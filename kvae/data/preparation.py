@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from kvae.config import TrainConfig
 from kvae.data import decoding, splits
-from kvae.data.decoding import Header, Shape, Unusable
+from kvae.data.decoding import Header, Reading, Shape, Unusable
 from kvae.data.sources import CHUNK_BYTES, Item, Label, Source
 from kvae.errors import DataError
-from kvae.files.folders import shown
+from kvae.files.text import shown
 
 MAX_THREADS = 8
 """Threads that decode: more of them only need more memory."""
@@ -125,7 +125,7 @@ def survey(source: Source, config: TrainConfig) -> Plan:
     kinds: Counter[Header] = Counter()
     unfit: list[Skipped] = []
     count = 0
-    with decoding.quiet(), contextlib.closing(_headers(source)) as headers:
+    with decoding.quiet(), contextlib.closing(_headers(source, Reading(config.alpha, config.levels_range))) as headers:
         for name, found, number in headers:
             count += number
             wrong = found if isinstance(found, str) else decoding.check_extent(found.height, found.width, resize)
@@ -138,12 +138,12 @@ def survey(source: Source, config: TrainConfig) -> Plan:
     return Plan(_shape(kinds, config), resize, count, kinds, unfit)
 
 
-def _headers(source: Source) -> Generator[tuple[str, Header | str, int], None, None]:
+def _headers(source: Source, reading: Reading) -> Generator[tuple[str, Header | str, int], None, None]:
     """Name, header or what is wrong, and number of images alike, of all images."""
     if source.header is not None and source.count is not None:
         yield "", source.header, source.count
     else:
-        yield from in_threads(_probe, source.items())
+        yield from in_threads(lambda item: _probe(item, reading), source.items())
 
 
 def _shape(kinds: Counter[Header], config: TrainConfig) -> Shape | None:
@@ -171,9 +171,11 @@ def images(source: Source, config: TrainConfig, plan: Plan) -> Iterator[Iterator
     group = max(1, min(GROUP, CHUNK_BYTES // max(1, source.image_bytes)))
     shape = plan.shape or (decoding.MIN_SIZE, decoding.MIN_SIZE, 1)  # no image is fit, but each has its own reason
 
+    reading = Reading(config.alpha, config.levels_range)
+
     def prepare(item: Item) -> Prepared | Skipped:
         try:
-            pixels = decoding.decode(item.content, shape, plan.resize)
+            pixels = decoding.decode(item.content, shape, plan.resize, reading)
         except Unusable as error:
             return Skipped(item.name, str(error))
         digest = splits.content_hash(pixels)
@@ -207,6 +209,9 @@ def inspect_command(config: TrainConfig) -> str:
         words += ["--image-size", config.image_size]
     if config.grayscale:
         words.append("--grayscale")
+    for option, value in (("--alpha", config.alpha), ("--levels", config.levels)):
+        if value is not None:
+            words += [option, value]
     if config.split_seed != TrainConfig.split_seed:
         words += ["--split-seed", str(config.split_seed)]
     return shlex.join(words)
@@ -234,8 +239,8 @@ def in_threads(work: Callable[[Given], Made], given: Iterable[Given], size: int 
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _probe(item: Item) -> tuple[str, Header | str, int]:
+def _probe(item: Item, reading: Reading) -> tuple[str, Header | str, int]:
     try:
-        return item.name, decoding.probe(item.content), 1
+        return item.name, decoding.probe(item.content, reading), 1
     except Unusable as error:
         return item.name, str(error), 1

@@ -8,21 +8,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from kvae.data.opening import MAX_FILE_BYTES
 from kvae.errors import DataError
-from kvae.files.folders import shown
-from kvae.files.picture_files import MAX_FILE_BYTES
+from kvae.files.text import printable, shown
 
 PICTURE_KEYS = ("image/encoded", "image", "image_raw")
 """The features that may hold the picture's bytes; the first that is there does."""
 LABEL_KEYS = ("image/class/label", "label")
 MAX_RECORD_BYTES = MAX_FILE_BYTES + 2**20
 """Bytes of a record: those of a picture, and room for what stands beside it."""
-_NAME = re.compile(r".*\.tfrecords?(-\d+-of-\d+)?(\.gz)?", re.DOTALL)
-
-
-def is_records(name: str) -> bool:
-    """Whether a file called so is one of TFRecords: `x.tfrecord`, `x.tfrecords`, `x.tfrecord-00000-of-00010`, gz."""
-    return _NAME.fullmatch(name) is not None
 
 
 def read(path: Path) -> Iterator[tuple[bytes, int | None]]:
@@ -44,7 +38,7 @@ def read(path: Path) -> Iterator[tuple[bytes, int | None]]:
         reason = re.sub(
             r"\{\{.*?\}\}|\[Op:.*", "", str(error.message), flags=re.DOTALL
         )  # where TensorFlow was in its code
-        raise _damaged(path, count, " ".join(reason.split())[:80]) from None
+        raise _damaged(path, count, printable(reason, 80)) from None
 
 
 def _check_lengths(path: Path) -> None:
@@ -61,7 +55,7 @@ def _check_lengths(path: Path) -> None:
                 file.seek(length + 4, os.SEEK_CUR)
                 count += 1
     except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:80]
+        reason = getattr(error, "strerror", None) or printable(error, 80)
         raise DataError(f"{shown(str(path))} cannot be read: {reason}.") from None
 
 

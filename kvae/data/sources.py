@@ -10,19 +10,18 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from kvae.data import decoding, records
-from kvae.data.decoding import Content, Header
-from kvae.data.images import MAX_ARRAY_BYTES
+from kvae.data import decoding, listing, records
+from kvae.data.decoding import PLAIN, Content, Header, Reading
 from kvae.errors import DataError
 from kvae.files import arrays, idx
-from kvae.files.folders import files_under, shown
+from kvae.files.text import shown
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
-"""The files of a folder that count as pictures."""
+MAX_ARRAY_BYTES = 2**27
+"""Bytes of an image in an array beyond which it is refused: what it takes to resize it is a few times as much."""
 CHUNK_BYTES = 2**22
 """Bytes of an array that are read at a time."""
 MAX_LABEL_BYTES = 1024
@@ -63,29 +62,27 @@ class Source(Protocol):
         ...
 
 
-def open_source(path: Path) -> Source:
+def open_source(path: Path, reading: Reading = PLAIN) -> Source:
     """What stands under a path.
+
+    Args:
+        path: what `kvae train --data` takes.
+        reading: what is done about transparency and more than 8 bits.
 
     Raises:
         DataError: nothing, or nothing that is known; the message says what is.
     """
-    try:
-        is_folder = path.is_dir()
-        found = path.stat()
-    except (OSError, ValueError) as error:
-        raise DataError(f"{shown(str(path))} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
-    if is_folder:
+    kind = listing.kind_of(path)
+    if kind == listing.FOLDER:
         return _open_folder(path)
-    if not path.is_file():  # a pipe, say, for which one would wait forever
-        raise DataError(f"{shown(str(path))} is no regular file.")
-    name = path.name.lower()
-    listing = [(shown(path.name), found.st_size, found.st_mtime_ns)]
-    if records.is_records(name):
-        return Records(path, [path], listing)
-    if path.suffix.lower() in arrays.SUFFIXES:
-        return Stack(path, listing, arrays.open_array(path, ("images",)), _labels(path))
-    if name.endswith((".gz", ".idx")) or "-ubyte" in name:
-        return Stack(path, listing, idx.open_idx(path), None)
+    found = path.stat()
+    files = [(shown(path.name), found.st_size, found.st_mtime_ns)]
+    if kind == listing.RECORDS:
+        return Records(path, [path], files)
+    if kind == listing.ARRAY:
+        return Stack(path, files, arrays.open_array(path, ("images",)), _labels(path), reading)
+    if kind == listing.IDX:
+        return Stack(path, files, idx.open_idx(path), None, reading)
     raise DataError(
         f"{shown(str(path))} is nothing that images are read from: expected a folder of pictures, a .npy or .npz, an "
         f"idx file (.idx, -ubyte, .gz), or TFRecords (.tfrecord)."
@@ -149,12 +146,17 @@ class Stack:
     num_others = num_unlabelled = 0
 
     def __init__(
-        self, path: Path, listing: list[tuple[str, int, int]], array: arrays.Rows, labels: arrays.Rows | None
+        self,
+        path: Path,
+        files: list[tuple[str, int, int]],
+        array: arrays.Rows,
+        labels: arrays.Rows | None,
+        reading: Reading = PLAIN,
     ) -> None:
         name = shown(str(path))
         shape = array.shape if len(array.shape) == 4 else (*array.shape, 1)
-        if array.dtype not in (np.uint8, np.bool_) and array.dtype.kind != "f":
-            raise DataError(f"{name} holds {array.dtype}; expected uint8, or floats in [0, 1].")
+        if wrong := wrong_numbers(array.dtype, reading):
+            raise DataError(f"{name} {wrong}")
         if len(shape) != 4 or shape[3] not in (1, 3):
             raise DataError(
                 f"{name} has the shape {array.shape}; expected images x height x width, or images x height x width x "
@@ -167,7 +169,7 @@ class Stack:
             raise DataError(f"{name} holds images of {shape[1:]} {array.dtype}, which are too large.")
         self.path = path
         self.kind = "idx file" if isinstance(array, idx.IdxFile) else f"{path.suffix.lower()} file"
-        self.listing = listing
+        self.listing = files
         self.count: int | None = shape[0]
         self._shape = shape[1:]
         self.header: Header | None = Header(f"array of {array.dtype}", *self._shape)
@@ -182,6 +184,14 @@ class Stack:
             for image in rows.reshape(len(rows), *shape):
                 yield Item(f"{name}[{index}]", None if self._labels is None else self._labels[index], image)
                 index += 1
+
+
+def wrong_numbers(dtype: np.dtype[Any], reading: Reading) -> str | None:
+    """What is wrong with the numbers of an array as images, in words that follow its name."""
+    if dtype.kind == "f" or dtype in (np.uint8, np.bool_) or (dtype.kind in "iu" and reading.levels is not None):
+        return None
+    levels = ", or with --levels other integers" if dtype.kind in "iu" else ""
+    return f"holds {dtype}; expected uint8, or floats in [0, 1]{levels}."
 
 
 def _labels(path: Path) -> arrays.Rows | None:
@@ -206,12 +216,11 @@ def _read_labels(name: str, labels: arrays.Rows, count: int) -> list[Label]:
 
 
 def _open_folder(path: Path) -> Source:
-    listing: list[tuple[str, int, int]] = []
+    pictures: list[tuple[str, int, int]] = []
     shards: list[tuple[str, int, int]] = []
     num_others = 0
-    for name in sorted(files_under(path)):
-        lower = name.lower()
-        chosen = shards if records.is_records(lower) else listing if lower.endswith(SUFFIXES) else None
+    for name in listing.names_under(path):
+        chosen = shards if listing.is_records(name.lower()) else pictures if listing.is_picture(name) else None
         if chosen is None:
             num_others += 1
             continue
@@ -220,13 +229,14 @@ def _open_folder(path: Path) -> Source:
             chosen.append((name, found.st_size, found.st_mtime_ns))
         except OSError:  # a link to nowhere: to be skipped by name when its turn comes
             chosen.append((name, 0, 0))
-    if shards and listing:
+    if shards and pictures:
         raise DataError(f"{shown(str(path))} holds pictures and TFRecords; name a folder of one kind.")
     if shards:
         return Records(path, [path / name for name, _, _ in shards], shards, num_others)
-    if not listing:
+    if not pictures:
+        known = ", ".join(listing.PICTURE_SUFFIXES)
         raise DataError(
-            f"{shown(str(path))} holds no pictures (files named {', '.join(SUFFIXES)}) and no TFRecords (.tfrecord); a "
-            f".npy, .npz or idx file is named itself."
+            f"{shown(str(path))} holds no pictures (files named {known}) and no TFRecords (.tfrecord); a .npy, .npz or "
+            f"idx file is named itself."
         )
-    return Pictures(path, [name for name, _, _ in listing], listing, num_others)
+    return Pictures(path, [name for name, _, _ in pictures], pictures, num_others)

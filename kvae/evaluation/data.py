@@ -14,7 +14,7 @@ from kvae.data.held_out_split import held_out
 from kvae.errors import DataError
 from kvae.runs.layout import CONFIG
 
-OWN_SETTINGS = ("image_size", "grayscale", "split_seed", "max_bad")
+OWN_SETTINGS = ("image_size", "grayscale", "alpha", "levels", "split_seed", "max_bad")
 """The settings that make a data set of a user's images."""
 
 

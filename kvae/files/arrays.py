@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kvae.errors import DataError
 from kvae.files.atomic import atomic_file
+from kvae.files.text import printable
 
 SUFFIXES = (".npy", ".npz")
 MAX_DIRECTORY = 2**20
@@ -93,9 +94,9 @@ def open_array(path: Path, names: tuple[str, ...]) -> ArrayFile:
     if fortran_order and len(shape) > 1:
         raise DataError(f"{path} is stored column by column; save it with np.ascontiguousarray.")
     if min(shape, default=0) < 0 or dtype.itemsize * math.prod(shape) > room:
-        raise DataError(f"{path} is damaged, or cut short: its shape is {_line(shape)}, for which it is too small.")
+        raise DataError(f"{path} is damaged, or cut short: its shape is {printable(shape)}, for which it is too small.")
     if not dtype.itemsize * math.prod(shape) or not shape:  # any number of empty rows fits in no bytes
-        raise DataError(f"{path} holds no numbers: its shape is {_line(shape)}.")
+        raise DataError(f"{path} holds no numbers: its shape is {printable(shape)}.")
     return ArrayFile(path, member, shape, dtype)
 
 
@@ -172,7 +173,9 @@ def _choose(path: Path, names: tuple[str, ...]) -> str:
             return name
     if len(found) == 1:
         return found[0]
-    raise DataError(f"{path} holds {_line(', '.join(found)) or 'no array'}; expected one named {' or '.join(names)}.")
+    raise DataError(
+        f"{path} holds {printable(', '.join(found)) or 'no array'}; expected one named {' or '.join(names)}."
+    )
 
 
 @contextmanager
@@ -202,7 +205,7 @@ def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]
     except (OSError, zipfile.BadZipFile, zlib.error):
         raise
     except Exception as error:  # it is parsed as Python, in which much can go wrong
-        raise ValueError(f"its header cannot be read: {type(error).__name__}, {_line(error)}") from None
+        raise ValueError(f"its header cannot be read: {type(error).__name__}, {printable(error)}") from None
 
 
 @contextmanager
@@ -213,9 +216,4 @@ def _reported(path: Path) -> Iterator[None]:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
-        raise DataError(f"{path} is damaged: {_line(error)}.") from None
-
-
-def _line(text: object) -> str:
-    """Others' words in one line."""
-    return "".join(sign for sign in " ".join(str(text).split())[:150] if sign.isprintable())
+        raise DataError(f"{path} is damaged: {printable(error)}.") from None

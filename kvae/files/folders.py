@@ -5,13 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kvae.errors import DataError
-
-
-def shown(name: str) -> str:
-    """A name as it can be printed in a line and written as UTF-8: with what cannot be, escaped."""
-    if name.isprintable():
-        return name
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in name)
+from kvae.files.text import shown
 
 
 def files_under(folder: Path) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from kvae.bundle import caveats
 from kvae.errors import KvaeError
 from kvae.files import locks
+from kvae.files.text import printable
 from kvae.runs.files import RunFiles
 from kvae.runs.layout import CHECKPOINT, CONFIG, HISTORY, METRICS
 
@@ -101,11 +102,6 @@ def as_text(runs: Sequence[RunFiles], width: int | None = None, now: datetime | 
         lines.append((" " * gap).join(cell for cell, size in zip(cells, widths, strict=True) if size).rstrip())
     lines += [f"{marks[about]}{': ' if marks[about] else ''}nats per image, {about}" for about in abouts]
     return "\n".join(lines)
-
-
-def printable(text: str) -> str:
-    """Text on one line, without characters that would steer a terminal."""
-    return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
 def shortened(text: str, length: int) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kvae.bundle.manifest import FILE_NAME, sha256
+from kvae.data.decoding import PLAIN, Reading
 from kvae.data.images import Images, open_images
 from kvae.errors import DataError, KvaeError
 from kvae.files import output
@@ -42,6 +43,7 @@ def of_images(
     paths: Sequence[Path],
     out: Path,
     resize: bool = False,
+    reading: Reading = PLAIN,
     device: str = "auto",
     shard_size: int | None = None,
 ) -> tuple[Job, list[Images]]:
@@ -53,6 +55,7 @@ def of_images(
         paths: files and folders of images; see `kvae.data.images.open_images`.
         out: the folder of the parts.
         resize: as for `open_images`.
+        reading: likewise.
         device: where the graphs run; see `Bundle.open`.
         shard_size: images of a shard; by default `shards.size_for` says.
 
@@ -60,9 +63,11 @@ def of_images(
         KvaeError: a bundle, or images, that cannot be used.
     """
     manifest = Bundle.open(model, "cpu").manifest
-    images = open_images(paths, manifest.image_shape, resize)
+    images = open_images(paths, manifest.image_shape, resize, reading)
     size = shard_size or shards.size_for(manifest.image_shape, images.batch)
-    plan = shards.Plan(verb, _digest(model), images.count, size, SUFFIXES[verb], {"resize": resize}, [])
+    plan = shards.Plan(
+        verb, _digest(model), images.count, size, SUFFIXES[verb], {"resize": resize} | _given(reading), []
+    )
     pieces = list(images.cut(plan.stops))
     plan.inputs.extend(map(_fingerprint, pieces))
     return _job(plan, model, out, device), pieces
@@ -126,6 +131,11 @@ def _write(bundle: Bundle, plan: shards.Plan, shard: int, images: Images | None,
         codes.write(bundle, images, images.batches(), path)
     else:
         scores.write_csv(scores.score(bundle, images, threads=1), path)
+
+
+def _given(reading: Reading) -> dict[str, Any]:
+    """Those of a reading's settings that were given: a plan without any is that of an earlier kvae."""
+    return {name: list(value) if name == "levels" else value for name, value in reading._asdict().items() if value}
 
 
 def _job(plan: shards.Plan, model: Path, out: Path, device: str) -> Job:

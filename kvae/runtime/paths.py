@@ -6,6 +6,7 @@ import numpy as np
 
 from kvae.bundle.manifest import Manifest
 from kvae.data import images
+from kvae.data.decoding import PLAIN, Reading
 from kvae.errors import KvaeError
 from kvae.files import output, pictures
 from kvae.files.atomic import atomic_file
@@ -60,7 +61,15 @@ def traverse(bundle: Bundle, z: Floats, order: list[int], steps: int, reach: flo
     return decoded.reshape(len(order), steps, *decoded.shape[1:])
 
 
-def draw_traversal(bundle: Bundle, image: Path | None, steps: int, reach: float, resize: bool, out: Path) -> list[int]:
+def draw_traversal(
+    bundle: Bundle,
+    image: Path | None,
+    steps: int,
+    reach: float,
+    out: Path,
+    resize: bool = False,
+    reading: Reading = PLAIN,
+) -> list[int]:
     """Draw `traverse` as a picture, a row per dimension, with its number and its rate beside it.
 
     Args:
@@ -68,8 +77,9 @@ def draw_traversal(bundle: Bundle, image: Path | None, steps: int, reach: float,
         image: a picture whose code is varied; None for the prior's mean.
         steps: values of each dimension.
         reach: how far they go, in scales of the prior.
-        resize: whether the picture is brought to the model's size; see `kvae.data.images.open_images`.
         out: the .png to write.
+        resize: whether the picture is brought to the model's size; see `kvae.data.images.open_images`.
+        reading: what is done about transparency and more than 8 bits.
 
     Returns:
         The dimensions, a row each.
@@ -82,7 +92,7 @@ def draw_traversal(bundle: Bundle, image: Path | None, steps: int, reach: float,
     manifest = bundle.manifest
     z = np.zeros(manifest.latent_dim, np.float32)
     if image is not None:
-        z = _code(bundle, images.open_image(image, manifest.image_shape, resize))
+        z = _code(bundle, images.open_image(image, manifest.image_shape, resize, reading))
     order = dimensions(manifest)
     found = traverse(bundle, z, order, steps, reach)
     rates = manifest.posterior["rate"] if manifest.posterior else None
@@ -93,14 +103,16 @@ def draw_traversal(bundle: Bundle, image: Path | None, steps: int, reach: float,
     return order
 
 
-def ends(bundle: Bundle, one: Path, other: Path, resize: bool = False) -> tuple[Floats, Floats]:
+def ends(
+    bundle: Bundle, one: Path, other: Path, resize: bool = False, reading: Reading = PLAIN
+) -> tuple[Floats, Floats]:
     """The codes, posterior means, of two pictures: `(latent_dim,)` each.
 
     Raises:
         DataError: a file that cannot be read, or does not fit the model.
     """
     shape = bundle.manifest.image_shape
-    first, last = (_code(bundle, images.open_image(path, shape, resize)) for path in (one, other))
+    first, last = (_code(bundle, images.open_image(path, shape, resize, reading)) for path in (one, other))
     return first, last
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from kvae.data.images import Images
 from kvae.errors import KvaeError
+from kvae.files.text import printable
 from kvae.runtime import bulk
 
 RETRIES = 3
@@ -82,7 +83,7 @@ def _reported(ray: Any) -> Iterator[None]:
             f"make room or have fewer workers (fewer CPUs for Ray), and run again."
         ) from None
     except ray.exceptions.RayError as error:
-        raise KvaeError(f"Ray could not go on: {' '.join(str(error).split())[:200]}.") from None
+        raise KvaeError(f"Ray could not go on: {printable(error)}.") from None
 
 
 class _Worker:
@@ -130,7 +131,7 @@ def _start(ray: Any) -> None:
             ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError) as error:
         address = os.environ.get("RAY_ADDRESS", "this machine")
-        raise KvaeError(f"no Ray cluster answers at {address}: {' '.join(str(error).split())[:150]}") from None
+        raise KvaeError(f"no Ray cluster answers at {address}: {printable(error, 150)}") from None
 
 
 def _check_answers(address: str) -> None:

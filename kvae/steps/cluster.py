@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from kvae.errors import ConfigError, KvaeError
+from kvae.files.text import printable
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ def from_environment() -> Cluster | None:
         resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
         jobs, kind, index = resolver.cluster_spec().as_dict(), resolver.task_type, resolver.task_id
     except (ValueError, TypeError, KeyError, AttributeError) as error:  # what TensorFlow raises on other JSON, or none
-        raise _error(f"does not describe a cluster ({' '.join(str(error).split())[:160]})") from None
+        raise _error(f"does not describe a cluster ({printable(error, 160)})") from None
     if not jobs:
         return None
     _check_jobs(jobs)

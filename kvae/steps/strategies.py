@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import tensorflow as tf
 
 from kvae.errors import ConfigError, KvaeError
+from kvae.files.text import printable
 from kvae.steps import cluster
 from kvae.steps.batches import WHOLE, Shares
 
@@ -109,7 +110,7 @@ def _losses_told() -> Iterator[None]:
         if cause is None and not isinstance(error, LOST_WORKER):
             raise
         raise KvaeError(
-            f"another worker is gone, or cannot be reached ({' '.join((cause or error.message).split())[:160]}). "
+            f"another worker is gone, or cannot be reached ({printable(cause or error.message, 160)}). "
             f"Start all of them again, with --resume and the run's folder."
         ) from None
 

@@ -17,6 +17,7 @@ from kvae.bundle import noise
 from kvae.errors import KvaeError
 from kvae.files import pictures
 from kvae.files.atomic import atomic_file
+from kvae.files.text import printable
 from kvae.model.vae import VAE
 
 NUM_SAMPLES = 64
@@ -75,7 +76,7 @@ class TensorBoard(keras.callbacks.Callback):
             self._writers[part].flush()
         except (tf.errors.OpError, OSError) as error:
             reason = getattr(error, "message", "") or str(error)
-            raise KvaeError(f"cannot write {self._folder}: {' '.join(reason.split())[:200]}") from None
+            raise KvaeError(f"cannot write {self._folder}: {printable(reason)}") from None
 
 
 class Pictures(keras.callbacks.Callback):

@@ -18,6 +18,7 @@ import keras
 
 from kvae.errors import KvaeError
 from kvae.files.atomic import atomic_file
+from kvae.files.text import printable
 from kvae.model.vae import VAE
 from kvae.runs.layout import CHECKPOINT as LAST
 from kvae.runs.layout import HISTORY
@@ -174,7 +175,7 @@ class Checkpoints(keras.callbacks.Callback):
             except (OSError, ValueError) as error:  # h5py has no errno for a full disk
                 if isinstance(error, OSError) and error.errno:
                     raise
-                raise KvaeError(f"cannot write {self._folder / LAST}: {' '.join(str(error).split())[:200]}") from None
+                raise KvaeError(f"cannot write {self._folder / LAST}: {printable(error)}") from None
         self._saved = time.monotonic()
 
     def _end_if_asked(self) -> None:
@@ -209,7 +210,7 @@ def restore(vae: keras.Model, folder: Path | str) -> State:
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         best = f"; {BEST} holds the best model so far" if (Path(folder) / BEST).exists() else ""
         raise KvaeError(
-            f"cannot go on from {path}: {' '.join(str(error).split())[:200]}. Bring the file back, or train anew{best}."
+            f"cannot go on from {path}: {printable(error)}. Bring the file back, or train anew{best}."
         ) from None
     vae.skips.count.assign(state.skipped_steps)
     return state

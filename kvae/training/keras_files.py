@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from kvae.errors import KvaeError
+from kvae.files.text import printable
 from kvae.model.vae import VAE
 from kvae.runs import layout
 from kvae.steps.keras_private import flat_layers
@@ -40,8 +41,7 @@ def load(path: Path) -> VAE:
         model = keras.models.load_model(path, safe_mode=True)
     except Exception as error:  # what damage raises in zip, JSON, HDF5 and the layers' own code has no common base
         cause = str(error).rpartition("Exception encountered: ")[2]  # before it Keras tells all the model's settings
-        reason = "".join(sign for sign in " ".join(cause.split())[:200] if sign.isprintable())
-        raise KvaeError(f"cannot load {path}: {reason or type(error).__name__}") from None
+        raise KvaeError(f"cannot load {path}: {printable(cause) or type(error).__name__}") from None
     if not isinstance(model, VAE):
         raise KvaeError(f"cannot load {path}: it holds a {type(model).__name__}; expected a VAE of kvae.")
     return model

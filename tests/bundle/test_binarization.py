@@ -10,7 +10,7 @@ from philox import philox  # in Python integers
 
 from kvae.bundle import binarization
 from kvae.bundle.binarization import binarize
-from kvae.data import datasets
+from kvae.data import datasets, held_out_split
 from kvae.data.datasets import SOURCES, Dataset, Split
 from kvae.data.held_out_split import held_out
 from kvae.errors import DataError
@@ -151,7 +151,7 @@ def test_a_pixel_of_intensity_p_is_one_with_probability_p():
 @pytest.mark.parametrize("binarize_images", [False, True])
 def test_of_a_split_that_is_too_large_evenly_spread_images_are_taken(mini, monkeypatch, binarize_images):
     """500 test images in the room of 200: every third."""
-    monkeypatch.setattr(binarization, "MAX_HELD_OUT", 200 * 784)
+    monkeypatch.setattr(held_out_split, "MAX_HELD_OUT", 200 * 784)
     data = dataclasses.replace(mini, test_bits_sha256=None)
     found = held_out(data, "test", binarize_images)
     expected = data.test.images[::3]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from kvae import likelihoods
 from kvae.bundle import caveats
 from kvae.config import LIKELIHOODS
 
@@ -28,8 +29,8 @@ def test_each_likelihood_s_numbers_are_called_what_they_are(likelihood, binarize
 
 def test_every_likelihood_has_a_kind():
     kinds = {name: caveats.kind(name, "none") for name in LIKELIHOODS}
-    assert set(kinds.values()) == {caveats.SURROGATE, caveats.DENSITY, caveats.PROBABILITY}
-    assert [name for name, kind in kinds.items() if kind == caveats.DENSITY] == ["continuous_bernoulli", "normal"]
+    assert set(kinds.values()) == {caveats.SURROGATE, likelihoods.DENSITY, likelihoods.PROBABILITY}
+    assert [name for name, kind in kinds.items() if kind == likelihoods.DENSITY] == ["continuous_bernoulli", "normal"]
 
 
 def test_densities_are_said_not_to_compare_with_probabilities():

@@ -116,8 +116,8 @@ def test_each_code_s_density_depends_on_its_own_parameters_alone():
 
 
 def test_an_unknown_likelihood_is_refused():
-    with pytest.raises(BundleError, match="no density is known for the likelihood 'gamma'. Known: bernoulli, "):
+    with pytest.raises(BundleError, match="no density is known: .*gamma"):
         log_density("gamma", np.zeros((1, 2, 2, 1), np.float32), np.zeros((2, 2, 1), np.float32))
     with pytest.raises(BundleError, match="'gamma'"):
         densities.check("gamma")
-    assert densities.check("normal") is None
+    assert densities.check("normal").parameters == ("loc", "scale")

@@ -264,7 +264,7 @@ def test_parts_without_end_are_refused_soon(tmp_path, monkeypatch):
 
 def test_names_cannot_speak_to_the_terminal(tmp_path):
     node = helper.make_node("\x1b[2JEvil\nline", ["x"], ["y"], domain="com.example\r")
-    refused(tmp_path, model(node), r"com.example\? \?\[2JEvil\?line is not a standard")
+    refused(tmp_path, model(node), r"com.example \?\[2JEvil line is not a standard")
 
 
 def test_ort_files_need_their_mark(tmp_path):

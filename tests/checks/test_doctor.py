@@ -77,7 +77,7 @@ def test_packages_of_other_versions_and_missing_ones_are_named(installed):
     assert not diagnosis.can_train
     assert diagnosis.healthy
     rows = dict(diagnosis.rows)
-    assert rows["  keras"] == "3.14.2; needs >=3.15,<4"
+    assert rows["  keras"] == "3.14.2; needs >=3.15,<3.16"
     assert rows["  tf2onnx"] == "not installed; needs >=1.17,<2"
     assert rows["training"] == "not ready"
     assert commands(diagnosis)[-1] == "pip install 'kvae-onnx[train]'"

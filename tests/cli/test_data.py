@@ -31,12 +31,12 @@ def test_people_read_what_is_there_and_what_is_not_used(tmp_path):
     assert all(len(line) <= 60 for line in lines[1:])
     text = " ".join(done.stdout.split())
     for row in (
-        "images 31 of 58 can be used; files left aside for their names: 1",
-        "colour RGB; 1 in grey are taken as RGB",
+        "images 31 of 57 can be used; files left aside for their names: 1",
+        "colour RGB; 3 in grey are taken as RGB",
         "labels 2: a (16), b (15)",
-        "skipped 27",
-        "3 it is animated: b/animated.gif, b/animated.png, b/animated.webp",
-        "5 it is transparent: b/key.png, b/la.png, b/rgba.png, ...",
+        "skipped 26",
+        "3 it is animated, or has several pages: b/animated.gif, b/animated.png, b/animated.webp",
+        "5 it is transparent (see --alpha): b/key.png, b/la.png, b/rgba.png, ...",
         "1 it is not 24 x 32 (height x width), as most are (see --image-size): b/other_size.png",
     ):
         assert row in text
@@ -99,13 +99,13 @@ def test_max_bad_says_whether_a_training_would_be_refused(tmp_path):
     write_colour_folder(tmp_path / "data", 60)
     write_bad(tmp_path / "data" / "bad")
     assert "training    can begin\n" in run(tmp_path / "data").stdout
-    text = " ".join(run(tmp_path / "data", "--max-bad", 26).stdout.split())
-    assert "would be refused: 27 are skipped, more than the 26 of --max-bad" in text
+    text = " ".join(run(tmp_path / "data", "--max-bad", 25).stdout.split())
+    assert "would be refused: 26 are skipped, more than the 25 of --max-bad" in text
 
 
 def test_the_images_are_looked_for_once(tmp_path, monkeypatch):
     data, found = write_colour_folder(tmp_path / "data", 10), []
-    monkeypatch.setattr("kvae.data.sources.files_under", lambda path: found.append(path) or files_under(path))
+    monkeypatch.setattr("kvae.data.listing.files_under", lambda path: found.append(path) or files_under(path))
     run(data)
     assert found == [data]
 

@@ -13,7 +13,7 @@ from kvae.bundle.folder import write_manifest
 from kvae.bundle.manifest import Manifest
 from kvae.conversion import fidelity
 from kvae.errors import BundleError
-from kvae.evaluation import evaluation
+from kvae.evaluation.data import test_images as images_of_the_test_split
 from kvae.runtime import importance
 from kvae.runtime.bundle import Bundle
 
@@ -27,7 +27,7 @@ def original(run):
 
 @pytest.fixture(scope="module")
 def images(original):
-    return evaluation.test_images(original.manifest)[:COUNT]
+    return images_of_the_test_split(original.manifest)[:COUNT]
 
 
 def altered(original, folder, alter, precision="float16"):

@@ -124,7 +124,7 @@ def test_what_is_skipped_is_written_down(tmp_path):
 def test_too_many_bad_ones_leave_nothing(tmp_path, cache):
     data = write_colour_folder(tmp_path / "data", 40)
     write_bad(data / "bad")
-    with pytest.raises(DataError, match="at least [0-9]+ of 67 images cannot be used, and --max-bad is 5 .bad/anim"):
+    with pytest.raises(DataError, match="at least [0-9]+ of 66 images cannot be used, and --max-bad is 5 .bad/anim"):
         made(data, max_bad=5)
     for path in (data / "bad").iterdir():
         if path.name != "other_size.png":

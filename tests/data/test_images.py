@@ -115,16 +115,6 @@ def test_resizing_is_pillow_s(tmp_path):
         np.testing.assert_allclose(load(tmp_path / name, shape=(5, 8, 1), resize=True)[0, ..., 0], expected, rtol=1e-6)
 
 
-def test_what_shows_through_is_black(tmp_path):
-    pixels = np.full((6, 4, 4), 200, np.uint8)
-    pixels[:3, :, 3], pixels[3:, :, 3] = 0, 255
-    Image.fromarray(pixels).save(tmp_path / "a.png")
-    found = load(tmp_path / "a.png", resize=True)[0, ..., 0] * 255
-    np.testing.assert_allclose(found, [[0] * 4] * 3 + [[200] * 4] * 3, rtol=1e-6)
-    with pytest.raises(DataError, match="4 x 6, RGBA .*With --resize"):
-        load(tmp_path / "a.png")
-
-
 def test_a_photograph_is_turned_the_way_it_is_seen(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 3  # upside down
@@ -163,12 +153,12 @@ def test_what_does_not_fit_is_named(tmp_path):
         "wide.npy": r"holds images of \(4, 6, 1\); the model takes n x 6 x 4 x 1. With --resize",
         "single.npy": r"has shape \(6, 4\); expected n x 6 x 4 x 1",
         "channels.npy": r"holds images of \(6, 4, 5\); the model takes n x 6 x 4 x 1.$",
-        "wide.png": r"is a picture of 6 x 4, L \(width x height, mode\); the model takes 4 x 6, L. With --resize",
-        "colour.png": "4 x 6, RGB",
+        "wide.png": r"picture of 4 x 6 \(height x width\), grey; the model takes 6 x 4 .*, grey. With --resize",
+        "colour.png": r"6 x 4 \(height x width\), RGB; .* grey. With --resize",
         "deep.png": "more than 8 bits",
         "moving.gif": "is animated",
-        "text.png": "is no picture that kvae reads",
-        "empty.png": "is empty; expected a picture",
+        "text.png": "it is not a picture",
+        "empty.png": "it is empty",
         "empty": "holds no pictures",
         "cut-idx3-ubyte": r"is cut short: its shape is \(5, 6, 4\)",
         "pixels.npy": r"holds images of \(20000, 20000, 1\), which are too many pixels",
@@ -187,7 +177,7 @@ def test_a_picture_cut_short_is_named(tmp_path):
     content = save(tmp_path / "a.png", pixels).read_bytes()
     for length in (40, len(content) // 2, len(content) * 9 // 10):
         (tmp_path / "a.png").write_bytes(content[:length])
-        with pytest.raises(DataError, match="a.png (cannot be read|is damaged|is no picture)"):
+        with pytest.raises(DataError, match="a.png: it (cannot be read|is damaged|is not a picture)"):
             load(tmp_path / "a.png", shape=(60, 40, 1))
 
 
@@ -208,7 +198,7 @@ def test_a_model_of_other_channels_takes_arrays_alone(tmp_path):
 
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
-    with pytest.raises(DataError, match="pipe.png is no regular file"):
+    with pytest.raises(DataError, match="pipe.png is not a regular file"):
         load(tmp_path / "pipe.png")
 
 

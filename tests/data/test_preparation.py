@@ -55,13 +55,15 @@ def test_colour_is_taken_where_any_picture_of_the_size_has_it(tmp_path):
 
 
 def test_nothing_fit_has_no_shape_but_reasons(tmp_path):
-    save(tmp_path, a=("RGBA", (9, 10)), b=("L", (300, 10)))
+    save(tmp_path, a=("I;16", (9, 10)), b=("L", (300, 10)))
     assert plan_of(tmp_path).shape is None
     assert [image.reason for image in go_through(tmp_path)] == [
-        "it is transparent", "it is more than 256 pixels high or wide (see --image-size)",
-    ]  # fmt: skip
+        "it has more than 8 bits a channel (see --levels)",
+        "it is more than 256 pixels high or wide (see --image-size)",
+    ]
     with pytest.raises(
-        DataError, match="none of its 2 images can be used .a.png: it is transparent; b.png: it is more"
+        DataError,
+        match="none of its 2 images can be used .a.png: it has more than 8 bits.*; b.png: it is more",
     ):
         preparation.shape_of(open_source(tmp_path), plan_of(tmp_path))
 

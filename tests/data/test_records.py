@@ -9,7 +9,7 @@ import tensorflow as tf
 from pictures_on_disk import patches
 
 from kvae.config import TrainConfig
-from kvae.data import datasets, records
+from kvae.data import datasets, listing, records
 from kvae.data.sources import open_source
 from kvae.errors import DataError
 
@@ -43,9 +43,9 @@ def test_names_of_shards():
         "x.tfrecord.gz",
         "x.tfrecords-1-of-2.gz",
     ):
-        assert records.is_records(name)
+        assert listing.is_records(name)
     for name in ("tfrecord", "x.tfrecord.txt", "x.tfrecord-00000", "x.png"):
-        assert not records.is_records(name)
+        assert not listing.is_records(name)
 
 
 @pytest.mark.parametrize("picture", ["image__encoded", "image", "image_raw"])

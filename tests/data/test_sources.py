@@ -11,7 +11,7 @@ from PIL import Image
 from kvae.data.sources import open_source
 from kvae.errors import DataError
 from kvae.files import idx
-from kvae.files.folders import shown
+from kvae.files.text import shown
 
 
 def touch(folder, *names):
@@ -149,7 +149,7 @@ def test_what_is_no_data_set_is_told_what_one_is(tmp_path):
     touch(tmp_path / "both", "a.png", "b.tfrecord")
     for name, reason in {
         "one.png": "nothing that images are read from: expected a folder of pictures",
-        "pipe.npy": "is no regular file",
+        "pipe.npy": "is not a regular file",
         "texts": "holds no pictures .*; a .npy, .npz or idx file is named itself",
         "both": "holds pictures and TFRecords",
         "nowhere": "cannot be read: No such file or directory",

@@ -264,7 +264,7 @@ def test_a_lone_decoder_or_an_unknown_likelihood_cannot_be_evaluated(bundle, bun
         evaluate(Bundle.open(bundle_path / "decoder.onnx", device="cpu"), IMAGES)
     other = Bundle.open(bundle_path, device="cpu")
     other.manifest = replace(bundle.manifest, likelihood="gamma")
-    with pytest.raises(BundleError, match="no density is known for the likelihood 'gamma'"):
+    with pytest.raises(BundleError, match="no density is known: likelihood 'gamma' is unknown"):
         evaluate(other, IMAGES)
 
 

@@ -5,7 +5,8 @@ import os
 import pytest
 
 from kvae.errors import DataError
-from kvae.files.folders import files_under, shown
+from kvae.files.folders import files_under
+from kvae.files.text import shown
 
 
 def touch(folder, *names):

@@ -113,7 +113,7 @@ def test_bad_folders_are_told_in_a_line_each(folder):
     assert f"{folder}/bad/config.json: not a kvae training config" in told[0]
     assert "metrics.json is not valid JSON" in told[1]
     assert told[2] == f"skipped: {folder}/half is not a run: it holds no config.json."
-    assert "steers??[2J is not a run" in told[3]
+    assert "steers ?[2J is not a run" in told[3]
     assert [line.split()[0] for line in result.stdout.splitlines()[1:3]] == ["cut", "old"]
 
 

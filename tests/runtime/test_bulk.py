@@ -119,10 +119,10 @@ def test_a_plan_says_what_its_parts_depend_on(bundle_path, paths, tmp_path):
 def test_what_cannot_be_read_is_named(bundle_path, paths, tmp_path):
     job, images = bulk.of_images("score", bundle_path, paths, tmp_path / "out", shard_size=10)
     (tmp_path / "pictures" / "3.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"pictures/3\.png is no picture"):
+    with pytest.raises(DataError, match=r"pictures/3\.png: it is not a picture"):
         bulk.Maker(job).make(0, images[0])
     (tmp_path / "pictures" / "3.png").unlink()
-    with pytest.raises(DataError, match=r"pictures/3\.png cannot be read"):
+    with pytest.raises(DataError, match=r"pictures/3\.png: it cannot be read"):
         bulk.Maker(job).make(0, images[0])
     assert list(job.out.iterdir()) == []
     with pytest.raises(DataError, match=r"gone\.png cannot be read"):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import tensorflow as tf
 from tiny import make_vae, random_images
@@ -17,6 +18,7 @@ from kvae.bundle.locate import locate
 from kvae.bundle.manifest import contract, sha256
 from kvae.errors import BundleError, KvaeError
 from kvae.runtime import bundle as runtime
+from kvae.runtime import sessions
 from kvae.runtime.bundle import Bundle
 
 
@@ -270,7 +272,7 @@ def test_the_shipped_convolutional_model_does_not_depend_on_the_batch_size(batch
 
 
 def test_cuda_is_strict_without_a_cuda_wheel(bundle_path, monkeypatch):
-    monkeypatch.setattr(runtime.onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(KvaeError, match="pip install onnxruntime-gpu"):
         _ = Bundle.open(bundle_path, device="cuda").device
     assert Bundle.open(bundle_path, device="auto").device == "cpu"
@@ -278,11 +280,13 @@ def test_cuda_is_strict_without_a_cuda_wheel(bundle_path, monkeypatch):
 
 def test_cuda_is_strict_where_onnxruntime_falls_back(bundle_path, monkeypatch):
     """onnxruntime returns a session on the CPU, without an error, where the CUDA libraries are missing."""
-    on_cpu = runtime._session_on
+    on_cpu = sessions._session_on
     monkeypatch.setattr(
-        runtime.onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
+        onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
     )
-    monkeypatch.setattr(runtime, "_session_on", lambda path, _, threads: on_cpu(path, "CPUExecutionProvider", threads))
+    monkeypatch.setattr(
+        sessions, "_session_on", lambda module, path, _, threads: on_cpu(module, path, "CPUExecutionProvider", threads)
+    )
     with pytest.raises(KvaeError, match="does not start"):
         Bundle.open(bundle_path, device="cuda").sample(1)
     assert Bundle.open(bundle_path, device="auto").sample(1).shape == (1, 8, 8, 1)

@@ -49,7 +49,7 @@ def test_a_drawn_traversal_has_a_row_per_dimension(bundle, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (8, 8), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     for image in (None, tmp_path / "a.png"):
-        assert paths.draw_traversal(bundle, image, 5, 3.0, False, tmp_path / "t.png") == [0, 1, 2]
+        assert paths.draw_traversal(bundle, image, 5, 3.0, tmp_path / "t.png", False) == [0, 1, 2]
         with Image.open(tmp_path / "t.png") as picture:
             assert picture.width > 5 * 56 and picture.height > 3 * 56
 
@@ -83,4 +83,4 @@ def test_a_reach_out_of_range(bundle, reach):
 
 def test_a_traversal_is_a_png(bundle, tmp_path):
     with pytest.raises(KvaeError, match="must end in .png"):
-        paths.draw_traversal(bundle, None, 5, 3.0, False, tmp_path / "t.npy")
+        paths.draw_traversal(bundle, None, 5, 3.0, tmp_path / "t.npy", False)

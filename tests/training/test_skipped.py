@@ -16,6 +16,7 @@ from kvae.errors import KvaeError
 from kvae.model.networks import Encoder
 from kvae.model.priors import StandardNormal
 from kvae.model.vae import VAE
+from kvae.runs import layout
 from kvae.steps import batches
 from kvae.steps.optimizers import FusedAdam
 from kvae.steps.skips import MAX_RECORDED, SkipRecord
@@ -30,7 +31,7 @@ def state_of(vae):
 
 
 def lines(folder):
-    return [json.loads(line) for line in (folder / skipped.FILE).read_text().splitlines()]
+    return [json.loads(line) for line in (folder / layout.SKIPPED).read_text().splitlines()]
 
 
 @pytest.mark.parametrize("optimizer", [keras.optimizers.Adam, FusedAdam])
@@ -142,7 +143,7 @@ def test_names_of_a_batch_are_told_where_images_have_any():
 
 def test_lines_of_a_time_that_is_lost_are_dropped(tmp_path):
     skipped.forget_after(tmp_path, 3)  # no file, nothing to do
-    path = tmp_path / skipped.FILE
+    path = tmp_path / layout.SKIPPED
     other = '[1]\n{"a": 1}\n{"step": "x"}\n'
     path.write_text(other + "".join(f'{{"step": {step}}}\n' for step in (1, 2, 3, 7)) + '{"st')
     skipped.forget_after(tmp_path, 3)

@@ -6,15 +6,16 @@ import subprocess
 import sys
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from io import BytesIO
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from kvae.errors import DataError
-from kvae.files import picture_files
-from kvae.files.picture_files import open_picture
+from kvae.data import opening
+from kvae.data.opening import Unusable
+from kvae.data.pixels import Reading, flat, header, upright
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 4, 3), np.uint8)
 COLOUR = Image.fromarray(PIXELS)
@@ -26,10 +27,18 @@ def encoded(picture=COLOUR, kind="PNG", **settings):
     return file.getvalue()
 
 
-def refused(file, message):
-    with pytest.raises(DataError, match=message) as caught, open_picture(file, "cat"):
+@contextmanager
+def open_picture(content):
+    """The picture of a file or of bytes, decoded and upright."""
+    with opening.quiet(), opening.opened(content) as picture:
+        header(picture, Reading())
+        picture.load()
+        yield flat(upright(picture), Reading())
+
+
+def refused(content, message):
+    with pytest.raises(Unusable, match=message) as caught, open_picture(content):
         pass
-    assert str(caught.value).startswith("cat ")
     assert "\n" not in str(caught.value)
 
 
@@ -42,7 +51,7 @@ def test_every_format_gives_the_pixels(tmp_path, kind):
     """By content, whatever the file is called."""
     content = encoded(kind=kind, **{"lossless": True} if kind == "WEBP" else {})
     (tmp_path / "a.jpg").write_bytes(content)
-    for file in (tmp_path / "a.jpg", BytesIO(content)):
+    for file in (tmp_path / "a.jpg", content):
         with open_picture(file) as picture:
             np.testing.assert_array_equal(np.asarray(picture), PIXELS)
 
@@ -51,7 +60,7 @@ def test_a_photograph_is_upright():
     exif = Image.Exif()
     exif[0x0112] = 6  # turn it to the right
     for kind in ("PNG", "TIFF"):
-        with open_picture(BytesIO(encoded(kind=kind, exif=exif))) as picture:
+        with open_picture(encoded(kind=kind, exif=exif)) as picture:
             np.testing.assert_array_equal(np.asarray(picture), np.rot90(PIXELS, -1))
 
 
@@ -60,7 +69,7 @@ def test_a_photograph_with_its_preview_is_one_picture():
     content = encoded(kind="MPO", save_all=True, append_images=[COLOUR.resize((2, 2))], quality=95)
     with Image.open(BytesIO(content)) as found:
         assert found.n_frames == 2
-    with open_picture(BytesIO(content)) as picture:
+    with open_picture(content) as picture:
         assert picture.size == (4, 6)
 
 
@@ -68,7 +77,7 @@ def test_a_photograph_with_its_preview_is_one_picture():
 def test_more_than_one_frame_is_refused(kind):
     grey = COLOUR.convert("L")
     content = encoded(grey, kind, save_all=True, append_images=[grey.transpose(Image.Transpose.ROTATE_180)])
-    refused(BytesIO(content), "is animated, or has several pages")
+    refused(content, "is animated, or has several pages")
 
 
 def test_formats_that_start_programs_are_not_read():
@@ -77,30 +86,30 @@ def test_formats_that_start_programs_are_not_read():
     with Image.open(BytesIO(eps)) as found:
         assert found.format == "EPS"
     for content in (eps, encoded(kind="PDF"), encoded(kind="ICO"), b"hello", bytes(100)):
-        refused(BytesIO(content), r"is no picture that kvae reads \(PNG, JPEG")
+        refused(content, r"not a picture of a known format \(PNG, JPEG")
 
 
 def test_more_than_eight_bits_and_unknown_colours_are_refused():
     deep = Image.fromarray(PIXELS[..., 0].astype(np.uint16) * 257)
     for content in (encoded(deep), encoded(deep, "TIFF"), encoded(Image.fromarray(np.ones((2, 2), "f4")), "TIFF")):
-        refused(BytesIO(content), "has more than 8 bits a channel")
-    refused(BytesIO(encoded(Image.new("LAB", (2, 2)), "TIFF")), "has the mode LAB; convert it")
+        refused(content, "more than 8 bits a channel .*--levels")
+    refused(encoded(Image.new("LAB", (2, 2)), "TIFF"), "it is LAB")
 
 
 def test_a_file_cut_short_is_refused():
     for kind in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM"):
         content = encoded(COLOUR.resize((60, 40)), kind)
         for length in (len(content) // 3, len(content) * 9 // 10):
-            refused(BytesIO(content[:length]), "is no picture|is damaged|cannot be read")
-    refused(BytesIO(b""), "is empty; expected a picture")
+            refused(content[:length], "not a picture|is damaged|cannot be read")
+    refused(b"", "it is empty")
 
 
 def test_a_file_or_a_picture_too_large_is_refused_before_it_is_read(monkeypatch):
     content = encoded()
-    monkeypatch.setattr(picture_files, "MAX_PIXELS", 23)
-    refused(BytesIO(content), "too many pixels, 4 x 6; make it smaller first")
-    monkeypatch.setattr(picture_files, "MAX_FILE_BYTES", len(content) - 1)
-    refused(BytesIO(content), f"has {len(content)} bytes; a picture may have {len(content) - 1}")
+    monkeypatch.setattr(opening, "MAX_PIXELS", 23)
+    refused(content, "more than 23 pixels")
+    monkeypatch.setattr(opening, "MAX_FILE_BYTES", len(content) - 1)
+    refused(content, f"more than {len(content) - 1} bytes")
 
 
 @pytest.mark.parametrize("size", [(7000, 7000), (12000, 12000), (2**31 - 1, 2**31 - 1), (2**31 - 1, 1), (0, 5)])
@@ -108,13 +117,13 @@ def test_a_header_that_promises_too_much_is_refused(size):
     """Between kvae's limit, the one at which Pillow warns, and the one at which it refuses."""
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", *size, 8, 2, 0, 0, 0))
     content = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b"")
-    refused(BytesIO(content), "too many pixels|is no picture|cannot be read|is damaged")
+    refused(content, "more than [0-9,]+ pixels|not a picture|cannot be read|is damaged")
 
 
 def test_the_largest_picture_stays_within_memory(tmp_path):
     """A file of 100 bytes that is as large as one may be, in the format whose decoder takes most."""
-    width, height = 8000, picture_files.MAX_PIXELS // 8000
-    Image.new("RGBA", (width, height), (9, 8, 7, 6)).save(tmp_path / "a.webp", lossless=True, method=0)
+    width, height = 8000, opening.MAX_PIXELS // 8000
+    Image.new("RGBA", (width, height), (9, 8, 7, 255)).save(tmp_path / "a.webp", lossless=True, method=0)
     code = (
         "import sys\nfrom pathlib import Path\nfrom kvae.data.images import open_image\n"
         "assert open_image(Path(sys.argv[1]), (8, 8, 3), resize=True).shape == (1, 8, 8, 3)\n"
@@ -124,38 +133,33 @@ def test_the_largest_picture_stays_within_memory(tmp_path):
     assert int(done.stdout) * 1024 < 1e9
 
 
-def test_what_goes_wrong_in_the_block_is_not_the_picture_s():
-    with pytest.raises(ValueError, match="mine"), open_picture(BytesIO(encoded())):
-        raise ValueError("mine")
-
-
 def test_threads_read_side_by_side():
-    """No filter of warnings is left behind, and no thread gets another's picture."""
+    """No thread gets another's picture."""
     contents = [encoded(Image.new("L", (8, 8), level)) for level in range(100)]
 
     def level(content):
-        with open_picture(BytesIO(content)) as picture:
+        with opening.opened(content) as picture:
             return int(np.asarray(picture)[0, 0])
 
-    with ThreadPoolExecutor(8) as pool:
+    with opening.quiet(), ThreadPoolExecutor(8) as pool:
         assert list(pool.map(level, contents)) == list(range(100))
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
-    for name, message in {"pipe.png": "is no regular file", "missing.png": "cannot be read: No such file"}.items():
+    for name, message in {"pipe.png": "is not a regular file", "missing.png": "cannot be read: No such file"}.items():
         refused(tmp_path / name, message)
 
 
 def test_a_picture_beyond_memory_is_refused():
     """The limit stands for a small machine; in a process of its own, since it cannot be taken back."""
     code = (
-        "import resource, sys\nfrom io import BytesIO\nfrom PIL import Image\nfrom kvae.files import picture_files\n"
+        "import resource, sys\nfrom io import BytesIO\nfrom PIL import Image\nfrom kvae.data import opening\n"
         "file = BytesIO()\nImage.new('RGB', (6000, 6000)).save(file, 'PNG')\n"
         "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (used + 10**8, used + 10**8))\n"
-        "try:\n    with picture_files.open_picture(file): pass\n"
-        "except picture_files.DataError as error: print(error)"
+        "try:\n    with opening.opened(file.getvalue()) as picture: picture.load()\n"
+        "except opening.Unusable as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "does not fit in memory" in done.stdout

@@ -1,0 +1,177 @@
+"""Training and every other verb read a user's pictures alike: the same files, and the same pixels of each."""
+
+import os
+
+import numpy as np
+import pytest
+from pictures_on_disk import write_bad
+from PIL import Image
+
+from kvae.config import ConfigError, TrainConfig
+from kvae.data import images, preparation
+from kvae.data.decoding import Reading, decode
+from kvae.data.listing import is_records
+from kvae.data.preparation import Prepared
+from kvae.data.sources import open_source
+from kvae.errors import DataError
+
+RNG = np.random.default_rng(0)
+PIXELS = RNG.integers(0, 256, (8, 10, 3), np.uint8)
+COLOUR = Image.fromarray(PIXELS)
+GREY = COLOUR.convert("L")
+DEEP = Image.fromarray(RNG.integers(0, 2**16, (8, 10), dtype=np.uint16))
+TURNED = Image.Exif()
+TURNED[0x0112] = 3  # upside down
+CLEAR = COLOUR.convert("RGBA")
+CLEAR.putalpha(Image.fromarray(RNG.integers(0, 256, (8, 10), np.uint8)))
+
+
+def trained_on(folder, **settings):
+    """By name the pixels that a training is given, and the reasons for those that it is not."""
+    config = TrainConfig(data=str(folder), **settings)
+    source = open_source(folder, Reading(config.alpha, config.levels_range))
+    plan = preparation.survey(source, config)
+    with preparation.images(source, config, plan) as found:
+        made = {item.name: item for item in found}
+    return {name: item.pixels if isinstance(item, Prepared) else item.reason for name, item in made.items()}
+
+
+def scored(folder, shape, **settings):
+    """The same of what the verbs are given."""
+    config = TrainConfig(data=str(folder), **settings)
+    reading = Reading(config.alpha, config.levels_range)
+    found = {}
+    for part in images.open_images([folder], shape, reading=reading).parts:
+        name = os.path.relpath(part.path, folder)
+        try:
+            (pixels,) = next(part.chunks())
+            found[name] = np.rint(pixels * 255).astype(np.uint8)
+        except DataError as error:
+            found[name] = str(error).removeprefix(f"{part.path}: ").removesuffix(".")
+    return found
+
+
+def check_alike(folder, shape=(8, 10, 3), **settings):
+    one, other = trained_on(folder, **settings), scored(folder, shape, **settings)
+    assert list(one) == list(other)
+    for name, pixels in one.items():
+        np.testing.assert_array_equal(pixels, other[name], err_msg=name)
+    return one
+
+
+def test_the_same_files_are_listed(tmp_path):
+    """A TIFF, a palette, a linked folder (entered once), names in capitals; nothing hidden, and no text."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    COLOUR.save(outside / "linked.png")
+    folder = tmp_path / "data"
+    for place in ("sub", ".hidden", "sub/deep"):
+        (folder / place).mkdir(parents=True)
+        COLOUR.save(folder / place / "a.tif")
+    (folder / "link").symlink_to(outside)
+    (folder / "sub" / "round").symlink_to(folder)
+    COLOUR.save(folder / ".hidden.png")
+    COLOUR.save(folder / "B.PNG")
+    COLOUR.convert("P").save(folder / "palette.png")
+    GREY.save(folder / "grey.pgm")
+    (folder / "notes.txt").write_text("")
+    found = check_alike(folder)
+    assert list(found) == ["B.PNG", "grey.pgm", "link/linked.png", "palette.png", "sub/a.tif", "sub/deep/a.tif"]
+
+
+def grey_palette():
+    picture = Image.new("P", (10, 8))
+    picture.putpalette([level for level in range(256) for _ in range(3)])
+    picture.putdata(list(np.asarray(GREY).ravel()))
+    return picture
+
+
+@pytest.mark.parametrize(
+    ("name", "picture", "settings", "channels"),
+    [
+        ("opaque.png", COLOUR.convert("RGBA"), {}, 3),
+        ("opaque-grey.png", GREY.convert("LA"), {}, 1),
+        ("palette.png", COLOUR.quantize(64), {}, 3),
+        ("grey-palette.png", grey_palette(), {}, 1),
+        ("unused-key.png", GREY.point(lambda level: max(level, 1)), {"transparency": 0}, 1),
+        ("unused-palette-key.gif", COLOUR.quantize(8), {"transparency": 200}, 3),
+        ("bits.png", GREY.convert("1"), {}, 1),
+        ("colour.tiff", COLOUR, {"compression": "tiff_lzw"}, 3),
+        ("grey.pgm", GREY, {}, 1),
+        ("colour.ppm", COLOUR, {}, 3),
+        ("turned.png", COLOUR.rotate(180), {"exif": TURNED}, 3),
+    ],
+)  # fmt: skip
+def test_what_loses_nothing_is_read_by_both(tmp_path, name, picture, settings, channels):
+    picture.save(tmp_path / name, **settings)
+    found = check_alike(tmp_path, (8, 10, channels))[name]
+    expected = np.asarray(picture.convert("RGB" if channels == 3 else "L")).reshape(8, 10, channels)
+    if name == "turned.png":
+        expected = PIXELS
+    if name == "unused-palette-key.gif":
+        expected = np.asarray(picture.convert("RGB"))
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+@pytest.mark.parametrize(("alpha", "below"), [("white", 255), ("black", 0)])
+def test_transparency_is_put_on_a_colour(tmp_path, mode, alpha, below):
+    """By hand: a x + (1 - a) below, within one level of rounding; without a colour both refuse it by name."""
+    picture = CLEAR.convert(mode)
+    picture.save(tmp_path / "a.png")
+    *bands, transparency = (np.asarray(band, float) for band in picture.split())
+    share = transparency[..., None] / 255
+    expected = share * np.stack(bands, axis=-1) + (1 - share) * below
+    shape = (8, 10, len(bands))
+    np.testing.assert_allclose(check_alike(tmp_path, shape, alpha=alpha)["a.png"], expected, atol=1)
+    assert "transparent" in check_alike(tmp_path, shape)["a.png"] and "--alpha" in check_alike(tmp_path, shape)["a.png"]
+
+
+@pytest.mark.parametrize("name", ["deep.png", "deep.tif", "deep.pgm"])
+def test_sixteen_bits_are_read_between_two_levels(tmp_path, name):
+    """By hand: (x - MIN) / (MAX - MIN) of 255, rounded and cut off; without levels both refuse it by name."""
+    DEEP.save(tmp_path / name)
+    levels = np.asarray(DEEP, float)
+    expected = np.rint(np.clip((levels - 1000) / 49_000, 0, 1) * 255)
+    found = check_alike(tmp_path, (8, 10, 1), levels="1000:50000")[name]
+    np.testing.assert_array_equal(found[..., 0], expected)
+    assert "--levels" in check_alike(tmp_path, (8, 10, 1))[name]
+
+
+def test_arrays_of_sixteen_bits_are_read_between_two_levels(tmp_path):
+    array = RNG.integers(0, 4096, (30, 8, 10), dtype=np.uint16)
+    np.save(tmp_path / "a.npy", array)
+    reading = Reading(levels=(0, 4095))
+    expected = np.rint(array / 4095 * 255)
+    batch = next(images.open_images([tmp_path / "a.npy"], (8, 10, 1), reading=reading).batches())
+    np.testing.assert_allclose(batch.images[..., 0], expected / 255, rtol=1e-6)
+    items = [
+        decode(item.content, (8, 10, 1), False, reading) for item in open_source(tmp_path / "a.npy", reading).items()
+    ]
+    np.testing.assert_array_equal(np.stack(items)[..., 0], expected)
+    for read in (lambda path: images.open_images([path], (8, 10, 1)), open_source):
+        with pytest.raises(DataError, match="uint16.*--levels"):
+            read(tmp_path / "a.npy")
+
+
+def test_what_cannot_be_read_is_refused_by_both_for_the_same_reason(tmp_path):
+    """Damaged, animated, CMYK, 16-bit colour, pipes, devices, links to nowhere; but for sizes, which a model sets."""
+    write_bad(tmp_path)
+    one, other = trained_on(tmp_path), scored(tmp_path, (24, 32, 3))
+    for name in one:
+        if name not in ("large.png", "small.png", "other_size.png"):
+            assert isinstance(one[name], str) and one[name] == other[name], name
+
+
+@pytest.mark.parametrize("text", ["", "5", "9:1", "1:1", "a:b", "0:65535:2"])
+def test_levels_are_two_rising_integers(text):
+    with pytest.raises(ConfigError, match="levels must be MIN:MAX"):
+        TrainConfig(data="x", levels=text)
+
+
+def test_records_are_told_by_their_names_and_left_to_training(tmp_path):
+    names = ("a.tfrecord", "a.tfrecords", "a.tfrecord-00001-of-00010", "a.tfrecord.gz")
+    assert all(map(is_records, names)) and not any(map(is_records, ("a.tfrecord.png", "tfrecord", "a.tfrecord-1")))
+    (tmp_path / "a.tfrecord").write_bytes(b"")
+    with pytest.raises(DataError, match="TFRecords.*kvae train"):
+        images.open_images([tmp_path / "a.tfrecord"], (8, 8, 1))
