@@ -20,6 +20,7 @@ from kvae.bundle import noise, onnxruntime_web
 from kvae.bundle.densities import log_density
 from kvae.conversion.conversion import convert
 from kvae.data.images import open_image
+from kvae.data.pixels import Reading
 from kvae.explorer import pages
 from kvae.explorer.server import Server
 from kvae.export.bundles import export
@@ -560,7 +561,7 @@ def test_a_picture_of_any_size_is_taken_as_kvae_score_resize_takes_it(taking, tm
         path = tmp_path / f"{size}.png"
         texture(*size, mode).save(path)
         explorer.give(path.read_bytes())
-        expected = open_image(path, shape, resize=True)
+        expected = open_image(path, shape, resize=True, reading=Reading(alpha="black"))  # as the page has it
         found = explorer.pixels("#original")
         assert np.abs(found.astype(int) - rgb(expected[0])).max() <= 1, size
         elbo = scoring.score(explorer.bundle, expected).elbo[0]

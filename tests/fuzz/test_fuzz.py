@@ -29,7 +29,8 @@ def test_seeds_are_accepted(reader):
 
 @pytest.mark.parametrize("reader", REFUSED)
 def test_seeds_that_can_be_read_are_accepted(reader):
-    names = [path.name for folder in readers.SEEDS_OF[reader] for path in sorted((readers.SEEDS / folder).iterdir())]
+    folders = readers.SEEDS_OF.get(reader, (reader,))
+    names = [path.name for folder in folders for path in sorted((readers.SEEDS / folder).iterdir())]
     outcomes = [finding.outcome for _, finding in run.campaign(reader, readers.seeds(reader))]
     refused = {name for name, outcome in zip(names, outcomes, strict=True) if outcome == "refused"}
     assert refused == REFUSED[reader]

@@ -102,7 +102,7 @@ def test_an_image_that_cannot_be_read_is_named_and_what_is_made_is_kept(two_work
     good = Path("pngs/17.png").read_bytes()
     Path("pngs/17.png").write_bytes(good[:100])
     call = ("score", "pngs", "--engine", "ray", "--out", "out")
-    assert error(kvae(*call)).startswith("Error: pngs/17.png cannot be read: image file is truncated")
+    assert error(kvae(*call)).startswith("Error: pngs/17.png: it cannot be read: image file is truncated")
     assert [part.name for part in parts()] in ([], ["part-00000-of-00002.csv"])
     Path("pngs/17.png").write_bytes(good)
     assert kvae(*call).exit_code == 0
