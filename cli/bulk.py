@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from kvae.cli.terminal import shown, tell_which
+from kvae.config import Reading
 from kvae.errors import KvaeError
 
 engine_option = click.option(
@@ -25,18 +26,17 @@ def encode_or_score(
     images: Sequence[Path],
     out: Path | None,
     resize: bool,
-    reading: Any,
+    reading: Reading,
     device: str,
     as_json: bool,
 ) -> None:
     """Encode or score images into a folder of parts."""
     from kvae.bundle.locate import locate
-    from kvae.data.decoding import Reading
     from kvae.runtime import bulk, ray_engine
 
     ray_engine.check_installed()
     path, folder = locate(model), _folder(out)
-    job, pieces = bulk.of_images(verb, path, images, folder, resize, Reading(*reading), device)
+    job, pieces = bulk.of_images(verb, path, images, folder, resize, reading, device)
     _make(job, pieces, {"out": str(folder), "model": str(path)}, model, as_json)
 
 

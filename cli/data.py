@@ -41,12 +41,11 @@ def inspect(path: Path, out: Path | None, as_json: bool, **settings: Any) -> Non
     if out is not None and out.suffix.lower() != ".png":
         raise KvaeError(f"{out}: examples are written as a PNG; name a file that ends in .png with --out.")
     from kvae.data import inspection
-    from kvae.data.decoding import Reading
     from kvae.data.sources import open_source
     from kvae.files import pictures
     from kvae.files.atomic import atomic_file
 
-    source = open_source(path, Reading(config.alpha, config.levels_range))
+    source = open_source(path, config.reading)
     if source.kind == "TFRecords":  # which TensorFlow reads
         from kvae.cli.train import import_tensorflow_quietly
 

@@ -12,7 +12,7 @@ import click
 from kvae.cli.bulk import encode_or_score, engine_option
 from kvae.cli.options import PATH, device_option, json_option, model_option
 from kvae.cli.terminal import shown, tell_which
-from kvae.config import parse_levels
+from kvae.config import Reading
 from kvae.errors import KvaeError
 
 images_argument = click.argument("images", metavar="IMAGES...", nargs=-1, required=True, type=PATH)
@@ -30,8 +30,7 @@ def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--levels", metavar="MIN:MAX", help="Of more than 8 bits, the levels that become black and white.")
     @functools.wraps(command)
     def with_reading(*args: Any, alpha: str | None, levels: str | None, **settings: Any) -> Any:
-        reading = (alpha, None if levels is None else parse_levels(levels))
-        return command(*args, reading=reading, **settings)
+        return command(*args, reading=Reading.of(alpha, levels), **settings)
 
     return with_reading
 
@@ -52,7 +51,7 @@ def out_option(default: str, text: str) -> Any:
 @device_option
 @json_option
 def reconstruct(
-    images: tuple[Path, ...], model: str | None, out: Path, resize: bool, reading: Any, device: str, as_json: bool
+    images: tuple[Path, ...], model: str | None, out: Path, resize: bool, reading: Reading, device: str, as_json: bool
 ) -> None:
     """Encode IMAGES and decode them again.
 
@@ -81,7 +80,7 @@ def encode(
     model: str | None,
     out: Path,
     resize: bool,
-    reading: Any,
+    reading: Reading,
     engine: str,
     device: str,
     as_json: bool,
@@ -136,7 +135,7 @@ def score(
     model: str | None,
     out: Path | None,
     resize: bool,
-    reading: Any,
+    reading: Reading,
     engine: str,
     device: str,
     as_json: bool,
@@ -185,7 +184,7 @@ def interpolate(
     model: str | None,
     out: Path,
     resize: bool,
-    reading: Any,
+    reading: Reading,
     device: str,
     as_json: bool,
 ) -> None:
@@ -193,13 +192,12 @@ def interpolate(
 
     Decodes the codes on the straight line between the means of their posteriors.
     """
-    from kvae.data.decoding import Reading
     from kvae.files import output
     from kvae.runtime import paths
 
     check_apart(out, [one, other])
     path, bundle = _open_model(model, device)
-    found = bundle.decode(paths.interpolate(*paths.ends(bundle, one, other, resize, Reading(*reading)), steps))
+    found = bundle.decode(paths.interpolate(*paths.ends(bundle, one, other, resize, reading), steps))
     output.write([found], steps, bundle.manifest.image_shape, out, columns=steps)
     _report(out, steps, model, path, as_json)
 
@@ -220,7 +218,7 @@ def traverse(
     model: str | None,
     out: Path,
     resize: bool,
-    reading: Any,
+    reading: Reading,
     device: str,
     as_json: bool,
 ) -> None:
@@ -228,12 +226,11 @@ def traverse(
 
     Each has a row of images, in which it alone varies.
     """
-    from kvae.data.decoding import Reading
     from kvae.runtime import paths
 
     check_apart(out, [image] if image else [])
     path, bundle = _open_model(model, device)
-    order = paths.draw_traversal(bundle, image, steps, reach, out, resize, Reading(*reading))
+    order = paths.draw_traversal(bundle, image, steps, reach, out, resize, reading)
     _report(out, len(order) * steps, model, path, as_json, dimensions=order)
 
 
@@ -257,13 +254,12 @@ def _open_model(model: str | None, device: str, threads: int = 0) -> tuple[Path,
 
 
 def _open(
-    model: str | None, device: str, paths: Sequence[Path], resize: bool, reading: Any, threads: int = 0
+    model: str | None, device: str, paths: Sequence[Path], resize: bool, reading: Reading, threads: int = 0
 ) -> tuple[Path, Any, Any]:
-    from kvae.data.decoding import Reading
     from kvae.data.images import open_images
 
     path, bundle = _open_model(model, device, threads)
-    return path, bundle, open_images(paths, bundle.manifest.image_shape, resize, Reading(*reading))
+    return path, bundle, open_images(paths, bundle.manifest.image_shape, resize, reading)
 
 
 def _report(out: Path, count: int, model: str | None, path: Path, as_json: bool, **more: Any) -> None:

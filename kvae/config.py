@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from kvae.errors import ConfigError
 
@@ -52,6 +52,34 @@ def _setting(
         "help": help, "minimum": minimum, "maximum": maximum, "above": above, "choices": choices, "text": text,
     }  # fmt: skip
     return field(default=default, metadata=metadata)
+
+
+class Reading(NamedTuple):
+    """What a user decided about pictures that cannot be read without a decision."""
+
+    alpha: str | None = None
+    """The colour below transparent pixels, "white" or "black"; None refuses them."""
+    levels: tuple[int, int] | None = None
+    """Of pictures of more than 8 bits, the levels that become black and white; None refuses them."""
+
+    @classmethod
+    def of(cls, alpha: str | None, levels: str | None) -> "Reading":
+        """The reading of two settings, the levels as "MIN:MAX".
+
+        Raises:
+            ConfigError: other text, or a MIN that is not below MAX.
+        """
+        if levels is None:
+            return cls(alpha)
+        found = re.fullmatch(r"(-?\d{1,9}):(-?\d{1,9})", levels)
+        low, high = (int(found[1]), int(found[2])) if found else (0, 0)
+        if low >= high:
+            raise ConfigError(f"levels must be MIN:MAX, two integers, MIN below MAX, such as 0:65535; got '{levels}'.")
+        return cls(alpha, (low, high))
+
+
+PLAIN = Reading()
+"""Nothing is decided: what needs a decision is refused."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,7 +233,7 @@ class TrainConfig:
                 f"dataset must be a name of up to 100 letters, digits, spaces and any of . _ + - for images of your "
                 f"own; got {self.dataset!r}."
             )
-        self.size, self.levels_range  # noqa: B018  # which are checked as they are read
+        self.size, self.reading  # noqa: B018  # which are checked as they are read
 
     @property
     def is_of_bits(self) -> bool:
@@ -227,9 +255,9 @@ class TrainConfig:
         return height, width
 
     @property
-    def levels_range(self) -> tuple[int, int] | None:
-        """`levels` as (min, max); None if it is not given."""
-        return None if self.levels is None else parse_levels(self.levels)
+    def reading(self) -> Reading:
+        """What `alpha` and `levels` say about pictures."""
+        return Reading.of(self.alpha, self.levels)
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON values; `from_dict` reads them back."""
@@ -253,19 +281,6 @@ class TrainConfig:
             return cls(**(values | {"model": ModelConfig(**values.get("model", {}))}))
         except (TypeError, AttributeError) as error:
             raise ConfigError(f"not a kvae training config: {error}.") from None
-
-
-def parse_levels(text: str) -> tuple[int, int]:
-    """The two levels of "MIN:MAX".
-
-    Raises:
-        ConfigError: other text, or a MIN that is not below MAX.
-    """
-    found = re.fullmatch(r"(-?\d{1,9}):(-?\d{1,9})", text)
-    low, high = (int(found[1]), int(found[2])) if found else (0, 0)
-    if low >= high:
-        raise ConfigError(f"levels must be MIN:MAX, two integers, MIN below MAX, such as 0:65535; got '{text}'.")
-    return low, high
 
 
 def _name_of(path: str) -> str:

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from kvae.config import TrainConfig
 from kvae.data import decoded, download, image_cache, sources, splits
-from kvae.data.decoding import Reading
 from kvae.errors import ConfigError, DataError
 from kvae.files import idx
 from kvae.files.atomic import atomic_file
@@ -209,7 +208,7 @@ def of(
     """
     if config.data is None:
         return load(config.dataset, data_dir)
-    source = sources.open_source(Path(config.data), Reading(config.alpha, config.levels_range))
+    source = sources.open_source(Path(config.data), config.reading)
     folder = image_cache.prepare(source, config, progress)
     summary = decoded.read_summary(folder)
     decoded.check(summary, config)

@@ -2,27 +2,27 @@
 
 import contextlib
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kvae.config import MAX_SIZE, MIN_SIZE
+from kvae.config import MAX_SIZE, MIN_SIZE, PLAIN, Reading
 from kvae.data import pixels
-from kvae.data.opening import MAX_PIXELS, Unusable, opened, quiet
-from kvae.data.pixels import Header, Reading, Shape
+from kvae.data.opening import MAX_PIXELS, Unusable, opened
+from kvae.data.pixels import Header, Shape
 from kvae.files import pictures
-
-__all__ = ["Content", "Header", "Reading", "Shape", "Unusable", "check_extent", "decode", "probe", "quiet"]
 
 LARGE = 2**23
 """Pixels from which on pictures are decoded one at a time, for the sake of memory."""
 Content = Path | bytes | NDArray[Any]
 """A file, an encoded picture, or the array `(height, width, channels)` of one: uint8, bool, floats in [0, 1], or other
 integers with `Reading.levels`."""
+Check = Callable[[Header], None]
 _large = threading.Lock()
-PLAIN = Reading()
 
 
 def probe(content: Content, reading: Reading = PLAIN) -> Header:
@@ -38,7 +38,7 @@ def probe(content: Content, reading: Reading = PLAIN) -> Header:
 
 
 def decode(
-    content: Content, shape: Shape, resize: bool, reading: Reading = PLAIN, bounded: bool = True
+    content: Content, shape: Shape, resize: bool, reading: Reading = PLAIN, check: Check | None = None
 ) -> NDArray[np.uint8]:
     """The pixels of a picture.
 
@@ -47,37 +47,40 @@ def decode(
         shape: `(height, width, channels)` of the result; colour is made grey, and grey is made RGB, to fit it.
         resize: bring pictures of another size to this one: the largest middle part of its proportions, by Lanczos.
         reading: what is done about transparency and more than 8 bits.
-        bounded: hold the picture to the sizes that kvae trains on (`check_extent`), as it does by default.
+        check: raises for a header whose pixels are not wanted; by default for those of other sizes than kvae trains on,
+            and without `resize` than this one.
 
     Raises:
         Unusable: there are none, or not of this size.
     """
+    check = check or partial(_check_size, shape=shape, resize=resize)
     if isinstance(content, np.ndarray):
-        return _of_array(content, shape, resize, reading, bounded)
+        return _of_array(content, shape, reading, check)
     with opened(content) as picture:
         found = pixels.header(picture, reading)
-        _check_size(found.height, found.width, shape, resize, bounded)
+        check(found)
         with _large if picture.width * picture.height > LARGE else contextlib.nullcontext():
+            top = pixels.greatest_level(picture)
             picture.load()
             turned = pixels.upright(picture)
-            _check_size(turned.height, turned.width, shape, resize, bounded)  # its mark may stand at the end
-            return pixels.fitted(pixels.flat(turned, reading), shape)
+            check(found._replace(height=turned.height, width=turned.width))  # its mark may stand at the end
+            return pixels.fitted(pixels.flat(turned, reading, top), shape)
 
 
-def _of_array(array: NDArray[Any], shape: Shape, resize: bool, reading: Reading, bounded: bool) -> NDArray[np.uint8]:
+def _of_array(array: NDArray[Any], shape: Shape, reading: Reading, check: Check) -> NDArray[np.uint8]:
     if array.dtype == np.bool_:
         array = array * np.uint8(255)
     elif array.dtype.kind in "iu" and array.dtype != np.uint8:
         array = pixels.to_bytes(array, reading)
     elif array.dtype != np.uint8:
         if not np.isfinite(array).all():
-            raise Unusable("it holds NaN or infinity")
+            raise Unusable(pixels.NO_NUMBERS)
         if array.min() < 0 or array.max() > 1:
             raise Unusable("it holds floats that are not in [0, 1] (save levels of 0 to 255 as uint8)")
         array = pictures.to_uint8(array)
     if array.shape == shape:
         return array
-    _check_size(array.shape[0], array.shape[1], shape, resize, bounded)
+    check(probe(array))
     return pixels.fitted(pictures.picture(array), shape)
 
 
@@ -92,8 +95,8 @@ def check_extent(height: int, width: int, resize: bool) -> str | None:
     return None
 
 
-def _check_size(height: int, width: int, shape: Shape, resize: bool, bounded: bool) -> None:
-    if bounded and (wrong := check_extent(height, width, resize)):
+def _check_size(header: Header, shape: Shape, resize: bool) -> None:
+    if wrong := check_extent(header.height, header.width, resize):
         raise Unusable(wrong)
-    if not resize and (height, width) != shape[:2]:
+    if not resize and header[1:3] != shape[:2]:
         raise Unusable(f"it is not {shape[0]} x {shape[1]} (height x width), as most are (see --image-size)")

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from kvae.config import TrainConfig
 from kvae.data import download, preparation, splits
-from kvae.data.decoding import Shape
+from kvae.data.pixels import Shape
 from kvae.data.preparation import Skipped, Tally
 from kvae.data.sources import Source
 from kvae.data.splits import SPLITS

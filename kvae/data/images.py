@@ -10,9 +10,11 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from kvae.config import PLAIN, Reading
 from kvae.data import listing
-from kvae.data.decoding import PLAIN, Reading, Shape, Unusable, decode, probe
-from kvae.data.opening import MAX_PIXELS
+from kvae.data.decoding import decode
+from kvae.data.opening import MAX_PIXELS, Unusable, quiet
+from kvae.data.pixels import Header, Shape
 from kvae.data.sources import MAX_ARRAY_BYTES, wrong_numbers
 from kvae.errors import DataError
 from kvae.files import arrays, idx, pictures
@@ -194,17 +196,23 @@ class _Picture:
         if shape[-1] not in PICTURE_CHANNELS:
             raise DataError(f"{self.path}: the model's images have {shape[-1]} channels; give them as .npy or .npz.")
         try:
-            found = probe(self.path, self.wanted.reading)
-            fits = found[1:3] == shape[:2] and found.channels <= shape[-1]  # grey becomes RGB without loss
-            if not (fits or self.wanted.resize):
-                raise DataError(
-                    f"{self.path} is a picture of {_described(found[1:])}; the model takes {_described(shape)}. With "
-                    f"--resize it is converted."
-                )
-            pixels = decode(self.path, shape, self.wanted.resize, self.wanted.reading, bounded=False)
+            with quiet():
+                pixels = decode(self.path, *self.wanted, check=self._check)
         except Unusable as error:
             raise DataError(f"{self.path}: {error}.") from None
         yield pictures.to_float32(pixels)[None]
+
+    def _check(self, header: Header) -> None:
+        shape = self.wanted.shape
+        fits = header[1:3] == shape[:2] and header.channels <= shape[-1]  # grey becomes RGB without loss
+        if not (fits or self.wanted.resize):
+            raise Unusable(
+                f"it is a picture of {_described(header[1:])}; the model takes {_described(shape)}. With --resize it is converted"
+            )
+
+
+def _any(header: Header) -> None:
+    """Of an array's images all have the one size that was looked at."""
 
 
 def _described(shape: Sequence[int]) -> str:
@@ -261,6 +269,5 @@ class _Stack:
                 return images.astype(np.float32, copy=False)
             if images.dtype == np.uint8:
                 return pictures.to_float32(images)
-        shape, resize, reading = self._wanted
-        decoded = [decode(image, shape, resize, reading, bounded=False) for image in images]
+        decoded = [decode(image, *self._wanted, check=_any) for image in images]
         return pictures.to_float32(np.stack(decoded))

@@ -12,7 +12,7 @@ from PIL import Image
 
 from kvae.config import TrainConfig
 from kvae.data import preparation, splits
-from kvae.data.decoding import Header, Reading
+from kvae.data.pixels import Header
 from kvae.data.preparation import Skipped, Tally
 from kvae.data.sources import Label, Source, open_source
 from kvae.files import pictures
@@ -129,7 +129,7 @@ def inspect(
     Raises:
         DataError: there is nothing under the path that is known, or a file of many images is damaged.
     """
-    source = source or open_source(Path(config.data or ""), Reading(config.alpha, config.levels_range))
+    source = source or open_source(Path(config.data or ""), config.reading)
     plan = preparation.survey(source, config)
     tally = Tally()
     examples: dict[Label | None, list[NDArray[np.uint8]]] = {}

@@ -4,12 +4,13 @@ What would lose something unseen is not done unasked: transparency takes a colou
 levels. CMYK is refused. Opaque transparency channels, palettes and orientations lose nothing.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from kvae.config import Reading
 from kvae.data.opening import Unusable
 from kvae.files import pictures
 
@@ -20,16 +21,13 @@ DEEP_MODES = ("I", "F")
 RESAMPLING = Image.Resampling.LANCZOS
 ORIENTATION = 0x0112
 """The EXIF tag that says how a camera was held."""
+BITS_PER_SAMPLE = 258
+"""The TIFF tag of the bits of each channel."""
+WHITE = 65535
+"""What Pillow makes of the greatest level of a PGM of more than 8 bits."""
+TOO_DEEP = "it has more than 8 bits a channel (see --levels)"
+NO_NUMBERS = "it holds NaN or infinity"
 Shape = tuple[int, int, int]
-
-
-class Reading(NamedTuple):
-    """What a user decided about pictures that cannot be read without a decision."""
-
-    alpha: str | None = None
-    """The colour below transparent pixels, "white" or "black"; None refuses them."""
-    levels: tuple[int, int] | None = None
-    """Of pictures of more than 8 bits, the levels that become black and white; None refuses them."""
 
 
 class Header(NamedTuple):
@@ -47,11 +45,12 @@ def header(picture: Image.Image, reading: Reading) -> Header:
     Raises:
         Unusable: its colours, or its depth, make it unfit.
     """
-    if _is_deep_colour(picture):
+    deep = picture.mode.startswith(DEEP_MODES)
+    if not deep and _bits(picture) > 8:
         raise Unusable("it has 16 bits a channel and colour; save it with 8")
-    if picture.mode.startswith(DEEP_MODES):
+    if deep:
         if reading.levels is None:
-            raise Unusable("it has more than 8 bits a channel (see --levels)")
+            raise Unusable(TOO_DEEP)
     elif picture.mode not in (*GREY_MODES, *COLOUR_MODES, "P", "PA"):
         raise Unusable(f"it is {picture.mode}; save it as grey or RGB")
     early = picture.format != "PNG" or "exif" in picture.info  # or else Pillow would decode the PNG to look for it
@@ -84,14 +83,28 @@ def orientation(picture: Image.Image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def flat(picture: Image.Image, reading: Reading) -> Image.Image:
+def greatest_level(picture: Image.Image) -> int | None:
+    """The level of white in the file of a picture that is not decoded yet, if Pillow stretches its levels to 65535."""
+    for decoder, _, _, args in _tiles(picture):
+        if decoder in ("ppm", "ppm_plain") and isinstance(args, tuple):
+            return int(args[1])
+    return None
+
+
+def flat(picture: Image.Image, reading: Reading, top: int | None = None) -> Image.Image:
     """A decoded picture in the mode L or RGB.
+
+    Args:
+        picture: the picture.
+        reading: what is done about transparency and more than 8 bits.
+        top: its `greatest_level`.
 
     Raises:
         Unusable: transparent pixels, and no colour for them.
     """
     if picture.mode.startswith(DEEP_MODES):
-        return Image.fromarray(to_bytes(np.asarray(picture), reading))
+        levels = np.asarray(picture)
+        return Image.fromarray(to_bytes(levels if top is None else np.rint(levels * (top / WHITE)), reading))
     mode = "L" if is_grey(picture) else "RGB"
     if "transparency" not in picture.info and picture.mode not in ("LA", "La", "PA", "RGBA", "RGBa"):
         return picture.convert(mode)
@@ -110,10 +123,12 @@ def to_bytes(levels: NDArray[np.generic], reading: Reading) -> NDArray[np.uint8]
     """Levels of more than 8 bits as bytes: linear between the two of `reading.levels`, and cut off outside.
 
     Raises:
-        Unusable: no levels are given.
+        Unusable: no levels are given, or they are no numbers.
     """
     if reading.levels is None:
-        raise Unusable("it has more than 8 bits a channel (see --levels)")
+        raise Unusable(TOO_DEEP)
+    if not np.isfinite(levels).all():
+        raise Unusable(NO_NUMBERS)
     low, high = reading.levels
     return pictures.to_uint8((levels.astype(np.float64) - low) / (high - low))
 
@@ -127,10 +142,17 @@ def fitted(picture: Image.Image, shape: Shape) -> NDArray[np.uint8]:
     return np.asarray(picture, np.uint8).reshape(shape)
 
 
-def _is_deep_colour(picture: Image.Image) -> bool:
-    """Whether it has 16 bits a channel that Pillow drops to 8 as it decodes, as it does of colour PNGs.
+def _bits(picture: Image.Image) -> int:
+    """Bits a channel in the file of a picture that is not decoded yet: of colour Pillow drops all but 8."""
+    if picture.format == "TIFF":
+        return max(getattr(picture, "tag_v2", {}).get(BITS_PER_SAMPLE, (1,)))
+    if picture.format == "PPM":
+        return (greatest_level(picture) or 255).bit_length()
+    # In other formats 16 bits may be those of a pixel, as in a BMP of 5, 6 and 5 a channel.
+    return 16 if picture.format == "PNG" and any(";16" in str(args) for _, _, _, args in _tiles(picture)) else 8
 
-    In other formats 16 bits may be those of a pixel, as in a BMP of 5, 6 and 5 a channel.
-    """
-    tiles = getattr(picture, "tile", []) if picture.format == "PNG" else []
-    return not picture.mode.startswith(DEEP_MODES) and any(";16" in str(tile[3]) for tile in tiles)
+
+def _tiles(picture: Image.Image) -> list[Any]:
+    """Where Pillow will find the pixels of a picture, and with which decoder and arguments."""
+    tiles: list[Any] = getattr(picture, "tile", [])
+    return tiles

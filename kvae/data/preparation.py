@@ -17,9 +17,10 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kvae.config import TrainConfig
+from kvae.config import Reading, TrainConfig
 from kvae.data import decoding, splits
-from kvae.data.decoding import Header, Reading, Shape, Unusable
+from kvae.data.opening import Unusable, quiet
+from kvae.data.pixels import Header, Shape
 from kvae.data.sources import CHUNK_BYTES, Item, Label, Source
 from kvae.errors import DataError
 from kvae.files.text import shown
@@ -125,7 +126,7 @@ def survey(source: Source, config: TrainConfig) -> Plan:
     kinds: Counter[Header] = Counter()
     unfit: list[Skipped] = []
     count = 0
-    with decoding.quiet(), contextlib.closing(_headers(source, Reading(config.alpha, config.levels_range))) as headers:
+    with quiet(), contextlib.closing(_headers(source, config.reading)) as headers:
         for name, found, number in headers:
             count += number
             wrong = found if isinstance(found, str) else decoding.check_extent(found.height, found.width, resize)
@@ -171,17 +172,15 @@ def images(source: Source, config: TrainConfig, plan: Plan) -> Iterator[Iterator
     group = max(1, min(GROUP, CHUNK_BYTES // max(1, source.image_bytes)))
     shape = plan.shape or (decoding.MIN_SIZE, decoding.MIN_SIZE, 1)  # no image is fit, but each has its own reason
 
-    reading = Reading(config.alpha, config.levels_range)
-
     def prepare(item: Item) -> Prepared | Skipped:
         try:
-            pixels = decoding.decode(item.content, shape, plan.resize, reading)
+            pixels = decoding.decode(item.content, shape, plan.resize, config.reading)
         except Unusable as error:
             return Skipped(item.name, str(error))
         digest = splits.content_hash(pixels)
         return Prepared(item.name, item.label, pixels, digest, splits.split_of(digest, config.split_seed))
 
-    with decoding.quiet(), contextlib.closing(in_threads(prepare, source.items(), group)) as prepared:
+    with quiet(), contextlib.closing(in_threads(prepare, source.items(), group)) as prepared:
         yield prepared
 
 

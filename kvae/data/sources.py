@@ -14,8 +14,10 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from kvae.config import PLAIN, Reading
 from kvae.data import decoding, listing, records
-from kvae.data.decoding import PLAIN, Content, Header, Reading
+from kvae.data.decoding import Content
+from kvae.data.pixels import Header
 from kvae.errors import DataError
 from kvae.files import arrays, idx
 from kvae.files.text import shown

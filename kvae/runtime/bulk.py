@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kvae.bundle.manifest import FILE_NAME, sha256
-from kvae.data.decoding import PLAIN, Reading
+from kvae.config import PLAIN, Reading
 from kvae.data.images import Images, open_images
 from kvae.errors import DataError, KvaeError
 from kvae.files import output

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from kvae.bundle.manifest import Manifest
+from kvae.config import PLAIN, Reading
 from kvae.data import images
-from kvae.data.decoding import PLAIN, Reading
 from kvae.errors import KvaeError
 from kvae.files import output, pictures
 from kvae.files.atomic import atomic_file

@@ -152,7 +152,7 @@ def test_traverse_draws_the_dimensions_in_use(kvae, shipped):
 def test_images_of_another_kind_are_refused_or_resized(kvae):
     Image.fromarray(np.zeros((40, 30, 3), np.uint8)).save("large.png")
     for command in (["reconstruct", "large.png"], ["encode", "large.png"], ["score", "large.png", "--out", "a.csv"]):
-        assert "large.png is a picture of 40 x 30 (height x width), RGB" in error(kvae(*command))
+        assert "large.png: it is a picture of 40 x 30 (height x width), RGB" in error(kvae(*command))
         assert kvae(*command, "--resize").exit_code == 0
     assert "with --resize" in error(kvae("traverse", "--image", "large.png")).lower()
 

@@ -11,7 +11,9 @@ from pictures_on_disk import PATCH, patches, write_bad
 from PIL import Image
 
 from kvae.data import decoding, opening
-from kvae.data.decoding import Header, Unusable, decode, probe
+from kvae.data.decoding import decode, probe
+from kvae.data.opening import Unusable
+from kvae.data.pixels import Header
 
 COLOUR, GREY = (*PATCH, 3), (*PATCH, 1)
 
@@ -119,7 +121,7 @@ def test_each_bad_picture_is_refused_with_its_reason(tmp_path):
     bad = write_bad(tmp_path)
     assert len(bad) == 26
     found = {}
-    with decoding.quiet():
+    with opening.quiet():
         for name in bad:
             try:
                 found[name] = f"decoded: {decode(tmp_path / name, COLOUR, resize=False)[:1, :1]}"
@@ -162,7 +164,7 @@ def test_mutated_pictures_raise_nothing_else(patch, seed):
     """What was cut, overwritten or doubled at random is decoded, or refused in one line."""
     rng = np.random.default_rng(seed)
     contents = [encoded(patch, format) for format in ("PNG", "JPEG", "WEBP", "GIF", "BMP")]
-    with decoding.quiet():
+    with opening.quiet():
         for index in range(300):
             content = bytearray(contents[index % len(contents)])
             for _ in range(rng.integers(1, 6)):
@@ -206,7 +208,7 @@ def test_quiet_gives_the_filters_back():
     import warnings
 
     before = list(warnings.filters)
-    with decoding.quiet():
+    with opening.quiet():
         assert warnings.filters != before
     assert warnings.filters == before
 

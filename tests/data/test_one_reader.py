@@ -1,15 +1,17 @@
 """Training and every other verb read a user's pictures alike: the same files, and the same pixels of each."""
 
 import os
+import struct
+import warnings
 
 import numpy as np
 import pytest
 from pictures_on_disk import write_bad
 from PIL import Image
 
-from kvae.config import ConfigError, TrainConfig
+from kvae.config import ConfigError, Reading, TrainConfig
 from kvae.data import images, preparation
-from kvae.data.decoding import Reading, decode
+from kvae.data.decoding import decode
 from kvae.data.listing import is_records
 from kvae.data.preparation import Prepared
 from kvae.data.sources import open_source
@@ -29,7 +31,7 @@ CLEAR.putalpha(Image.fromarray(RNG.integers(0, 256, (8, 10), np.uint8)))
 def trained_on(folder, **settings):
     """By name the pixels that a training is given, and the reasons for those that it is not."""
     config = TrainConfig(data=str(folder), **settings)
-    source = open_source(folder, Reading(config.alpha, config.levels_range))
+    source = open_source(folder, config.reading)
     plan = preparation.survey(source, config)
     with preparation.images(source, config, plan) as found:
         made = {item.name: item for item in found}
@@ -39,7 +41,7 @@ def trained_on(folder, **settings):
 def scored(folder, shape, **settings):
     """The same of what the verbs are given."""
     config = TrainConfig(data=str(folder), **settings)
-    reading = Reading(config.alpha, config.levels_range)
+    reading = config.reading
     found = {}
     for part in images.open_images([folder], shape, reading=reading).parts:
         name = os.path.relpath(part.path, folder)
@@ -175,3 +177,62 @@ def test_records_are_told_by_their_names_and_left_to_training(tmp_path):
     (tmp_path / "a.tfrecord").write_bytes(b"")
     with pytest.raises(DataError, match="TFRecords.*kvae train"):
         images.open_images([tmp_path / "a.tfrecord"], (8, 8, 1))
+
+
+def deep_tiff(levels):
+    """An uncompressed TIFF of 16 bits a channel, which Pillow cannot write: `(height, width, 3)` uint16."""
+    height, width, _ = levels.shape
+    entries = {256: width, 257: height, 259: 1, 262: 2, 277: 3, 278: height, 279: levels.nbytes}
+    end = 8 + 2 + 12 * (len(entries) + 2) + 4
+    entries |= {258: end, 273: end + 6}
+    content = struct.pack("<2sHIH", b"II", 42, 8, len(entries))
+    for tag in sorted(entries):
+        content += struct.pack("<HHII", tag, 3 if tag == 258 else 4, 3 if tag == 258 else 1, entries[tag])
+    return content + struct.pack("<I3H", 0, 16, 16, 16) + levels.astype("<u2").tobytes()
+
+
+def test_colour_of_16_bits_is_refused_in_every_format(tmp_path):
+    """Pillow drops it to 8, and says nothing."""
+    levels = RNG.integers(0, 2**16, (8, 10, 3), dtype=np.uint16)
+    (tmp_path / "a.tif").write_bytes(deep_tiff(levels))
+    (tmp_path / "b.ppm").write_bytes(b"P6 10 8 65535\n" + levels.astype(">u2").tobytes())
+    (tmp_path / "c.ppm").write_bytes(b"P3 10 8 1023\n" + " ".join(map(str, (levels >> 6).ravel())).encode())
+    COLOUR.save(tmp_path / "d.png")
+    found = check_alike(tmp_path)
+    for name in ("a.tif", "b.ppm", "c.ppm"):
+        assert found[name] == "it has 16 bits a channel and colour; save it with 8"
+    np.testing.assert_array_equal(found["d.png"], PIXELS)
+
+
+def test_levels_are_those_of_the_file_whatever_its_greatest_one_is(tmp_path):
+    """Pillow stretches the levels of a PGM to 65535: a camera's 12 bits are still 0 to 4095."""
+    levels = RNG.integers(0, 2**12, (8, 10), dtype=np.uint16)
+    (tmp_path / "a.pgm").write_bytes(b"P5 10 8 4095\n" + levels.astype(">u2").tobytes())
+    (tmp_path / "b.pgm").write_bytes(b"P2 10 8 4095\n" + " ".join(map(str, levels.ravel())).encode())
+    (tmp_path / "c.pgm").write_bytes(b"P5 10 8 65535\n" + levels.astype(">u2").tobytes())
+    Image.fromarray(levels).save(tmp_path / "d.png")
+    found = check_alike(tmp_path, (8, 10, 1), levels="100:4000")
+    expected = np.rint(np.clip((levels.astype(float) - 100) / 3900, 0, 1) * 255)
+    for name in ("a.pgm", "b.pgm", "c.pgm", "d.png"):
+        np.testing.assert_array_equal(found[name][..., 0], expected, err_msg=name)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_a_float_picture_with_no_number_in_it_is_refused(tmp_path, wrong):
+    values = RNG.random((8, 10), dtype=np.float32) * 1000
+    Image.fromarray(values).save(tmp_path / "b.tif")
+    values[3, 4] = wrong
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    found = check_alike(tmp_path, (8, 10, 1), levels="0:1000")
+    assert found["a.tif"] == "it holds NaN or infinity"
+    assert found["b.tif"].shape == (8, 10, 1)
+
+
+def test_pillow_s_warnings_are_kept_from_the_terminal(tmp_path):
+    """Of what they tell the reader makes a reason of its own."""
+    COLOUR.save(tmp_path / "a.png")
+    Image.new("1", (10_000, 10_000)).save(tmp_path / "b.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = check_alike(tmp_path)
+    assert found["b.png"] == "it has more than 40,000,000 pixels"

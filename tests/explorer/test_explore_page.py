@@ -18,9 +18,9 @@ from tiny import DATASET, make_vae, random_images
 
 from kvae.bundle import noise, onnxruntime_web
 from kvae.bundle.densities import log_density
+from kvae.config import Reading
 from kvae.conversion.conversion import convert
 from kvae.data.images import open_image
-from kvae.data.pixels import Reading
 from kvae.explorer import pages
 from kvae.explorer.server import Server
 from kvae.export.bundles import export

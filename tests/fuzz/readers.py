@@ -145,14 +145,14 @@ def _checksum(content: bytes) -> bytes:
 
 
 def _decode_all(path: Path) -> None:
-    from kvae.data import decoding, sources
+    from kvae.data import decoding, opening, sources
     from kvae.errors import DataError
 
-    with decoding.quiet():
+    with opening.quiet():
         for item in sources.open_source(path).items():
             try:
                 decoding.decode(item.content, (8, 8, 3), resize=True)
-            except decoding.Unusable as error:
+            except opening.Unusable as error:
                 raise DataError(f"{item.name}: {error}") from None
 
 
