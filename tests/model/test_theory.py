@@ -330,11 +330,7 @@ def test_unused_dimensions_have_the_entropy_weight_as_their_variance(entropy_wei
 
 
 def test_without_the_entropy_the_scale_runs_into_its_floor():
-    """kvae's encoder on data of rank 2: at lambda = 0 all scales run to the floor, used or not; at 1 none.
-
-    How near they come in 2000 steps depends on the processor's rounding (2.4 times the floor was seen): ten times
-    it is still a hundredth of what any scale is at lambda = 1.
-    """
+    """kvae's encoder on data of rank 2: at lambda = 0 all scales end below twice the floor, used or not; at 1 none."""
     images = gaussian_images([2.0, 1.0, *[0.0] * 10])
     scales = {}
     for entropy_weight in (0.0, 1.0):
@@ -342,9 +338,10 @@ def test_without_the_entropy_the_scale_runs_into_its_floor():
         body = keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten()])
         prior = StandardNormal(4)
         vae = VAE(Encoder(body, 4), LinearDecoder(4, 0.5), prior, ELBO(entropy_weight=entropy_weight))
-        # The gradient vanishes with sigma: Adam must forget the large ones of the beginning, hence beta_2.
-        scales[entropy_weight] = train(vae, images, 2000, beta_2=0.9).encoder(images).stddev().numpy()
-    assert MIN_POSTERIOR_SCALE <= scales[0.0].min() <= scales[0.0].max() < 10 * MIN_POSTERIOR_SCALE
+        # The gradient vanishes with sigma: Adam must forget the large ones of the beginning, hence beta_2. (With 0.9
+        # some scale is still at 1.2 to 2.9 times the floor, by the processor's rounding; with 0.5 all are at it.)
+        scales[entropy_weight] = train(vae, images, 2000, beta_2=0.5).encoder(images).stddev().numpy()
+    assert MIN_POSTERIOR_SCALE <= scales[0.0].min() <= scales[0.0].max() < 2 * MIN_POSTERIOR_SCALE
     assert scales[1.0].min() > 1000 * MIN_POSTERIOR_SCALE
 
 
