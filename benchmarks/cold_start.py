@@ -27,7 +27,7 @@ STEPS = {
     "import numpy": "import numpy",
     "import onnxruntime": "import onnxruntime",
     "import PIL": "import PIL.Image",
-    "import kvae": "from kvae.files import output; from kvae.cli import main; from kvae.bundle.locate import locate; "
+    "import kvae": "from kvae.files import output; from kvae.cli import main, sample; from kvae.bundle.locate import locate; "
     "from kvae.runtime.bundle import Bundle",
     "open the bundle: manifest, hashes, session": "bundle = Bundle.open(locate(None))",
     "draw and decode 64 images": "batches = list(bundle.sample_batches(64))",

@@ -22,7 +22,7 @@ import numpy as np
 import rounds
 from training import BATCH_SIZE, MODELS, epochs_as_rounds
 
-from kvae.cli.train import import_tensorflow_quietly
+from kvae.cli.quiet import import_tensorflow_quietly
 from kvae.config import TrainConfig
 from kvae.data import datasets
 

@@ -67,7 +67,7 @@ def session_run(bundle: Path, n: int) -> Call:
 
 
 def keras_predict(bundle: Path, n: int) -> Call:
-    from kvae.cli.train import import_tensorflow_quietly
+    from kvae.cli.quiet import import_tensorflow_quietly
 
     import_tensorflow_quietly()
     import keras

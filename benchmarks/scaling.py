@@ -101,7 +101,7 @@ SWEEPS = [
 
 def train(point: Point, folder: Path) -> float:
     """Seconds of an epoch's steps, without its validation."""
-    from kvae.cli.train import import_tensorflow_quietly
+    from kvae.cli.quiet import import_tensorflow_quietly
 
     import_tensorflow_quietly()
     import keras
@@ -153,7 +153,7 @@ def evaluate(point: Point, folder: Path) -> float:
 
 def export(points: Sequence[Point], folder: Path) -> None:
     """Write the bundles, of fresh weights, that the points read."""
-    from kvae.cli.train import import_tensorflow_quietly
+    from kvae.cli.quiet import import_tensorflow_quietly
 
     import_tensorflow_quietly()
     from kvae.config import ModelConfig, TrainConfig

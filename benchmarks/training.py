@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import rounds
 
-from kvae.cli.train import import_tensorflow_quietly
+from kvae.cli.quiet import import_tensorflow_quietly
 from kvae.config import ModelConfig, TrainConfig
 from kvae.data import datasets
 from kvae.model.priors import StandardNormal

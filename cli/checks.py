@@ -35,7 +35,7 @@ def verify(context: click.Context, model: str | None, run: Path | None, device: 
 @json_option
 @click.pass_context
 def doctor(context: click.Context, as_json: bool) -> None:
-    """Say what this installation can do, and what not."""
+    """Say what this installation can and cannot do."""
     from kvae.checks import doctor as doctors
 
     diagnosis = doctors.examine()
@@ -43,11 +43,8 @@ def doctor(context: click.Context, as_json: bool) -> None:
     context.exit(0 if diagnosis.healthy else 1)
 
 
-COMMANDS = (verify, doctor)
-
-
 def _with_keras(run: Path) -> dict[str, Any]:
-    from kvae.cli.train import import_tensorflow_quietly
+    from kvae.cli.quiet import import_tensorflow_quietly
 
     import_tensorflow_quietly()
     from kvae.training.keras_parity import keras_parity

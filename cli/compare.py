@@ -1,4 +1,4 @@
-"""The body of `kvae compare`: a line per run on stderr, a table or JSON on stdout, the report in a folder."""
+"""`kvae compare`: a line per run on stderr, a table or JSON on stdout, the report in a folder."""
 
 import json
 import shlex
@@ -8,8 +8,53 @@ from typing import Any
 
 import click
 
-from kvae.cli.train import import_tensorflow_quietly
+from kvae.cli import terminal
+from kvae.cli.options import (
+    PATH,
+    config_options,
+    data_dir_option,
+    given,
+    importance_samples_option,
+    json_option,
+    regularizer_option,
+)
+from kvae.cli.quiet import import_tensorflow_quietly
+from kvae.config import ModelConfig, TrainConfig
 from kvae.errors import ConfigError
+
+PRESETS = ["why-kl"]  # those of kvae.comparison.settings, which loads Keras
+
+
+@click.command()
+@click.option(
+    "--vary", multiple=True, metavar="SETTING=VALUE,...", help="A setting and its values; repeat it for a grid."
+)
+@click.option(
+    "--preset", type=click.Choice(PRESETS), help="why-kl: the KL, the cross-entropy, what lies between, none."
+)
+@config_options(TrainConfig, ModelConfig)
+@regularizer_option
+@importance_samples_option
+@data_dir_option
+@click.option("--out", type=PATH, default="comparison", show_default=True, help="Folder of the runs and the report.")
+@json_option
+@click.pass_context
+def compare(
+    context: click.Context,
+    vary: tuple[str, ...],
+    preset: str | None,
+    importance_samples: int,
+    data_dir: Path | None,
+    out: Path,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Train under several settings, and compare.
+
+    Each run is measured, and a report written.
+    """
+    terminal.log_to_stderr()
+    run_comparison(given(context, settings), vary, preset, out, data_dir, importance_samples, as_json)
 
 
 def run_comparison(

@@ -24,7 +24,7 @@ NUM_NAMES = 3
 
 @click.group()
 def data() -> None:
-    """Look at images of your own."""
+    """Look at your own images before training."""
 
 
 @data.command()
@@ -47,7 +47,7 @@ def inspect(path: Path, out: Path | None, as_json: bool, **settings: Any) -> Non
 
     source = open_source(path, config.reading)
     if source.kind == "TFRecords":  # which TensorFlow reads
-        from kvae.cli.train import import_tensorflow_quietly
+        from kvae.cli.quiet import import_tensorflow_quietly
 
         import_tensorflow_quietly()
 

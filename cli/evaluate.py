@@ -1,4 +1,4 @@
-"""The body of `kvae evaluate`: progress on stderr, a table or JSON on stdout."""
+"""`kvae evaluate`: progress on stderr, a table or JSON on stdout."""
 
 import json
 from dataclasses import asdict
@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from kvae.bundle.locate import locate
+from kvae.cli.options import PATH, data_dir_option, device_option, importance_samples_option, json_option, own_option
 from kvae.cli.terminal import bar
 
 ROWS = {
@@ -24,6 +25,31 @@ ROWS = {
     "active_units": ("active units", 1.0, "dimensions"),
 }
 """How a metric is shown: its label, its sign in the table, its unit."""
+
+
+@click.command()
+@click.argument("model", metavar="RUN|BUNDLE", required=False)
+@importance_samples_option
+@click.option("--against", metavar="OTHER", help="A second model: differences are paired, image by image.")
+@click.option("--per-image", type=PATH, help="An .npz to write the values of each image to.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the draws.")
+@click.option(
+    "--proposal",
+    type=click.Choice(["adaptive", "posterior"]),
+    default="adaptive",
+    show_default=True,
+    help="Where the importance samples come from: the posterior, or that widened where it is far too narrow.",
+)
+@own_option
+@data_dir_option
+@device_option
+@json_option
+def evaluate(model: str | None, against: str | None, **options: Any) -> None:
+    """Evaluate a run or a bundle on the test images.
+
+    The ELBO, the NLL, rate, distortion, and what the codes hold.
+    """
+    run_evaluation(model, against, **options)
 
 
 def run_evaluation(

@@ -32,7 +32,11 @@ def explore(
     ort_dir: Path | None,
     as_json: bool,
 ) -> None:
-    """Explore MODEL (as for `kvae sample --model`) in a browser: sliders, a map, interpolation, images of yours."""
+    """Explore what a model's codes mean, in a browser.
+
+    There are sliders, a map and interpolation, and you can drop in your own images. MODEL is named as for
+    `kvae sample --model`.
+    """
     given = [
         option
         for name, option in OF_THE_SERVER.items()

@@ -1,4 +1,4 @@
-"""The body of `kvae export`: a run's own bundle, or a bundle in another precision or format."""
+"""`kvae export`: a run's own bundle, or a bundle in another precision or format."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,48 @@ import click
 
 from kvae.bundle.locate import locate, shipped
 from kvae.bundle.manifest import FILE_NAME
-from kvae.cli.terminal import bar
+from kvae.cli import terminal
+from kvae.cli.options import PATH, data_dir_option, json_option, own_option
+from kvae.cli.quiet import import_tensorflow_quietly
+
+
+@click.command()
+@click.argument("model", metavar="RUN|BUNDLE")
+@click.option("--out", type=PATH, required=True, help="The bundle's folder; a bundle that is there is replaced.")
+@click.option(
+    "--precision",
+    "to_precision",
+    type=click.Choice(["float32", "float16", "int8"]),
+    default="float32",
+    show_default=True,
+    help="Of the weights. float16 and int8 are compared with float32 on the test images.",
+)
+@click.option(
+    "--format",
+    "graph_format",
+    type=click.Choice(["onnx", "ort"]),
+    default="onnx",
+    show_default=True,
+    help="onnx, or onnxruntime's own format, which its small builds for phones and boards read.",
+)
+@own_option
+@data_dir_option
+@json_option
+def export(
+    model: str,
+    out: Path,
+    to_precision: str,
+    graph_format: str,
+    data: Path | None,
+    data_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Export a run as a bundle, or convert a bundle.
+
+    RUN is a folder that `kvae train` made. A BUNDLE is converted to another precision or format.
+    """
+    terminal.log_to_stderr()
+    run_export(model, out, to_precision, graph_format, data_dir, as_json, data)
 
 
 def run_export(
@@ -31,14 +72,12 @@ def run_export(
 
 
 def _export_run(run: Path, out: Path, data_dir: Path | None, data: Path | None, as_json: bool) -> None:
-    from kvae.cli.train import import_tensorflow_quietly, parity_text
-
     import_tensorflow_quietly()
     from kvae.training import exporting
 
     exported = exporting.export_run(run, out, data_dir, data)
     report = {"bundle": str(exported.path), "parity": exported.parity}
-    click.echo(json.dumps(report) if as_json else f"{parity_text(exported.parity)}\n{exported.path}")
+    click.echo(json.dumps(report) if as_json else f"{terminal.parity_text(exported.parity)}\n{exported.path}")
 
 
 def _convert(
@@ -52,7 +91,7 @@ def _convert(
 ) -> None:
     from kvae.conversion import conversion
 
-    with bar(1, "comparing") as shown:
+    with terminal.bar(1, "comparing") as shown:
 
         def progress(done: int, of: int) -> None:
             shown.length = of

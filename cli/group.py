@@ -1,4 +1,4 @@
-"""The command group that turns errors into one line on stderr and an exit status."""
+"""The top command, which turns errors into one line on stderr and an exit status."""
 
 import os
 import sys
@@ -7,12 +7,15 @@ from typing import Any
 
 import click
 
+from kvae.cli.verbs import VerbGroup
 from kvae.errors import KvaeError
 
 _TRAIN_EXTRA = {"tensorflow", "keras", "tensorflow_probability", "tf_keras", "tf2onnx", "onnx", "matplotlib", "rich"}
+MAX_MESSAGE = 2000
+"""Characters of an error message; what lies behind them is cut."""
 
 
-class OneLineGroup(click.Group):
+class OneLineGroup(VerbGroup):
     """Exit 1 for what the user can put right, 2 for wrong usage, each with one line; a bug keeps its traceback."""
 
     def main(
@@ -34,6 +37,9 @@ class OneLineGroup(click.Group):
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         try:
             result = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        except click.exceptions.NoArgsIsHelpError as error:  # its message is the whole help text
+            click.echo(error.format_message(), err=True)
+            sys.exit(error.exit_code)
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx else "kvae"
             _fail(f"{error.format_message()} Try '{command} --help'.", error.exit_code)
@@ -59,5 +65,7 @@ class OneLineGroup(click.Group):
 
 
 def _fail(message: str, status: int) -> None:
-    click.echo(f"Error: {' '.join(message.split())}", err=True)
+    from kvae.files.text import printable  # here, so that --help starts without it
+
+    click.echo(f"Error: {printable(message, limit=MAX_MESSAGE)}", err=True)
     sys.exit(status)

@@ -265,6 +265,3 @@ def _open(
 def _report(out: Path, count: int, model: str | None, path: Path, as_json: bool, **more: Any) -> None:
     tell_which(model, path)
     click.echo(json.dumps({"out": str(out), "n": count, "model": str(path), **more}) if as_json else str(out))
-
-
-COMMANDS = (reconstruct, encode, decode, score, interpolate, traverse)

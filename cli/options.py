@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from kvae.config import kind_of
+from kvae.config import REGULARIZERS, kind_of
 
 PATH = click.Path(path_type=Path, readable=False)  # whether it can be read is checked, with advice, where it is used
 model_option = click.option(
@@ -29,7 +29,19 @@ strategy_option = click.option(
     show_default=True,
     help="Train on one device, on all GPUs of this machine, or on the machines of TF_CONFIG; auto takes what is there.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print a machine's answer on stdout.")
+own_option = click.option(
+    "--data", type=PATH, help="The images of your own that the model was trained on, where its run does not know."
+)
+data_dir_option = click.option("--data-dir", type=PATH, help="Folder with the data set's idx files.")
+regularizer_option = click.option(
+    "--regularizer",
+    type=click.Choice(list(REGULARIZERS)),
+    help="A name for a corner of the loss: kl is --entropy-weight 1, cross-entropy --entropy-weight 0, none --beta 0.",
+)
+importance_samples_option = click.option(
+    "--importance-samples", type=int, default=500, show_default=True, help="Draws per image; 5000 for publication."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
 def config_options(

@@ -13,7 +13,7 @@ from kvae.cli.options import PATH, json_option
 @click.argument("folder", type=PATH, default="runs")
 @json_option
 def runs(folder: Path, as_json: bool) -> None:
-    """List the runs of a folder, the newest first.
+    """List the runs in a folder, newest first.
 
     FOLDER holds what `kvae train` or `kvae compare` made; by default it is `runs`. A run that is stopped goes on with
     `kvae train --resume RUN`.

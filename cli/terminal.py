@@ -49,3 +49,20 @@ def tell_which(model: str | None, path: Path) -> None:
     """Say which model was taken where none was named; after the work, so that an error stays one line."""
     if model is None:
         click.echo(f"model: {path}", err=True)
+
+
+def log_to_stderr() -> None:
+    """Print what the library logs."""
+    import logging  # 8 ms that `kvae sample` can do without
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("kvae")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def parity_text(parity: dict[str, float]) -> str:
+    """Per output the worst difference between onnxruntime and Keras, for people."""
+    return "worst error " + ", ".join(f"{name} {error:.1e}" for name, error in parity.items())

@@ -1,10 +1,8 @@
-"""The body of `kvae train`: progress on stderr, the result on stdout."""
+"""`kvae train`: progress on stderr, the result on stdout."""
 
 import json
 import math
-import os
 import shlex
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
@@ -13,30 +11,62 @@ from typing import Any
 
 import click
 
+from kvae import recipes
 from kvae.bundle import caveats
 from kvae.cli import terminal
-from kvae.config import TrainConfig
+from kvae.cli.options import (
+    PATH,
+    config_options,
+    data_dir_option,
+    device_option,
+    given,
+    json_option,
+    regularizer_option,
+    strategy_option,
+)
+from kvae.cli.quiet import import_tensorflow_quietly
+from kvae.config import ModelConfig, TrainConfig
+
+recipe_option = click.option(
+    "--recipe",
+    type=click.Choice(list(recipes.RECIPES)),
+    help="Settings that gave a published figure; options that are given change them.",
+)
 
 
-def import_tensorflow_quietly() -> None:
-    """Import TensorFlow with its start-up remarks kept off stderr; an ImportError still comes through.
-
-    They are written to the file descriptor by C++ before any log level is read, so no setting turns them off.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        import tensorflow  # noqa: F401
-        import tensorflow_probability
-
-        _ = tensorflow_probability.distributions  # loaded on first use
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
+@click.command()
+@config_options(TrainConfig, ModelConfig)
+@regularizer_option
+@recipe_option
+@data_dir_option
+@device_option
+@strategy_option
+@click.option("--out", type=PATH, help="The run's new folder. [default: runs/DATASET-ARCHITECTURE-TIME]")
+@click.option("--resume", metavar="RUN", type=PATH, help="Go on with a run that was stopped, under its own settings.")
+@json_option
+@click.pass_context
+def train(
+    context: click.Context,
+    recipe: str | None,
+    data_dir: Path | None,
+    device: str,
+    strategy: str,
+    out: Path | None,
+    resume: Path | None,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Train a model, evaluate it on the test images, and export it."""
+    changed = given(context, settings)
+    if resume and (changed or recipe or out):
+        name = next(iter(changed), "recipe" if recipe else "out").replace("_", "-")
+        raise click.UsageError(f"--resume goes on under the settings of the run; --{name} cannot be given beside it.")
+    config = recipes.resolve(recipe, changed)
+    terminal.log_to_stderr()
+    if resume:
+        resume_training(resume, data_dir, device, strategy, as_json)
+    else:
+        run_training(config, out, data_dir, device, strategy, as_json)
 
 
 def run_training(
@@ -102,11 +132,6 @@ def _run(
     click.echo(json.dumps(_as_json(run, config), indent=2) if as_json else _as_text(run, config))
 
 
-def parity_text(parity: dict[str, float]) -> str:
-    """Per output the worst difference between onnxruntime and Keras, for people."""
-    return "worst error " + ", ".join(f"{name} {error:.1e}" for name, error in parity.items())
-
-
 def _as_json(run: Any, config: TrainConfig) -> dict[str, Any]:
     beta = run.effective_beta
     return {
@@ -133,7 +158,7 @@ def _as_text(run: Any, config: TrainConfig) -> str:
     caveat = caveats.about_loss(config.beta, config.entropy_weight)
     if caveat:
         lines.append(f"{'loss':<15}{caveat}")
-    lines.append(f"{'parity':<15}{parity_text(run.exported.parity)}")
+    lines.append(f"{'parity':<15}{terminal.parity_text(run.exported.parity)}")
     lines.append(f"{'run':<15}{run.path}")
     lines += [f"{'':<15}{path.relative_to(run.path)}" for path in _files(run)]
     return "\n".join(lines)

@@ -82,13 +82,13 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from kvae.model.priors.standard_normal import StandardNormal
+from kvae.model.priors.prior import Prior
 
 tfd = tfp.distributions
 
 
 @keras.saving.register_keras_serializable("tests")
-class Spelled(StandardNormal):
+class Spelled(Prior):
     def call(self, label=None):
         return tfd.Independent(tfd.Normal(tf.zeros(self.latent_dim), 1.0), 1)
 

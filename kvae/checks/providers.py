@@ -7,9 +7,7 @@ not start. So a session is made on each, asked where it runs, and its profile sa
 import contextlib
 import io
 import json
-import os
 import re
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -21,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kvae.files.stderr import redirected
 from kvae.files.text import printable
 
 CPU = "CPUExecutionProvider"
@@ -100,20 +99,13 @@ def _everything_said() -> Iterator[Callable[[], str]]:
 
     Its log goes to file descriptor 2 from C++; other remarks it prints, which are dropped.
     """
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as log, contextlib.redirect_stdout(io.StringIO()):
-        os.dup2(log.fileno(), 2)
+    with tempfile.TemporaryFile() as log, contextlib.redirect_stdout(io.StringIO()), redirected(log):
 
         def said() -> str:
             log.seek(0)
             return log.read().decode(errors="replace")
 
-        try:
-            yield said
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
+        yield said
 
 
 def _reason(log: str) -> str:

@@ -207,8 +207,8 @@ class _Picture:
         fits = header[1:3] == shape[:2] and header.channels <= shape[-1]  # grey becomes RGB without loss
         if not (fits or self.wanted.resize):
             raise Unusable(
-                f"it is a picture of {_described(header[1:])}; the model takes {_described(shape)}. With --resize it is "
-                "converted"
+                f"it is a picture of {_described(header[1:])}; the model takes {_described(shape)}. "
+                "With --resize it is converted"
             )
 
 

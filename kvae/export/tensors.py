@@ -9,7 +9,7 @@ from kvae import likelihoods
 from kvae.config import LIKELIHOODS
 from kvae.errors import KvaeError
 from kvae.likelihoods import Likelihood
-from kvae.model.priors import Fixed, Prior, StandardNormal
+from kvae.model.priors import Prior
 
 tfd = tfp.distributions
 
@@ -76,12 +76,12 @@ def of_posterior(posterior: Any) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def check_prior(prior: Prior) -> None:
-    """Raise KvaeError unless a prior is N(0, I), spelled in whatever way: format 1 of a bundle has no other."""
-    distribution = prior.distribution if isinstance(prior, Fixed) else None
-    is_standard = isinstance(prior, StandardNormal)
-    if isinstance(distribution, tfd.MultivariateNormalDiag) or (
+    """Raise KvaeError unless the distribution that a prior returns is N(0, I): format 1 of a bundle has no other."""
+    distribution = prior()
+    is_diagonal_gaussian = isinstance(distribution, tfd.MultivariateNormalDiag) or (
         isinstance(distribution, tfd.Independent) and isinstance(distribution.distribution, tfd.Normal)
+    )
+    if not is_diagonal_gaussian or not (
+        tf.reduce_all(distribution.mean() == 0.0) and tf.reduce_all(distribution.stddev() == 1.0)
     ):
-        is_standard = bool(tf.reduce_all(distribution.mean() == 0.0) and tf.reduce_all(distribution.stddev() == 1.0))
-    if not is_standard:
         raise KvaeError("format 1 of a bundle has the prior N(0, I) alone; this VAE has another.")

@@ -10,10 +10,8 @@
 A new likelihood is one new file and its name in `kvae.config.LIKELIHOODS`.
 """
 
-from importlib import import_module
-
 from kvae.config import LIKELIHOODS
-from kvae.errors import ConfigError
+from kvae.families import member
 from kvae.likelihoods.likelihood import DENSITY, PROBABILITY, Likelihood
 
 __all__ = ["DENSITY", "PROBABILITY", "Likelihood", "get"]
@@ -25,7 +23,5 @@ def get(name: str) -> Likelihood:
     Raises:
         ConfigError: there is none.
     """
-    if name not in LIKELIHOODS:
-        raise ConfigError(f"likelihood '{name}' is unknown. Known: {', '.join(LIKELIHOODS)}.")
-    likelihood: Likelihood = import_module(f"{__name__}.{name}").LIKELIHOOD
+    likelihood: Likelihood = member(__name__, "likelihood", name, LIKELIHOODS)
     return likelihood

@@ -16,6 +16,7 @@ from typing import Any
 
 from kvae.data.images import Images
 from kvae.errors import KvaeError
+from kvae.files.stderr import silenced
 from kvae.files.text import printable
 from kvae.runtime import bulk
 
@@ -127,7 +128,7 @@ def _start(ray: Any) -> None:
     # Else it writes an error for every pool of workers of Ray Data's own making. What Ray has to say is in /tmp/ray.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
-        with _silenced():
+        with silenced():
             ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError) as error:
         address = os.environ.get("RAY_ADDRESS", "this machine")
@@ -143,19 +144,6 @@ def _check_answers(address: str) -> None:
         socket.create_connection((host, int(port)), PATIENCE).close()
     except (OSError, OverflowError) as error:
         raise KvaeError(f"no Ray cluster answers at {address}, which RAY_ADDRESS names: {error}.") from None
-
-
-@contextmanager
-def _silenced() -> Iterator[None]:
-    """Drop what compiled code writes to stderr, such as which level of logging was set."""
-    kept = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as nothing:
-            os.dup2(nothing.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 def _slots(ray: Any, gpus: bool) -> int:

@@ -12,7 +12,6 @@ from click.testing import CliRunner
 from PIL import Image
 
 from kvae.bundle import locate
-from kvae.cli.images import COMMANDS
 from kvae.cli.main import main
 from kvae.data.datasets import load
 from kvae.runtime import scoring
@@ -218,10 +217,9 @@ def test_a_watched_table_has_no_progress_bar(kvae, tmp_path):
     assert done.stdout.splitlines()[0].split() == ["percentile", "elbo", "rate", "distortion", "image"]
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
-def test_without_arguments_usage_is_named(kvae, command):
-    if command.name != "traverse":  # which needs none
-        assert "Missing" in error(kvae(command.name), 2)
+@pytest.mark.parametrize("verb", ["reconstruct", "encode", "decode", "score", "interpolate"])
+def test_without_arguments_usage_is_named(kvae, verb):
+    assert "Missing" in error(kvae(verb), 2)
 
 
 def test_a_lone_decoder_decodes_and_says_what_it_cannot(kvae, tmp_path, bundle_path):

@@ -12,7 +12,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from kvae import recipes
-from kvae.cli.main import PRESETS, main
+from kvae.cli.compare import PRESETS
+from kvae.cli.main import VERBS, main
 from kvae.comparison import settings as comparison_settings
 from kvae.config import ModelConfig, TrainConfig, from_settings
 from kvae.runtime.bundle import Bundle
@@ -361,6 +362,28 @@ def test_a_missing_extra_is_named(module, extra, tmp_path):
     assert done.returncode == 1
     assert f"kvae-onnx[{extra}]" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_what_is_listed_is_the_first_line_of_the_command_s_help(verb):
+    summary, _, _ = main.commands[verb].help.partition("\n\n")
+    assert " ".join(summary.split()) == VERBS[verb].summary
+    assert main.commands[verb].name == verb
+
+
+def test_a_verb_that_is_mistyped_is_answered_with_the_nearest(kvae):
+    assert "'sample'" in one_line(kvae("sampel"), 2)
+
+
+def test_kvae_alone_shows_its_help_as_it_is_written(kvae):
+    result = kvae()
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == kvae("--help").stdout
+
+
+def test_what_an_error_quotes_does_not_command_the_terminal(kvae):
+    line = one_line(kvae("sample", "--model", "a\x1b[31m\u202eb"), 1)
+    assert "a?[31m?b" in line
 
 
 def test_every_command_and_option_has_help():

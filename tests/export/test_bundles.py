@@ -18,6 +18,7 @@ from kvae.bundle.manifest import Manifest, sha256
 from kvae.config import LIKELIHOODS
 from kvae.errors import BundleError, KvaeError
 from kvae.export.bundles import export
+from kvae.model.priors import Prior, StandardNormal
 from kvae.model.vae import VAE
 from kvae.runtime import scoring
 from kvae.runtime.bundle import Bundle
@@ -156,6 +157,29 @@ def test_models_that_the_format_cannot_hold(own_networks, tmp_path):
     wide.build((None, *IMAGE_SHAPE))
     with pytest.raises(KvaeError, match=r"prior N\(0, I\) alone"):
         export(wide, tmp_path / "b", dataset=DATASET)
+
+
+class Shifted(StandardNormal):
+    """A prior of a user's own that is called like the usual one, and is another."""
+
+    def call(self, label=None):
+        return tfd.MultivariateNormalDiag(loc=tf.ones(self.latent_dim), scale_diag=tf.ones(self.latent_dim))
+
+
+class Spelled(Prior):
+    """N(0, I), said in other words."""
+
+    def call(self, label=None):
+        return tfd.Independent(tfd.Normal(tf.zeros(self.latent_dim), 1.0), 1)
+
+
+def test_a_prior_is_what_it_returns_and_not_what_it_is_called(own_networks, tmp_path):
+    shifted, spelled = VAE(*own_networks, Shifted(3)), VAE(*own_networks, Spelled(3))
+    for vae in (shifted, spelled):
+        vae.build((None, *IMAGE_SHAPE))
+    with pytest.raises(KvaeError, match=r"prior N\(0, I\) alone"):
+        export(shifted, tmp_path / "b", dataset=DATASET)
+    assert export(spelled, tmp_path / "b", dataset=DATASET).path.is_dir()
 
 
 # What a bundle knows of its data

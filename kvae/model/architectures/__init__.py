@@ -6,7 +6,7 @@ A new architecture is one new file, and its name with the width of its dense lay
 from importlib import import_module
 
 from kvae.config import ARCHITECTURES
-from kvae.errors import ConfigError
+from kvae.families import member
 from kvae.model.architectures.architecture import Architecture
 
 __all__ = ["Architecture", "get"]
@@ -21,7 +21,5 @@ def get(name: str) -> Architecture:
     Raises:
         ConfigError: there is none.
     """
-    if name not in ARCHITECTURES:
-        raise ConfigError(f"architecture '{name}' is unknown. Known: {', '.join(ARCHITECTURES)}.")
-    architecture: Architecture = import_module(f"{__name__}.{name}").ARCHITECTURE
+    architecture: Architecture = member(__name__, "architecture", name, ARCHITECTURES)
     return architecture

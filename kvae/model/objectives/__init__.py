@@ -6,7 +6,7 @@ A new objective is one new file and its name in `kvae.config.OBJECTIVES`.
 from importlib import import_module
 
 from kvae.config import OBJECTIVES
-from kvae.errors import ConfigError
+from kvae.families import member
 from kvae.model.objectives.elbo import ELBO
 from kvae.model.objectives.objective import Objective
 
@@ -22,7 +22,5 @@ def get(name: str) -> type[Objective]:
     Raises:
         ConfigError: there is none.
     """
-    if name not in OBJECTIVES:
-        raise ConfigError(f"objective '{name}' is unknown. Known: {', '.join(OBJECTIVES)}.")
-    objective: type[Objective] = import_module(f"{__name__}.{name}").OBJECTIVE
+    objective: type[Objective] = member(__name__, "objective", name, OBJECTIVES)
     return objective

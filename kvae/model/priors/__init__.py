@@ -6,7 +6,7 @@ A new prior is one new file and its name in `kvae.config.PRIORS`.
 from importlib import import_module
 
 from kvae.config import PRIORS
-from kvae.errors import ConfigError
+from kvae.families import member
 from kvae.model.priors.fixed import Fixed
 from kvae.model.priors.prior import Prior
 from kvae.model.priors.standard_normal import StandardNormal
@@ -23,7 +23,5 @@ def get(name: str) -> type[Prior]:
     Raises:
         ConfigError: there is none.
     """
-    if name not in PRIORS:
-        raise ConfigError(f"prior '{name}' is unknown. Known: {', '.join(PRIORS)}.")
-    prior: type[Prior] = import_module(f"{__name__}.{name}").PRIOR
+    prior: type[Prior] = member(__name__, "prior", name, PRIORS)
     return prior

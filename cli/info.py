@@ -1,0 +1,26 @@
+"""`kvae info`: what a bundle says about itself."""
+
+import json
+
+import click
+
+from kvae.cli import terminal
+from kvae.cli.options import json_option
+
+
+@click.command()
+@click.argument("model", required=False)
+@json_option
+def info(model: str | None, as_json: bool) -> None:
+    """Show what a bundle says about itself.
+
+    MODEL is named as for `kvae sample --model`.
+    """
+    from kvae.bundle import summary
+    from kvae.bundle.locate import locate
+    from kvae.runtime.bundle import Bundle
+
+    path = locate(model)
+    manifest = Bundle.open(path, device="cpu").manifest
+    terminal.tell_which(model, path)
+    click.echo(json.dumps(summary.as_json(manifest, path), indent=2) if as_json else summary.as_text(manifest, path))

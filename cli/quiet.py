@@ -1,0 +1,19 @@
+"""TensorFlow loaded without its start-up remarks."""
+
+import os
+
+
+def import_tensorflow_quietly() -> None:
+    """Import TensorFlow with its start-up remarks kept off stderr; an ImportError still comes through.
+
+    C++ writes them before any log level is read, so no setting turns them off.
+    """
+    from kvae.files.stderr import silenced
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    with silenced():
+        import tensorflow  # noqa: F401
+        import tensorflow_probability
+
+        _ = tensorflow_probability.distributions  # loaded on first use

@@ -1,0 +1,44 @@
+"""`kvae sample`: images drawn from a model."""
+
+import json
+from pathlib import Path
+
+import click
+
+from kvae.cli import bulk, terminal
+from kvae.cli.options import PATH, device_option, json_option, model_option
+
+
+@click.command()
+@click.option("--n", "n", type=int, default=64, show_default=True, help="Number of images.")
+@model_option
+@click.option(
+    "--out",
+    type=PATH,
+    default="samples.png",
+    show_default=True,
+    help="A .png for a grid, .npy or .npz for numbers, a folder for one PNG per image.",
+)
+@bulk.engine_option
+@click.option("--seed", type=int, default=0, show_default=True, help="Image i depends on (seed, i) alone.")
+@click.option("--temperature", type=float, default=1.0, show_default=True, help="Factor on the prior's scale.")
+@device_option
+@json_option
+def sample(
+    n: int, model: str | None, out: Path, engine: str, seed: int, temperature: float, device: str, as_json: bool
+) -> None:
+    """Draw images from a model."""
+    if engine == "ray":
+        bulk.sample(model, n, out, seed, temperature, device, as_json)
+        return
+    from kvae.bundle.locate import locate
+    from kvae.files import output
+    from kvae.runtime.bundle import Bundle
+
+    path = locate(model)
+    bundle = Bundle.open(path, device)
+    batches = terminal.shown(bundle.sample_batches(n, seed, temperature), n, len)
+    output.write(batches, n, bundle.manifest.image_shape, out)
+    terminal.tell_which(model, path)
+    report = {"out": str(out), "n": n, "seed": seed, "model": str(path), "device": bundle.device}
+    click.echo(json.dumps(report) if as_json else str(out))

@@ -1,0 +1,31 @@
+"""What this process writes to its standard error, compiled code included, sent elsewhere for a while."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
+
+
+@contextmanager
+def redirected(file: IO[bytes]) -> Iterator[None]:
+    """Send stderr to a file while the block runs.
+
+    Libraries in C++ write to file descriptor 2 itself, so it is the descriptor that is replaced, not `sys.stderr`.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        os.dup2(file.fileno(), 2)
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Drop what is written to stderr while the block runs."""
+    with open(os.devnull, "wb") as nowhere, redirected(nowhere):
+        yield
