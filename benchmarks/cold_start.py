@@ -27,8 +27,8 @@ STEPS = {
     "import numpy": "import numpy",
     "import onnxruntime": "import onnxruntime",
     "import PIL": "import PIL.Image",
-    "import kvae": "from kvae.files import output; from kvae.cli import main, sample; from kvae.bundle.locate import locate; "
-    "from kvae.runtime.bundle import Bundle",
+    "import kvae": "from kvae.files import output; from kvae.cli import main, sample; "
+    "from kvae.bundle.locate import locate; from kvae.runtime.bundle import Bundle",
     "open the bundle: manifest, hashes, session": "bundle = Bundle.open(locate(None))",
     "draw and decode 64 images": "batches = list(bundle.sample_batches(64))",
     "write the PNG": "output.write(batches, 64, bundle.manifest.image_shape, Path('samples.png'))",

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from kvae.cli.terminal import shown, tell_which
-from kvae.config import Reading
 from kvae.errors import KvaeError
+from kvae.files.reading import Reading
 
 engine_option = click.option(
     "--engine",

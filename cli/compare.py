@@ -9,14 +9,12 @@ from typing import Any
 import click
 
 from kvae.cli import terminal
+from kvae.cli.config_options import config_options, given, regularizer_option
 from kvae.cli.options import (
     PATH,
-    config_options,
     data_dir_option,
-    given,
     importance_samples_option,
     json_option,
-    regularizer_option,
 )
 from kvae.cli.quiet import import_tensorflow_quietly
 from kvae.config import ModelConfig, TrainConfig

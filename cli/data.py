@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from kvae.cli.options import PATH, config_options, json_option
+from kvae.cli.config_options import config_options
+from kvae.cli.options import PATH, json_option
 from kvae.cli.terminal import bar
 from kvae.config import TrainConfig
 from kvae.errors import KvaeError

@@ -12,8 +12,8 @@ import click
 from kvae.cli.bulk import encode_or_score, engine_option
 from kvae.cli.options import PATH, device_option, json_option, model_option
 from kvae.cli.terminal import shown, tell_which
-from kvae.config import Reading
 from kvae.errors import KvaeError
+from kvae.files.reading import Reading
 
 images_argument = click.argument("images", metavar="IMAGES...", nargs=-1, required=True, type=PATH)
 

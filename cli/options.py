@@ -1,13 +1,8 @@
-"""The options that commands share, and those made from the fields of a config, where their help is written."""
+"""The options that commands share."""
 
-from collections.abc import Callable, Collection
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import click
-
-from kvae.config import REGULARIZERS, kind_of
 
 PATH = click.Path(path_type=Path, readable=False)  # whether it can be read is checked, with advice, where it is used
 model_option = click.option(
@@ -33,48 +28,7 @@ own_option = click.option(
     "--data", type=PATH, help="The images of your own that the model was trained on, where its run does not know."
 )
 data_dir_option = click.option("--data-dir", type=PATH, help="Folder with the data set's idx files.")
-regularizer_option = click.option(
-    "--regularizer",
-    type=click.Choice(list(REGULARIZERS)),
-    help="A name for a corner of the loss: kl is --entropy-weight 1, cross-entropy --entropy-weight 0, none --beta 0.",
-)
 importance_samples_option = click.option(
     "--importance-samples", type=int, default=500, show_default=True, help="Draws per image; 5000 for publication."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-
-
-def config_options(
-    *configs: type, only: Collection[str] | None = None
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A decorator that adds one option per field of each config, or per field named in `only`.
-
-    Ranges are the config's own to check.
-    """
-
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        settings = [item for config in configs for item in fields(config) if "help" in item.metadata]
-        settings = [item for item in settings if only is None or item.name in only]
-        settings = [item for item in settings if item.metadata["choices"] is None or len(item.metadata["choices"]) > 1]
-        for item in reversed(settings):
-            choices, kind = item.metadata["choices"], kind_of(item)
-            command = click.option(
-                f"--{item.name.replace('_', '-')}",
-                type=click.Choice(list(choices)) if choices else kind,
-                is_flag=kind is bool,
-                default=item.default,
-                show_default=item.default is not None and kind is not bool,
-                help=item.metadata["help"],
-            )(command)
-        return command
-
-    return decorate
-
-
-def given(context: click.Context, settings: dict[str, Any]) -> dict[str, Any]:
-    """Those of a command's settings that the user wrote, without the defaults."""
-    return {
-        name: value
-        for name, value in settings.items()
-        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
-    }

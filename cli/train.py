@@ -14,14 +14,12 @@ import click
 from kvae import recipes
 from kvae.bundle import caveats
 from kvae.cli import terminal
+from kvae.cli.config_options import config_options, given, regularizer_option
 from kvae.cli.options import (
     PATH,
-    config_options,
     data_dir_option,
     device_option,
-    given,
     json_option,
-    regularizer_option,
     strategy_option,
 )
 from kvae.cli.quiet import import_tensorflow_quietly

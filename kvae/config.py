@@ -7,9 +7,10 @@ import re
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from kvae.errors import ConfigError
+from kvae.files.reading import Reading
 
 ARCHITECTURES = {"conv": 128, "mlp": 512, "gated_mlp": 300}
 """The networks, each a file of `kvae/model/architectures`, and the width of their dense layers unless `hidden_units` is
@@ -52,34 +53,6 @@ def _setting(
         "help": help, "minimum": minimum, "maximum": maximum, "above": above, "choices": choices, "text": text,
     }  # fmt: skip
     return field(default=default, metadata=metadata)
-
-
-class Reading(NamedTuple):
-    """What a user decided about pictures that cannot be read without a decision."""
-
-    alpha: str | None = None
-    """The colour below transparent pixels, "white" or "black"; None refuses them."""
-    levels: tuple[int, int] | None = None
-    """Of pictures of more than 8 bits, the levels that become black and white; None refuses them."""
-
-    @classmethod
-    def of(cls, alpha: str | None, levels: str | None) -> "Reading":
-        """The reading of two settings, the levels as "MIN:MAX".
-
-        Raises:
-            ConfigError: other text, or a MIN that is not below MAX.
-        """
-        if levels is None:
-            return cls(alpha)
-        found = re.fullmatch(r"(-?\d{1,9}):(-?\d{1,9})", levels)
-        low, high = (int(found[1]), int(found[2])) if found else (0, 0)
-        if low >= high:
-            raise ConfigError(f"levels must be MIN:MAX, two integers, MIN below MAX, such as 0:65535; got '{levels}'.")
-        return cls(alpha, (low, high))
-
-
-PLAIN = Reading()
-"""Nothing is decided: what needs a decision is refused."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,5 @@
 """Which model a command means: a path, a run, a shipped name, or none at all."""
 
-import difflib
 from importlib.resources import files
 from pathlib import Path
 
@@ -44,6 +43,8 @@ def locate(model: str | None, folder: Path | None = None) -> Path:
         return path
     if model in bundles:
         return bundles[model]
+    import difflib  # here, as finding a model can do without
+
     close = difflib.get_close_matches(model, bundles, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
     raise BundleError(

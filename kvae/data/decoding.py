@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kvae.config import MAX_SIZE, MIN_SIZE, PLAIN, Reading
+from kvae.config import MAX_SIZE, MIN_SIZE
 from kvae.data import pixels
 from kvae.data.opening import MAX_PIXELS, Unusable, opened
 from kvae.data.pixels import Header, Shape
 from kvae.files import pictures
+from kvae.files.reading import PLAIN, Reading
 
 LARGE = 2**23
 """Pixels from which on pictures are decoded one at a time, for the sake of memory."""

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from kvae.config import PLAIN, Reading
 from kvae.data import listing
 from kvae.data.decoding import decode
 from kvae.data.opening import MAX_PIXELS, Unusable, quiet
@@ -18,6 +17,7 @@ from kvae.data.pixels import Header, Shape
 from kvae.data.sources import MAX_ARRAY_BYTES, wrong_numbers
 from kvae.errors import DataError
 from kvae.files import arrays, idx, pictures
+from kvae.files.reading import PLAIN, Reading
 
 Floats = NDArray[np.float32]
 BATCH = 1024

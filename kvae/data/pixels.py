@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from kvae.config import Reading
 from kvae.data.opening import Unusable
 from kvae.files import pictures
+from kvae.files.reading import Reading
 
 GREY_MODES = ("1", "L", "LA", "La")
 COLOUR_MODES = ("RGB", "RGBA", "RGBa", "RGBX")

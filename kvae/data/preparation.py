@@ -17,12 +17,13 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kvae.config import Reading, TrainConfig
+from kvae.config import TrainConfig
 from kvae.data import decoding, splits
 from kvae.data.opening import Unusable, quiet
 from kvae.data.pixels import Header, Shape
 from kvae.data.sources import CHUNK_BYTES, Item, Label, Source
 from kvae.errors import DataError
+from kvae.files.reading import Reading
 from kvae.files.text import shown
 
 MAX_THREADS = 8

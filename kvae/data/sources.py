@@ -14,12 +14,12 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from kvae.config import PLAIN, Reading
 from kvae.data import decoding, listing, records
 from kvae.data.decoding import Content
 from kvae.data.pixels import Header
 from kvae.errors import DataError
 from kvae.files import arrays, idx
+from kvae.files.reading import PLAIN, Reading
 from kvae.files.text import shown
 
 MAX_ARRAY_BYTES = 2**27

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from kvae.bundle.manifest import FILE_NAME, sha256
-from kvae.config import PLAIN, Reading
 from kvae.data.images import Images, open_images
 from kvae.errors import DataError, KvaeError
 from kvae.files import output
 from kvae.files.atomic import atomic_file
+from kvae.files.reading import PLAIN, Reading
 from kvae.runtime import codes, scores, shards
 from kvae.runtime.bundle import BATCH_SIZE, Bundle
 

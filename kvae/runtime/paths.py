@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from kvae.bundle.manifest import Manifest
-from kvae.config import PLAIN, Reading
 from kvae.data import images
 from kvae.errors import KvaeError
 from kvae.files import output, pictures
 from kvae.files.atomic import atomic_file
+from kvae.files.reading import PLAIN, Reading
 from kvae.runtime import scoring
 from kvae.runtime.bundle import Bundle, Floats
 

@@ -9,13 +9,14 @@ import pytest
 from pictures_on_disk import write_bad
 from PIL import Image
 
-from kvae.config import ConfigError, Reading, TrainConfig
+from kvae.config import ConfigError, TrainConfig
 from kvae.data import images, preparation
 from kvae.data.decoding import decode
 from kvae.data.listing import is_records
 from kvae.data.preparation import Prepared
 from kvae.data.sources import open_source
 from kvae.errors import DataError
+from kvae.files.reading import Reading
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (8, 10, 3), np.uint8)

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kvae.config import Reading
 from kvae.data import opening
 from kvae.data.opening import Unusable
 from kvae.data.pixels import flat, header, upright
+from kvae.files.reading import Reading
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 4, 3), np.uint8)
 COLOUR = Image.fromarray(PIXELS)

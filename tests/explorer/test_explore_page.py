@@ -18,13 +18,13 @@ from tiny import DATASET, make_vae, random_images
 
 from kvae.bundle import noise, onnxruntime_web
 from kvae.bundle.densities import log_density
-from kvae.config import Reading
 from kvae.conversion.conversion import convert
 from kvae.data.images import open_image
 from kvae.explorer import pages
 from kvae.explorer.server import Server
 from kvae.export.bundles import export
 from kvae.files import pictures
+from kvae.files.reading import Reading
 from kvae.runtime import scoring
 from kvae.runtime.bundle import Bundle
 
