@@ -1,7 +1,7 @@
-"""How long does a cold `kvae sample --n 64` take, beside the imports that it cannot do without, and where does it go?
+"""How long does a cold `kvae sample --n 64` take, compared with the imports it needs, and where does the time go?
 
-Whole processes, A and B in turn, so that a machine whose speed drifts slows both; prints medians and the median ratio.
-Then the same command taken apart: a process that takes its steps one by one, and looks at the clock after each.
+Runs whole processes, A and B in turn, so that a drift in the machine's speed slows both; prints medians and the median
+ratio. Then it times the parts of the same command: a process runs the steps one by one, reading the clock after each.
 
     python benchmarks/cold_start.py
 """
@@ -50,8 +50,8 @@ def seconds(command: list[str], folder: str) -> float:
 
 
 def seconds_of_steps(folder: str) -> list[float]:
-    """Those of a process that takes `STEPS`: until the interpreter runs, of each step, and of its end."""
-    start = time.perf_counter()  # of Linux's monotonic clock, as is the other process's
+    """Times in a process that runs `STEPS`: until the interpreter runs, for each step, and for its exit."""
+    start = time.perf_counter()  # Linux's monotonic clock, which both processes share
     printed = subprocess.run([sys.executable, "-c", SCRIPT], cwd=folder, check=True, capture_output=True).stdout
     times = [start, *map(float, printed.split()), time.perf_counter()]
     return [after - before for before, after in zip(times, times[1:], strict=False)]
@@ -63,7 +63,7 @@ def main() -> None:
         print("\n| command | time | against | time | ratio |\n|---|---|---|---|---|")
         for pair in PAIRS:
             for command in pair:
-                seconds(command, folder)  # warm-up: the files are in the page cache from here on
+                seconds(command, folder)  # warm-up: puts the files in the page cache
             times = [[seconds(command, folder) for command in pair] for _ in range(ROUNDS)]
             ours, theirs = (statistics.median(column) for column in zip(*times, strict=True))
             ratio = statistics.median(a / b for a, b in times)

@@ -1,13 +1,13 @@
-"""What does it cost a training to read its images from disk, and to be deterministic?
+"""How much slower is training that reads its images from disk, or is deterministic?
 
     python benchmarks/costs.py
     python benchmarks/costs.py --network conv --rounds 3
 
-Each contender trains the same network at batch 128, an epoch a round, beside what `kvae train` does by default: images
-in memory, and whatever order of additions is fastest. Those on disk are a memory-mapped array, as a user's own images
-are where they are too many for the memory; here the system's cache holds them, so that it is kvae that is measured,
-and not a disk. An epoch is fifteen calls or more, far more than are made ready in advance while others work. The dense
-network has grey images of 28 x 28, the convolutional one colour images of 64 x 64.
+Each contender trains the same network at batch 128, one epoch per round, compared with the default of `kvae train`:
+images in memory, and the fastest order of additions. Images on disk are a memory-mapped array, as kvae stores a user's
+own images if they do not fit in memory; here the system's cache holds them, so this measures kvae, not a disk. An epoch
+is fifteen calls or more, far more than are prepared in advance while others run. The dense network trains on grey
+images of 28 x 28, the convolutional one on colour images of 64 x 64.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from kvae.data import datasets
 STEPS = {"dense": 1500, "conv": 40}
 SHAPES = {"dense": (28, 28, 1), "conv": (64, 64, 3)}
 CALL_STEPS = {"dense": 100, "conv": 2}
-"""Steps in a call: with fewer of them in an epoch of the slow network, a call has fewer, too."""
+"""Steps in a call: the slow network has fewer in an epoch, and so in a call."""
 CONTENDERS = {"in memory": {}, "from disk": {"on_disk": True}, "deterministic": {"deterministic": True}}
 
 

@@ -1,8 +1,8 @@
 """How fast is the page of `kvae explore`, in a headless Chromium, with the shipped convolutional model?
 
-The page comes from this machine, with onnxruntime-web from examples/browser (`npm ci` there), and is opened several
-times. An update is timed from the moment a slider is moved until the new picture is painted, the wait for the next
-frame (16.7 ms at most) included.
+The page is served from this machine, with onnxruntime-web from examples/browser (`npm ci` there), and is opened several
+times. An update is timed from the moment a slider is moved until the new picture is painted, including the wait for the
+next frame (16.7 ms at most).
 
     pip install playwright
     python benchmarks/explore.py
@@ -27,7 +27,7 @@ from kvae.runtime.bundle import Bundle
 ORT_DIR = Path(__file__).parent.parent / "examples" / "browser" / "node_modules" / "onnxruntime-web"
 UPDATES = 200
 LIMIT = 50.0
-"""Milliseconds within which an update is to be seen."""
+"""Milliseconds within which an update must be visible."""
 
 OPENING = """() => {
     const [paint] = performance.getEntriesByName("first-contentful-paint");
@@ -62,7 +62,7 @@ WAITING = """([act, id]) => new Promise((resolve) => {
 
 
 def measure(browser: Any, url: str) -> dict[str, list[float]]:
-    """What one opening of the page, in a fresh context, takes in milliseconds."""
+    """Times in milliseconds from opening the page once, in a fresh context."""
     page = browser.new_page()
     page.goto(url)
     page.wait_for_selector("main[aria-busy=false]")
@@ -87,7 +87,7 @@ def table(found: dict[str, list[float]]) -> str:
 
 
 def sizes(page: dict[str, bytes]) -> str:
-    """Bytes of the page's own code, of the model and of onnxruntime-web."""
+    """The sizes in bytes of the page's own code, the model and onnxruntime-web."""
     parts = {"the page's own code": 0, "the model": 0, "onnxruntime-web": 0}
     for name, content in page.items():
         folder = name.partition("/")[0]
@@ -119,7 +119,7 @@ def main() -> None:
     print(table(found))
     print(f"\n{sizes(page)}")
     median = statistics.median(found["update of one picture"])
-    print(f"\nAn update is to take less than {LIMIT:.0f} ms: {'met' if median < LIMIT else 'NOT met'}.")
+    print(f"\nAn update must take less than {LIMIT:.0f} ms: {'met' if median < LIMIT else 'NOT met'}.")
 
 
 if __name__ == "__main__":

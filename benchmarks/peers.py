@@ -1,7 +1,7 @@
-"""What kvae is measured against, in PyTorch: the same networks in a loop by hand, and pythae with its own trainer.
+"""What kvae is measured against, in PyTorch: the same networks in a hand-written loop, and pythae's own trainer.
 
 The loop is what a careful user would write: the images stay in memory as bytes, a batch is gathered and scaled in one
-go, Adam is the fused one. The networks are those of `kvae.model.networks`, layer for layer, and so is the loss.
+go, Adam is fused. The networks are those of `kvae.model.networks`, layer for layer, and the loss is the same too.
 """
 
 import logging
@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-os.environ["TQDM_DISABLE"] = "1"  # before pythae: its progress bars cost it time
+os.environ["TQDM_DISABLE"] = "1"  # before importing pythae: its progress bars cost time
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ LEARNING_RATE = 1e-3
 
 
 class VAE(nn.Module):
-    """The VAE of a kvae architecture, "dense" or "conv": bytes `(batch, 1, 28, 28)` -> the loss, nats per image."""
+    """The VAE with a kvae architecture, "dense" or "conv": bytes `(batch, 1, 28, 28)` -> the loss, nats per image."""
 
     def __init__(self, network: str) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class VAE(nn.Module):
 
 
 def dense() -> tuple[nn.Module, nn.Module]:
-    """Encoder and decoder of one hidden layer each."""
+    """Encoder and decoder with one hidden layer each."""
     encoder = nn.Sequential(nn.Flatten(), nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 2 * LATENT_DIM))
     decoder = nn.Sequential(nn.Linear(LATENT_DIM, 512), nn.ReLU(), nn.Linear(512, 784), nn.Unflatten(1, (1, 28, 28)))
     return encoder, decoder
@@ -83,12 +83,12 @@ def conv() -> tuple[nn.Module, nn.Module]:
 def torch_epoch(
     network: str, images: NDArray[np.uint8], compiled: bool = False, channels_last: bool = False
 ) -> Callable[[], float]:
-    """A function that trains for one epoch each time it is called, and returns the batches' mean loss.
+    """A function that trains for one epoch at each call, and returns the batches' mean loss.
 
     Args:
         network: "dense" or "conv".
         images: uint8 `(n, 28, 28, 1)`.
-        compiled: whether scaling, networks and loss go through torch.compile, as one function.
+        compiled: whether torch.compile compiles scaling, networks and loss as one function.
         channels_last: memory layout of the images and of the convolutions.
     """
     layout = torch.channels_last if channels_last else torch.contiguous_format
@@ -112,12 +112,12 @@ def torch_epoch(
 
 
 def pythae_trainer(images: NDArray[np.uint8], epochs: int, folder: Path) -> BaseTrainer:
-    """pythae's trainer with its default VAE, whose networks are `dense` ones; it saves what it trains in `folder`.
+    """pythae's trainer with its default VAE, whose networks are `dense`; it saves the trained model in `folder`.
 
     Args:
         images: uint8 `(n, 28, 28, 1)`.
-        epochs: how many `train` runs.
-        folder: for its own final model.
+        epochs: how many epochs `train` runs.
+        folder: where it saves its final model.
     """
     data = torch.tensor(images.transpose(0, 3, 1, 2)) / 255.0
     model = PythaeVAE(VAEConfig(input_dim=(1, 28, 28), latent_dim=LATENT_DIM, reconstruction_loss="bce"))
@@ -131,9 +131,9 @@ def pythae_trainer(images: NDArray[np.uint8], epochs: int, folder: Path) -> Base
 
 
 def pythae_epoch(images: NDArray[np.uint8], folder: Path) -> Callable[[], float]:
-    """A function that trains for one epoch each time it is called: `train_step`, of which `train` makes one per epoch.
+    """A function that trains for one epoch at each call: `train_step`, which `train` calls once per epoch.
 
-    So what `train` does around it, keeping the best weights and saving them, is not counted against pythae.
+    What `train` does besides, keeping and saving the best weights, is therefore not counted against pythae.
     """
     trainer = pythae_trainer(images, 1, folder)
     trainer.prepare_training()
@@ -141,6 +141,6 @@ def pythae_epoch(images: NDArray[np.uint8], folder: Path) -> Callable[[], float]
 
 
 def load_pythae(folder: Path) -> PythaeVAE:
-    """The VAE that `pythae_trainer(...).train()` left in `folder`."""
+    """The VAE that `pythae_trainer(...).train()` saved in `folder`."""
     (final,) = folder.glob("*/final_model")
     return PythaeVAE.load_from_folder(str(final))

@@ -1,7 +1,7 @@
 """What do float16 and int8 weights, and onnxruntime's own format, save and cost?
 
-Converts a bundle into each precision and format, as `kvae export` does, and times the decoders in turn, round after
-round, all cores at work: the median ratio within a round, and the time of a single image.
+Converts a bundle to each precision and format, as `kvae export` does, and times the decoders in turn, round after
+round, on all cores: prints the median ratio within a round, and the time for a single image.
 
     python benchmarks/precision.py [RUN|BUNDLE ...] [--data-dir DIR]
 """
@@ -36,14 +36,14 @@ def seconds(work: Callable[[], object], calls: int = 1) -> float:
 
 
 def decode_times(bundles: list[Bundle], count: int, calls: int) -> list[list[float]]:
-    """Seconds to decode `count` codes, by round and by bundle; a round unmeasured goes first."""
+    """Seconds to decode `count` codes, by round and by bundle; the first round is not measured."""
     z = noise.standard_normal(0, 0, count, bundles[0].manifest.latent_dim)
     times = [[seconds(partial(bundle.decode, z), calls) for bundle in bundles] for _ in range(1 + ROUNDS)]
     return times[1:]
 
 
 def measure(source: Path, folder: Path, data_dir: Path | None) -> None:
-    """Print the table of one bundle."""
+    """Print the table for one bundle."""
     paths = {(precision, form): folder / f"{precision}-{form}" for precision in PRECISIONS for form in FORMATS}
     paths["float32", "onnx"] = source
     for (precision, form), path in paths.items():

@@ -1,8 +1,8 @@
-"""Timing things side by side: each contender in a process of its own, in turn, round after round.
+"""Compares timings: each contender runs in its own process, in turn, round after round.
 
-A machine whose speed drifts slows all contenders of a round alike, so the ratio within a round is what is trusted: the
-median over the rounds is printed, with the smallest and the largest. A contender is a process that calls `serve`; the
-others wait while it works.
+If the machine's speed drifts, it slows all contenders of a round alike, so only the ratio within a round is reliable:
+the median over the rounds is printed, with the smallest and the largest. A contender is a process that calls `serve`;
+the others wait while it works.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from pathlib import Path
 
 ROUNDS = 5
 PAUSE = 0.2
-"""Seconds before a round: the threads of the contender before it may still be spinning, waiting for work."""
+"""Seconds to wait before a round: the previous contender's threads may still be spinning, waiting for work."""
 PACKAGES = ("numpy", "tensorflow", "keras", "onnxruntime", "torch", "pythae")
 
 
@@ -32,17 +32,17 @@ class Contender:
 
     name: str
     command: list[str]
-    """Arguments for this Python: a script that calls `serve`, and what it takes."""
+    """Arguments for this Python: a script that calls `serve`, and its arguments."""
     work: float = 1.0
-    """What one round does, in units of the figure printed: 10,000 images, say."""
+    """The work in one round, in the units of the printed figure: e.g. 10,000 images."""
     setup: float = 0.0
-    """Seconds from the process's start to its first round: imports, data, compilation, one round unmeasured."""
+    """Seconds from the process's start to its first round: imports, data, compilation, one unmeasured round."""
     seconds: list[float] = field(default_factory=list)
-    """One per round."""
+    """The time of each round."""
 
     @property
     def on_gpu(self) -> bool:
-        """Whether it may see the machine's GPU, as its name says; all others work on the CPU."""
+        """Whether it may see the machine's GPU, according to its name; all others run on the CPU."""
         return self.name.endswith("GPU")
 
     @property
@@ -57,7 +57,7 @@ class Contender:
 
 
 def serve(round_of_work: Callable[[], object]) -> None:
-    """In a contender's process: one round unmeasured, then one, timed, for each line on stdin."""
+    """In a contender's process: run one unmeasured round, then a timed one for each line on stdin."""
     round_of_work()
     answer("ready")
     while asked():
@@ -67,15 +67,15 @@ def serve(round_of_work: Callable[[], object]) -> None:
 
 
 def answer(what: object) -> None:
-    """In a contender that cannot be called round by round, what `serve` prints: "ready", then the seconds of a round.
+    """Print what `serve` would, for a contender that it cannot call round by round: "ready", then a round's seconds.
 
-    It goes past a redirected `sys.stdout`, which is where libraries that print should be sent.
+    It bypasses a redirected `sys.stdout`: redirect it to silence libraries that print.
     """
     print(what, file=sys.__stdout__, flush=True)
 
 
 def asked() -> bool:
-    """In such a contender: wait until the next round is asked for; False where no more will be."""
+    """In such a contender: wait until the next round is requested; False if there are no more rounds."""
     return bool(sys.stdin.readline())
 
 
@@ -136,7 +136,7 @@ def table(contenders: Sequence[Contender], unit: str) -> str:
 
 
 def gpu() -> str:
-    """The name of the machine's NVIDIA GPU; empty where it has none."""
+    """The name of the machine's NVIDIA GPU; empty if it has none."""
     try:
         command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")[0]
@@ -145,12 +145,12 @@ def gpu() -> str:
 
 
 def succeeds(program: str) -> bool:
-    """Whether a program ends without an error, in a process of its own, whose imports and memory are gone with it."""
+    """Whether a program ends without an error; it runs in its own process, so that its imports and memory are freed."""
     return not subprocess.run([sys.executable, "-c", program], capture_output=True).returncode
 
 
 def machine() -> str:
-    """What the figures were measured on, and when, in one line."""
+    """One line on what the figures were measured on, and when."""
     cpu = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
     versions = [f"Python {platform.python_version()}"]
     for name in PACKAGES:
@@ -161,7 +161,7 @@ def machine() -> str:
 
 
 def check(measured: dict[str, float], baseline: Path, tolerance: float = 0.7) -> None:
-    """Print the ratios as JSON; exit with an error where one fell below `tolerance` of that in the file `baseline`."""
+    """Print the ratios as JSON; exit with an error if one is below `tolerance` times that in the file `baseline`."""
     print(json.dumps(measured, indent=2))
     expected = json.loads(baseline.read_text(encoding="utf-8"))
     fallen = [

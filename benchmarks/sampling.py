@@ -1,12 +1,12 @@
-"""How fast are images drawn, beside Keras `predict`, PyTorch, a bare onnxruntime loop and the matrix products alone?
+"""How fast is sampling, compared with Keras `predict`, PyTorch, a bare onnxruntime loop and only the matrix products?
 
-The decoder is a dense one, 16-512-784, trained for an epoch, and the shipped convolutional one. kvae draws its codes
-within the time; all others are handed theirs, work in batches of 256, and drop what comes out. What is not installed is
-left out; where onnxruntime has CUDA, kvae samples there too. Last, a million images go into a file, by `kvae sample`
-and by the plainest script that does the same.
+The decoders are a dense one, 16-512-784, trained for an epoch, and the shipped convolutional one. kvae's time includes
+drawing the codes; all others are given theirs, work in batches of 256, and discard their results. What is not installed
+is left out; if onnxruntime has CUDA, kvae samples there too. Finally, `kvae sample` and the simplest script that does
+the same each write a million images to a file.
 
     python benchmarks/sampling.py
-    python benchmarks/sampling.py --quick    # the bulk of the dense decoder alone, checked against baseline.json
+    python benchmarks/sampling.py --quick    # only bulk sampling from the dense decoder, checked against baseline.json
 
 `--rounds N` sets how often the contenders take turns.
 """
@@ -35,14 +35,14 @@ HERE = Path(__file__).parent
 KVAE = str(Path(sys.executable).parent / "kvae")
 BATCH_SIZE = 256
 CALLS_OF = (1, 64, 4_096)
-"""Images per call where calls are timed one by one."""
+"""Images per call when calls are timed one by one."""
 BULK = {"dense": 100_000, "conv": 10_000}
 QUICK_ROUNDS = 3
 OPEN_ON_GPU = "from kvae.runtime.bundle import Bundle; Bundle.open({!r}, device='cuda')"
 MILLION = 1_000_000
 MILLION_ROUNDS = {"dense": 3, "conv": 1}
 LONG_ENOUGH = 1.0
-"""Seconds that the calls of one round take together, at least."""
+"""The least total time of the calls in one round, in seconds."""
 
 Call = Callable[[], object]
 
@@ -80,7 +80,7 @@ def keras_predict(bundle: Path, n: int) -> Call:
     architecture = Manifest.read(bundle).training["model"]["architecture"]
     decoder = networks.build_decoder(ModelConfig(architecture=architecture), (28, 28, 1))
 
-    class Mean(keras.Model):  # `predict` returns tensors, no distributions
+    class Mean(keras.Model):  # `predict` returns tensors, not distributions
         def call(self, z: Any) -> Any:
             return decoder(z).mean()
 
@@ -144,7 +144,7 @@ OTHERS = {
 
 
 def serve(name: str, bundle: str, n: str, record: str) -> None:
-    """A contender's process: each round calls for a while, and adds a line with each call's seconds to `record`."""
+    """A contender's process: each round makes calls for a while, and adds a line with their seconds to `record`."""
     call = CONTENDERS[name](Path(bundle), int(n))
     _seconds_of_calls(call)
     rounds.answer("ready")
@@ -165,7 +165,7 @@ def _seconds_of_calls(call: Call) -> list[float]:
 
 
 def save(bundle: str, n: str, out: str) -> None:
-    """What one would write without kvae: `n` images, by `session.run` and `numpy.save`."""
+    """What a user would write without kvae: `n` images, with `session.run` and `numpy.save`."""
     import numpy as np
 
     session = _session(Path(bundle))
@@ -204,7 +204,7 @@ def latency_rows(contenders: Sequence[rounds.Contender], calls: Sequence[Sequenc
 
 
 def million(bundle: Path, count: int) -> str:
-    """A Markdown table: a million images into a file, as whole processes in turn."""
+    """A Markdown table: writing a million images to a file, as whole processes in turn."""
     n = str(MILLION)
     commands = {
         "kvae sample": [KVAE, "sample", "--model", str(bundle), "--n", n, "--device", "cpu", "--out"],
@@ -212,7 +212,7 @@ def million(bundle: Path, count: int) -> str:
     }
     lines = ["| what | seconds | images/s | file, bytes | peak memory, MiB |", "|---|---|---|---|---|"]
     found: dict[str, list[tuple[float, int, float]]] = {name: [] for name in commands}
-    with tempfile.TemporaryDirectory(dir=".") as folder:  # here and not in /tmp, which may be memory
+    with tempfile.TemporaryDirectory(dir=".") as folder:  # not in /tmp, which may be in memory
         out = Path(folder, "x.npy").resolve()
         for _ in range(count):
             for name, command in commands.items():
@@ -229,8 +229,8 @@ def process(command: Sequence[str]) -> tuple[float, float]:
     """Seconds and peak memory in MiB of a whole process."""
     start = time.perf_counter()
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    # Linux counts the memory of this process as the child's until the child's own program starts: it has to be small,
-    # and imports no numpy.
+    # Linux counts this process's memory as the child's until the child's own program starts, so this process must be
+    # small and not import numpy.
     _, status, usage = os.wait4(running.pid, 0)
     running.returncode = os.waitstatus_to_exitcode(status)
     if running.returncode:
@@ -239,7 +239,7 @@ def process(command: Sequence[str]) -> tuple[float, float]:
 
 
 def quick(bundle: Path, count: int) -> None:
-    """The bulk of the dense decoder, without what is not installed anyway; exits with an error where a ratio fell."""
+    """Only bulk sampling from the dense decoder, without optional packages; exits with an error if a ratio fell."""
     names = ["Bundle.sample_batches", "session.run", "Keras predict", "matrix products"]
     (ours, *others), _ = compete(names, bundle, BULK["dense"], count)
     print(rounds.table([ours, *others], "images/s"))
@@ -248,7 +248,7 @@ def quick(bundle: Path, count: int) -> None:
 
 
 def full(decoder: str, bundle: Path, count: int) -> None:
-    """All tables of one decoder, with `count` rounds."""
+    """Print all tables for one decoder, with `count` rounds."""
     others = [name for name in OTHERS[decoder] if name != "PyTorch eager" or find_spec("torch")]
     print(f"\n### The {decoder} decoder, calls one by one\n")
     print("| images per call | what | images/s | p50, ms | p99, ms | calls | Bundle.sample is ... times as fast |")

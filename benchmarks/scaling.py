@@ -1,13 +1,14 @@
 """How do time and memory grow with the images, latent_dim, the image's size, and the importance samples?
 
-Each point is a process of its own, with models of fresh weights and random images: `seconds` is the work alone, without
-imports and compilation, `peak memory` that of the process, with both. Points are not run side by side, so each has its
-turn in two passes, and the faster one counts: a slow minute of the machine does not make a bend. Beside them stands
-the local exponent, d log y / d log x from the point before; under the table that of a line fitted to the upper half of
-the range, and where the local one first passes 0.5: to the left of it, what does not grow has most of the time.
+Each point runs in its own process, with freshly initialised models and random images: `seconds` is the work alone,
+without imports and compilation, `peak memory` is that of the process, with both. Points are not run in parallel; each
+is measured in two passes, and the faster one counts, so that a slow minute of the machine does not bend a curve. The
+table also gives the local exponent, d log y / d log x from the previous point. Below it are the exponent of a line
+fitted to the upper half of the range, and where the local one first passes 0.5: to the left of that, fixed costs take
+most of the time.
 
     python benchmarks/scaling.py
-    python benchmarks/scaling.py sampling    # only the tables whose titles hold this word
+    python benchmarks/scaling.py sampling    # only the tables whose titles contain this word
 """
 
 import json
@@ -28,7 +29,7 @@ import rounds
 
 PASSES = 2
 REPEATS, LONG_ENOUGH = 3, 0.5
-"""A pass measures a point this often at least, and for so many seconds; the least time counts."""
+"""A pass measures a point at least this often, and for so many seconds; the shortest time counts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,7 @@ class Point:
     images: int
     latent_dim: int = 16
     pixels: int = 28 * 28
-    """Of a square image."""
+    """Width and height of a square image."""
     architecture: str = "mlp"
     importance_samples: int = 0
 
@@ -51,13 +52,13 @@ class Point:
         return side, side, 1
 
     def bundle(self, folder: Path) -> Path:
-        """Where in `folder` the exported model is."""
+        """The path of the exported model in `folder`."""
         return folder / f"{self.architecture}-{self.latent_dim}-{self.pixels}"
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A table: the same point along one of its fields."""
+    """A table: one point, with one of its fields varied."""
 
     title: str
     axis: str
@@ -66,7 +67,7 @@ class Sweep:
 
     @property
     def points(self) -> list[Point]:
-        """One per value."""
+        """One point per value."""
         return [replace(self.point, **{self.axis: value}) for value in self.values]
 
 
@@ -100,7 +101,7 @@ SWEEPS = [
 
 
 def train(point: Point, folder: Path) -> float:
-    """Seconds of an epoch's steps, without its validation."""
+    """Seconds for an epoch's steps, without its validation."""
     from kvae.cli.quiet import import_tensorflow_quietly
 
     import_tensorflow_quietly()
@@ -120,7 +121,7 @@ def train(point: Point, folder: Path) -> float:
 
         def on_test_begin(self, logs: object = None) -> None:
             self.seconds.append(time.perf_counter() - self.start)
-            self.model.stop_training = _enough(self.seconds[1:])  # the first one compiles
+            self.model.stop_training = _enough(self.seconds[1:])  # the first epoch compiles
 
     model = ModelConfig(architecture=point.architecture, latent_dim=point.latent_dim)
     config = TrainConfig(model=model, epochs=1_000)
@@ -132,7 +133,7 @@ def train(point: Point, folder: Path) -> float:
 
 
 def sample(point: Point, folder: Path) -> float:
-    """Seconds of `sample_batches`, its images dropped."""
+    """Seconds for `sample_batches`, discarding its images."""
     from kvae.runtime.bundle import Bundle
 
     bundle = Bundle.open(point.bundle(folder), device="cpu")
@@ -141,7 +142,7 @@ def sample(point: Point, folder: Path) -> float:
 
 
 def evaluate(point: Point, folder: Path) -> float:
-    """Seconds of `kvae.evaluation.evaluation.evaluate`."""
+    """Seconds for `kvae.evaluation.evaluation.evaluate`."""
     from kvae.evaluation import evaluation
     from kvae.runtime.bundle import Bundle
 
@@ -152,7 +153,7 @@ def evaluate(point: Point, folder: Path) -> float:
 
 
 def export(points: Sequence[Point], folder: Path) -> None:
-    """Write the bundles, of fresh weights, that the points read."""
+    """Write the bundles, with fresh weights, that the points read."""
     from kvae.cli.quiet import import_tensorflow_quietly
 
     import_tensorflow_quietly()
@@ -190,13 +191,13 @@ TASKS = {"train": train, "sample": sample, "evaluate": evaluate}
 
 
 def child(*arguments: object) -> str:
-    """Run this script in a process of its own: what it printed."""
+    """Run this script in another process, and return what it printed."""
     command = [sys.executable, __file__, *map(str, arguments)]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def local_exponents(xs: Sequence[float], ys: Sequence[float]) -> list[float]:
-    """d log y / d log x between neighbours."""
+    """d log y / d log x between neighbouring points."""
     return [math.log(ys[i + 1] / ys[i]) / math.log(xs[i + 1] / xs[i]) for i in range(len(xs) - 1)]
 
 
@@ -215,7 +216,7 @@ def bend(xs: Sequence[int], exponents: Sequence[float]) -> str:
 
 
 def table(sweep: Sweep, seconds: Sequence[float], peaks: Sequence[float]) -> str:
-    """Markdown: the points, and what they say together."""
+    """Markdown: the points, and the exponents fitted to them."""
     lines = [
         f"\n### {sweep.title[0].upper()}{sweep.title[1:]}\n",
         f"| {sweep.axis} | seconds | images/s | exponent | peak memory, MiB | exponent |\n|---|---|---|---|---|---|",

@@ -1,11 +1,12 @@
-"""How long until there is a model as good as the one that pythae trains by default in 20 epochs?
+"""How long does it take to train a model as good as the one that pythae trains by default in 20 epochs?
 
     python benchmarks/time_to_quality.py                # 3 rounds, about two minutes each on 2 cores
-    python benchmarks/time_to_quality.py --epochs 1     # both sides cut short: does it work?
+    python benchmarks/time_to_quality.py --epochs 1     # both sides cut short, to see whether it works
 
-Whole processes in turn, from start to exit, imports, data, compilation, evaluation and files included: pythae's trainer
-with its default VAE on the 60,000 training images of Fashion-MNIST, and `kvae train`. Quality is the -ELBO on the grey
-test images (Bernoulli on intensities, nats per image), which one evaluator computes for both from what they saved.
+Runs whole processes in turn, from start to exit, including imports, data, compilation, evaluation and files: pythae's
+trainer with its default VAE on the 60,000 training images of Fashion-MNIST, and `kvae train`. Quality is the -ELBO on
+the grey test images (Bernoulli on intensities, nats per image), computed for both by one evaluator from the saved
+models.
 """
 
 import argparse
@@ -31,13 +32,13 @@ KVAE = str(Path(sys.executable).parent / "kvae")
 KVAE_ARGS = [
     "--dataset", "fashion_mnist", "--binarize", "none",
     "--architecture", "mlp", "--latent-dim", "16", "--hidden-units", "512",
-    # pythae's network. A larger rate, which grows first and falls to 0, gets it there in fewer epochs.
+    # pythae's network. A larger learning rate, which is warmed up and decays to 0, gets there in fewer epochs.
     "--batch-size", "160", "--learning-rate", "0.01", "--lr-warmup-steps", "400", "--adam-beta2", "0.99",
     "--epochs", "8",
 ]  # fmt: skip
 DRAWS = 10
-"""Draws of each test image's posterior."""
-# What a process of either side reads first: in the page cache, so that the first round is one like the others.
+"""Draws from each test image's posterior."""
+# Reads what both sides read first into the page cache, so that the first round is like the others.
 WARM_UP = "import torch, pythae.trainers, tensorflow, tensorflow_probability, tf2onnx, onnxruntime, matplotlib.pyplot"
 
 Floats = NDArray[np.float32]
@@ -51,13 +52,13 @@ Logits = Callable[[Floats], Floats]
 
 @dataclass
 class Trained:
-    """A process that trained a model, and left it in a folder."""
+    """A process that trained a model and saved it in a folder."""
 
     side: str
     folder: Path
     seconds: float
     gibibytes: float
-    """The most memory it held at once."""
+    """Its peak memory."""
 
 
 def run(side: str, command: list[str], folder: Path) -> Trained:
@@ -75,7 +76,7 @@ def run(side: str, command: list[str], folder: Path) -> Trained:
 
 
 def train_pythae(folder: Path, epochs: int) -> None:
-    """In a process of its own: what a user of pythae would run."""
+    """What a user of pythae would run; called in a separate process."""
     import peers
 
     data = datasets.load("fashion_mnist")
@@ -84,12 +85,12 @@ def train_pythae(folder: Path, epochs: int) -> None:
 
 
 def pythae_functions(folder: Path) -> tuple[Encode, Logits]:
-    """Of a VAE that `train_pythae` saved."""
+    """The functions of a VAE that `train_pythae` saved."""
     import peers
     import torch
 
     model = peers.load_pythae(folder).eval()
-    hidden, (linear, _) = model.decoder.layers  # without the sigmoid, which rounds to 1 what is above 17
+    hidden, (linear, _) = model.decoder.layers  # without the sigmoid, which rounds to 1 for logits above 17
 
     def encode(images: Floats) -> tuple[Floats, Floats]:
         with torch.inference_mode():
@@ -104,15 +105,15 @@ def pythae_functions(folder: Path) -> tuple[Encode, Logits]:
 
 
 def kvae_functions(folder: Path) -> tuple[Encode, Logits]:
-    """Of the bundle that `kvae train` exported."""
+    """The functions of the bundle that `kvae train` exported."""
     from kvae.runtime.bundle import Bundle
 
     bundle = Bundle.open(folder / "run" / "bundle", device="cpu")
-    return bundle.encode, lambda z: bundle.run("decoder", z, ["likelihood_parameters"])[0]
+    return bundle.encode, lambda z: bundle.run("decoder", {"z": z}, ["likelihood_parameters"])["likelihood_parameters"]
 
 
 def negative_elbo(encode: Encode, logits: Logits, images: NDArray[np.uint8]) -> tuple[float, float]:
-    """The mean over uint8 images `(n, 28, 28, 1)`, and its standard error, in nats; the noise is always the same."""
+    """The mean -ELBO of uint8 images `(n, 28, 28, 1)` and its standard error, in nats; the noise is always the same."""
     generator = np.random.default_rng(0)
     nats = []
     for batch in np.split(images, range(1000, len(images), 1000)):
@@ -132,8 +133,9 @@ def negative_elbo(encode: Encode, logits: Logits, images: NDArray[np.uint8]) -> 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="Processes of each side. [default: %(default)s]")
-    parser.add_argument("--epochs", type=int, help="Epochs of both sides, in place of their own.")
-    parser.add_argument("--pythae", type=Path, metavar="FOLDER", help=argparse.SUPPRESS)  # a process of pythae's side
+    parser.add_argument("--epochs", type=int, help="Epochs for both sides, instead of their own.")
+    # A process of pythae's side:
+    parser.add_argument("--pythae", type=Path, metavar="FOLDER", help=argparse.SUPPRESS)
     options = parser.parse_args()
     epochs = options.epochs or PEER_EPOCHS
     if options.pythae:
@@ -145,7 +147,7 @@ def main() -> None:
         raise SystemExit("Something is not installed: pip install -e '.[cpu,train]' -r benchmarks/requirements.txt")
     kvae_command = [KVAE, "train", *KVAE_ARGS, "--out", "run"]
     if options.epochs:
-        kvae_command += ["--epochs", str(epochs), "--lr-warmup-steps", "0"]  # a warm-up may be longer than the run
+        kvae_command += ["--epochs", str(epochs), "--lr-warmup-steps", "0"]  # the warm-up may be longer than the run
     with tempfile.TemporaryDirectory() as name:
         trained = []
         for number in range(options.rounds):
@@ -156,12 +158,12 @@ def main() -> None:
             ):
                 trained.append(run(side, command, folder / side))
                 print(f"round {number + 1}, {side}: {trained[-1].seconds:.1f} s", flush=True)
-        # Only now: a process's peak memory counts what its parent held when it was started.
+        # Not earlier: a process's peak memory includes what its parent held when it was started.
         report(trained, datasets.load("fashion_mnist").test.images)
 
 
 def report(trained: list[Trained], images: NDArray[np.uint8]) -> None:
-    """Print a Markdown table of all processes, and how the sides compare."""
+    """Print a Markdown table of all processes and the comparison of the two sides."""
     functions = {"pythae": pythae_functions, "kvae": kvae_functions}
     print("\n| what | seconds | test -ELBO, nats | peak memory, GiB |\n|---|---|---|---|")
     quality: dict[str, list[float]] = {side: [] for side in functions}

@@ -1,4 +1,4 @@
-"""How fast does kvae train, beside PyTorch, pythae, a plain Keras `fit`, and the matrix products it cannot do without?
+"""How fast does kvae train, compared with PyTorch, pythae, a plain Keras `fit`, and only the matrix products it needs?
 
     python benchmarks/training.py                    # both networks, all contenders that are installed
     python benchmarks/training.py --network dense
@@ -7,8 +7,8 @@
 Every contender trains the same network at batch 128 in float32 with Adam on all cores; a round is one epoch over
 images of Fashion-MNIST. kvae's rounds are epochs of one long `kvae.training.fitting.fit`, as `kvae train` runs it, each
 up to its validation. The matrix products are those of the dense network's forward and backward pass, with nothing in
-between: what a step costs where everything else is free, in numpy's BLAS and in PyTorch's. Where TensorFlow sees a GPU,
-kvae trains there too, in a row of its own.
+between: what a step would cost if everything else were free, in numpy's BLAS and in PyTorch's. If TensorFlow sees a
+GPU, kvae trains there too, in a separate row.
 """
 
 import argparse
@@ -44,7 +44,7 @@ FIND_GPU = "import tensorflow; tensorflow.config.list_physical_devices('GPU')[0]
 
 
 def train_data(steps: int) -> datasets.Dataset:
-    """The images of the mini set, over and over: `steps` batches to train on, and one to validate on, unmeasured."""
+    """The images of the mini set, repeated: `steps` batches to train on, and one to validate on, which is not timed."""
     data = datasets.load("fashion_mnist_mini")
     images = np.resize(data.train.images, (steps * BATCH_SIZE, *data.image_shape))
     validation = datasets.Split(data.validation.images[:BATCH_SIZE], None)
@@ -52,7 +52,7 @@ def train_data(steps: int) -> datasets.Dataset:
 
 
 def epochs_as_rounds() -> Any:
-    """A Keras callback for a `fit` with a validation split: each epoch is a round, from its begin to its validation."""
+    """A Keras callback for a `fit` with a validation split: each epoch is a round, from its start to its validation."""
     import keras
 
     class Epochs(keras.callbacks.Callback):
@@ -62,17 +62,17 @@ def epochs_as_rounds() -> Any:
             self.start = time.perf_counter()
 
         def on_test_begin(self, logs: Any = None) -> None:
-            float(self.model.metrics[0].result())  # it is there once all steps are made
+            float(self.model.metrics[0].result())  # waits until all steps are done
             self.seconds = time.perf_counter() - self.start
 
-        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # the others must not begin during the validation
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # others must wait for the validation
             rounds.answer(self.seconds if epoch else "ready")
 
     return Epochs()
 
 
 def kvae_fit(network: str, steps: int, epochs: int, device: str = "cpu") -> None:
-    """kvae as `kvae train` runs it."""
+    """Train with kvae as `kvae train` runs it."""
     import_tensorflow_quietly()
     from kvae.training import building, fitting, process
 
@@ -84,7 +84,7 @@ def kvae_fit(network: str, steps: int, epochs: int, device: str = "cpu") -> None
 
 
 def keras_fit(network: str, steps: int, epochs: int) -> None:
-    """The same model with what Keras and tf.data do where nothing is tuned, but for the stops of `untuned`."""
+    """The same model with Keras and tf.data's defaults, except for `untuned`, which avoids stalls."""
     import_tensorflow_quietly()
     import keras
     import tensorflow as tf
@@ -118,7 +118,7 @@ def keras_fit(network: str, steps: int, epochs: int) -> None:
 
 
 def torch_loop(network: str, steps: int, epochs: int, **options: bool) -> None:
-    """PyTorch, by hand; options of `peers.torch_epoch`."""
+    """A hand-written PyTorch loop; options as for `peers.torch_epoch`."""
     import peers
 
     rounds.serve(peers.torch_epoch(network, train_data(steps).train.images, **options))
@@ -145,7 +145,7 @@ def numpy_products(network: str, steps: int, epochs: int) -> None:
 
 
 def torch_products(network: str, steps: int, epochs: int) -> None:
-    """The same in PyTorch, whose BLAS is another one."""
+    """The same in PyTorch, which uses another BLAS."""
     import torch
 
     torch.set_num_threads(os.cpu_count() or 1)
@@ -171,7 +171,7 @@ def dense_products() -> list[tuple[Any, Any]]:
     for inputs, outputs in ((784, 512), (512, 32), (16, 512), (512, 784)):
         x, weights, gradient = normal(BATCH_SIZE, inputs), normal(inputs, outputs), normal(BATCH_SIZE, outputs)
         factors += [(x, weights), (x.T, gradient)]
-        if inputs != 784:  # nobody asks for the gradient of the images
+        if inputs != 784:  # the gradient of the images is not needed
             factors.append((gradient, weights.T))
     return factors
 

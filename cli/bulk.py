@@ -1,4 +1,4 @@
-"""Encode, score and sample in shards, for images by the million: what --engine ray does."""
+"""Encode, score and sample in shards, for millions of images: what --engine ray does."""
 
 import json
 from collections.abc import Sequence
@@ -16,7 +16,8 @@ engine_option = click.option(
     type=click.Choice(["local", "ray"]),
     default="local",
     show_default=True,
-    help="ray: on every core, or the cluster that RAY_ADDRESS names; --out is a folder of parts, made where missing.",
+    help="ray: use every core, or the cluster at RAY_ADDRESS; --out is a folder of parts, and only missing ones are "
+    "made.",
 )
 
 
@@ -43,7 +44,7 @@ def encode_or_score(
 def sample(
     model: str | None, n: int, out: Path | None, seed: int, temperature: float, device: str, as_json: bool
 ) -> None:
-    """Draw images into a folder of parts."""
+    """Sample images into a folder of parts."""
     from kvae.bundle.locate import locate
     from kvae.runtime import bulk, ray_engine
 
@@ -59,7 +60,7 @@ def _make(job: Any, images: Any, names: dict[str, Any], model: str | None, as_js
     parts = len(job.plan.stops)
     with shards.opened(job.out, job.plan) as missing:
         if len(missing) < parts:
-            click.echo(f"{parts - len(missing)} of {parts} parts are there already.", err=True)
+            click.echo(f"{parts - len(missing)} of {parts} parts exist already.", err=True)
         left = sum(job.plan.stops[shard] - job.plan.start(shard) for shard in missing)
         for _ in shown(ray_engine.run(job, missing, images), left, int):
             pass

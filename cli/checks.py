@@ -1,4 +1,4 @@
-"""`kvae verify` and `kvae doctor`: whether a bundle, and this installation, do what they should."""
+"""`kvae verify` and `kvae doctor`: whether a bundle, and this installation, work as they should."""
 
 import json
 from pathlib import Path
@@ -14,14 +14,14 @@ WORDS = {"ok": "ok", "failed": "FAILED", "skipped": "skipped"}
 
 @click.command()
 @click.argument("model", metavar="[BUNDLE]", required=False)
-@click.option("--run", type=PATH, help="A run to compare with, by Keras itself; needs the train extra.")
+@click.option("--run", type=PATH, help="Compare with the Keras model of this run too; needs the train extra.")
 @device_option
 @json_option
 @click.pass_context
 def verify(context: click.Context, model: str | None, run: Path | None, device: str, as_json: bool) -> None:
-    """Repeat the proof of a bundle on this machine.
+    """Check on this machine that a bundle computes what it should.
 
-    BUNDLE is named as for `kvae sample --model`.
+    BUNDLE is given as for `kvae sample --model`.
     """
     from kvae.bundle.locate import locate
     from kvae.checks import verification
@@ -71,13 +71,13 @@ def _diagnosis_text(diagnosis: Any) -> str:
         lines.append(textwrap.fill(f"{advice.purpose}:", WIDTH))
         lines += [f"    {command}" for command in advice.commands]
     if diagnosis.advice:
-        lines.append("In a clone of kvae write '.[train]' for 'kvae-onnx[train]', and so on.")
+        lines.append("In a clone of kvae, write '.[train]' instead of 'kvae-onnx[train]', and so on.")
     return "\n".join(lines)
 
 
 def _row(start: str, text: str) -> str:
-    """A row of a table whose last column goes on below itself."""
-    import textwrap  # `kvae --help` can do without
+    """A row of a table whose last column wraps below itself."""
+    import textwrap  # not needed by `kvae --help`
 
     indent = " " * (len(start) + 1)
     return textwrap.fill(

@@ -20,21 +20,19 @@ from kvae.cli.quiet import import_tensorflow_quietly
 from kvae.config import ModelConfig, TrainConfig
 from kvae.errors import ConfigError
 
-PRESETS = ["why-kl"]  # those of kvae.comparison.settings, which loads Keras
+PRESETS = ["why-kl"]  # the same as in kvae.comparison.settings, which loads Keras
 
 
 @click.command()
+@click.option("--vary", multiple=True, metavar="SETTING=VALUE,...", help="A setting and its values; repeat for a grid.")
 @click.option(
-    "--vary", multiple=True, metavar="SETTING=VALUE,...", help="A setting and its values; repeat it for a grid."
-)
-@click.option(
-    "--preset", type=click.Choice(PRESETS), help="why-kl: the KL, the cross-entropy, what lies between, none."
+    "--preset", type=click.Choice(PRESETS), help="why-kl: the KL, the cross-entropy, losses in between, and none."
 )
 @config_options(TrainConfig, ModelConfig)
 @regularizer_option
 @importance_samples_option
 @data_dir_option
-@click.option("--out", type=PATH, default="comparison", show_default=True, help="Folder of the runs and the report.")
+@click.option("--out", type=PATH, default="comparison", show_default=True, help="Folder for the runs and the report.")
 @json_option
 @click.pass_context
 def compare(
@@ -47,9 +45,9 @@ def compare(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Train under several settings, and compare.
+    """Train with several settings and compare the results.
 
-    Each run is measured, and a report written.
+    Every run is measured, and a report is written.
     """
     terminal.log_to_stderr()
     run_comparison(given(context, settings), vary, preset, out, data_dir, importance_samples, as_json)
@@ -64,9 +62,9 @@ def run_comparison(
     importance_samples: int,
     as_json: bool,
 ) -> None:
-    """Train and measure a sweep, and print what came of it; see `kvae.comparison.sweeps`."""
+    """Train and measure a sweep, and print the results; see `kvae.comparison.sweeps`."""
     if (preset is None) == (not vary):
-        raise ConfigError("say what to compare: either --vary SETTING=VALUE,VALUE,... (once or more) or --preset.")
+        raise ConfigError("give either --vary SETTING=VALUE,VALUE,... or --preset.")
     import_tensorflow_quietly()
     from kvae.comparison import report, settings, sweeps
     from kvae.runs import layout
@@ -87,7 +85,7 @@ def run_comparison(
             lambda line: click.echo(line, err=True),
         )
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"interrupted. Finished runs are in {out}; the same command goes on.") from None
+        raise KeyboardInterrupt(f"interrupted. Finished runs are in {out}; repeat the command to resume.") from None
     finally:
         progress.close()
     title = "Why KL? The loss of a VAE, varied" if preset == "why-kl" else "kvae compare"

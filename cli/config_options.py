@@ -1,4 +1,4 @@
-"""The options that are made from the fields of a config, where their help is written."""
+"""Options made from the fields of a config, which hold their help texts too."""
 
 from collections.abc import Callable, Collection
 from dataclasses import fields
@@ -11,7 +11,8 @@ from kvae.config import REGULARIZERS, kind_of
 regularizer_option = click.option(
     "--regularizer",
     type=click.Choice(list(REGULARIZERS)),
-    help="A name for a corner of the loss: kl is --entropy-weight 1, cross-entropy --entropy-weight 0, none --beta 0.",
+    help="A name for a special case of the loss: kl is --entropy-weight 1, cross-entropy is --entropy-weight 0, none "
+    "is --beta 0.",
 )
 
 
@@ -20,7 +21,7 @@ def config_options(
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A decorator that adds one option per field of each config, or per field named in `only`.
 
-    Ranges are the config's own to check.
+    The config itself checks the ranges.
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -43,7 +44,7 @@ def config_options(
 
 
 def given(context: click.Context, settings: dict[str, Any]) -> dict[str, Any]:
-    """Those of a command's settings that the user wrote, without the defaults."""
+    """The settings of a command that the user gave, without the defaults."""
     return {
         name: value
         for name, value in settings.items()

@@ -1,4 +1,4 @@
-"""`kvae data inspect`: what images of a user's own are, before anything is trained on them."""
+"""`kvae data inspect`: check a user's own images before training on them."""
 
 import json
 from pathlib import Path
@@ -14,13 +14,13 @@ from kvae.errors import KvaeError
 
 WIDTH = 80
 NUM_SIZES = 5
-"""Sizes that are printed, of many."""
+"""Maximum number of sizes that are printed."""
 NUM_COUNTED = 20
-"""Labels that are printed, of many."""
+"""Maximum number of labels that are printed."""
 NUM_REASONS = 20
-"""Reasons that are printed, of many."""
+"""Maximum number of reasons that are printed."""
 NUM_NAMES = 3
-"""Names printed with each reason."""
+"""Maximum number of names that are printed with each reason."""
 
 
 @click.group()
@@ -31,23 +31,23 @@ def data() -> None:
 @data.command()
 @click.argument("path", type=PATH)
 @config_options(TrainConfig, only=("image_size", "grayscale", "alpha", "levels", "split_seed", "max_bad"))
-@click.option("--out", type=PATH, help="A PNG of examples to write, a row for each label.")
+@click.option("--out", type=PATH, help="Write example images to this PNG, one row per label.")
 @json_option
 def inspect(path: Path, out: Path | None, as_json: bool, **settings: Any) -> None:
-    """Say what images PATH holds, and what will be skipped and why.
+    """Say which images PATH holds, and which will be skipped and why.
 
-    PATH is what `kvae train --data` takes.
+    PATH is what you would pass to `kvae train --data`.
     """
     config = TrainConfig(data=str(path), **settings)
     if out is not None and out.suffix.lower() != ".png":
-        raise KvaeError(f"{out}: examples are written as a PNG; name a file that ends in .png with --out.")
+        raise KvaeError(f"{out}: the examples are written as a PNG; give --out a name that ends in .png.")
     from kvae.data import inspection
     from kvae.data.sources import open_source
     from kvae.files import pictures
     from kvae.files.atomic import atomic_file
 
     source = open_source(path, config.reading)
-    if source.kind == "TFRecords":  # which TensorFlow reads
+    if source.kind == "TFRecords":  # read by TensorFlow
         from kvae.cli.quiet import import_tensorflow_quietly
 
         import_tensorflow_quietly()
@@ -62,7 +62,7 @@ def inspect(path: Path, out: Path | None, as_json: bool, **settings: Any) -> Non
     if out is not None:
         picture = found.picture()
         if picture is None:
-            click.echo("no picture: no image can be used", err=True)
+            click.echo("no picture was written: none of the images can be used", err=True)
         else:
             with atomic_file(out) as temporary:
                 pictures.save(picture, temporary)
@@ -72,10 +72,10 @@ def inspect(path: Path, out: Path | None, as_json: bool, **settings: Any) -> Non
 def _as_text(found: Any) -> str:
     images = f"{found.num_usable:,} of {found.count:,} can be used"
     if found.num_others:
-        images += f"; files left aside for their names: {found.num_others:,}"
+        images += f"; files ignored because of their names: {found.num_others:,}"
     rows = {
         "images": images,
-        "formats": _counted(found.formats) or "none known",
+        "formats": _counted(found.formats) or "unknown",
         "sizes": _sizes(found),
         "colour": _colour(found),
         "labels": _labels(found),
@@ -89,7 +89,7 @@ def _as_text(found: Any) -> str:
         told = ", ".join(names[:NUM_NAMES]) + (", ..." if len(names) > NUM_NAMES else "")
         lines.append(_row(f"{len(names):>10,}", f"{reason}: {told}"))
     if len(reasons) > NUM_REASONS:
-        lines.append(_row(" " * 10, f"and {len(reasons) - NUM_REASONS:,} other reasons, which --json tells"))
+        lines.append(_row(" " * 10, f"and {len(reasons) - NUM_REASONS:,} other reasons; see all with --json"))
     lines.append(_row(f"{'training':<10}", f"would be refused: {found.refusal}" if found.refusal else "can begin"))
     return "\n".join(lines)
 
@@ -102,7 +102,7 @@ def _counted(counts: dict[Any, int]) -> str:
 
 def _labels(found: Any) -> str:
     if found.num_unlabelled:
-        return f"none: {found.num_unlabelled:,} of {found.count:,} pictures are in no sub-folder"
+        return f"none: {found.num_unlabelled:,} of {found.count:,} pictures are not in a sub-folder"
     return f"{len(found.labels):,}: {_counted(found.labels)}" if found.labels else "none"
 
 
@@ -110,28 +110,28 @@ def _sizes(found: Any) -> str:
     told = dict(list(found.sizes.items())[:NUM_SIZES])
     more = f", and {len(found.sizes) - NUM_SIZES:,} other sizes" if len(found.sizes) > NUM_SIZES else ""
     taken = " x ".join(map(str, found.image_shape[:2])) if found.image_shape else None
-    text = f"height x width {_counted(told)}{more}" if told else "none known"
-    return text if taken is None or list(found.sizes) == [taken] else f"{text}; taken: {taken}"
+    text = f"height x width {_counted(told)}{more}" if told else "unknown"
+    return text if taken is None or list(found.sizes) == [taken] else f"{text}; training uses {taken}"
 
 
 def _colour(found: Any) -> str:
     if found.image_shape is None:
-        return "none known"
+        return "unknown"
     if found.image_shape[2] == 1:
-        return f"grey; {found.num_colour:,} in colour are made grey" if found.num_colour else "grey"
-    return f"RGB; {found.num_grey:,} in grey are taken as RGB" if found.num_grey else "RGB"
+        return f"grey; {found.num_colour:,} colour images are converted to grey" if found.num_colour else "grey"
+    return f"RGB; {found.num_grey:,} grey images are converted to RGB" if found.num_grey else "RGB"
 
 
 def _duplicates(found: Any) -> str:
     if not found.num_duplicates:
         return "none"
-    text = f"{found.num_duplicates:,} equal an earlier image, each in the same split as that"
+    text = f"{found.num_duplicates:,} are equal to an earlier image and in the same split"
     return f"{text}; {found.num_conflicts:,} have another label" if found.num_conflicts else text
 
 
 def _row(start: str, text: str) -> str:
-    """A row of a table whose last column goes on below itself."""
-    import shutil  # `kvae --help` can do without both
+    """A row of a table whose last column wraps below itself."""
+    import shutil  # neither is needed by `kvae --help`
     import textwrap
 
     return textwrap.fill(

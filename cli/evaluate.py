@@ -30,15 +30,15 @@ ROWS = {
 @click.command()
 @click.argument("model", metavar="RUN|BUNDLE", required=False)
 @importance_samples_option
-@click.option("--against", metavar="OTHER", help="A second model: differences are paired, image by image.")
-@click.option("--per-image", type=PATH, help="An .npz to write the values of each image to.")
+@click.option("--against", metavar="OTHER", help="A second model to compare with, image by image.")
+@click.option("--per-image", type=PATH, help="Write the values of each image to this .npz.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the draws.")
 @click.option(
     "--proposal",
     type=click.Choice(["adaptive", "posterior"]),
     default="adaptive",
     show_default=True,
-    help="Where the importance samples come from: the posterior, or that widened where it is far too narrow.",
+    help="Draw the importance samples from the posterior, or (adaptive) from a wider one if it is far too narrow.",
 )
 @own_option
 @data_dir_option
@@ -47,7 +47,7 @@ ROWS = {
 def evaluate(model: str | None, against: str | None, **options: Any) -> None:
     """Evaluate a run or a bundle on the test images.
 
-    The ELBO, the NLL, rate, distortion, and what the codes hold.
+    Measures the ELBO, NLL, rate and distortion, and how much information the codes hold.
     """
     run_evaluation(model, against, **options)
 
@@ -64,7 +64,7 @@ def run_evaluation(
     as_json: bool,
     data: Path | None = None,
 ) -> None:
-    """Evaluate one model, or two image by image, and print what came of it; see `kvae.evaluation.evaluation`."""
+    """Evaluate one model, or two image by image, and print the results; see `kvae.evaluation.evaluation`."""
     from kvae.errors import KvaeError
     from kvae.evaluation import evaluation
     from kvae.evaluation.data import own_images, test_images
@@ -132,7 +132,7 @@ def _table(results: list[Any], difference: Any) -> str:
 
 
 def _scales(result: Any) -> str:
-    """The mean posterior scale of each dimension, those in use first."""
+    """The mean posterior scale of each dimension, starting with those in use."""
     order = sorted(range(len(result.active)), key=lambda index: result.posterior_scale[index].value)
     cells = [
         f"z{index} {result.posterior_scale[index].value:.3g}{'' if result.active[index] else ' (unused)'}"

@@ -1,4 +1,4 @@
-"""`kvae explore`: a page in which a browser explores what a model's codes mean."""
+"""`kvae explore`: a web page to explore what a model's codes mean."""
 
 import contextlib
 import json
@@ -15,11 +15,11 @@ OF_THE_SERVER = {"host": "--host", "port": "--port", "no_browser": "--no-browser
 
 @click.command()
 @click.argument("model", required=False)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to serve at.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="Port; 0 for a free one.")
-@click.option("--no-browser", is_flag=True, help="Open no browser.")
-@click.option("--out", type=PATH, help="Write the page to this folder, for any web host, and serve nothing.")
-@click.option("--ort-dir", type=PATH, help="Folder of onnxruntime-web, for a page that works offline.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to serve on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="Port; 0 for any free one.")
+@click.option("--no-browser", is_flag=True, help="Do not open a browser.")
+@click.option("--out", type=PATH, help="Write the page to this folder, for any web host, instead of serving it.")
+@click.option("--ort-dir", type=PATH, help="Folder of onnxruntime-web, to make a page that works offline.")
 @json_option
 @click.pass_context
 def explore(
@@ -34,7 +34,7 @@ def explore(
 ) -> None:
     """Explore what a model's codes mean, in a browser.
 
-    There are sliders, a map and interpolation, and you can drop in your own images. MODEL is named as for
+    There are sliders, a map and interpolation, and you can drop in your own images. MODEL is given as for
     `kvae sample --model`.
     """
     given = [
@@ -43,7 +43,7 @@ def explore(
         if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
     ]
     if out is not None and given:
-        raise click.UsageError(f"--out writes a folder and serves nothing; leave out {', '.join(given)}.")
+        raise click.UsageError(f"--out writes a folder instead of serving the page; leave out {', '.join(given)}.")
     from kvae.bundle.locate import locate
     from kvae.explorer import pages
     from kvae.runtime.bundle import Bundle
@@ -68,10 +68,10 @@ def serve(page: dict[str, Any], host: str, port: int, open_browser: bool, report
     with contextlib.suppress(KeyboardInterrupt), Server(page, host, port) as server:
         if not server.is_local:
             reached = "any address of this machine" if server.is_everywhere else host
-            click.echo(f"Warning: whoever reaches {reached} can see and copy this model.", err=True)
-        click.echo("Ctrl-C stops the server.", err=True)
+            click.echo(f"Warning: anyone who can reach {reached} can see and copy this model.", err=True)
+        click.echo("Press Ctrl-C to stop the server.", err=True)
         click.echo(server.url if report is None else json.dumps({"url": server.url} | report))  # click.echo flushes
-        if open_browser:  # in a thread of its own, as a browser of the terminal returns only when it is closed
+        if open_browser:  # in a thread of its own, because a text browser returns only when it is closed
             threading.Thread(target=webbrowser.open, args=[server.url], daemon=True).start()
         server.serve_forever()
     click.echo("stopped.", err=True)

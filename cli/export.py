@@ -1,4 +1,4 @@
-"""`kvae export`: a run's own bundle, or a bundle in another precision or format."""
+"""`kvae export`: export a run as a bundle, or convert a bundle to another precision or format."""
 
 import json
 from pathlib import Path
@@ -15,14 +15,14 @@ from kvae.cli.quiet import import_tensorflow_quietly
 
 @click.command()
 @click.argument("model", metavar="RUN|BUNDLE")
-@click.option("--out", type=PATH, required=True, help="The bundle's folder; a bundle that is there is replaced.")
+@click.option("--out", type=PATH, required=True, help="Folder for the bundle; an existing bundle is replaced.")
 @click.option(
     "--precision",
     "to_precision",
     type=click.Choice(["float32", "float16", "int8"]),
     default="float32",
     show_default=True,
-    help="Of the weights. float16 and int8 are compared with float32 on the test images.",
+    help="Precision of the weights. float16 and int8 are compared with float32 on the test images.",
 )
 @click.option(
     "--format",
@@ -30,7 +30,7 @@ from kvae.cli.quiet import import_tensorflow_quietly
     type=click.Choice(["onnx", "ort"]),
     default="onnx",
     show_default=True,
-    help="onnx, or onnxruntime's own format, which its small builds for phones and boards read.",
+    help="ort is onnxruntime's own format, for its small builds on phones and embedded boards.",
 )
 @own_option
 @data_dir_option
@@ -46,7 +46,7 @@ def export(
 ) -> None:
     """Export a run as a bundle, or convert a bundle.
 
-    RUN is a folder that `kvae train` made. A BUNDLE is converted to another precision or format.
+    RUN is a folder made by `kvae train`. A BUNDLE is converted to another precision or format.
     """
     terminal.log_to_stderr()
     run_export(model, out, to_precision, graph_format, data_dir, as_json, data)
@@ -61,8 +61,10 @@ def run_export(
     as_json: bool,
     data: Path | None = None,
 ) -> None:
-    """Write the bundle of a run or a bundle, and print what it was proved by; see `kvae.export.bundles`,
-    `kvae.conversion.conversion`."""
+    """Export a run or convert a bundle, and print how well the result agrees with the original.
+
+    See `kvae.export.bundles` and `kvae.conversion.conversion`.
+    """
     path = Path(model)
     is_bundle = path.is_file() or (path / FILE_NAME).is_file() or (not path.exists() and model in shipped())
     if (to_precision, graph_format) == ("float32", "onnx") and not is_bundle:

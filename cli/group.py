@@ -1,4 +1,4 @@
-"""The top command, which turns errors into one line on stderr and an exit status."""
+"""The top-level command, which turns errors into one line on stderr and an exit status."""
 
 import os
 import sys
@@ -12,11 +12,11 @@ from kvae.errors import KvaeError
 
 _TRAIN_EXTRA = {"tensorflow", "keras", "tensorflow_probability", "tf_keras", "tf2onnx", "onnx", "matplotlib", "rich"}
 MAX_MESSAGE = 2000
-"""Characters of an error message; what lies behind them is cut."""
+"""Maximum number of characters of an error message; the rest is cut."""
 
 
 class OneLineGroup(VerbGroup):
-    """Exit 1 for what the user can put right, 2 for wrong usage, each with one line; a bug keeps its traceback."""
+    """Exit 1 for what the user can fix, 2 for wrong usage, each with one line; a bug keeps its traceback."""
 
     def main(
         self,
@@ -26,13 +26,13 @@ class OneLineGroup(VerbGroup):
         standalone_mode: bool = True,
         **extra: Any,
     ) -> Any:
-        # Closed by whoever started this process: their numbers must not go to files that are opened later.
+        # The parent process may have closed stdin, stdout or stderr: no file opened later may get their number.
         while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
             pass
         os.close(number)
         for name in ("stdout", "stderr"):
             if getattr(sys, name) is None:
-                setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  # for as long as it runs
+                setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  # open for as long as the process runs
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         try:
@@ -54,18 +54,18 @@ class OneLineGroup(VerbGroup):
             _fail(
                 f"this needs {module}: pip install 'kvae-onnx[train]' (in a clone of kvae: pip install '.[train]').", 1
             )
-        except OSError as error:  # a path of the user's that no other check foresaw, or a full disk
+        except OSError as error:  # a bad path that no other check caught, or a full disk
             if error.strerror is None:
                 raise
             _fail(f"{error.filename or 'the system'}: {error.strerror}.", 1)
-        except click.Abort as error:  # what click makes of Ctrl-C
+        except click.Abort as error:  # click raises it for Ctrl-C
             _fail(str(error.__cause__ or "") or "interrupted.", 130)
-        # Outside of standalone mode click returns the status of ctx.exit() in place of leaving with it.
+        # Outside standalone mode, click returns the status of ctx.exit() instead of exiting with it.
         sys.exit(result if isinstance(result, int) else 0)
 
 
 def _fail(message: str, status: int) -> None:
-    from kvae.files.text import printable  # here, so that --help starts without it
+    from kvae.files.text import printable  # here, because --help does not need it
 
     click.echo(f"Error: {printable(message, limit=MAX_MESSAGE)}", err=True)
     sys.exit(status)

@@ -1,4 +1,4 @@
-"""The verbs that put a user's images, and codes, through a model. None needs TensorFlow."""
+"""The verbs that run the user's images, or codes, through a model. None of them needs TensorFlow."""
 
 import functools
 import json
@@ -19,15 +19,17 @@ images_argument = click.argument("images", metavar="IMAGES...", nargs=-1, requir
 
 
 def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say how images are brought to the model; the command gets them as `resize` and `reading`."""
+    """The options that say how images are read; the command gets them as `resize` and `reading`."""
 
     @click.option(
         "--resize",
         is_flag=True,
         help="Resize images to the model's size and channels; other aspect ratios are centre-cropped.",
     )
-    @click.option("--alpha", type=click.Choice(["white", "black"]), help="Put transparent pictures on this colour.")
-    @click.option("--levels", metavar="MIN:MAX", help="Of more than 8 bits, the levels that become black and white.")
+    @click.option("--alpha", type=click.Choice(["white", "black"]), help="Background colour for transparent pictures.")
+    @click.option(
+        "--levels", metavar="MIN:MAX", help="In images of more than 8 bits, the levels that become black and white."
+    )
     @functools.wraps(command)
     def with_reading(*args: Any, alpha: str | None, levels: str | None, **settings: Any) -> Any:
         return command(*args, reading=Reading.of(alpha, levels), **settings)
@@ -55,7 +57,7 @@ def reconstruct(
 ) -> None:
     """Encode IMAGES and decode them again.
 
-    What is decoded is the mean of an image's posterior. IMAGES are pictures, folders of them, .npy, .npz or idx files.
+    The mean of each posterior is decoded. IMAGES are pictures, folders of pictures, .npy, .npz or idx files.
     """
     from kvae.files import output
     from kvae.runtime import codes
@@ -70,7 +72,7 @@ def reconstruct(
 @click.command()
 @images_argument
 @model_option
-@out_option("codes.npz", "An .npz of loc, scale (n, latent_dim) and names.")
+@out_option("codes.npz", "An .npz with loc and scale, both (n, latent_dim), and names.")
 @reading_options
 @engine_option
 @device_option
@@ -85,9 +87,9 @@ def encode(
     device: str,
     as_json: bool,
 ) -> None:
-    """Write the codes of IMAGES to a file: their posteriors.
+    """Encode IMAGES and write their posteriors to a file.
 
-    IMAGES are pictures, folders of them, .npy, .npz or idx files.
+    IMAGES are pictures, folders of pictures, .npy, .npz or idx files.
     """
     from kvae.runtime import codes
 
@@ -109,7 +111,7 @@ def encode(
 def decode(codes_path: Path, model: str | None, out: Path, device: str, as_json: bool) -> None:
     """Decode codes to images.
 
-    CODES is a .npy of (n, latent_dim), or an .npz with such an array named z, or loc, as `kvae encode` writes it.
+    CODES is a .npy of shape (n, latent_dim), or an .npz with such an array named z or loc, as `kvae encode` writes it.
     """
     from kvae.files import output
     from kvae.runtime import codes
@@ -125,11 +127,11 @@ def decode(codes_path: Path, model: str | None, out: Path, device: str, as_json:
 @click.command()
 @images_argument
 @model_option
-@click.option("--out", type=PATH, help="A .csv to write to, in place of stdout.")
+@click.option("--out", type=PATH, help="Write to this .csv instead of stdout.")
 @reading_options
 @engine_option
 @device_option
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object per image, a line each.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per image, each on its own line.")
 def score(
     images: tuple[Path, ...],
     model: str | None,
@@ -142,7 +144,7 @@ def score(
 ) -> None:
     """Score IMAGES by their ELBO: low is anomalous.
 
-    It is in nats, with the percentile that it has among the training images. IMAGES are pictures, folders of them,
+    The ELBO is in nats; its percentile is relative to the training images. IMAGES are pictures, folders of pictures,
     .npy, .npz or idx files.
     """
     from kvae.runtime import scores
@@ -162,16 +164,16 @@ def score(
     for batch in batches:
         rows = (json.dumps(row._asdict()) if as_json else row.as_text() for row in batch)
         click.echo("\n".join([heading, *rows] if heading else rows))
-        heading = None  # above the first batch, so that an image that cannot be read leaves one line
+        heading = None  # printed with the first batch, so that an unreadable image leaves one line
     if bundle.manifest.scoring is None:
-        click.echo("no percentiles: this bundle has no statistics of its training images; export it again.", err=True)
+        click.echo("no percentiles: this bundle has no statistics of its training images. Export it again.", err=True)
     tell_which(model, path)
 
 
 @click.command()
-@click.option("--from", "one", metavar="IMAGE", type=PATH, required=True, help="The image to begin with.")
-@click.option("--to", "other", metavar="IMAGE", type=PATH, required=True, help="The image to end with.")
-@click.option("--steps", type=int, default=10, show_default=True, help="Images in all, both ends included.")
+@click.option("--from", "one", metavar="IMAGE", type=PATH, required=True, help="The first image.")
+@click.option("--to", "other", metavar="IMAGE", type=PATH, required=True, help="The last image.")
+@click.option("--steps", type=int, default=10, show_default=True, help="Number of images, including both ends.")
 @model_option
 @out_option("interpolation.png", "A .png for a strip, .npy or .npz for numbers, a folder for one PNG per image.")
 @reading_options
@@ -188,9 +190,9 @@ def interpolate(
     device: str,
     as_json: bool,
 ) -> None:
-    """Draw the way from one image to another.
+    """Draw the path from one image to another.
 
-    Decodes the codes on the straight line between the means of their posteriors.
+    Decodes codes on the straight line between the means of their posteriors.
     """
     from kvae.files import output
     from kvae.runtime import paths
@@ -204,10 +206,12 @@ def interpolate(
 
 @click.command()
 @click.option("--image", metavar="IMAGE", type=PATH, help="Vary the code of this image. [default: the prior's mean]")
-@click.option("--steps", type=int, default=11, show_default=True, help="Values of each dimension.")
-@click.option("--reach", type=float, default=3.0, show_default=True, help="Vary from -REACH to REACH prior scales.")
+@click.option("--steps", type=int, default=11, show_default=True, help="Number of values per dimension.")
+@click.option(
+    "--reach", type=float, default=3.0, show_default=True, help="Vary from -REACH to REACH prior standard deviations."
+)
 @model_option
-@out_option("traversal.png", "A .png, a row per latent dimension, most of the rate first.")
+@out_option("traversal.png", "A .png with one row per latent dimension, highest rate first.")
 @reading_options
 @device_option
 @json_option
@@ -224,7 +228,7 @@ def traverse(
 ) -> None:
     """Draw what each latent dimension does.
 
-    Each has a row of images, in which it alone varies.
+    Each dimension gets a row of images in which only it varies.
     """
     from kvae.runtime import paths
 
@@ -240,9 +244,9 @@ def len_of_batch(batch: Any) -> int:
 
 
 def check_apart(out: Path | None, inputs: Sequence[Path]) -> None:
-    """Raise KvaeError where the output would replace one of the inputs."""
+    """Raise KvaeError if the output would replace one of the inputs."""
     if out is not None and out.resolve() in {path.resolve() for path in inputs}:
-        raise KvaeError(f"{out} is what is read, and would be lost. Name another --out.")
+        raise KvaeError(f"{out} is an input, and would be overwritten. Choose another --out.")
 
 
 def _open_model(model: str | None, device: str, threads: int = 0) -> tuple[Path, Any]:

@@ -14,7 +14,7 @@ from kvae.cli.options import json_option
 def info(model: str | None, as_json: bool) -> None:
     """Show what a bundle says about itself.
 
-    MODEL is named as for `kvae sample --model`.
+    MODEL is given as for `kvae sample --model`.
     """
     from kvae.bundle import summary
     from kvae.bundle.locate import locate

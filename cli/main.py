@@ -1,4 +1,4 @@
-"""`kvae VERB`: the table of verbs. A verb's module is imported when the verb is called; `kvae --help` imports none."""
+"""`kvae VERB`: the table of verbs. A verb's module is imported when the verb runs; `kvae --help` imports none."""
 
 import click
 
@@ -7,23 +7,23 @@ from kvae.cli.group import OneLineGroup
 from kvae.cli.verbs import Verb
 
 VERBS = {
-    "compare": Verb("compare", "Train under several settings, and compare."),
+    "compare": Verb("compare", "Train with several settings and compare the results."),
     "data": Verb("data", "Look at your own images before training."),
     "decode": Verb("images", "Decode codes to images."),
     "doctor": Verb("checks", "Say what this installation can and cannot do."),
-    "encode": Verb("images", "Write the codes of IMAGES to a file: their posteriors."),
+    "encode": Verb("images", "Encode IMAGES and write their posteriors to a file."),
     "evaluate": Verb("evaluate", "Evaluate a run or a bundle on the test images."),
     "explore": Verb("explore", "Explore what a model's codes mean, in a browser."),
     "export": Verb("export", "Export a run as a bundle, or convert a bundle."),
     "info": Verb("info", "Show what a bundle says about itself."),
-    "interpolate": Verb("images", "Draw the way from one image to another."),
+    "interpolate": Verb("images", "Draw the path from one image to another."),
     "reconstruct": Verb("images", "Encode IMAGES and decode them again."),
     "runs": Verb("runs", "List the runs in a folder, newest first."),
     "sample": Verb("sample", "Draw images from a model."),
     "score": Verb("images", "Score IMAGES by their ELBO: low is anomalous."),
     "train": Verb("train", "Train a model, evaluate it on the test images, and export it."),
     "traverse": Verb("images", "Draw what each latent dimension does."),
-    "verify": Verb("checks", "Repeat the proof of a bundle on this machine."),
+    "verify": Verb("checks", "Check on this machine that a bundle computes what it should."),
 }
 
 

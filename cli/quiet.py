@@ -1,12 +1,12 @@
-"""TensorFlow loaded without its start-up remarks."""
+"""Load TensorFlow without its start-up messages."""
 
 import os
 
 
 def import_tensorflow_quietly() -> None:
-    """Import TensorFlow with its start-up remarks kept off stderr; an ImportError still comes through.
+    """Import TensorFlow with its start-up messages kept off stderr; an ImportError is still raised.
 
-    C++ writes them before any log level is read, so no setting turns them off.
+    They are written by C++ code before any log level is read, so no setting turns them off.
     """
     from kvae.files.stderr import silenced
 

@@ -1,4 +1,4 @@
-"""`kvae runs`: what is in a folder of runs."""
+"""`kvae runs`: list the runs in a folder."""
 
 import json
 import sys
@@ -15,10 +15,10 @@ from kvae.cli.options import PATH, json_option
 def runs(folder: Path, as_json: bool) -> None:
     """List the runs in a folder, newest first.
 
-    FOLDER holds what `kvae train` or `kvae compare` made; by default it is `runs`. A run that is stopped goes on with
+    FOLDER was made by `kvae train` or `kvae compare`; the default is `runs`. Resume a stopped run with
     `kvae train --resume RUN`.
     """
-    import shutil  # 2 ms, which kvae --help can do without
+    import shutil  # takes 2 ms, and kvae --help does not need it
 
     from kvae.files.text import printable
     from kvae.runs import listing

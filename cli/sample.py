@@ -20,8 +20,10 @@ from kvae.cli.options import PATH, device_option, json_option, model_option
     help="A .png for a grid, .npy or .npz for numbers, a folder for one PNG per image.",
 )
 @bulk.engine_option
-@click.option("--seed", type=int, default=0, show_default=True, help="Image i depends on (seed, i) alone.")
-@click.option("--temperature", type=float, default=1.0, show_default=True, help="Factor on the prior's scale.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed; image i depends only on (seed, i).")
+@click.option(
+    "--temperature", type=float, default=1.0, show_default=True, help="Factor on the prior's standard deviation."
+)
 @device_option
 @json_option
 def sample(

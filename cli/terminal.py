@@ -1,4 +1,4 @@
-"""What is told on stderr: how far a long work is, and which model was taken."""
+"""What goes to stderr: the progress of long tasks, and which model was used."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -11,18 +11,18 @@ Item = TypeVar("Item")
 
 
 def bar(length: int, label: str = "", hidden: bool = False) -> Any:
-    """A progress bar on stderr, where that is a terminal."""
+    """A progress bar on stderr, if that is a terminal."""
     return click.progressbar(length=length, label=label, file=sys.stderr, hidden=hidden or not sys.stderr.isatty())
 
 
 def shown(batches: Iterator[Item], count: int, size: Callable[[Any], int], hidden: bool = False) -> Iterator[Item]:
-    """The batches of a long work, while a bar shows how far they are.
+    """Yield batches while a bar shows the progress.
 
     Args:
-        batches: what is gone through.
-        count: images in all.
-        size: how many images a batch has.
-        hidden: show none, where the results themselves are printed to the terminal.
+        batches: the batches to yield.
+        count: number of images in all.
+        size: returns the number of images in a batch.
+        hidden: show no bar, for example because the results themselves are printed to the terminal.
     """
     with bar(count, hidden=hidden) as progress:
         for batch in batches:
@@ -31,7 +31,7 @@ def shown(batches: Iterator[Item], count: int, size: Callable[[Any], int], hidde
 
 
 def counter(label: str) -> Callable[[int, int], None]:
-    """A function that is told how many of how many are done, and shows it on stderr, where that is a terminal."""
+    """A function of how many are done, and how many there are, that shows a bar on stderr if that is a terminal."""
     shown: list[Any] = []
 
     def tell(done: int, total: int) -> None:
@@ -46,14 +46,14 @@ def counter(label: str) -> Callable[[int, int], None]:
 
 
 def tell_which(model: str | None, path: Path) -> None:
-    """Say which model was taken where none was named; after the work, so that an error stays one line."""
+    """Print which model was used if the user named none; called after the work, so that an error stays one line."""
     if model is None:
         click.echo(f"model: {path}", err=True)
 
 
 def log_to_stderr() -> None:
-    """Print what the library logs."""
-    import logging  # 8 ms that `kvae sample` can do without
+    """Print the library's log messages to stderr."""
+    import logging  # takes 8 ms, and `kvae sample` does not need it
 
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
@@ -64,5 +64,5 @@ def log_to_stderr() -> None:
 
 
 def parity_text(parity: dict[str, float]) -> str:
-    """Per output the worst difference between onnxruntime and Keras, for people."""
+    """The largest difference between onnxruntime and Keras in each output, as text for people."""
     return "worst error " + ", ".join(f"{name} {error:.1e}" for name, error in parity.items())

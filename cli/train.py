@@ -28,7 +28,7 @@ from kvae.config import ModelConfig, TrainConfig
 recipe_option = click.option(
     "--recipe",
     type=click.Choice(list(recipes.RECIPES)),
-    help="Settings that gave a published figure; options that are given change them.",
+    help="Start from the settings behind a published result; other options override them.",
 )
 
 
@@ -39,8 +39,8 @@ recipe_option = click.option(
 @data_dir_option
 @device_option
 @strategy_option
-@click.option("--out", type=PATH, help="The run's new folder. [default: runs/DATASET-ARCHITECTURE-TIME]")
-@click.option("--resume", metavar="RUN", type=PATH, help="Go on with a run that was stopped, under its own settings.")
+@click.option("--out", type=PATH, help="New folder for the run. [default: runs/DATASET-ARCHITECTURE-TIME]")
+@click.option("--resume", metavar="RUN", type=PATH, help="Resume a run that was stopped, with its own settings.")
 @json_option
 @click.pass_context
 def train(
@@ -58,7 +58,7 @@ def train(
     changed = given(context, settings)
     if resume and (changed or recipe or out):
         name = next(iter(changed), "recipe" if recipe else "out").replace("_", "-")
-        raise click.UsageError(f"--resume goes on under the settings of the run; --{name} cannot be given beside it.")
+        raise click.UsageError(f"--resume uses the settings of the run; --{name} cannot be combined with it.")
     config = recipes.resolve(recipe, changed)
     terminal.log_to_stderr()
     if resume:
@@ -70,7 +70,7 @@ def train(
 def run_training(
     config: TrainConfig, out: Path | None, data_dir: Path | None, device: str, strategy: str, as_json: bool
 ) -> None:
-    """Train as `config` says and print what came of it; see `kvae.training.train`."""
+    """Train as `config` says and print the results; see `kvae.training.train`."""
     import_tensorflow_quietly()
     from kvae.training import making
 
@@ -79,13 +79,12 @@ def run_training(
 
 
 def resume_training(folder: Path, data_dir: Path | None, device: str, strategy: str, as_json: bool) -> None:
-    """Go on with a run and print what came of it; see `kvae.training.resume`. One that is finished is left as it
-    is."""
+    """Resume a run and print the results; see `kvae.training.resume`. A finished run is left unchanged."""
     from kvae.runs import files as run_files
     from kvae.runs import layout
 
     if run_files.is_finished(folder):
-        click.echo(f"{folder} is finished: nothing is left to do.", err=True)
+        click.echo(f"{folder} is finished: there is nothing left to do.", err=True)
         found = {"run": str(folder), "metrics": run_files.read_json(folder / layout.METRICS)}
         click.echo(json.dumps(found, indent=2) if as_json else folder)
         return
@@ -122,8 +121,8 @@ def _run(
     try:
         run = make(folder, data_dir, [progress], decoding, devices)
     except KeyboardInterrupt as error:
-        saved = "What is done" if isinstance(error, Interrupted) else "What the last checkpoint holds"
-        advice = f" {saved} is saved. Go on with: kvae train --resume {shlex.quote(str(folder))}"
+        saved = "All progress" if isinstance(error, Interrupted) else "Progress up to the last checkpoint"
+        advice = f" {saved} is saved. Resume with: kvae train --resume {shlex.quote(str(folder))}"
         raise KeyboardInterrupt("interrupted." + advice * (folder / layout.CONFIG).is_file()) from None
     finally:
         progress.close()
@@ -138,7 +137,7 @@ def _as_json(run: Any, config: TrainConfig) -> dict[str, Any]:
         "metrics": {name: asdict(metric) for name, metric in run.metrics.items()},
         "kind": caveats.kind(config.model.likelihood, str(config.binarize)),
         "effective_beta": beta if math.isfinite(beta) else None,
-        "loss_caveat": caveats.about_loss(config.beta, config.entropy_weight),
+        "loss_caveat": caveats.about_training(run.exported.manifest.training),
         "parity": run.exported.parity,
         "files": [str(path) for path in _files(run)],
     }
@@ -153,7 +152,7 @@ def _as_text(run: Any, config: TrainConfig) -> str:
     lines[0] += f" ({caveats.about_numbers(config.model.likelihood, str(config.binarize))})"
     lines.append(f"{'active units':<15}{metrics['active_units'].value:.0f} of {config.model.latent_dim}")
     lines.append(f"{'effective beta':<15}{run.effective_beta:.3f}")
-    caveat = caveats.about_loss(config.beta, config.entropy_weight)
+    caveat = caveats.about_training(run.exported.manifest.training)
     if caveat:
         lines.append(f"{'loss':<15}{caveat}")
     lines.append(f"{'parity':<15}{terminal.parity_text(run.exported.parity)}")
@@ -163,5 +162,5 @@ def _as_text(run: Any, config: TrainConfig) -> str:
 
 
 def _files(run: Any) -> list[Path]:
-    """The files of a run, without the hidden lock."""
+    """The files of a run, except the hidden lock."""
     return sorted(path for path in run.path.rglob("*") if path.is_file() and not path.name.startswith("."))

@@ -1,4 +1,4 @@
-"""Commands that are imported when they are called, so that `kvae --help` imports none."""
+"""Commands that are imported when they run, so that `kvae --help` imports none."""
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
@@ -8,12 +8,12 @@ import click
 
 
 class Verb(NamedTuple):
-    """Where a command is, and what it does."""
+    """Where a command is defined, and what it does."""
 
     module: str
-    """The module of `kvae.cli` that has the command, under the verb's own name."""
+    """The module of `kvae.cli` that defines the command, under the verb's own name."""
     summary: str
-    """The first line of the command's help, which `kvae --help` shows."""
+    """The first line of the command's help, shown by `kvae --help`."""
 
 
 class Verbs(Mapping[str, click.Command]):
@@ -34,18 +34,18 @@ class Verbs(Mapping[str, click.Command]):
 
 
 class VerbGroup(click.Group):
-    """A group whose commands are those of a table.
+    """A group whose commands come from a table.
 
     Args:
-        verbs: the table: a verb's name and where it is.
+        verbs: the table: each verb by its name.
     """
 
     def __init__(self, *args: Any, verbs: Mapping[str, Verb], **settings: Any) -> None:
         super().__init__(*args, **settings)
-        self.commands = Verbs(verbs)  # type: ignore[assignment]  # click writes to it in add_command alone
+        self.commands = Verbs(verbs)  # type: ignore[assignment]  # click writes to it only in add_command
         self.verbs = verbs
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the verbs with their summaries; click would import each to ask for its help."""
+        """List the verbs with their summaries; click would import each one to get its help."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, self.verbs[name].summary) for name in self.list_commands(ctx)])

@@ -1,1 +1,1 @@
-"""The bundles that ship with kvae, one folder each; made by `make shipped`, read through `kvae.locate`."""
+"""The bundles that ship with kvae, one folder each; made by `make shipped`, found by `kvae.bundle.locate`."""

@@ -1,6 +1,6 @@
-"""Settings of a model and of its training: defaults, ranges and help texts live here, once.
+"""Settings of a model and of its training: the only place for their defaults, ranges and help texts.
 
-The command line makes its options from these fields, and a run keeps them as `config.json`.
+The command line makes its options from these fields, and a run stores them as `config.json`.
 """
 
 import re
@@ -11,32 +11,39 @@ from typing import Any
 
 from kvae.errors import ConfigError
 from kvae.files.reading import Reading
+from kvae.numbers import is_finite
 
 ARCHITECTURES = {"conv": 128, "mlp": 512, "gated_mlp": 300}
-"""The networks, each a file of `kvae/model/architectures`, and the width of their dense layers unless `hidden_units` is
+"""The networks, each a file of `kvae/model/architectures`, and the width of their dense layers if `hidden_units` is not
 given."""
 LIKELIHOODS = {
     "bernoulli": "dynamic", "continuous_bernoulli": "none", "discretized_logistic": "none", "normal": "none",
 }  # fmt: skip
-"""The likelihoods, each a file of `kvae/likelihoods`, and how images are binarised for it unless `binarize` is
+"""The likelihoods, each a file of `kvae/likelihoods`, and how images are binarised for it if `binarize` is not
 given."""
 PRIORS = {"standard_normal": "N(0, I)"}
 """The priors p(z), each a file of `kvae/model/priors`, and what each is."""
 OBJECTIVES = {"elbo": "the evidence lower bound"}
 """The objectives, each a file of `kvae/model/objectives`, and what each is."""
+DATASETS = {
+    "fashion_mnist": "70,000 grey pictures of clothes, 28 x 28",
+    "mnist": "70,000 handwritten digits, 28 x 28",
+    "fashion_mnist_mini": "5,000 pictures of fashion_mnist, which come with kvae",
+}
+"""The named data sets, each a file of `kvae/data/named`, and what each is."""
 _DEFAULT_TEXT = ", ".join(f"{units} for {name}" for name, units in ARCHITECTURES.items())
 REGULARIZERS: dict[str, dict[str, float]] = {
     "kl": {"entropy_weight": 1.0},
     "cross-entropy": {"entropy_weight": 0.0},
     "none": {"beta": 0.0},
 }
-"""Names for the corners of the loss distortion + beta (H(q, p) - entropy_weight H(q)), as the settings they mean."""
+"""Names for special cases of the loss distortion + beta (H(q, p) - entropy_weight H(q)), as settings."""
 
 
 NAME = r"[\w .+-]{1,100}"
-"""What a data set of a user's own may be called."""
+"""Names that a user may give their own images."""
 MIN_SIZE, MAX_SIZE = 8, 256
-"""Height and width of images of a user's own, in pixels."""
+"""Height and width, in pixels, that a user's own images may have."""
 
 
 def _setting(
@@ -61,7 +68,7 @@ class ModelConfig:
 
     architecture: str = _setting(
         "conv",
-        "Convolutional networks, dense ones, or two gated dense layers on each side.",
+        "Convolutional networks, dense networks, or two gated dense layers in each of encoder and decoder.",
         choices=ARCHITECTURES,
     )
     latent_dim: int = _setting(16, "Number of latent dimensions.", minimum=1)
@@ -70,7 +77,7 @@ class ModelConfig:
     )
     likelihood: str = _setting(
         "bernoulli",
-        "The likelihood p(x|z): of bits, a density on [0, 1], of 8-bit levels, or a density with a learned scale.",
+        "The likelihood p(x|z): for bits, a density on [0, 1], for 8-bit levels, or a density with a learned scale.",
         choices=LIKELIHOODS,
     )
     prior: str = _setting("standard_normal", "The prior p(z) of the codes.", choices=PRIORS)
@@ -86,56 +93,58 @@ class TrainConfig:
     """How a model is trained. Raises ConfigError for a value outside its range."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
-    dataset: str = _setting("fashion_mnist", "Name of the data set; of --data, a name of yours for it.")
+    dataset: str = _setting("fashion_mnist", "Data set to train on; with --data, the name to give your images.")
     data: str | None = _setting(
         None,
-        "Images of your own: a folder of pictures (sub-folders are labels), a .npy or .npz, an idx file, or TFRecords.",
+        "Train on your own images: a folder of pictures (sub-folders are labels), a .npy or .npz, an idx file, or "
+        "TFRecords.",
         text=True,
     )
     image_size: str | None = _setting(
         None,
-        "Bring the images of --data to this size, HEIGHTxWIDTH or one number for both, of 8 to 256 pixels. "
-        "[default: all have one size]",
+        "Resize the images of --data to HEIGHTxWIDTH, or to one number for both, from 8 to 256 pixels. "
+        "[default: no resizing; images of another size than most are skipped]",
         text=True,
     )
-    grayscale: bool = _setting(False, "Take the images of --data as grey.")
+    grayscale: bool = _setting(False, "Convert the images of --data to grey.")
     alpha: str | None = _setting(
         None,
-        "Put transparent pictures of --data on this colour. [default: they are skipped]",
+        "Background colour for transparent pictures of --data. [default: they are skipped]",
         choices=("white", "black"),
     )
     levels: str | None = _setting(
         None,
-        "Read pictures and arrays of more than 8 bits: MIN:MAX, the levels that become black and white. "
+        "Read images of --data with more than 8 bits; MIN:MAX are the levels that become black and white. "
         "[default: they are skipped]",
         text=True,
     )
     split_seed: int = _setting(
-        0, "Seed of the splits of --data: an image's split depends on it and on the image alone.", minimum=0
+        0, "Seed of the splits of --data; an image's split depends only on the seed and the image.", minimum=0
     )
     max_bad: int = _setting(
-        100, "Images of --data that may be skipped because they cannot be used; beyond it is an error.", minimum=0
+        100, "Maximum number of images of --data to skip because they cannot be used; more are an error.", minimum=0
     )
     binarize: str | None = _setting(
         None,
-        "Draw each pixel as 0 or 1, its intensity being the probability: anew in each epoch (dynamic), or not at all. "
-        "bernoulli with none takes grey intensities: a surrogate, not a likelihood. "
+        "dynamic draws each pixel as 0 or 1 in every epoch, with its intensity as the probability; none keeps the "
+        "intensities. bernoulli with none is a surrogate, not a likelihood. "
         "[default: dynamic for bernoulli, else none]",
         choices=("dynamic", "none"),
     )
     epochs: int = _setting(20, "Passes over the training images.", minimum=1)
     batch_size: int = _setting(128, "Images per optimiser step.", minimum=1)
     learning_rate: float = _setting(
-        2e-3, "Adam's highest learning rate; after the warm-up it falls to 0 along half a cosine.", above=0.0
+        2e-3, "Adam's peak learning rate; after the warm-up it decays to 0 along half a cosine.", above=0.0
     )
     lr_warmup_steps: int = _setting(
         0,
-        "Optimiser steps over which the learning rate first grows from 0, linearly; for a large one.",
+        "Optimiser steps over which the learning rate first grows linearly from 0; useful if it is large.",
         minimum=0,
     )
     adam_beta2: float = _setting(
         0.999,
-        "Adam's decay of the squared gradients per step; 0.99 served a short run with a large rate.",
+        "Adam's beta_2, the decay of the squared gradients per step; 0.99 worked well for short runs with a large "
+        "learning rate.",
         minimum=0.0,
         maximum=0.9999,
     )
@@ -144,52 +153,54 @@ class TrainConfig:
     entropy_weight: float = _setting(
         1.0,
         "Weight of the posterior's entropy in the regulariser: 1 is the KL, 0 the cross-entropy. "
-        "Anything but 1 is no bound on the likelihood.",
+        "With any value but 1 the loss is not a bound on the likelihood.",
         minimum=0.0,
     )
-    kl_warmup_epochs: int = _setting(0, "Epochs over which beta grows from 0, linearly.", minimum=0)
+    kl_warmup_epochs: int = _setting(0, "Epochs over which beta grows linearly from 0.", minimum=0)
     patience: int | None = _setting(
-        None, "Stop after so many epochs without a better validation loss. [default: train all epochs]", minimum=1
+        None, "Stop after this many epochs without a better validation loss. [default: train all epochs]", minimum=1
     )
     max_skipped_steps: int = _setting(
-        10, "Steps that may be skipped because the loss or a gradient is not finite; then training stops.", minimum=0
+        10,
+        "Maximum number of steps to skip because the loss or a gradient is not finite; more end training.",
+        minimum=0,
     )
     seed: int = _setting(
         0, "Seed of the weights, the order of images and the posterior's draws.", minimum=0, maximum=2**32 - 1
     )
     precision: str = _setting(
         "float32",
-        "Arithmetic of the networks; mixed_bfloat16 is for a GPU, and slower on a CPU. Weights are float32 in both.",
+        "Arithmetic of the networks; mixed_bfloat16 is for GPUs, and slower on a CPU. Weights are float32 in both.",
         choices=("float32", "mixed_bfloat16"),
     )
     jit: str = _setting(
         "auto",
-        "Compile the training step with XLA. auto: on a GPU, and for the dense networks on a CPU.",
+        "Compile the training step with XLA. auto does so on a GPU, and for dense networks on a CPU.",
         choices=("auto", "on", "off"),
     )
     deterministic: bool = _setting(
-        False, "The same weights, bit for bit, from two runs on one machine; docs/results.md has what it costs."
+        False, "Train to the same weights, bit for bit, in every run on one machine; docs/results.md has the cost."
     )
     pictures_every: int = _setting(
-        5, "Epochs between two pictures of samples and reconstructions; 0 for none.", minimum=0
+        5, "Epochs between pictures of samples and reconstructions; 0 for no pictures.", minimum=0
     )
-    tensorboard: bool = _setting(False, "Write TensorBoard events into the run's folder too.")
+    tensorboard: bool = _setting(False, "Also write TensorBoard events to the run's folder.")
 
     def __post_init__(self) -> None:
         _check(self)
         self._check_data()
         if self.deterministic and self.jit == "on":
-            raise ConfigError("deterministic training does without XLA: jit must be auto or off; got on.")
+            raise ConfigError("deterministic training cannot use XLA: jit must be auto or off; got on.")
         likelihood = self.model.likelihood
         if self.binarize is None:
             object.__setattr__(self, "binarize", LIKELIHOODS[likelihood])
         if self.is_of_bits and LIKELIHOODS[likelihood] != "dynamic":
             raise ConfigError(
-                f"binarize must be none for the likelihood {likelihood}, which is not one of bits; got dynamic."
+                f"binarize must be none for the likelihood {likelihood}, which is not for bits; got dynamic."
             )
         if self.kl_warmup_epochs >= self.epochs:
             raise ConfigError(
-                f"kl_warmup_epochs must be less than epochs ({self.epochs}), or beta is never reached; "
+                f"kl_warmup_epochs must be less than epochs ({self.epochs}), or beta never reaches its value; "
                 f"got {self.kl_warmup_epochs}."
             )
 
@@ -197,25 +208,25 @@ class TrainConfig:
         if self.data is None:
             given = [name for name in ("image_size", "grayscale", "alpha", "levels") if getattr(self, name)]
             if given:
-                raise ConfigError(f"{given[0]} is for images of your own: it takes data beside it.")
+                raise ConfigError(f"{given[0]} is for your own images; use it together with data.")
             return
         if self.dataset == TrainConfig.__dataclass_fields__["dataset"].default:
             object.__setattr__(self, "dataset", _name_of(self.data))
         if not re.fullmatch(NAME, self.dataset):
             raise ConfigError(
-                f"dataset must be a name of up to 100 letters, digits, spaces and any of . _ + - for images of your "
-                f"own; got {self.dataset!r}."
+                f"dataset, the name for your own images, must be up to 100 letters, digits, spaces and any of . _ + -; "
+                f"got {self.dataset!r}."
             )
-        self.size, self.reading  # noqa: B018  # which are checked as they are read
+        self.size, self.reading  # noqa: B018  # the properties check the settings
 
     @property
     def is_of_bits(self) -> bool:
-        """Whether the model is one of binarised images; see `kvae.bundle.binarization`."""
+        """Whether the model is for binarised images; see `kvae.bundle.binarization`."""
         return self.binarize == "dynamic"
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """`image_size` as (height, width); None where it is not given."""
+        """`image_size` as (height, width); None if it is not given."""
         if self.image_size is None:
             return None
         found = re.fullmatch(r"(\d{1,4})(?:x(\d{1,4}))?", self.image_size.lower())
@@ -229,7 +240,7 @@ class TrainConfig:
 
     @property
     def reading(self) -> Reading:
-        """What `alpha` and `levels` say about pictures."""
+        """How to read pictures, according to `alpha` and `levels`."""
         return Reading.of(self.alpha, self.levels)
 
     def to_dict(self) -> dict[str, Any]:
@@ -237,7 +248,7 @@ class TrainConfig:
         return asdict(self)
 
     def to_publish(self) -> dict[str, Any]:
-        """The settings as a bundle tells them to others: without the path of the data."""
+        """The settings as a bundle publishes them: without the path of the data."""
         return self.to_dict() | {"data": None if self.data is None else _name_of(self.data)}
 
     @classmethod
@@ -250,24 +261,24 @@ class TrainConfig:
         if not isinstance(values, dict):
             raise ConfigError(f"not a kvae training config: expected an object, got {type(values).__name__}.")
         try:
-            values = dict[str, Any](binarize="none") | values  # configs of kvae before it could binarise
+            values = dict[str, Any](binarize="none") | values  # for configs from before kvae could binarise
             return cls(**(values | {"model": ModelConfig(**values.get("model", {}))}))
         except (TypeError, AttributeError) as error:
             raise ConfigError(f"not a kvae training config: {error}.") from None
 
 
 def _name_of(path: str) -> str:
-    """What images of a user's own are called: the file's or the folder's name, as a bundle can tell it."""
+    """The default name of a user's own images: the file's or folder's name, in characters that a bundle allows."""
     stem = Path(path).resolve().name.partition(".")[0]
     return re.sub(r"[^\w +-]", "_", stem)[:100] or "images"
 
 
 def from_settings(settings: dict[str, Any]) -> TrainConfig:
-    """The config that flat settings describe, of the model and of its training side by side.
+    """The config for flat settings, in which those of the model and of its training stand side by side.
 
     Args:
-        settings: fields of TrainConfig and ModelConfig; those that are missing take their defaults. `regularizer`, a
-            key of `REGULARIZERS`, stands for the settings it names.
+        settings: fields of TrainConfig and ModelConfig; missing ones get their defaults. `regularizer`, a key of
+            `REGULARIZERS`, stands for the settings there.
 
     Raises:
         ConfigError: a setting is unknown, outside its range, or contradicts the regulariser.
@@ -279,7 +290,7 @@ def from_settings(settings: dict[str, Any]) -> TrainConfig:
             raise ConfigError(f"regularizer must be one of {', '.join(REGULARIZERS)}; got '{name}'.")
         for key, value in REGULARIZERS[name].items():
             if settings.setdefault(key, value) != value:
-                raise ConfigError(f"regularizer {name} means {key} {value}; got {key} {settings[key]} beside it.")
+                raise ConfigError(f"regularizer {name} means {key} {value}; got {key} {settings[key]} as well.")
     model = {key: settings.pop(key) for key in list(settings) if key in ModelConfig.__dataclass_fields__}
     unknown = set(settings) - set(TrainConfig.__dataclass_fields__) | set(settings) & {"model"}
     if unknown:
@@ -304,8 +315,7 @@ def _check(config: Any) -> None:
                 raise ConfigError(f"{item.name} must be one of {', '.join(rules['choices'])}; got '{value}'.")
             continue
         kind = kind_of(item)
-        # Nor NaN, nor an integer that no float holds, of which isfinite is not asked.
-        number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300
+        number = is_finite(value)
         if kind in (str, bool):
             fits = isinstance(value, kind)
         elif kind is int:

@@ -1,8 +1,8 @@
-"""The errors kvae raises for its users: one line that says what was received, what was expected, what to do."""
+"""The errors kvae raises for its users: one line with what was received, what was expected, and what to do."""
 
 
 class KvaeError(Exception):
-    """Something the user can put right. The command line prints it as one line and exits with 1."""
+    """Something the user can fix. The command line prints it as one line and exits with 1."""
 
 
 class ConfigError(KvaeError):
@@ -10,7 +10,7 @@ class ConfigError(KvaeError):
 
 
 class DataError(KvaeError):
-    """A data set that is missing, unreadable or not the bits it should be."""
+    """A data set that is missing, unreadable, or does not have the expected bits."""
 
 
 class BundleError(KvaeError):

@@ -1,4 +1,4 @@
-"""A family of exchangeable parts: a folder with a file for each member, whose names stand in `kvae.config`."""
+"""A family of exchangeable parts: a folder with one file per member; `kvae.config` lists the names."""
 
 from collections.abc import Iterable
 from importlib import import_module
@@ -8,17 +8,21 @@ from kvae.errors import ConfigError
 
 
 def member(package: str, kind: str, name: str, names: Iterable[str]) -> Any:
-    """The member of a family that has this name.
+    """The member of a family with this name.
 
     Args:
-        package: the folder, such as "kvae.likelihoods". The member is its module of that name.
-        kind: what a member is, such as "likelihood"; the module calls it `LIKELIHOOD`.
+        package: the folder, such as "kvae.likelihoods". The member is defined in its module of that name.
+        kind: what a member is, such as "likelihood"; the module then defines it as `LIKELIHOOD`.
         name: the member's name.
-        names: the names of the family in `kvae.config`.
+        names: all names of the family, from `kvae.config`.
 
     Raises:
         ConfigError: the family has no member of this name.
     """
     if name not in names:
-        raise ConfigError(f"{kind} '{name}' is unknown. Known: {', '.join(names)}.")
+        import difflib  # here, because it is needed only for this error
+
+        close = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise ConfigError(f"{kind} '{name}' is unknown.{hint} Known: {', '.join(names)}.")
     return getattr(import_module(f"{package}.{name}"), kind.upper())

@@ -1,4 +1,4 @@
-"""Recipes: whole sets of settings under a name, whose results are in docs/results.md."""
+"""Recipes: named sets of settings, with their results in docs/results.md."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 
 def resolve(recipe: str | None, settings: dict[str, Any]) -> TrainConfig:
-    """The config of a recipe with some settings changed; without a recipe, that of the settings and the defaults.
+    """The config of a recipe with some settings changed; without a recipe, the settings and defaults alone.
 
     Args:
         recipe: a key of `RECIPES`, or None.

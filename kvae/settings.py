@@ -1,4 +1,4 @@
-"""A config as the settings that make it, and as the command that trains with it."""
+"""A config as the settings that produce it, and as the command that trains with it."""
 
 from typing import Any
 
@@ -7,26 +7,26 @@ from kvae.errors import ConfigError
 
 
 def flat(config: TrainConfig) -> dict[str, Any]:
-    """All settings of a model and of its training, side by side, by name."""
+    """All settings of a model and of its training, side by side, as name and value."""
     values = config.to_dict()
     return values.pop("model") | values
 
 
 def changed(config: TrainConfig) -> dict[str, Any]:
-    """The settings without which a config would be another: what neither is a default nor follows from others."""
+    """The settings that a config needs: those that are neither defaults nor follow from other settings."""
     needed = flat(config)
     for name in list(needed):
         rest = {key: value for key, value in needed.items() if key != name}
         try:
             if from_settings(rest) == config:
                 needed = rest
-        except ConfigError:  # another setting asks for this one
+        except ConfigError:  # another setting requires this one
             continue
     return needed
 
 
 def command(config: TrainConfig) -> list[str]:
-    """The words of the `kvae train` that has this config."""
+    """The words of the `kvae train` command with this config."""
     words = ["kvae", "train"]
     for name, value in changed(config).items():
         words.append(f"--{name.replace('_', '-')}")

@@ -1,4 +1,4 @@
-"""For test suites of your own: a bundle computes what its Keras model computes.
+"""For your own test suites: check that a bundle computes the same as its Keras model.
 
 from kvae.testing import assert_parity
 
@@ -6,7 +6,7 @@ from kvae.testing import assert_parity
 def test_the_bundle_is_the_model():
     assert_parity("runs/mine", "exported/mine")
 
-It needs the train extra, and no pytest: what it raises is an AssertionError, which every test runner knows.
+It needs the train extra, but not pytest: it raises AssertionError, which every test runner understands.
 """
 
 from collections.abc import Sequence
@@ -30,25 +30,25 @@ def assert_parity(
     batch_sizes: Sequence[int] = PARITY_BATCHES,
     images: ArrayLike | None = None,
 ) -> dict[str, float]:
-    """Fail where a bundle and its Keras model differ, by the comparison that every export has to pass.
+    """Fail if a bundle and its Keras model differ, by the comparison that every export must pass.
 
-    The decoder gets draws of the prior; the encoder gets what they decode to, white noise, and `images`.
+    The decoder gets draws from the prior; the encoder gets the decoded images, white noise, and `images`.
 
     Args:
         model: a built VAE, a run's folder, or a `.keras` file.
-        bundle: a bundle's folder or a lone graph, which are opened on the CPU, or an open bundle.
-        atol: the largest difference that is allowed, in any output: absolute for `mean`, `loc` and `scale`; for
-            `likelihood_parameters` divided by their magnitude where that is above 1. By default the 1e-5 of an export;
-            a bundle of float16 or int8 weights needs more.
+        bundle: a bundle's folder or a lone graph, which is opened on the CPU, or an open bundle.
+        atol: the largest difference allowed in any output: absolute for `mean`, `loc` and `scale`; for
+            `likelihood_parameters` divided by their magnitude if that is above 1. By default the 1e-5 of an export;
+            a bundle with float16 or int8 weights needs more.
         batch_sizes: images per call; 1, 7 and 64 by default.
-        images: images of your own for the encoder, `(n, height, width, channels)` in [0, 1]; none by default.
+        images: your own images for the encoder, `(n, height, width, channels)` in [0, 1]; none by default.
 
     Returns:
         The largest difference of each output, by name.
 
     Raises:
-        AssertionError: a difference is larger, or one side has other shapes; with a table of all outputs.
-        KvaeError: a path that cannot be opened, or a model that has no weights yet.
+        AssertionError: a difference is larger, with a table of all outputs, or the shapes differ.
+        KvaeError: a path cannot be opened, or the model has no weights yet.
     """
     vae = _opened(model)
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle, device="cpu")
@@ -61,7 +61,7 @@ def assert_parity(
     except BundleError as error:
         raise AssertionError(str(error)) from None
     if not all(difference.worst <= atol for difference in worst.values()):
-        raise AssertionError(f"the bundle is not the model:\n{_table(worst, atol)}")
+        raise AssertionError(f"the bundle differs from the model:\n{_table(worst, atol)}")
     return {name: difference.worst for name, difference in worst.items()}
 
 
@@ -71,7 +71,7 @@ def _opened(model: VAE | str | Path) -> VAE:
     if not isinstance(model, VAE):
         raise KvaeError(f"expected a kvae.model.VAE, a run or a .keras file of one; got a {type(model).__name__}.")
     if not model.built:
-        raise KvaeError("this VAE has no weights yet: fit it, or call it on a batch of images, before comparing it.")
+        raise KvaeError("this VAE has no weights yet; fit it, or call it on a batch of images, before comparing it.")
     return model
 
 

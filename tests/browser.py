@@ -1,6 +1,6 @@
-"""Web pages in a real browser, Chromium without a window, as a pytest fixture.
+"""Web pages in a real browser, headless Chromium, as a pytest fixture.
 
-A test module takes it by `from browser import browser_fixture  # noqa: F401` and names it `browser` in its tests.
+A test module imports it with `from browser import browser_fixture  # noqa: F401` and uses it as `browser`.
 """
 
 import os
@@ -24,13 +24,13 @@ ARGUMENTS = [
 
 @dataclass
 class Browser:
-    """An open Chromium. `trouble` collects what went wrong in its pages, which a test expects to be empty."""
+    """An open Chromium. `trouble` collects the errors in its pages; tests expect it to be empty."""
 
     chromium: Any
     trouble: list[str] = field(default_factory=list)
 
     def open(self, url: str, **settings: Any) -> Any:
-        """A new playwright page at `url`, in a context of its own; `settings` are those of `Browser.new_page`."""
+        """A new playwright page at `url`, in its own context; `settings` are those of `Browser.new_page`."""
         page = self.chromium.new_page(**settings)
         page.set_default_timeout(30_000)
         page.on("console", lambda message: self._logged(message.type, message.text))
@@ -41,7 +41,7 @@ class Browser:
         return page
 
     def _logged(self, kind: str, text: str) -> None:
-        if kind == "error":  # warnings are Chromium's advice, also about what the test itself does
+        if kind == "error":  # warnings are only Chromium's advice, some of it about the test itself
             self.trouble.append(f"console error: {text}")
 
     def _answered(self, status: int, url: str) -> None:
@@ -51,7 +51,7 @@ class Browser:
 
 @pytest.fixture(name="browser")
 def browser_fixture() -> Iterator[Browser]:
-    """Chromium, driven by playwright, with nothing in `trouble` yet."""
+    """Chromium, driven by playwright, with an empty `trouble`."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
@@ -67,7 +67,7 @@ def browser_fixture() -> Iterator[Browser]:
 
 
 class _Quiet(SimpleHTTPRequestHandler):
-    # Browsers take a module only where its type is that of JavaScript; the system's own table may lack it.
+    # Browsers load a module only if it is served as JavaScript, which the system's table of types may lack.
     extensions_map = {**SimpleHTTPRequestHandler.extensions_map, ".mjs": "text/javascript", ".wasm": "application/wasm"}
 
     def log_message(self, *_: Any) -> None:
@@ -76,7 +76,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 @contextmanager
 def served(folder: str | os.PathLike[str]) -> Iterator[str]:
-    """The address, ending in `/`, at which a folder's files can be fetched, as from any web server."""
+    """Serve a folder's files as any web server would; the address, which ends in `/`."""
     handler = partial(_Quiet, directory=str(Path(folder)))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = Thread(target=server.serve_forever)

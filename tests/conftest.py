@@ -1,4 +1,4 @@
-"""Tiny seeded models and the files made of them, shared by the tests."""
+"""Tiny seeded models, and files made from them, shared by the tests."""
 
 import os
 
@@ -30,7 +30,7 @@ def bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A real run of eight epochs on the real mini set. Tests must not write to it."""
+    """A real run of eight epochs on the mini data set. Tests must not write to it."""
     config = TrainConfig(
         dataset="fashion_mnist_mini",
         epochs=8,
@@ -42,7 +42,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="session")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[comparison.Result]]:
-    """Three settings of a small model on the mini set, compared, and their folder."""
+    """A comparison of three settings of a small model on the mini data set, and its folder."""
     base = {"dataset": "fashion_mnist_mini", "architecture": "mlp", "latent_dim": 2, "hidden_units": 16, "epochs": 2}
     out = tmp_path_factory.mktemp("sweep")
     settings = [

@@ -1,4 +1,4 @@
-"""The test vectors of docs/bundle-format.md, read off the page."""
+"""The test vectors of docs/bundle-format.md, read from the page."""
 
 import re
 
@@ -12,7 +12,7 @@ PIXELS = np.float32([0, 0.2, 1])
 
 
 def table(head: str) -> list[list[str]]:
-    """The rows of the page's one table that has these columns."""
+    """The rows of the page's only table with these columns."""
     (body,) = re.findall(rf"^{re.escape(head)}\n\|[-|]+\n((?:\|.*\n)+)", PAGE, re.MULTILINE)
     cells = (re.split(r"(?<!\\)\|", line)[1:-1] for line in body.splitlines())
     return [[cell.strip() for cell in row] for row in cells]
@@ -28,7 +28,7 @@ def hexadecimal(text: str) -> list[int]:
 
 
 def noise_vectors() -> list[tuple[int, int, int, list[int], list[str]]]:
-    """Seed, image, latent_dim, the first four words, and the noise as it is printed."""
+    """The seed, the image, latent_dim, the first four words, and the noise as printed."""
     return [
         (integer(seed), integer(image), int(dim), hexadecimal(words), numbers.split())
         for seed, image, dim, words, numbers in table("| seed | image | latent_dim | words, the first four | noise |")
@@ -36,7 +36,7 @@ def noise_vectors() -> list[tuple[int, int, int, list[int], list[str]]]:
 
 
 def likelihood_vectors() -> list[tuple[str, np.ndarray, float]]:
-    """Likelihood, parameters `(1, 3, k)` of the three pixels, and log p(x|z)."""
+    """The likelihood, the parameters `(1, 3, k)` of the three pixels, and log p(x|z)."""
     rows = []
     for name, parameters, value in table("| likelihood | parameters | log p(x\\|z) |"):
         lists = [[float(number) for number in part.split(maxsplit=1)[1].split(",")] for part in parameters.split(";")]
@@ -45,7 +45,7 @@ def likelihood_vectors() -> list[tuple[str, np.ndarray, float]]:
 
 
 def binarization_vectors() -> tuple[list[int], list[float]]:
-    """The pattern's first words, and the pixels above which they give 1."""
+    """The first words of the pattern, and the pixel values above which they give 1."""
     pattern = r"first four words are (.*?): pixels become 1 above ([\d.,\s]*\d)"
     ((words, thresholds),) = re.findall(pattern, PAGE, re.DOTALL)
     return hexadecimal(words), [float(number) for number in thresholds.split(",")]

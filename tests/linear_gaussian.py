@@ -22,11 +22,13 @@ class LinearGaussian:
         self.offset = rng.random(12)
         self.calls: list[int] = []
 
-    def run(self, graph, z, outputs):
-        assert (graph, outputs, z.dtype) == ("decoder", ["likelihood_parameters"], np.float32)
+    def run(self, graph, inputs, outputs):
+        assert (graph, list(inputs), outputs) == ("decoder", ["z"], ["likelihood_parameters"])
+        z = inputs["z"]
+        assert z.dtype == np.float32
         self.calls.append(len(z))
         loc = (z @ self.weights.T + self.offset).reshape(-1, *IMAGE_SHAPE)
-        return [np.concatenate([loc, np.full_like(loc, NOISE)], axis=-1).astype(np.float32)]
+        return {"likelihood_parameters": np.concatenate([loc, np.full_like(loc, NOISE)], axis=-1).astype(np.float32)}
 
     def log_p(self, pixels):
         covariance = self.weights @ self.weights.T + NOISE**2 * np.eye(12)

@@ -1,4 +1,4 @@
-"""Real pictures for the tests: patches of a photograph in colour, and grey ones with labels."""
+"""Real pictures for the tests: patches of a colour photograph, and grey images with labels."""
 
 import os
 import struct
@@ -23,7 +23,7 @@ def photograph() -> Image.Image:
 
 
 def patches(count: int) -> list[Image.Image]:
-    """Patches of 24 x 32 (height x width) of the photograph, RGB; 400 have no two that are equal."""
+    """RGB patches of 24 x 32 (height x width) of the photograph; 400 of them are all different."""
     photo, (height, width) = photograph(), PATCH
     columns = photo.width // width
     return [
@@ -34,7 +34,7 @@ def patches(count: int) -> list[Image.Image]:
 
 
 def write_colour_folder(folder: Path, count: int = 300, labels: tuple[str, ...] = ()) -> Path:
-    """Patches as PNG, JPEG and WebP in turn, `0000.png` and so on; with labels in sub-folders, in turn too."""
+    """Write patches as PNG, JPEG and WebP in turn, named `0000.png` and so on; with labels, in sub-folders in turn."""
     for index, patch in enumerate(patches(count)):
         place = folder / labels[index % len(labels)] if labels else folder
         place.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def grey_images(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_grey_folder(folder: Path, count: int = 300) -> Path:
-    """Grey PNGs in a sub-folder per class, named after it."""
+    """Write grey PNGs, with one sub-folder per class, named after the class."""
     names = datasets.load("fashion_mnist_mini").class_names
     for index, (image, label) in enumerate(zip(*grey_images(count), strict=True)):
         place = folder / names[label].replace("/", "-")
@@ -59,7 +59,7 @@ def write_grey_folder(folder: Path, count: int = 300) -> Path:
 
 
 def png(header: bytes, pixels: bytes) -> bytes:
-    """A PNG out of the 13 bytes of its header and its filtered rows, which nothing checks against each other."""
+    """A PNG made from the 13 bytes of its header and its filtered rows, without checking that they agree."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -69,7 +69,7 @@ def png(header: bytes, pixels: bytes) -> bytes:
 
 
 def write_bad(folder: Path) -> dict[str, str]:
-    """One picture of each kind that cannot be used beside those of 24 x 32; what is said of each, by its name."""
+    """Write one picture of each kind that cannot be used with those of 24 x 32; the reason for each, by its name."""
     folder.mkdir(parents=True, exist_ok=True)
     one, other = patches(2)
     height, width = PATCH
@@ -112,8 +112,8 @@ def write_bad(folder: Path) -> dict[str, str]:
     reasons = {
         "transparent": ["rgba.png", "rgba.webp", "la.png", "key.png", "transparent.gif"],
         "CMYK": ["cmyk.jpg"],
-        "more than 8 bits a channel": ["deep.png"],
-        "16 bits a channel and colour": ["deep_rgb.png"],
+        "more than 8 bits per channel": ["deep.png"],
+        "colour with 16 bits per channel": ["deep_rgb.png"],
         "more than 40,000,000 pixels": ["bomb.png", "bomb.gif"],
         "animated": ["animated.gif", "animated.webp", "animated.png"],
         "empty": ["empty.png"],

@@ -1,4 +1,4 @@
-"""Programs outside Python that tests run, such as node. A machine without them skips these tests, CI does not."""
+"""Programs outside Python that tests run, such as node. A machine without them skips these tests; CI does not."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 DEBIAN = {"node": "nodejs"}
-"""What Debian calls the package of a program, if it is not called like it."""
+"""Debian's package for a program, if it has a different name."""
 PREAMBLE = """
 import { readFileSync } from "node:fs";
 const input = JSON.parse(readFileSync(0, "utf8"));
@@ -28,9 +28,9 @@ def program(name: str, *others: str) -> str:
 
 
 def javascript(code: str, folder: Path, value: Any = None) -> Any:
-    """Run an ES module under node, with `value` as its `input`, and return what it hands to `output`.
+    """Run an ES module with node, with `value` as its `input`, and return what it passes to `output`.
 
-    Both go as JSON, so a 64-bit integer goes as text. `folder` is where the module's relative imports start.
+    Both are passed as JSON, so 64-bit integers must be passed as text. Relative imports start from `folder`.
     """
     command = [program("node"), "--input-type=module", "-e", PREAMBLE + code]
     done = subprocess.run(command, cwd=folder, input=json.dumps(value), capture_output=True, text=True, timeout=120)
@@ -47,7 +47,7 @@ def node_modules(folder: Path) -> Path:
 
 
 def missing(reason: str) -> NoReturn:
-    """Skip the test, or fail it where the environment variable KVAE_TEST_ALL=1 says that nothing may be skipped."""
+    """Skip the test, or fail it if the environment variable KVAE_TEST_ALL=1 says that nothing may be skipped."""
     if os.environ.get("KVAE_TEST_ALL") == "1":
         pytest.fail(reason)
     pytest.skip(reason)

@@ -1,10 +1,10 @@
-"""A program for the tests: a training whose process is killed at random moments, until it is whole.
+"""A program for the tests: train while the process is killed at random moments, until the run is complete.
 
 python survive.py FOLDER KILLS SEED
 
-Makes two runs of one config, FOLDER/whole without interruption and FOLDER/killed, whose process is killed KILLS times
-and goes on each time. TensorFlow is imported once, before the processes of the trainings are forked. It prints the
-seconds of the whole run, and what each kill left.
+Makes two runs with one config: FOLDER/whole without interruption, and FOLDER/killed, whose process is killed KILLS
+times and resumed each time. TensorFlow is imported once, before the training processes are forked. The program prints
+how many seconds the whole run took, and which files each kill left.
 """
 
 import os
@@ -31,7 +31,7 @@ CONFIG = TrainConfig(
 
 
 def start(folder: Path) -> int:
-    """A process of its own that begins the run, or goes on with it; its number."""
+    """Start a new process that starts the run or resumes it; its number."""
     child = os.fork()
     if child:
         return child
@@ -53,10 +53,10 @@ def main(folder: Path, kills: int, seed: int) -> None:
     seconds = time.monotonic() - began
     print(f"whole: {seconds:.1f} s", flush=True)
     moments = random.Random(seed)
-    checkpoints.SECONDS = 0.0  # after each call, not each epoch alone: a kill meets one being written
+    checkpoints.SECONDS = 0.0  # after each call, not only each epoch, so that some kills come during a write
     run = folder / "killed"
     for _ in range(kills):
-        if (run / "metrics.json").exists():  # it was quicker: once more from the start
+        if (run / "metrics.json").exists():  # it finished first: start again
             run.rename(folder / f"early-{time.monotonic_ns()}")
         child = start(run)
         time.sleep(moments.uniform(0.0, 0.9 * seconds))

@@ -1,4 +1,4 @@
-"""Configs: ranges, types and JSON both ways."""
+"""Configs: ranges, types, and to JSON and back."""
 
 import json
 
@@ -55,7 +55,7 @@ def test_hidden_units_depend_on_the_architecture(architecture, units):
         (TrainConfig, "dataset", 3),
     ],
 )
-def test_a_value_out_of_range_is_named(cls, name, value):
+def test_the_error_names_a_value_out_of_range(cls, name, value):
     with pytest.raises(ConfigError, match=f"{name} must be .*got"):
         cls(**{name: value})
 
@@ -64,7 +64,7 @@ def test_bounds_are_allowed():
     assert TrainConfig(beta=0, seed=2**32 - 1, kl_warmup_epochs=0, learning_rate=1).beta == 0
 
 
-def test_a_warm_up_must_end():
+def test_a_warm_up_must_end_before_training_does():
     with pytest.raises(ConfigError, match="kl_warmup_epochs must be less than epochs"):
         TrainConfig(epochs=3, kl_warmup_epochs=3)
 
@@ -75,8 +75,8 @@ def test_an_unknown_setting_is_refused():
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
-def test_images_are_binarised_for_the_bernoulli_alone(likelihood):
-    """Where nothing else is asked for; grey images under a Bernoulli must be."""
+def test_images_are_binarised_only_for_the_bernoulli(likelihood):
+    """By default; grey images under a Bernoulli must be requested."""
     config = TrainConfig(model=ModelConfig(likelihood=likelihood))
     assert config.binarize == ("dynamic" if likelihood == "bernoulli" else "none")
     assert TrainConfig(model=ModelConfig(likelihood=likelihood), binarize="none").binarize == "none"
@@ -89,24 +89,24 @@ def test_bits_under_another_likelihood_are_refused(likelihood):
 
 
 def test_json_keeps_how_images_were_binarised():
-    """Also where it is not the default."""
+    """Also if it is not the default."""
     for config in (TrainConfig(), TrainConfig(binarize="none"), TrainConfig(model=ModelConfig(likelihood="normal"))):
         values = json.loads(json.dumps(config.to_dict()))
         assert values["binarize"] == config.binarize
         assert TrainConfig.from_dict(values) == config
 
 
-def test_the_loss_is_the_negative_elbo_where_nothing_else_is_asked_for():
+def test_the_loss_is_the_negative_elbo_by_default():
     assert (TrainConfig().beta, TrainConfig().entropy_weight, TrainConfig().kl_warmup_epochs) == (1.0, 1.0, 0)
 
 
-def test_flat_settings_are_those_of_the_model_and_of_its_training():
+def test_flat_settings_belong_to_the_model_or_to_its_training():
     config = from_settings({"latent_dim": 3, "epochs": 5, "likelihood": "normal", "architecture": "mlp"})
     assert config == TrainConfig(epochs=5, model=ModelConfig(latent_dim=3, likelihood="normal", architecture="mlp"))
     assert from_settings({}) == TrainConfig()
 
 
-def test_a_config_of_before_binarisation_stays_one_of_grey_images():
+def test_a_config_from_before_binarisation_stays_one_for_grey_images():
     assert TrainConfig.from_dict({"dataset": "fashion_mnist"}).binarize == "none"
 
 
@@ -135,7 +135,7 @@ def test_a_regulariser_leaves_the_other_weight_free():
     [("kl", "entropy_weight", 0.5), ("cross-entropy", "entropy_weight", 1.0), ("none", "beta", 1.0)],
 )
 def test_a_weight_that_contradicts_the_regulariser_is_refused(name, setting, value):
-    with pytest.raises(ConfigError, match=f"regularizer {name} means {setting} .*; got {setting} {value} beside it"):
+    with pytest.raises(ConfigError, match=f"regularizer {name} means {setting} .*; got {setting} {value}"):
         from_settings({"regularizer": name, setting: value})
 
 
@@ -146,7 +146,7 @@ def test_an_unknown_regulariser_is_refused():
 
 @pytest.mark.parametrize("name", ["momentum", "model"])
 def test_an_unknown_flat_setting_is_refused(name):
-    """`model` too, which is no flat one."""
+    """`model` too, which is not a flat setting."""
     with pytest.raises(ConfigError, match=f"unknown setting: {name}"):
         from_settings({name: {"latent_dim": 3}})
 
@@ -159,7 +159,7 @@ def test_flat_settings_have_the_ranges_of_the_config():
 
 
 @pytest.mark.parametrize("value", ["0.5", None])
-def test_a_weight_that_is_no_number_beside_a_regulariser_is_refused(value):
+def test_a_weight_that_is_not_a_number_is_refused_with_a_regulariser(value):
     with pytest.raises(ConfigError, match="entropy_weight"):
         from_settings({"regularizer": "kl", "entropy_weight": value})
 
@@ -168,7 +168,7 @@ def test_a_weight_that_is_no_number_beside_a_regulariser_is_refused(value):
     "path, name",
     [("b\udcff", "b_"), ("c\x1b[31md", "c__31md"), ("ba\nd", "ba_d"), ("Früh 2.png", "Früh 2"), (".", None)],
 )
-def test_images_of_a_user_s_own_have_a_name_that_can_be_told(tmp_path, monkeypatch, path, name):
+def test_own_images_get_a_name_that_a_bundle_can_publish(tmp_path, monkeypatch, path, name):
     monkeypatch.chdir(tmp_path)
     config = TrainConfig(data=path)
     assert config.dataset == (name or tmp_path.name)
@@ -181,6 +181,6 @@ def test_the_path_of_images_is_not_published(tmp_path):
     assert TrainConfig.from_dict(config.to_publish()).dataset == "pets"
 
 
-def test_a_name_that_no_bundle_can_hold_is_refused():
-    with pytest.raises(ConfigError, match="dataset must be a name of up to 100 letters"):
+def test_a_name_that_a_bundle_cannot_hold_is_refused():
+    with pytest.raises(ConfigError, match="dataset.* up to 100 letters.*got 'a/b'"):
         TrainConfig(data="x", dataset="a/b")

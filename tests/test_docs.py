@@ -13,6 +13,12 @@ from kvae.cli.main import main
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 DOCUMENTS = [README, *(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))]
+GUIDES = [
+    ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "examples").glob("*/README.md")),
+]  # fmt: skip
+"""Every page that describes the repository as it is. CHANGELOG.md also tells what it was."""
+FOLDERS = ("benchmarks", "cli", "docs", "examples", "exported", "kvae", "scripts", "tests")
 SHORT = ["--dataset", "fashion_mnist_mini", "--architecture", "mlp", "--epochs", "1"]
 SHORTENED = {
     "train": [*SHORT, "--kl-warmup-epochs", "0"],
@@ -67,12 +73,38 @@ def test_documented_options_exist(text):
             assert {word for word in words[2:] if word.startswith("--")} <= known | {"--help"}
 
 
-@pytest.mark.parametrize("text", DOCUMENTS, ids=lambda text: text.splitlines()[0])
-def test_links_and_pictures_of_the_repository_exist(text):
-    base = ROOT if text is README else ROOT / "docs"
-    for target in re.findall(r"\]\(([^)#]+)\)", text):
+@pytest.mark.parametrize("path", GUIDES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_and_pictures_of_the_repository_exist(path):
+    for target in re.findall(r"\]\(([^)#]+)", path.read_text()):
         if not target.startswith("http"):
-            assert (base / target).exists(), target
+            assert (path.parent / target).exists(), target
+
+
+def named_files(text):
+    """What a page names as a file or folder of the repository, from its root.
+
+    That is any path that begins with one of its folders, and in backticks any Python file in a folder: that path may
+    also be relative to `kvae/`. A `<name>` is for the reader to fill in: the path before it counts.
+    """
+    named = set(re.findall(rf"(?<![\w./<>*-])(?:{'|'.join(FOLDERS)})/[\w./-]*", text))
+    for code in re.findall(r"`([^`\n]+)`", text):
+        named |= set(re.findall(r"(?<![\w./<>*$-])\w+/[\w/]+\.py\b", code))
+    return {name.rstrip(".") for name in named}
+
+
+@pytest.mark.parametrize("path", GUIDES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_that_a_page_names_exist(path):
+    missing = {
+        name
+        for name in named_files(path.read_text())
+        if not any((base / name).exists() for base in (ROOT, ROOT / "kvae"))
+    }
+    assert not missing
+
+
+def test_named_files_are_found():
+    text = "`pytest tests/a.py`, [b](docs/b.md), kvae/c.py. `runs/d.py`, `tests/<folder>/e.py`, ~/.cache/kvae/f, `g.py`"
+    assert named_files(text) == {"tests/a.py", "docs/b.md", "kvae/c.py", "runs/d.py", "tests/"}
 
 
 def test_nothing_tells_a_user_to_install_the_stranger_s_package():

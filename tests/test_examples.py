@@ -1,4 +1,4 @@
-"""The programs in examples/, run for real: all draw the images that Keras draws, and refuse bad input in one line."""
+"""The programs in examples/: all of them draw the same images as Keras, and refuse bad input in one line."""
 
 import hashlib
 import importlib.util
@@ -65,7 +65,7 @@ BROKEN_MANIFESTS = [
 
 @pytest.fixture(scope="module")
 def colour_path(tmp_path_factory):
-    """The bundle of an untrained model of 6 x 5 RGB images."""
+    """The bundle of an untrained model for 6 x 5 RGB images."""
     vae = make_vae((6, 5, 3))
     return bundles.export(vae, tmp_path_factory.mktemp("colour") / "bundle", dataset=DATASET).path
 
@@ -77,7 +77,7 @@ def any_bundle(request, bundle_path, colour_path):
 
 @pytest.fixture(params=BAD_BUNDLES)
 def bad_bundle(request, bundle_path, tmp_path):
-    """A bundle that cannot be read, and what its one line must say."""
+    """A bundle that cannot be read, and what the error must say."""
     path = tmp_path / "bundle"
     if request.param != "missing":
         shutil.copytree(bundle_path, path)
@@ -108,7 +108,7 @@ def npm():
 
 @pytest.fixture
 def site(tmp_path):
-    """The browser example as it is published, without a bundle yet."""
+    """The browser example as published, without a bundle yet."""
     modules = node_modules(BROWSER)
     folder = tmp_path / "site"
     shutil.copytree(BROWSER, folder, ignore=shutil.ignore_patterns("node_modules", "bundle"))
@@ -117,7 +117,7 @@ def site(tmp_path):
 
 
 def rewrite(bundle, change):
-    """Another manifest for a bundle: bytes, or fields to replace, of which None takes one out."""
+    """Replace the manifest of a bundle, by bytes, or by fields to replace; None removes a field."""
     path = bundle / "manifest.json"
     if not isinstance(change, bytes):
         fields = json.loads(path.read_text()) | change
@@ -145,7 +145,7 @@ def says_one_line(done, status, words):
 
 
 def pixels(path):
-    """A PNG as bytes, `(height, width, channels)`."""
+    """The pixels of a PNG as bytes, `(height, width, channels)`."""
     with Image.open(path) as image:
         assert (image.format, image.mode) in (("PNG", "L"), ("PNG", "RGB"))
         found = np.asarray(image)
@@ -153,7 +153,7 @@ def pixels(path):
 
 
 def same_picture(found, mean):
-    """kvae's bytes of these floats: at most a level apart, and that in less than a thousandth of the pixels."""
+    """Whether a picture equals these floats as kvae's bytes: at most one level apart, in less than 0.1 % of pixels."""
     expected = pictures.to_uint8(mean)
     assert found.shape == expected.shape
     apart = np.abs(found.astype(int) - expected)
@@ -162,7 +162,7 @@ def same_picture(found, mean):
 
 
 def keras_means(z, image_shape=(8, 8, 1)):
-    """What Keras makes of these codes: the model whose bundle the fixtures hold."""
+    """What Keras decodes from these codes, with the model of the fixtures' bundles."""
     return np.asarray(make_vae(image_shape).decoder(z).mean())
 
 
@@ -188,19 +188,19 @@ output(await Promise.all(input.map(fault)));
 
 
 def node_samples(bundle, *calls):
-    """What kvae.mjs samples for each (seed, start, n[, temperature]), as flat float32."""
+    """What kvae.mjs samples for each (seed, start, n[, temperature]), as flat float32 arrays."""
     value = {"bundle": str(bundle), "calls": [(str(seed), str(start), *rest) for seed, start, *rest in calls]}
     return [np.float32(numbers) for numbers in javascript(NODE_SAMPLE, NODE, value)]
 
 
 @pytest.mark.parametrize("folder", [NODE, BROWSER], ids=lambda folder: folder.name)
-def test_folders_hold_the_noise_of_the_page(folder):
-    """Byte for byte, so that each folder can be copied away."""
+def test_folders_have_the_noise_module_of_the_page(folder):
+    """Byte for byte, so that each folder can be copied elsewhere."""
     assert (folder / "noise.mjs").read_bytes() == (ROOT / "kvae" / "explorer" / "page" / "noise.mjs").read_bytes()
 
 
 @pytest.mark.parametrize("folder", [NODE, BROWSER], ids=lambda folder: folder.name)
-def test_packages_are_pinned_by_version_and_hash_and_by_no_registry(folder):
+def test_packages_are_pinned_by_version_and_hash_without_a_registry(folder):
     package = json.loads((folder / "package.json").read_text())
     lock = json.loads((folder / "package-lock.json").read_text())
     assert package["private"]
@@ -224,8 +224,8 @@ def test_python_draws_the_picture(any_bundle, tmp_path):
     same_picture(pixels(tmp_path / "seven.png"), Bundle.open(any_bundle).sample(1, seed=7)[0])
 
 
-def test_python_needs_nothing_of_kvae(bundle_path, tmp_path):
-    """It runs from a folder of its own and loads neither kvae nor Pillow."""
+def test_python_needs_nothing_from_kvae(bundle_path, tmp_path):
+    """It runs from a separate folder, and loads neither kvae nor Pillow."""
     shutil.copy(EXAMPLES / "python" / "sample.py", tmp_path)
     code = (
         "import sys, sample\n"
@@ -243,8 +243,8 @@ def test_python_refuses_a_bad_bundle(bad_bundle, tmp_path):
     assert not (tmp_path / "out.png").exists()
 
 
-def test_python_says_what_a_broken_manifest_is(broken):
-    """One line, with the path; Node and the page say which field it is."""
+def test_python_reports_a_broken_manifest(broken):
+    """In one line, with the path; Node and the page also name the field."""
     sample = module_at(EXAMPLES / "python" / "sample.py")
     for number, (_, words) in enumerate(BROKEN_MANIFESTS):
         with pytest.raises(SystemExit) as end:
@@ -261,7 +261,7 @@ def test_python_refuses_a_file_that_the_manifest_does_not_list(bundle_path, tmp_
 
 
 def test_python_clips_pixels(tmp_path):
-    """As kvae does, where a decoder's mean leaves [0, 1] by a rounding error or more."""
+    """Like kvae, if a decoder's mean is outside [0, 1] by a rounding error or more."""
     values = np.float32([[[-0.5], [1.5], [0.5], [1.0000001]]])
     (tmp_path / "image.png").write_bytes(module_at(EXAMPLES / "python" / "sample.py").png(values))
     assert np.array_equal(pixels(tmp_path / "image.png"), pictures.to_uint8(values))
@@ -280,8 +280,8 @@ def test_python_refuses_a_bad_target_and_a_wrong_call(bundle_path, tmp_path):
 
 @pytest.mark.usefixtures("npm")
 @pytest.mark.parametrize("shape", [(8, 8, 1), (6, 5, 3)], ids=str)
-def test_node_samples_are_keras_s(bundle_path, colour_path, shape):
-    """Within 1e-5, several seeds and starts, also beyond 2^53, and at another temperature."""
+def test_node_samples_equal_keras_s(bundle_path, colour_path, shape):
+    """Within 1e-5, for several seeds and starts, also above 2^53, and at another temperature."""
     path = bundle_path if shape[2] == 1 else colour_path
     calls = [(7, 0, 5), (TOP, TOP - 3, 4), (2**53 + 1, 2**60, 3), (7, 2, 2), (7, 0, 3, 0.7), (7, 0, 2, 0)]
     for (seed, start, n, *rest), found in zip(calls, node_samples(path, *calls), strict=True):
@@ -290,14 +290,14 @@ def test_node_samples_are_keras_s(bundle_path, colour_path, shape):
 
 
 @pytest.mark.usefixtures("npm")
-def test_node_samples_the_shipped_bundle_as_kvae_does():
+def test_node_samples_the_shipped_bundle_like_kvae():
     (found,) = node_samples(SHIPPED, (7, 0, 20))
     expected = Bundle.open(SHIPPED).sample(20, seed=7)
     np.testing.assert_allclose(found.reshape(expected.shape), expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.usefixtures("npm")
-def test_node_says_what_a_broken_manifest_is(broken):
+def test_node_reports_a_broken_manifest(broken):
     paths = [str(broken / str(number)) for number in range(len(BROKEN_MANIFESTS))]
     for path, (_, words), found in zip(paths, BROKEN_MANIFESTS, javascript(NODE_OPEN, NODE, paths), strict=True):
         assert found == [True, f"{path}/manifest.json {words}"]
@@ -305,7 +305,7 @@ def test_node_says_what_a_broken_manifest_is(broken):
 
 @pytest.mark.usefixtures("npm")
 def test_node_opens_onnxruntime_s_own_format(bundle_path, tmp_path):
-    """As the specification has it: the graph is decoder.ort, and graph_format says so."""
+    """As in the specification: the graph is decoder.ort, and graph_format says so."""
     import onnxruntime
 
     path = tmp_path / "bundle"
@@ -325,7 +325,7 @@ def test_node_opens_onnxruntime_s_own_format(bundle_path, tmp_path):
 
 @pytest.mark.usefixtures("npm")
 def test_batch_writes_the_pictures(any_bundle, tmp_path):
-    """More than one batch; names are the indices of the images."""
+    """Of more than one batch; the names are the indices of the images."""
     out = tmp_path / "deep" / "images"
     done = batch(any_bundle, out, "--seed", 7, "--start", 5, "--n", 70)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"70 images in {out}\n", "")
@@ -350,8 +350,8 @@ def test_temperature_takes_every_decimal_number(text, value):
 
 
 @pytest.mark.usefixtures("npm")
-def test_batch_goes_on_in_a_folder_that_is_there(bundle_path, tmp_path):
-    """Also where a path ends in a dot or a slash."""
+def test_batch_continues_in_an_existing_folder(bundle_path, tmp_path):
+    """Also if the path ends in a dot or a slash."""
     for at, name in enumerate(["a/b/.", "a/b", "a/b/"]):
         assert batch(bundle_path, f"{tmp_path}/{name}", "--start", at, "--n", 1).returncode == 0
     assert len(list((tmp_path / "a" / "b").iterdir())) == 3
@@ -361,7 +361,7 @@ def test_batch_goes_on_in_a_folder_that_is_there(bundle_path, tmp_path):
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="a system without /proc")
 @pytest.mark.parametrize("out", ["/proc/x", "/proc/x/y"])
 def test_batch_refuses_a_folder_that_cannot_be_made(bundle_path, out):
-    """Node 20's own recursive mkdir never ends there."""
+    """Node 20's own recursive mkdir never ends for these paths."""
     says_one_line(batch(bundle_path, out), 1, "ENOENT: no such file or directory, mkdir '/proc/x'")
 
 
@@ -398,7 +398,7 @@ def test_batch_refuses_wrong_arguments(bundle_path, tmp_path, arguments, words):
 
 
 @pytest.mark.usefixtures("npm")
-def test_batch_refuses_a_target_that_is_a_file_and_images_that_are_no_pictures(bundle_path, tmp_path):
+def test_batch_refuses_a_target_that_is_a_file_and_images_that_are_not_pictures(bundle_path, tmp_path):
     (tmp_path / "out").write_text("precious")
     says_one_line(batch(bundle_path, tmp_path / "out"), 1, "EEXIST")
     assert (tmp_path / "out").read_text() == "precious"
@@ -409,7 +409,7 @@ def test_batch_refuses_a_target_that_is_a_file_and_images_that_are_no_pictures(b
 
 @contextmanager
 def server(*arguments):
-    """The service, started: its process and its address, ending in `/`."""
+    """Start the service: its process, and its address, which ends in `/`."""
     command = [program("node"), NODE / "server.mjs", *arguments]
     process = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
@@ -422,7 +422,7 @@ def server(*arguments):
 
 
 def get(url, method="GET"):
-    """Status, content type and body of an answer."""
+    """The status, content type and body of a response."""
     try:
         with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=30) as answer:
             return answer.status, answer.headers["Content-Type"], answer.read()
@@ -451,7 +451,7 @@ def test_the_service_answers_with_pictures(any_bundle, tmp_path):
 
 
 @pytest.mark.usefixtures("npm")
-def test_the_service_says_what_is_wrong_with_a_request(bundle_path):
+def test_the_service_reports_what_is_wrong_with_a_request(bundle_path):
     cases = {
         ("", "GET"): (400, 'seed is ""; expected an integer from 0 to 18446744073709551615'),
         ("?seed=-1", "GET"): (400, 'seed is "-1"'),
@@ -478,7 +478,7 @@ def test_the_service_says_what_is_wrong_with_a_request(bundle_path):
 @pytest.mark.usefixtures("npm")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_the_service_ends_cleanly(bundle_path, name):
-    """Also while a client keeps its connection open."""
+    """Even while a client keeps its connection open."""
     with server(bundle_path, 0) as (process, url), closing(HTTPConnection(urlsplit(url).netloc, timeout=30)) as client:
         client.request("GET", "/?seed=1")
         answer = client.getresponse()
@@ -506,7 +506,7 @@ def test_the_service_refuses_a_taken_port_and_a_wrong_call(bundle_path):
 
 
 @pytest.mark.usefixtures("npm")
-def test_the_node_folder_can_be_copied_away(bundle_path, tmp_path):
+def test_the_node_folder_can_be_copied_elsewhere(bundle_path, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(NODE, copy, ignore=shutil.ignore_patterns("node_modules"))
     (copy / "node_modules").symlink_to(node_modules(NODE))
@@ -551,7 +551,7 @@ def message_is(page, text):
 
 
 def canvas_of(page, channels):
-    """The canvas's bytes, which are opaque and, for a grey model, grey."""
+    """The bytes of the canvas, which must be opaque and, for a grey model, grey."""
     height, width, values = page.evaluate(CANVAS)
     rgba = np.array(values).reshape(height, width, 4)
     assert (rgba[..., 3] == 255).all()
@@ -574,8 +574,8 @@ def test_the_page_draws_the_image_of_its_seed(browser, site, any_bundle):
         assert browser.trouble == []
 
 
-def test_the_page_s_images_are_keras_s(browser, site, bundle_path):
-    """Floats within 1e-5, and the noise the same to the bit as Python's and Node's."""
+def test_the_page_s_images_equal_keras_s(browser, site, bundle_path):
+    """Floats within 1e-5; the noise equals Python's and Node's bit for bit."""
     shutil.copytree(bundle_path, site / "bundle")
     seeds, calls = [0, 7, 2**53 + 1, TOP], [(7, 0, 16), (TOP, TOP, 5), (2**53 + 1, 2**60, 40)]
     with served(site) as url:
@@ -589,8 +589,8 @@ def test_the_page_s_images_are_keras_s(browser, site, bundle_path):
     assert browser.trouble == []
 
 
-def test_the_page_asks_no_other_host(browser, site, bundle_path):
-    """And of onnxruntime-web for the three files that the README names."""
+def test_the_page_requests_nothing_from_other_hosts(browser, site, bundle_path):
+    """And only those three files of onnxruntime-web that the README names."""
     shutil.copytree(bundle_path, site / "bundle")
     with served(site) as url:
         page = browser.open("about:blank")
@@ -604,7 +604,7 @@ def test_the_page_asks_no_other_host(browser, site, bundle_path):
 
 
 @pytest.mark.parametrize("seed", ["-1", "seven", "", str(2**64)])
-def test_the_page_refuses_a_bad_seed_and_goes_on(browser, site, bundle_path, seed):
+def test_the_page_refuses_a_bad_seed_and_continues(browser, site, bundle_path, seed):
     shutil.copytree(bundle_path, site / "bundle")
     with served(site) as url:
         page = browser.open(url)
@@ -616,7 +616,7 @@ def test_the_page_refuses_a_bad_seed_and_goes_on(browser, site, bundle_path, see
         assert browser.trouble == []
 
 
-def test_the_page_goes_on_after_an_image_that_failed(browser, site, bundle_path):
+def test_the_page_continues_after_an_image_that_failed(browser, site, bundle_path):
     shutil.copytree(bundle_path, site / "bundle")
     with served(site) as url:
         page = browser.open(url)
@@ -629,7 +629,7 @@ def test_the_page_goes_on_after_an_image_that_failed(browser, site, bundle_path)
         assert browser.trouble == []
 
 
-def test_the_page_says_what_is_wrong_with_a_bundle(browser, site, bad_bundle):
+def test_the_page_reports_what_is_wrong_with_a_bundle(browser, site, bad_bundle):
     path, words = bad_bundle
     if path.exists():
         shutil.copytree(path, site / "bundle")
@@ -639,7 +639,7 @@ def test_the_page_says_what_is_wrong_with_a_bundle(browser, site, bad_bundle):
         assert not any(trouble.startswith("page error") for trouble in browser.trouble)
 
 
-def test_the_page_says_what_a_broken_manifest_is_in_node_s_words(browser, site, broken):
+def test_the_page_reports_a_broken_manifest_in_node_s_words(browser, site, broken):
     shutil.copytree(broken, site / "broken")
     with served(site) as url:
         found = browser.open(url).evaluate(FAULTS, len(BROKEN_MANIFESTS))
@@ -656,8 +656,8 @@ def test_the_page_says_what_a_broken_manifest_is_in_node_s_words(browser, site, 
         ("**/ort.wasm.min.mjs", "{url}node_modules/onnxruntime-web/dist/ort.wasm.min.mjs cannot be loaded: run npm ci"),
     ],
 )
-def test_the_page_says_what_cannot_be_fetched(browser, site, bundle_path, pattern, words):
-    """In one line, whether the network fails or, as before npm ci, the file is not there."""
+def test_the_page_reports_what_cannot_be_fetched(browser, site, bundle_path, pattern, words):
+    """In one line, whether the network fails or the file is missing, as before npm ci."""
     shutil.copytree(bundle_path, site / "bundle")
     with served(site) as url:
         page = browser.open("about:blank")

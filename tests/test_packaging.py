@@ -1,9 +1,10 @@
-"""The wheel, installed for real into a fresh environment without the train extra."""
+"""The wheel, installed into a fresh environment without the train extra."""
 
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 import venv
 import zipfile
@@ -19,26 +20,32 @@ HEAVY = ("tensorflow", "keras", "tf_keras", "tensorflow_probability", "tf2onnx",
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """Built from an sdist of a copy of the tree, so that no file of an earlier build slips in."""
+def built(tmp_path_factory):
+    """The folder with the sdist and the wheel built from it, made from a copy of the tree without earlier builds."""
     source = tmp_path_factory.mktemp("source") / "kvae"
-    unwanted = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__", "node_modules")
+    unwanted = shutil.ignore_patterns("build", "dist", "*.egg-info", "__pycache__", "node_modules", ".[!c]*")
 
     def left_out(folder: str, names: list[str]) -> set[str]:
-        made_by_hand = {"runs", "tests"} if Path(folder) == ROOT else set()  # kvae/runs is a package
+        made_by_hand = {"runs"} if Path(folder) == ROOT else set()  # kvae/runs is a package
         return unwanted(folder, names) | made_by_hand
 
     shutil.copytree(ROOT, source, ignore=left_out)
     subprocess.run(
         [sys.executable, "-m", "build", "--outdir", "dist", "."], cwd=source, check=True, capture_output=True
     )
-    (path,) = (source / "dist").glob("*.whl")
+    return source / "dist"
+
+
+@pytest.fixture(scope="module")
+def wheel(built):
+    """The wheel."""
+    (path,) = built.glob("*.whl")
     return path
 
 
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory):
-    """The python of an environment that holds the wheel with its cpu extra."""
+    """The python of an environment with the wheel and its cpu extra."""
     folder = tmp_path_factory.mktemp("venv")
     venv.create(folder, with_pip=True)
     python = folder / "bin" / "python"
@@ -62,6 +69,25 @@ def test_the_wheel_holds_one_top_level_module_with_its_data(wheel):
     ):  # fmt: skip
         assert name in names
     assert wheel.stat().st_size < 8_000_000
+
+
+def test_the_tests_of_the_sdist_run(built, tmp_path):
+    """All of them are collected, so that no module or file that they import is missing; only the quick ones run."""
+    (path,) = built.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (folder,) = tmp_path.iterdir()
+    pytest_command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    collected = [
+        subprocess.run([*pytest_command, "--collect-only"], cwd=place, capture_output=True, text=True)
+        for place in (folder, ROOT)
+    ]
+    assert [done.returncode for done in collected] == [0, 0], collected[0].stdout
+    counts = [re.search(r"(\d+) tests collected", done.stdout)[1] for done in collected]
+    assert counts[0] == counts[1]
+    quick = ["tests/test_docs.py", "tests/test_imports.py", "tests/test_old_files.py", "tests/files", "tests/bundle"]
+    done = subprocess.run([*pytest_command, "-m", "not slow", *quick], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
 
 
 def test_the_shipped_bundle_is_small():
@@ -102,7 +128,7 @@ def test_training_names_the_missing_extra(installed, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_command_and_the_module_are_one(installed, tmp_path):
+def test_the_command_and_the_module_do_the_same(installed, tmp_path):
     for command in ([installed.parent / "kvae"], [installed, "-m", "kvae"]):
         done = subprocess.run([*command, "--version"], cwd=tmp_path, capture_output=True, text=True, check=True)
         assert done.stdout.startswith("kvae, version ")

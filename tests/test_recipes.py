@@ -1,34 +1,33 @@
-"""Recipes: each is a valid config, and settings beside its name change it."""
+"""Recipes: each is a valid config, and settings given with it change it."""
 
 import copy
 
 import pytest
 
-from kvae.config import TrainConfig, from_settings
-from kvae.data import datasets
+from kvae.config import DATASETS, TrainConfig, from_settings
 from kvae.errors import ConfigError
 from kvae.recipes import RECIPES, resolve
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_each_recipe_is_a_config_of_a_known_data_set(name):
-    """And it says nothing that is not in the config: no setting of it is dropped."""
+def test_each_recipe_is_a_config_for_a_known_data_set(name):
+    """And all of its settings are in the config: none is dropped."""
     config = resolve(name, {})
     assert config == from_settings(RECIPES[name])
-    assert config.dataset in datasets.SOURCES
+    assert config.dataset in DATASETS
     values = config.to_dict() | config.to_dict()["model"]
     assert {key: values[key] for key in RECIPES[name]} == RECIPES[name]
 
 
 def test_the_benchmark_s_recipe_has_the_paper_s_network_and_data():
-    """Two gated layers of 300 units, 40 latent dimensions, bits drawn anew in each epoch."""
+    """Two gated layers of 300 units, 40 latent dimensions, and bits drawn again in each epoch."""
     config = resolve("fashion_mnist_vae", {})
     assert (config.model.architecture, config.model.hidden_units, config.model.latent_dim) == ("gated_mlp", 300, 40)
     assert (config.dataset, config.model.likelihood, config.binarize) == ("fashion_mnist", "bernoulli", "dynamic")
     assert (config.beta, config.entropy_weight) == (1.0, 1.0)
 
 
-def test_settings_beside_a_recipe_change_it():
+def test_settings_given_with_a_recipe_change_it():
     config = resolve("fashion_mnist_vae", {"epochs": 1234, "latent_dim": 2, "seed": 3})
     assert (config.epochs, config.model.latent_dim, config.seed) == (1234, 2, 3)
     assert config.model.architecture == "gated_mlp"
@@ -40,13 +39,13 @@ def test_a_recipe_is_not_changed_by_its_use():
     assert before == RECIPES
 
 
-def test_without_a_recipe_there_are_the_settings_and_the_defaults():
+def test_without_a_recipe_the_settings_and_defaults_are_used():
     assert resolve(None, {}) == TrainConfig()
     assert resolve(None, {"epochs": 2}) == TrainConfig(epochs=2)
 
 
 def test_a_setting_that_contradicts_the_recipe_is_refused():
-    """A recipe of bits has no likelihood of grey images; with `binarize` beside it, it has."""
+    """A recipe for bits cannot have a likelihood for grey images unless `binarize` is given too."""
     with pytest.raises(ConfigError, match="binarize must be none for the likelihood normal"):
         resolve("fashion_mnist_vae", {"likelihood": "normal"})
     assert resolve("fashion_mnist_vae", {"likelihood": "normal", "binarize": "none"}).model.likelihood == "normal"

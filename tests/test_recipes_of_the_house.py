@@ -1,18 +1,24 @@
 """docs/architecture.md, Where a feature goes, followed: a member of each family is one new file and a name in a table.
 
-Each member is then trained, exported, evaluated and sampled from, like those that kvae has.
+A model with the new member is trained, exported, evaluated and sampled from. A new verb is listed, run and refused like
+those that kvae has.
 """
 
 import hashlib
+import re
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
-from kvae import config, evaluation, likelihoods
-from kvae.config import ModelConfig, TrainConfig
-from kvae.data import datasets
+from kvae import cli, config, evaluation, likelihoods
+from kvae.bundle.manifest import Manifest
+from kvae.cli.main import VERBS, main
+from kvae.cli.verbs import Verb
+from kvae.config import from_settings
+from kvae.data import named
+from kvae.evaluation import data as evaluation_data
 from kvae.files import idx
 from kvae.model import architectures, objectives, priors
 from kvae.runtime import Bundle
@@ -123,60 +129,114 @@ class Capacity(Objective):
 
 OBJECTIVE = Capacity
 '''
+IMAGES = np.random.default_rng(0).integers(0, 256, (128, 8, 8), dtype=np.uint8)
+LABELS = np.zeros(128, np.uint8)
+CONTENTS = [idx.to_bytes(array) for array in (IMAGES[:96], LABELS[:96], IMAGES[96:], LABELS[96:])]
+DATASET = f'''
+"""Noise of 8 x 8 pixels."""
+
+from kvae.data.named.source import Source, mnist_files
+
+DATASET = Source(
+    files=mnist_files(96, 32, {tuple(hashlib.sha256(content).hexdigest() for content in CONTENTS)}, size=(8, 8)),
+    num_validation=32,
+    class_names=("noise",),
+    licence="cc0-1.0",
+)
+'''
+VERB = '''
+"""`kvae added`: how many latent dimensions a model has."""
+
+import click
+
+from kvae.cli.options import model_option
+
+
+@click.command()
+@model_option
+def added(model: str | None) -> None:
+    """Show how many latent dimensions a model has."""
+    from kvae.bundle.locate import locate
+    from kvae.bundle.manifest import Manifest
+
+    click.echo(Manifest.read(locate(model)).latent_dim)
+'''
 FAMILIES = {
     "architecture": (architectures, config.ARCHITECTURES, 16, ARCHITECTURE),
     "likelihood": (likelihoods, config.LIKELIHOODS, "none", LIKELIHOOD),
     "prior": (priors, config.PRIORS, "N(0, I) again", PRIOR),
     "objective": (objectives, config.OBJECTIVES, "a target for the rate", OBJECTIVE),
+    "dataset": (named, config.DATASETS, "noise", DATASET),
+    "verb": (cli, VERBS, Verb("added", "Show how many latent dimensions a model has."), VERB),
 }
 
 
-ARRAYS = [
-    np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8) for shape in [(96, 8, 8), (96,), (32, 8, 8), (32,)]
-]
+@pytest.fixture
+def add(tmp_path, monkeypatch):
+    """Follow the recipe of a family: one new file, added.py, and a name in the family's table."""
+    modules = []
+
+    def follow(family):
+        package, table, value, source = FAMILIES[family]
+        folder = tmp_path / "members" / family
+        folder.mkdir(parents=True)
+        (folder / "added.py").write_text(source)
+        monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder)])
+        monkeypatch.setitem(table, "added", value)
+        modules.append(f"{package.__name__}.added")
+
+    yield follow
+    for name in modules:
+        sys.modules.pop(name, None)
 
 
 @pytest.fixture
-def data_dir(tmp_path, monkeypatch):
-    """A data set is a Source in the table; here its four files of 8 x 8 images lie in this folder."""
+def data_dir(add, tmp_path):
+    """The folder with the four files of a data set of 8 x 8 images, added by its recipe."""
+    add("dataset")
     folder = tmp_path / "data"
     folder.mkdir()
-    files = []
-    for file, array in zip(datasets.SOURCES["mnist"].files, ARRAYS, strict=True):
-        content = idx.to_bytes(array)
+    for file, content in zip(named.get("added").files, CONTENTS, strict=True):
         (folder / file.name).write_bytes(content)
-        files.append(datasets.File(file.name, array.shape, hashlib.sha256(content).hexdigest()))
-    source = replace(datasets.SOURCES["mnist"], files=tuple(files), num_validation=32, urls=(), test_bits_sha256=None)
-    monkeypatch.setitem(datasets.SOURCES, "added", source)
     return folder
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_a_member_is_one_file_and_a_name(family, data_dir, tmp_path, monkeypatch):
-    package, table, value, source = FAMILIES[family]
-    added = tmp_path / "members"
-    added.mkdir()
-    (added / "added.py").write_text(source)
-    monkeypatch.setattr(package, "__path__", [*package.__path__, str(added)])
-    monkeypatch.setitem(table, "added", value)
-
-    model = ModelConfig(
-        **({"architecture": "mlp", "latent_dim": 2} | ({} if family == "objective" else {family: "added"}))
-    )
-    config = TrainConfig(dataset="added", epochs=1, batch_size=16, model=model)
-    if family == "objective":
-        config = replace(config, objective="added")
-    try:
-        run = train(config, tmp_path / "run", data_dir)
-    finally:
-        sys.modules.pop(f"{package.__name__}.added", None)
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - {"verb"}))
+def test_a_member_is_one_file_and_a_name(family, add, data_dir, tmp_path):
+    settings = {"dataset": "added", "epochs": 1, "batch_size": 16, "architecture": "mlp", "latent_dim": 2}
+    if family != "dataset":
+        add(family)
+    run = train(from_settings(settings | {family: "added"}), tmp_path / "run", data_dir)
     assert np.isfinite(run.metrics["elbo"].value)
     bundle = Bundle.open(run.exported.path)
     assert bundle.sample(5, seed=0).shape == (5, 8, 8, 1)
-    images = np.random.default_rng(1).integers(0, 2, (20, 8, 8, 1), dtype=np.uint8) * np.uint8(255)
+    images = evaluation_data.test_images(bundle.manifest, data_dir)
     result = evaluation.evaluate(bundle, images, 20)
     assert result.metrics["nll"].value <= -result.metrics["elbo"].value + 0.05
+    assert [bundle.manifest.dataset[key] for key in ("name", "licence")] == ["added", "cc0-1.0"]
     if family == "likelihood":
         assert bundle.manifest.likelihood == "added"
     if family == "objective":
-        assert "target for the rate" in bundle.manifest.training["loss_caveat"]
+        assert "target for the rate" in result.loss_caveat
+        assert "target for the rate" in (run.path / "report.html").read_text()
+        assert "target for the rate" in (run.path / "bundle" / "README.md").read_text()
+
+
+def test_a_verb_is_one_file_and_a_row(add, bundle_path):
+    add("verb")
+
+    def kvae(*arguments):
+        return CliRunner().invoke(main, arguments, prog_name="kvae", catch_exceptions=False)
+
+    assert re.search("^  added +Show how many latent dimensions", kvae("--help").stdout, re.MULTILINE)
+    assert "Usage: kvae added [OPTIONS]" in kvae("added", "--help").stdout
+    result = kvae("added", "--model", str(bundle_path))
+    assert (result.exit_code, result.stdout) == (0, f"{Manifest.read(bundle_path).latent_dim}\n")
+    for arguments, status, message in (
+        (["--model", "nothing"], 1, "model 'nothing' not found"),
+        (["--colour"], 2, "No such option"),
+    ):
+        result = kvae("added", *arguments)
+        assert (result.exit_code, result.stdout) == (status, "")
+        assert result.stderr.startswith("Error: ") and message in result.stderr
+        assert result.stderr.count("\n") == 1

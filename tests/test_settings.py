@@ -1,10 +1,10 @@
-"""A config's settings and its command, read back by the command line itself."""
+"""The settings and the command of a config, read back by the command line itself."""
 
 import pytest
 
 from kvae import settings
+from kvae.cli.config_options import given
 from kvae.cli.main import main
-from kvae.cli.options import given
 from kvae.config import ModelConfig, TrainConfig, from_settings
 
 
@@ -19,7 +19,7 @@ from kvae.config import ModelConfig, TrainConfig, from_settings
         TrainConfig(data="sea", dataset="holidays"),
     ],
 )
-def test_the_command_gives_the_config_again(config):
+def test_the_command_gives_the_same_config(config):
     words = settings.command(config)
     train = main.commands["train"]
     context = train.make_context("train", words[2:])
@@ -27,7 +27,7 @@ def test_the_command_gives_the_config_again(config):
     assert from_settings(given(context, context.params)) == config
 
 
-def test_only_what_differs_is_marked_as_changed():
+def test_only_necessary_settings_are_marked_as_changed():
     assert settings.changed(TrainConfig()) == {}
     config = TrainConfig(model=ModelConfig(architecture="mlp", hidden_units=512), binarize="dynamic", epochs=3)
     assert settings.changed(config) == {"architecture": "mlp", "epochs": 3}  # the others follow from these

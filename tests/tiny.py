@@ -41,7 +41,7 @@ def random_images(count: int, image_shape: tuple[int, int, int] = IMAGE_SHAPE, s
 
 @keras.saving.register_keras_serializable("tests")
 class OwnEncoder(keras.Model):
-    """A user's network: no `build`, and a posterior spelled as Independent Normal."""
+    """A user's network without `build`, whose posterior is an Independent Normal."""
 
     def __init__(self, latent_dim: int, **kwargs) -> None:
         super().__init__(**kwargs)
@@ -61,7 +61,7 @@ class OwnEncoder(keras.Model):
 
 @keras.saving.register_keras_serializable("tests")
 class OwnDecoder(keras.Model):
-    """A user's network: no `build`, a normal likelihood of fixed scale."""
+    """A user's network without `build`, with a normal likelihood of fixed scale."""
 
     def __init__(self, **kwargs) -> None:
         super().__init__(**kwargs)

@@ -1,5 +1,5 @@
-"""Graphs of tiny models, for the tests of what is made of graphs. A test module takes the fixture by
-`from tiny_graphs import graphs_fixture  # noqa: F401` and names it `graphs`."""
+"""Graphs of tiny models, for tests of code that converts graphs. A test module imports the fixture with
+`from tiny_graphs import graphs_fixture  # noqa: F401` and uses it as `graphs`."""
 
 import numpy as np
 import onnx
@@ -23,7 +23,7 @@ def codes(count, seed=0):
 
 @pytest.fixture(name="graphs", scope="module", params=["mlp", "conv"])
 def graphs_fixture(request, tmp_path_factory):
-    """The decoder and the encoder of a tiny model, whose biases are not 0, and inputs of each."""
+    """The decoder and the encoder of a tiny model with non-zero biases, and inputs for each."""
     vae = make_vae(architecture=request.param, hidden_units=32)
     rng = np.random.default_rng(0)
     for weight in vae.weights:

@@ -1,4 +1,4 @@
 """The contract between training and running: manifest, noise, densities, operators, the card.
 
-The face is empty, so that a module alone is loaded: cold start.
+The package imports nothing itself, so that importing one module loads no other: this keeps start-up fast.
 """

@@ -1,10 +1,10 @@
-"""Images as bits: each pixel 1 with its grey intensity as the probability, the usual test bed of binary VAEs.
+"""Images as bits: each pixel is 1 with its grey intensity as the probability, the usual benchmark for binary VAEs.
 
-Training images are binarised anew each epoch (by `kvae.training.fitting`). What a model is chosen by and reported on is
-binarised once, here, by a specification: with `w` the 64-bit words of Philox4x64-10 with key `(k, 0)` and counters
-1, 2, ... (as numpy's `Philox(key=k).random_raw` gives them), k = 1 for the validation and 2 for the test split, pixel i
-of the split, in C order, is 1 where `(w[i] >> 11) / 2^53 < intensity / 255`. The bits of the test split are pinned by
-their sha256.
+Training images are binarised again in each epoch (by `kvae.steps.batches`). The images that a model is selected and
+reported on are binarised once, here, by a specification: with `w` the 64-bit words of Philox4x64-10 with key `(k, 0)`
+and counters 1, 2, ... (as numpy's `Philox(key=k).random_raw` gives them), k = 1 for the validation and 2 for the test
+split, pixel i of the split, in C order, is 1 if `(w[i] >> 11) / 2^53 < intensity / 255`. The bits of the test split are
+pinned by their sha256.
 
 Reference: Burda, Grosse & Salakhutdinov, Importance Weighted Autoencoders, arXiv 1509.00519 (dynamic binarisation).
 """
@@ -15,16 +15,18 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from kvae.bundle.manifest import Manifest
+
 KEYS = {"validation": 1, "test": 2}
-"""The key of a split's random words."""
+"""The Philox key of each split."""
 PATTERN_KEY = 3
-"""The key of `binarize_alike`."""
+"""The Philox key of `binarize_alike`."""
 PART = 2**20
-"""Pixels that are drawn at a time: their random numbers take many times the memory of their bits."""
+"""Pixels drawn at a time, because their random numbers take many times the memory of their bits."""
 
 
 def binarize(images: NDArray[np.uint8], key: int) -> NDArray[np.uint8]:
-    """Bytes 0 and 255 in place of grey bytes, drawn as the module says; the shape is kept."""
+    """Draw the bytes 0 or 255 from grey bytes, as the module specifies; the shape is kept."""
     bits = np.empty(images.shape, np.uint8)
     source = np.random.Philox(key=key)
     size = max(1, PART // max(1, math.prod(images.shape[1:])))
@@ -36,10 +38,10 @@ def binarize(images: NDArray[np.uint8], key: int) -> NDArray[np.uint8]:
 
 
 def binarize_alike(images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Zeros and ones in place of pixels in [0, 1], by one pattern for all images: a function of the image alone.
+    """Draw zeros or ones from pixels in [0, 1], with one pattern for all images: a function of the image alone.
 
-    It is for a user's single images, whose place in a list must not matter; pixel i of each takes the random number
-    that a split's pixel i has, with the key `PATTERN_KEY`.
+    It is for images that a user passes one by one, whose place in a list must not matter. Pixel i of each image uses
+    the random number that pixel i of a split has, with the key `PATTERN_KEY`.
     """
     threshold = _uniform(np.random.Philox(key=PATTERN_KEY), math.prod(images.shape[1:])).reshape(images.shape[1:])
     return (threshold < images).astype(np.float32)
@@ -52,5 +54,10 @@ def _uniform(source: np.random.Philox, count: int) -> NDArray[np.float64]:
 
 
 def sha256(images: NDArray[np.uint8]) -> str:
-    """The hash of images: of their bytes in C order."""
+    """The hash of the bytes of images, in C order."""
     return hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
+
+
+def as_encoded(manifest: Manifest, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Images as the model's encoder expects them: binarised, with one pattern for all, if the model is for bits."""
+    return binarize_alike(images) if manifest.is_of_bits else images

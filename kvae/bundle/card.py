@@ -1,15 +1,20 @@
 """The model card: the README.md of a bundle, written from its manifest alone."""
 
 import json
+import shlex
 from collections.abc import Collection
+from dataclasses import fields
 from typing import Any
 
+from kvae import settings
 from kvae.bundle import caveats, onnxruntime_web
 from kvae.bundle.folder import PREVIEW, RECONSTRUCTIONS
 from kvae.bundle.manifest import USED_RATE, Manifest
+from kvae.config import TrainConfig
+from kvae.errors import ConfigError
 
 HUB_IDS = {"fashion_mnist": "zalando-datasets/fashion_mnist", "mnist": "ylecun/mnist"}
-"""What model hubs call a data set; others go by their own name."""
+"""The names of data sets on model hubs; other data sets keep their own name."""
 
 
 def render(manifest: Manifest, pictures: Collection[str] = ()) -> str:
@@ -17,7 +22,7 @@ def render(manifest: Manifest, pictures: Collection[str] = ()) -> str:
 
     Args:
         manifest: the bundle's manifest.
-        pictures: which of `preview.png` and `reconstructions.png` the bundle holds.
+        pictures: the names of the bundle's pictures, of `preview.png` and `reconstructions.png`.
     """
     name = manifest.dataset["name"]
     height, width, channels = manifest.image_shape
@@ -28,7 +33,7 @@ def render(manifest: Manifest, pictures: Collection[str] = ()) -> str:
         f"Decodes a code z of {manifest.latent_dim} numbers, drawn from N(0, I), to an image of {height} x {width} x "
         f"{channels}, and encodes such an image to the posterior of its code. The likelihood is {manifest.likelihood}. "
         f"Made by kvae {manifest.kvae_version}; {manifest.precision} weights.",
-        "Images it never saw in training, each above its reconstruction:\n\n![Reconstructions](reconstructions.png)"
+        "Images not seen in training, each above its reconstruction:\n\n![Reconstructions](reconstructions.png)"
         if RECONSTRUCTIONS in pictures
         else "",
         f"## Training\n\n{manifest.dataset['num_images']:,} images of {name}. {_command(manifest)}".rstrip(),
@@ -49,7 +54,7 @@ def _front_matter(manifest: Manifest) -> str:
     lines = [
         "library_name: onnx",
         "pipeline_tag: unconditional-image-generation",
-        f"license: {json.dumps(manifest.dataset.get('licence', 'other'))}",  # JSON is YAML, whatever the text
+        f"license: {json.dumps(manifest.dataset.get('licence', 'other'))}",  # JSON is valid YAML, whatever the text
         f"datasets: [{hub_id}]",
         "tags: [variational-autoencoder, vae, onnx, onnxruntime, anomaly-detection]",
     ]
@@ -74,12 +79,14 @@ def _unit(metric: str, form: str) -> str:
 
 
 def _command(manifest: Manifest) -> str:
-    settings = dict(manifest.training)
-    model = settings.pop("model", {})
-    if "dataset" not in settings:  # not trained by the command
+    if "dataset" not in manifest.training:  # not trained by `kvae train`
         return ""
-    options = " ".join(f"--{key.replace('_', '-')} {value}" for key, value in (settings | model).items())
-    return f"The command was:\n\n```sh\nkvae train {options}\n```"
+    known = {field.name for field in fields(TrainConfig)}
+    try:
+        config = TrainConfig.from_dict({name: value for name, value in manifest.training.items() if name in known})
+    except ConfigError:  # trained by another version of kvae, with other settings
+        return ""
+    return f"The command was:\n\n```sh\n{shlex.join(settings.command(config))}\n```"
 
 
 def _metrics(manifest: Manifest) -> str:
@@ -101,8 +108,9 @@ def _latent_dimensions(manifest: Manifest) -> str:
         return ""
     names = ", ".join(f"z{index} {manifest.posterior['rate'][index]:.2f}" for index in used) or "none"
     return (
-        f"{len(used)} of the {manifest.latent_dim} latent dimensions are in use, which is: carry {USED_RATE} nats or "
-        f"more of an image. The nats of each, over {manifest.posterior['num_images']:,} training images: {names}."
+        f"{len(used)} of the {manifest.latent_dim} latent dimensions are in use, meaning that they carry at least "
+        f"{USED_RATE} nats per image. Nats per image of each, over {manifest.posterior['num_images']:,} training "
+        f"images: {names}."
     )
 
 
@@ -112,8 +120,8 @@ def _conversion(manifest: Manifest) -> str:
         return ""
     lost = found["nll_lost"]
     return (
-        f"These are {manifest.precision} graphs, made of float32 ones, to which the metrics above belong. Compared on "
-        f"{found['num_images']:,} {found['split']} images:\n\n"
+        f"These are {manifest.precision} graphs, converted from float32 graphs; the metrics above are those of the "
+        f"float32 graphs. Comparison on {found['num_images']:,} {found['split']} images:\n\n"
         f"| | {manifest.precision} | limit |\n|---|---|---|\n"
         f"| mean pixel error | {found['mean_pixel_error']:.1e} | {found['limits']['mean_pixel_error']:.1e} |\n"
         f"| worst pixel error | {found['worst_pixel_error']:.1e} | |\n"
@@ -121,7 +129,7 @@ def _conversion(manifest: Manifest) -> str:
         f"| NLL lost, nats per image | {lost['value']:.4f} ± {lost['standard_error']:.4f} | "
         f"{found['limits']['nll_lost']:g} |\n"
         f"| size of the graphs, bytes | {found['size']:,} (float32: {found['float32_size']:,}) | |\n"
-        f"| images decoded per second, over float32's | {found['speed']:.2f} | |"
+        f"| images decoded per second, relative to float32 | {found['speed']:.2f} | |"
     )
 
 
@@ -131,9 +139,9 @@ def _parity(manifest: Manifest) -> str:
     errors = ", ".join(f"{error:.1e} in `{name}`" for name, error in manifest.parity["errors"].items())
     graphs = "the graphs" if manifest.precision == "float32" else "the float32 graphs"
     return (
-        f"When {graphs} were written, onnxruntime and Keras differed at most by {errors} (allowed: "
-        f"{manifest.parity['tolerance']:.0e}). `reference.npz` holds some of Keras's answers, to check another runtime "
-        f"with."
+        f"When {graphs} were written, onnxruntime and Keras differed by at most {errors} (allowed: "
+        f"{manifest.parity['tolerance']:.0e}). `reference.npz` holds some of Keras's outputs, for checking other "
+        f"runtimes."
     )
 
 
@@ -171,9 +179,9 @@ const {{ mean }} = await session.run({{ z }}, ["mean"]); // mean.data: 64 images
 ```'''
     return (
         f"Python, with numpy and onnxruntime:\n\n{python}\n\nNode, with onnxruntime-node:\n\n{node}\n\n"
-        f"A browser, with onnxruntime-web, from a page beside `{decoder}`:\n\n{browser}\n\n"
-        f"Any standard-normal z will do. `kvae sample`, and whoever follows the bundle's specification, draws the same "
-        f"image for the same seed in every language; `kvae explore` is a page to play with the model."
+        f"A browser, with onnxruntime-web, from a page in the same folder as `{decoder}`:\n\n{browser}\n\n"
+        f"Any standard-normal z will do. `kvae sample`, and any program that follows the bundle's specification, draws "
+        f"the same image for the same seed in every language; `kvae explore` opens a page to play with the model."
     )
 
 
@@ -187,9 +195,9 @@ def _tensors(manifest: Manifest) -> str:
     bits = " The encoder expects pixels of 0 and 1." if manifest.is_of_bits else ""
     return (
         f"| graph | tensor | shape |\n|---|---|---|\n{rows}\n\n"
-        f"`batch` is free; all tensors are float32, images lie in [0, 1], rows from the top, channels last.{bits} The "
-        f"last axis of `likelihood_parameters` holds, one after the other and each for all image channels: "
-        f"{', '.join(manifest.likelihood_parameters)}. `manifest.json` says the same to programs."
+        f"`batch` can be any size; all tensors are float32, images are in [0, 1], rows from the top, channels "
+        f"last.{bits} The last axis of `likelihood_parameters` holds, one after the other and each for all image "
+        f"channels: {', '.join(manifest.likelihood_parameters)}. Programs find the same in `manifest.json`."
     )
 
 
@@ -197,10 +205,10 @@ def _intended_use(manifest: Manifest) -> str:
     licence: Any = manifest.dataset.get("licence", "not recorded")
     return (
         "## Intended use and limits\n\n"
-        "For drawing images like those it was trained on, for compressing such images to codes, and for telling which "
-        "images are unlike them by their ELBO. A code far from the prior gets no sensible image, and another kind "
-        "of image no sensible code: it is reconstructed as the nearest thing the model knows. Generated images are "
-        "blends of the training images, with their biases and gaps; none is a record of anything real. A low ELBO says "
-        "that an image is unusual, not why.\n\n"
+        "Use it to draw images like those it was trained on, to compress such images to codes, and to detect, by their "
+        "ELBO, images that are unlike them. A code far from the prior does not give a sensible image, and a different "
+        "kind of image does not get a sensible code: it is reconstructed as the nearest thing the model knows. "
+        "Generated images are blends of the training images, with their biases and gaps; none is a record of anything "
+        "real. A low ELBO says that an image is unusual, not why.\n\n"
         f"Licence of the images it was trained on: {licence}."
     )

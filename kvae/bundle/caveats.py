@@ -1,11 +1,13 @@
-"""What must be said beside a number so that nobody takes it for what it is not; worded here, once, for every output."""
+"""Caveats that must accompany a number so that nobody misreads it; worded once, here, for every output."""
 
 from typing import Any
 
 from kvae.config import LIKELIHOODS
+from kvae.files.text import printable
+from kvae.numbers import is_finite
 
 SURROGATE = "surrogate"
-"""What the numbers of grey intensities under a Bernoulli likelihood are; see `kind` for the others."""
+"""The kind of the numbers of grey intensities under a Bernoulli likelihood; see `kind` for the others."""
 
 
 def kind(likelihood: str, binarize: str) -> str:
@@ -16,7 +18,7 @@ def kind(likelihood: str, binarize: str) -> str:
 
 
 def about_numbers(likelihood: str, binarize: str) -> str:
-    """What the ELBO and the NLL of a model are made of."""
+    """What the ELBO and the NLL of a model are."""
     if kind(likelihood, binarize) == SURROGATE:
         return "grey intensities under a Bernoulli likelihood: a surrogate, not a likelihood"
     found, images = _likelihood(likelihood)
@@ -26,8 +28,8 @@ def about_numbers(likelihood: str, binarize: str) -> str:
 
 
 def _likelihood(name: str) -> tuple[str, str]:
-    """Kind and images of a likelihood; of one that this kvae does not know, what claims least."""
-    from kvae import likelihoods  # which load numpy
+    """The kind and the images of a likelihood; for one that this kvae does not know, the weakest claim."""
+    from kvae import likelihoods  # here, because it loads numpy
 
     if name not in LIKELIHOODS:
         return likelihoods.DENSITY, "pixels in [0, 1]"
@@ -36,22 +38,28 @@ def _likelihood(name: str) -> tuple[str, str]:
 
 
 def about_loss(beta: float, entropy_weight: float) -> str | None:
-    """What to say of a loss distortion + beta (H(q, p) - entropy_weight H(q)) that is not the negative ELBO."""
+    """The caveat for a loss distortion + beta (H(q, p) - entropy_weight H(q)); None if it is the negative ELBO."""
     if entropy_weight != 1.0:
         return (
-            f"the loss weighs the posterior's entropy by {entropy_weight:g}, not 1: it is not a bound on the negative "
+            f"the loss weights the posterior's entropy by {entropy_weight:g}, not 1: it is not a bound on the negative "
             f"log-likelihood"
         )
     if beta < 1.0:
-        return f"the loss weighs the KL by {beta:g}: below 1 it is not a bound on the negative log-likelihood"
+        return f"the loss weights the KL by {beta:g}: below 1 it is not a bound on the negative log-likelihood"
     if beta > 1.0:
-        return f"the loss weighs the KL by {beta:g}: a looser bound than the negative ELBO"
+        return f"the loss weights the KL by {beta:g}: a looser bound than the negative ELBO"
     return None
 
 
 def about_training(training: dict[str, Any]) -> str | None:
-    """`about_loss` of a manifest's training settings; None where they hold no such weights."""
+    """The caveat for the loss of a manifest's training settings: the objective's own, or else `about_loss`.
+
+    None if there is neither such a caveat nor weights of the kind that `about_loss` takes.
+    """
+    own = training.get("loss_caveat")
+    if isinstance(own, str):
+        return printable(own)
     weights = [training.get(name, 1.0) for name in ("beta", "entropy_weight")]
-    if not all(isinstance(weight, (int, float)) and abs(weight) < 1e300 for weight in weights):
+    if not all(map(is_finite, weights)):
         return None
     return about_loss(*weights)

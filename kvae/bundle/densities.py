@@ -1,7 +1,7 @@
 """log p(x|z) in numpy, from the likelihood's parameters that an exported decoder returns.
 
-The densities are those of `kvae.likelihoods`. They are taken of one image under many codes, which is what importance
-sampling asks for.
+The densities are those of `kvae.likelihoods`. They are computed for one image under many codes, as importance sampling
+requires.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ def log_density(likelihood: str, parameters: Floats, image: Floats) -> NDArray[n
         `(n,)` float64, a log-probability or a log-density: see `kvae.likelihoods.Likelihood.kind`.
 
     Raises:
-        BundleError: no density is known for this likelihood.
+        BundleError: this kvae knows no density for the likelihood.
     """
     found = check(likelihood)
     num, channels = len(parameters), image.shape[-1]
@@ -36,7 +36,7 @@ def log_density(likelihood: str, parameters: Floats, image: Floats) -> NDArray[n
 
 
 def check(likelihood: str) -> likelihoods.Likelihood:
-    """The likelihood of this name; BundleError if there is no density for it here."""
+    """The likelihood with this name; BundleError if this kvae knows no density for it."""
     try:
         return likelihoods.get(likelihood)
     except ConfigError as error:

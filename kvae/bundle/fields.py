@@ -1,30 +1,32 @@
-"""The fields of a manifest, one by one: what each must be, and what it is in bundles that lack it."""
+"""The fields of a manifest: what each must be, and what it means if it is missing."""
 
 import math
 import re
 from collections.abc import Callable
 from typing import Any
 
+from kvae.numbers import is_finite
+
 MAX_VALUES = 2**22
-"""Numbers of an image (a colour image of 1182 x 1182): what a single one costs stays in the megabytes."""
+"""Maximum number of values in an image (a colour image of 1182 x 1182), so that one image takes only megabytes."""
 MAX_LATENT_DIM = 2**16
-"""Length of z beyond which a manifest is refused."""
+"""Largest length of z."""
 MAX_PARAMETERS = 16
-"""Parameters of a likelihood, per pixel and channel."""
+"""Maximum number of parameters of a likelihood, per pixel and channel."""
 MAX_OPSET = 1000
-"""Far beyond any version of the operator set."""
+"""Largest version of the operator set, far beyond any real one."""
 MAX_TEXT = 10_000
-"""Characters of a text."""
+"""Maximum number of characters in a text."""
 MAX_ENTRIES = 1000
-"""Entries of an object, and names in a list."""
+"""Maximum number of entries in an object, and names in a list."""
 MAX_DEPTH = 20
-"""Lists and objects inside one another."""
+"""Maximum depth of nested lists and objects."""
 MAX_DRAWS = 10_000
-"""Draws per image that a bundle may ask of who scores with it."""
+"""Maximum number of draws per image that a bundle may require for scoring."""
 POSTERIOR_LISTS = ("loc_mean", "loc_std", "scale_mean", "rate")
-"""The lists of the field `posterior`, a number per latent dimension each."""
+"""The lists in the field `posterior`, each with one number per latent dimension."""
 NOT_PRINTED = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-"""Control characters but for the tab and the end of a line, and halves of surrogate pairs."""
+"""Control characters, except tab and newline, and halves of surrogate pairs."""
 SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -37,12 +39,12 @@ def _is_positive(value: Any, limit: int = 2**63) -> bool:
 
 
 def _is_text(value: Any) -> bool:
-    """Text that can be printed and written: no half of a surrogate pair, nothing that a terminal obeys."""
+    """Text that can be printed and written: no half of a surrogate pair, no terminal control characters."""
     return isinstance(value, str) and len(value) <= MAX_TEXT and not NOT_PRINTED.search(value)
 
 
 def _is_name(value: Any) -> bool:
-    """The name of a file of the bundle, which leads nowhere else."""
+    """The name of a file in the bundle, which cannot point anywhere else."""
     return _is_text(value) and 0 < len(value) <= 255 and value not in (".", "..") and not set(value) & set("/\\:\n")
 
 
@@ -59,7 +61,7 @@ def _are_names(value: Any, limit: int = MAX_ENTRIES) -> bool:
 
 
 def _is_table(value: Any, fits: Any) -> bool:
-    """An object of few entries under names that can be printed."""
+    """An object with a limited number of entries and printable names."""
     return _is_object(value) and len(value) <= MAX_ENTRIES and all(_is_text(k) and fits(v) for k, v in value.items())
 
 
@@ -77,24 +79,19 @@ def _is_dataset(value: Any) -> bool:
     )
 
 
-def _is_finite(value: Any) -> bool:
-    """A number that fits a float; NaN does not compare."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300
-
-
 def _is_setting(value: Any) -> bool:
-    return value is None or isinstance(value, bool) or _is_finite(value) or _is_text(value)
+    return value is None or isinstance(value, bool) or is_finite(value) or _is_text(value)
 
 
 def _are_settings(value: Any) -> bool:
-    """Settings, of which some may stand together under a name, as those of the model do."""
+    """Settings, some of which may be grouped under a name, like those of the model."""
     return _is_table(
         value, lambda item: _is_setting(item) or _is_list_of(item, _is_setting) or _is_table(item, _is_setting)
     ) and _is_object(value.get("model", {}))
 
 
 def _is_metric(value: Any) -> bool:
-    return _is_object(value) and _is_finite(value.get("value")) and _is_finite(value.get("standard_error"))
+    return _is_object(value) and is_finite(value.get("value")) and is_finite(value.get("standard_error"))
 
 
 def _are_metrics(value: Any) -> bool:
@@ -102,14 +99,14 @@ def _are_metrics(value: Any) -> bool:
 
 
 def _is_parity(value: Any) -> bool:
-    return _is_object(value) and _is_finite(value.get("tolerance")) and _is_table(value.get("errors"), _is_finite)
+    return _is_object(value) and is_finite(value.get("tolerance")) and _is_table(value.get("errors"), is_finite)
 
 
 def _is_posterior(value: Any) -> bool:
     return (
         _is_object(value)
         and _is_positive(value.get("num_images"))
-        and all(_is_list_of(value.get(name), _is_finite) for name in POSTERIOR_LISTS)
+        and all(_is_list_of(value.get(name), is_finite) for name in POSTERIOR_LISTS)
     )
 
 
@@ -131,7 +128,7 @@ def _is_scoring(value: Any) -> bool:
 
 
 def _is_ascending(value: Any) -> bool:
-    return _is_list_of(value, _is_finite) and all(low <= high for low, high in zip(value, value[1:], strict=False))
+    return _is_list_of(value, is_finite) and all(low <= high for low, high in zip(value, value[1:], strict=False))
 
 
 def _is_conversion(value: Any) -> bool:
@@ -141,11 +138,11 @@ def _is_conversion(value: Any) -> bool:
     return (
         all(_is_positive(value.get(name)) for name in ("num_images", "size", "float32_size"))
         and _is_text(value.get("split"))
-        and all(_is_finite(value.get(f"{name}_error")) for name in ("worst_pixel", "mean_pixel", "mean_code"))
-        and _is_finite(value.get("speed"))
+        and all(is_finite(value.get(f"{name}_error")) for name in ("worst_pixel", "mean_pixel", "mean_code"))
+        and is_finite(value.get("speed"))
         and _is_metric(value.get("nll_lost"))
         and _is_object(limits)
-        and all(_is_finite(limits.get(name)) for name in ("mean_pixel_error", "mean_code_error", "nll_lost"))
+        and all(is_finite(limits.get(name)) for name in ("mean_pixel_error", "mean_code_error", "nll_lost"))
     )
 
 
@@ -156,7 +153,7 @@ def _are_hashes(value: Any) -> bool:
 
 
 def depth(value: Any) -> int:
-    """How deeply lists and objects stand inside one another, counted up to `MAX_DEPTH` + 1."""
+    """How deeply lists and objects are nested, counted up to `MAX_DEPTH` + 1."""
     level = [value]
     for number in range(MAX_DEPTH + 1):
         containers = [item for item in level if isinstance(item, (list, dict))]
@@ -167,7 +164,7 @@ def depth(value: Any) -> int:
 
 
 def shorten(value: Any) -> str:
-    """A value as a message shows it."""
+    """A value, shortened for a message."""
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
@@ -184,7 +181,7 @@ CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
         f"a list of 1 to {MAX_PARAMETERS} names",
     ),
     "binarize": (lambda v: v in ("none", "dynamic"), "'none' or 'dynamic'"),
-    "pixel_range": (lambda v: _is_list_of(v, _is_finite) and v == [0.0, 1.0], "[0.0, 1.0]"),
+    "pixel_range": (lambda v: _is_list_of(v, is_finite) and v == [0.0, 1.0], "[0.0, 1.0]"),
     "labels": (lambda v: v is None or _are_names(v), "null or a list of names"),
     "tensors": (_is_object, "an object"),
     "opset": (lambda v: _is_positive(v, MAX_OPSET), f"a positive integer, at most {MAX_OPSET:,}"),
@@ -213,4 +210,4 @@ LATER_FIELDS: dict[str, Any] = {
     "scoring": None,
     "conversion": None,
 }
-"""Fields that bundles of earlier kvaes lack, and what they mean there."""
+"""Fields that bundles from earlier versions lack, and the values they then have."""

@@ -1,4 +1,4 @@
-"""The files of a bundle beside its graphs: the manifest with their hashes, and the pictures."""
+"""The files of a bundle besides its graphs: the manifest with all hashes, and the pictures."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +10,7 @@ PREVIEW, RECONSTRUCTIONS, REFERENCE = "preview.png", "reconstructions.png", "ref
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
-    """Write the manifest with the hash of every other file in the folder; the manifest as it was written."""
+    """Write the manifest with the hash of every other file in the folder, and return it as written."""
     files = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name != FILE_NAME}
     manifest = replace(manifest, files=files)
     (folder / FILE_NAME).write_text(manifest.to_json(), encoding="utf-8")
@@ -18,7 +18,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
 
 
 def is_bundle(path: Path) -> bool:
-    """Whether a folder is a bundle and holds nothing else, so that replacing it loses nothing."""
+    """Whether a folder is a bundle and holds nothing else, so that nothing is lost if it is replaced."""
     try:
         files = Manifest.read(path).files
     except BundleError:

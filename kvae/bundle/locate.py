@@ -1,4 +1,4 @@
-"""Which model a command means: a path, a run, a shipped name, or none at all."""
+"""Find the model that a command names: by a path, a run, a shipped name, or no name at all."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -8,9 +8,9 @@ from kvae.errors import BundleError
 
 DEFAULT_SHIPPED = "fashion_mnist"
 RUNS_FOLDER = "runs"
-"""Where `kvae train` puts its runs by default, under the current folder."""
+"""The folder in the current folder where `kvae train` puts its runs by default."""
 BUNDLE_FOLDER = "bundle"
-"""The bundle's place in a run."""
+"""The folder of the bundle in a run."""
 
 
 def shipped() -> dict[str, Path]:
@@ -23,18 +23,18 @@ def locate(model: str | None, folder: Path | None = None) -> Path:
     """The bundle folder or graph that `model` names.
 
     Args:
-        model: a bundle folder, a run, a `.onnx` file or a shipped name, paths going first; None for the newest run of
-            `folder`, else the shipped default.
-        folder: where runs are looked for; by default the current folder.
+        model: a bundle folder, a run, a `.onnx` file or a shipped name; a path takes precedence over a name. None is
+            the newest run in `folder`, or else the shipped default.
+        folder: where to look for runs; by default the current folder.
 
     Raises:
-        BundleError: nothing there; the nearest shipped name is suggested.
+        BundleError: nothing was found; the message suggests the nearest shipped name.
     """
     bundles = shipped()
     if model is None:
         run = newest_run(folder or Path.cwd())
         if run is None and DEFAULT_SHIPPED not in bundles:
-            raise BundleError("no run in this folder, and no shipped bundle. Make one with kvae train.")
+            raise BundleError("there is no run in this folder, and no shipped bundle. Make one with kvae train.")
         return run / BUNDLE_FOLDER if run else bundles[DEFAULT_SHIPPED]
     path = Path(model)
     if (path / BUNDLE_FOLDER / FILE_NAME).is_file():
@@ -43,18 +43,18 @@ def locate(model: str | None, folder: Path | None = None) -> Path:
         return path
     if model in bundles:
         return bundles[model]
-    import difflib  # here, as finding a model can do without
+    import difflib  # here, because it is needed only for this error
 
     close = difflib.get_close_matches(model, bundles, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
     raise BundleError(
         f"model '{model}' not found.{hint} Shipped: {', '.join(bundles) or 'none'}. "
-        f"Or name a bundle folder, a run or a decoder.onnx."
+        f"You can also name a bundle folder, a run or a decoder.onnx."
     )
 
 
 def newest_run(folder: Path) -> Path | None:
-    """The run with a bundle that was written last, in `folder` or its `runs`; None where there is none."""
+    """The run with the most recently written bundle, in `folder` or its `runs`; None if there is none."""
     manifests = [
         path for pattern in ("*", f"{RUNS_FOLDER}/*") for path in folder.glob(f"{pattern}/{BUNDLE_FOLDER}/{FILE_NAME}")
     ]

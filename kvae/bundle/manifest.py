@@ -1,32 +1,31 @@
-"""The manifest: what a bundle says about itself, and the contract between the training and the runtime world.
+"""The manifest: what a bundle says about itself, and the contract between training and running.
 
-It stands in the bundle as `manifest.json`, and in each graph's `metadata_props` under the key `kvae`, so that a lone
-`decoder.onnx` explains itself too. (There `files` is empty: a file cannot contain its own hash.)
+It is the file `manifest.json` in the bundle, and the entry `kvae` in each graph's `metadata_props`, so that a lone
+`decoder.onnx` explains itself too. (There `files` is empty, because a file cannot contain its own hash.)
 """
 
-import errno
 import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 from kvae.bundle.fields import CHECKS, LATER_FIELDS, MAX_DEPTH, POSTERIOR_LISTS, depth, shorten
 from kvae.errors import BundleError
+from kvae.files.regular import open_regular
 
 FORMAT_VERSION = 1
 FILE_NAME = "manifest.json"
 METADATA_KEY = "kvae"
 MAX_BYTES = 8 * 2**20
-"""Bytes of a manifest; one with the statistics of a thousand dimensions has a hundredth of it."""
+"""Maximum size of a manifest in bytes; one with the statistics of a thousand dimensions has a hundredth of that."""
 USED_RATE = 0.01
-"""Nats of an image from which on a latent dimension counts as one in use."""
+"""Nats per image from which a latent dimension counts as in use."""
 
 
 def contract(image_shape: Sequence[int], latent_dim: int, num_parameters: int) -> dict[str, Any]:
-    """The tensors that format 1 prescribes, as a manifest lists them.
+    """The tensors that format 1 requires, as a manifest lists them.
 
     Args:
         image_shape: `(height, width, channels)`.
@@ -34,7 +33,7 @@ def contract(image_shape: Sequence[int], latent_dim: int, num_parameters: int) -
         num_parameters: parameters of the likelihood, per pixel and image channel.
 
     Returns:
-        For "decoder" and "encoder" their `inputs` and `outputs`, each `{name, dtype, shape}`.
+        The `inputs` and `outputs` of "decoder" and of "encoder", each `{name, dtype, shape}`.
     """
 
     def tensor(name: str, *shape: int) -> dict[str, Any]:
@@ -58,14 +57,14 @@ def contract(image_shape: Sequence[int], latent_dim: int, num_parameters: int) -
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What a program needs to know to use a bundle, and a person to trust it."""
+    """What a program needs to know to use a bundle, and a person needs to know to trust it."""
 
     format_version: int = FORMAT_VERSION
-    """Version of this contract; a reader refuses a later one than it knows."""
+    """Version of this contract; a reader refuses versions later than the one it knows."""
     kvae_version: str
     """Version of kvae that wrote the bundle."""
     dataset: dict[str, Any]
-    """`name`, `sha256` and `num_images` (of the training split); `licence` of the images, where it is known."""
+    """`name`, `sha256` and `num_images` (of the training split); `licence` of the images, if it is known."""
     image_shape: list[int]
     """`[height, width, channels]`."""
     latent_dim: int
@@ -77,14 +76,14 @@ class Manifest:
     likelihood_parameters: list[str]
     """What the last axis of the decoder's second output holds, one after the other, each for all image channels."""
     binarize: str = "none"
-    """Whether the model is one of images as they are ("none"), or of their binarised form ("dynamic"), which the
-    encoder then expects; see `kvae.bundle.binarization`."""
+    """"none" if the model is for images as they are; "dynamic" if it is for binarised images, which the encoder then
+    expects. See `kvae.bundle.binarization`."""
     pixel_range: list[float] = field(default_factory=lambda: [0.0, 1.0])
     """Range of the encoder's input and of the decoder's `mean`."""
     labels: list[str] | None = None
-    """Class names, where the graphs take a `label`; null where they take none."""
+    """Class names, if the graphs take a `label`; else null."""
     tensors: dict[str, Any]
-    """Per graph its `inputs` and `outputs`, as `contract` has them; "batch" is the one dynamic dimension."""
+    """The `inputs` and `outputs` of each graph, as in `contract`; "batch" is the only dynamic dimension."""
     opset: int
     """Version of the standard ONNX operator set."""
     graph_format: str = "onnx"
@@ -92,26 +91,27 @@ class Manifest:
     precision: str = "float32"
     """Precision of the weights: "float32", "float16" or "int8"."""
     metrics: dict[str, Any]
-    """Test metrics of the float32 model, each `{value, standard_error}` in nats per image; empty where none were
+    """Test metrics of the float32 model, each `{value, standard_error}` in nats per image; empty if none were
     measured."""
     parity: dict[str, Any] | None = None
-    """`tolerance`, and `errors`: by output the largest difference between Keras and onnxruntime seen at export."""
+    """`tolerance`, and `errors`: for each output the largest difference between Keras and onnxruntime at export."""
     posterior: dict[str, Any] | None = None
     """What each latent dimension does, over `num_images` training images; see
     `kvae.runtime.scoring.training_statistics`."""
     scoring: dict[str, Any] | None = None
     """The ELBO of `num_images` training images, as `percents` and the `elbo` of each; see `kvae.runtime.scoring`."""
     conversion: dict[str, Any] | None = None
-    """How graphs of another precision compare with the float32 ones they were made of; see
+    """How graphs of another precision compare with the float32 graphs they were made from; see
     `kvae.conversion.conversion`."""
     training: dict[str, Any]
-    """The training config; `beta` and `entropy_weight` alone where a model was not trained by `kvae train`."""
+    """The objective's settings (`kvae.model.objectives`), its `loss_caveat` if it has one, and for a model that
+    `kvae train` trained, the training config."""
     files: dict[str, str] = field(default_factory=dict)
     """sha256 of each other file of the bundle."""
 
     @property
     def is_of_bits(self) -> bool:
-        """Whether it is a model of binarised images; see `kvae.bundle.binarization`."""
+        """Whether the model is for binarised images; see `kvae.bundle.binarization`."""
         return self.binarize == "dynamic"
 
     def graph_file(self, name: str) -> str:
@@ -119,7 +119,7 @@ class Manifest:
         return f"{name}.{self.graph_format}"
 
     def used_dimensions(self) -> list[int] | None:
-        """The latent dimensions that carry `USED_RATE` or more, those that do most first; None if that is unknown."""
+        """The latent dimensions that carry `USED_RATE` or more, highest rate first; None if that is unknown."""
         if self.posterior is None:
             return None
         rate = self.posterior["rate"]
@@ -131,19 +131,19 @@ class Manifest:
         return json.dumps(asdict(self), indent=2) + "\n"
 
     def for_graph(self) -> str:
-        """The JSON that stands inside a graph: the same, with `files` empty, and no spaces, as programs read it."""
+        """The JSON inside a graph: the same, but with `files` empty, and without spaces, as only programs read it."""
         return json.dumps(asdict(replace(self, files={})), separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str | bytes, source: str) -> "Manifest":
-        """Read and check a manifest, field by field. Fields this version does not know are left aside.
+        """Read and check a manifest, field by field. Unknown fields are ignored.
 
         Args:
             text: the JSON.
             source: where it came from, for the error message.
 
         Raises:
-            BundleError: not JSON, a later format, a field that is missing or of the wrong kind.
+            BundleError: it is not JSON, has a later format, or has a field that is missing or of the wrong kind.
         """
         if len(text) > MAX_BYTES:
             raise BundleError(f"{source} is not a kvae manifest: it has more than {MAX_BYTES:,} bytes.")
@@ -154,7 +154,9 @@ class Manifest:
         if not isinstance(values, dict):
             raise BundleError(f"{source} is not a kvae manifest: expected a JSON object.")
         if depth(values) > MAX_DEPTH:
-            raise BundleError(f"{source} is not a kvae manifest: its lists and objects are more than {MAX_DEPTH} deep.")
+            raise BundleError(
+                f"{source} is not a kvae manifest: its lists and objects are nested more than {MAX_DEPTH} deep."
+            )
         version = values.get("format_version")
         if not isinstance(version, int) or isinstance(version, bool):
             raise BundleError(f"{source} is not a kvae manifest: it has no format_version.")
@@ -162,8 +164,8 @@ class Manifest:
             raise BundleError(f"{source}: 'format_version' must be at least 1; got {shorten(version)}.")
         if version > FORMAT_VERSION:
             raise BundleError(
-                f"{source} has format_version {shorten(version)}; this kvae reads up to {FORMAT_VERSION}. "
-                f"Use a newer kvae."
+                f"{source} has format_version {shorten(version)}; this kvae reads versions up to {FORMAT_VERSION}. "
+                f"Install a newer kvae."
             )
         values = LATER_FIELDS | values
         for name, (fits, expected) in CHECKS.items():
@@ -173,12 +175,12 @@ class Manifest:
                 raise BundleError(f"{source}: '{name}' must be {expected}; got {shorten(values[name])}.")
         posterior = values["posterior"]
         if posterior is not None and any(len(posterior[name]) != values["latent_dim"] for name in POSTERIOR_LISTS):
-            raise BundleError(f"{source}: the lists of 'posterior' must have latent_dim numbers each.")
+            raise BundleError(f"{source}: each list in 'posterior' must have latent_dim numbers.")
         parameters = len(values["likelihood_parameters"])
         tensors = contract(values["image_shape"], values["latent_dim"], parameters)
         if values["tensors"] != tensors:
             raise BundleError(f"{source}: 'tensors' must be those of format 1 for its image_shape and latent_dim.")
-        values["tensors"] = tensors  # in the manifest 3.0 may stand for 3, and true for 1
+        values["tensors"] = tensors  # the manifest may have 3.0 for 3, and true for 1
         return cls(**{item.name: values[item.name] for item in fields(cls)})
 
     @classmethod
@@ -186,34 +188,27 @@ class Manifest:
         """The manifest of a bundle folder.
 
         Raises:
-            BundleError: the folder holds none, or it is not a valid one.
+            BundleError: the folder holds no manifest, or an invalid one.
         """
         path = bundle / FILE_NAME
         try:
             with open_regular(path) as file:
                 return cls.from_json(file.read(MAX_BYTES + 1), str(path))
         except FileNotFoundError:
-            raise BundleError(f"{bundle} is not a bundle: it holds no {FILE_NAME}.") from None
+            raise BundleError(f"{bundle} is not a bundle: it does not hold a {FILE_NAME}.") from None
         except OSError as error:
             raise BundleError(f"cannot read {path}: {error.strerror}.") from None
 
 
-def open_regular(path: Path) -> BufferedReader:
-    """Open a file for reading. A pipe, for which one would wait forever, or a device raises OSError."""
-    if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "it is no regular file")
-    return path.open("rb")
-
-
 def sha256(path: Path) -> str:
-    """Hex digest of a file."""
+    """The sha256 of a file, in hexadecimal."""
     with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; with a name given twice, readers would disagree on what it says."""
+    """A JSON object; duplicate names are refused, because readers would disagree on their values."""
     values = dict(pairs)
     if len(values) < len(pairs):
-        raise ValueError("a name stands twice in an object")
+        raise ValueError("an object has the same name twice")
     return values

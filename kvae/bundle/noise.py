@@ -1,17 +1,18 @@
-"""The noise of a sample: a specification, so that any program in any language draws the same codes.
+"""The noise behind a sample: a specification, so that programs in every language draw the same codes.
 
-Image `i` under seed `s` has noise that depends on `(s, i)` alone (and on latent_dim, its length):
+The noise of image `i` under seed `s` depends only on `(s, i)` (and on latent_dim, its length):
 
 1. `B = ceil(latent_dim / 4)` blocks of Philox4x64-10 (Salmon et al., SC 2011, doi 10.1145/2063384.2063405) with key
-   `(s, 0)` and the 256-bit counters `i * B + 1, ..., i * B + B`, each giving four 64-bit words. (The `+ 1` is
-   numpy's: its generator counts up before it draws.)
+   `(s, 0)` and the 256-bit counters `i * B + 1, ..., i * B + B`, each giving four 64-bit words. (The `+ 1` comes from
+   numpy, whose generator increments its counter before it draws.)
 2. Each pair of words `(a, b)` becomes two uniforms, `u = ((a >> 11) + 1) / 2^53` in (0, 1] and `v = (b >> 11) / 2^53`
    in [0, 1), in float64.
 3. Box-Muller in float64: `r = sqrt(-2 ln u)`, and the two normals `r cos(2 pi v)` and `r sin(2 pi v)`, in this order.
 4. The first latent_dim of them, rounded to float32, are the noise.
 
 Hence sample(10) is the start of sample(100), and any machine can make images 5,000,000 to 6,000,000 by itself. The
-words are the same bits everywhere; another library's logarithm, sine and cosine may differ in the last bit in step 3.
+words have the same bits everywhere; in step 3 the logarithm, sine and cosine of other libraries may differ in the last
+bit.
 """
 
 from collections.abc import Sequence
@@ -44,7 +45,7 @@ def standard_normal(seed: int, start: int, count: int, dim: int) -> NDArray[np.f
 
 
 def standard_normals(seed: int, starts: Sequence[int], count: int, dim: int) -> NDArray[np.float32]:
-    """`standard_normal` from each of several starts, `(len(starts), count, dim)`: faster than one after the other."""
+    """`standard_normal` from each of several starts, `(len(starts), count, dim)`: faster than separate calls."""
     for start in starts:
         check(seed, start, count)
     blocks = -(-dim // WORDS_PER_BLOCK)
@@ -62,7 +63,7 @@ def standard_normals(seed: int, starts: Sequence[int], count: int, dim: int) -> 
 
 
 def check(seed: int, start: int, count: int = 1) -> None:
-    """Raise KvaeError where a seed, or the index of one of `count` images, is out of range."""
+    """Raise KvaeError if a seed, or the index of one of `count` images, is out of range."""
     for name, value in (("seed", seed), ("start", start)):
         if not isinstance(value, (int, np.integer)) or not 0 <= value <= MAX_WORD:
             raise KvaeError(f"{name} must be an integer between 0 and 2^64 - 1; got {value}.")

@@ -1,17 +1,17 @@
-"""The messages of an ONNX file, field by field: those that kvae's graphs have, after onnx/onnx.proto.
+"""The protobuf messages of an ONNX file and their fields, as far as kvae's graphs have them, after onnx/onnx.proto.
 
-Left out, and so refused, are functions, training information, sparse tensors, texts, and types that are no tensors'.
+Functions, training information, sparse tensors, texts, and types other than tensors are left out, and so refused.
 """
 
 from typing import NamedTuple
 
 EXTENTS = ("pads", "strides", "dilations", "kernel_shape", "output_padding", "output_shape")
-"""The attributes in which a few bytes can ask for any amount of memory."""
+"""The attributes in which a few bytes can require any amount of memory."""
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
-"""Protobuf's wire types: how long a value is."""
+"""Protobuf's wire types, which say how long a value is."""
 BITS = {1: 32, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32, 7: 64, 9: 8, 10: 16, 11: 64, 12: 32, 13: 64, 14: 64, 15: 128, 16: 16}
 BITS |= {17: 8, 18: 8, 19: 8, 20: 8, 21: 4, 22: 4, 23: 4, 24: 8}
-"""Bits of an element, by the `data_type` of a tensor; 8, texts, is not among them."""
+"""Bits of an element, by the `data_type` of a tensor; texts, type 8, are left out."""
 
 
 class Kind(NamedTuple):
@@ -19,9 +19,9 @@ class Kind(NamedTuple):
 
     wires: tuple[int, ...]
     many: bool = False
-    """Whether it may come more than once."""
+    """Whether it may occur more than once."""
     message: str = ""
-    """The kind of message in it, where it is walked too."""
+    """The kind of message in it, if that is checked too."""
 
 
 INT, INTS = Kind((VARINT,)), Kind((VARINT, LENGTH), many=True)
@@ -56,4 +56,4 @@ FIELDS: dict[str, dict[int, Kind]] = {
         12: BYTES, 13: LIST, 14: INT, 16: LIST,
     },
 }  # fmt: skip
-"""By the name of a message its fields, by their number."""
+"""The fields of each message: by the message's name, then by the field's number."""

@@ -1,4 +1,4 @@
-"""The operators of a graph: standard ONNX alone, and none that draws noise. Needs `onnx` for `.onnx` files."""
+"""Check the operators of a graph: only standard ONNX, and none that draws noise. Needs `onnx` for `.onnx` files."""
 
 import warnings
 from collections.abc import Iterable, Iterator
@@ -9,22 +9,22 @@ from kvae.errors import BundleError
 from kvae.files.text import printable
 
 DRAW_NOISE = ("Bernoulli", "Multinomial")
-"""Operators that draw random numbers, beside all whose names start with `Random`."""
+"""Operators that draw random numbers, besides those whose names start with `Random`."""
 
 
 def check_model(name: str, model: Any, opset: int) -> set[str]:
-    """Refuse a graph that holds another operator, or that the ONNX checker refuses.
+    """Refuse a graph that has another operator, or that the ONNX checker refuses.
 
     Args:
         name: the graph's name, for messages.
         model: the graph, an `onnx.ModelProto`.
-        opset: version of the operator set that the manifest names.
+        opset: the version of the operator set in the manifest.
 
     Returns:
         The operators found.
 
     Raises:
-        BundleError: naming what was found.
+        BundleError: the graph is refused; the message says why.
         ModuleNotFoundError: `onnx` is not installed.
     """
     import onnx
@@ -36,10 +36,10 @@ def check_model(name: str, model: Any, opset: int) -> set[str]:
             raise BundleError(f"{name}: {domain or 'op'} {operator} is not a standard ONNX operator.")
     for tensor in model.graph.initializer:
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            raise BundleError(f"{name}: {tensor.name} is kept in another file; a bundle's weights are in its graphs.")
+            raise BundleError(f"{name}: {tensor.name} is stored in another file; a bundle's weights are in its graphs.")
     versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
     if versions != [opset]:
-        raise BundleError(f"{name}: the manifest says opset {opset}; the graph, {', '.join(map(str, versions))}.")
+        raise BundleError(f"{name}: the manifest has opset {opset}, the graph {', '.join(map(str, versions))}.")
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
@@ -48,11 +48,11 @@ def check_model(name: str, model: Any, opset: int) -> set[str]:
 
 
 def check_file(path: Path, opset: int) -> set[str]:
-    """`check_model` for a file; of a `.ort` file, which the ONNX checker cannot read, `check` alone.
+    """`check_model` for a file; only `check` for a `.ort` file, which the ONNX checker cannot read.
 
     Raises:
-        BundleError: naming what was found.
-        ModuleNotFoundError: `onnx`, or onnxruntime's own tools for `.ort`, are not installed.
+        BundleError: the graph is refused; the message says why.
+        ModuleNotFoundError: `onnx`, or onnxruntime's tools for `.ort`, are not installed.
     """
     if path.suffix == ".ort":
         operators = list(_of_ort(path))
@@ -64,17 +64,17 @@ def check_file(path: Path, opset: int) -> set[str]:
         return check_model(path.stem, onnx.load(path, load_external_data=False), opset)
     except BundleError:
         raise
-    except Exception as error:  # a damaged graph breaks onnx's reader and checker anywhere
+    except Exception as error:  # a damaged graph can make onnx's reader and checker fail anywhere
         raise BundleError(f"{path.stem}: onnx cannot read {path}: {printable(error)}") from None
 
 
 def check(name: str, operators: Iterable[tuple[str, str]]) -> None:
-    """Refuse operators, as (domain, name), that are of another domain than ONNX's own, or draw noise."""
+    """Refuse operators, as (domain, name), that are from another domain than ONNX's own, or draw noise."""
     for domain, operator in operators:
         if domain not in ("", "ai.onnx"):
             raise BundleError(f"{name}: {domain} {operator} is not a standard ONNX operator.")
         if operator.startswith("Random") or operator in DRAW_NOISE:
-            raise BundleError(f"{name}: {operator} draws noise inside the graph; noise must come from outside.")
+            raise BundleError(f"{name}: {operator} draws noise inside the graph; noise must be an input.")
 
 
 def _of_graph(graph: Any) -> Iterator[tuple[str, str]]:
@@ -91,9 +91,9 @@ def _of_ort(path: Path) -> Iterator[tuple[str, str]]:
     found: dict[str, dict[int, set[str]]] = {}  # by domain, by version
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)  # it leaves the file open
+            warnings.simplefilter("ignore", ResourceWarning)  # the processor leaves the file open
             OrtFormatModelProcessor(str(path), found, None).process()
-    except Exception as error:  # a damaged file breaks its reader anywhere
+    except Exception as error:  # a damaged file can make the reader fail anywhere
         raise BundleError(f"{path.stem}: onnxruntime's tools cannot read {path}: {type(error).__name__}.") from None
     for domain, versions in found.items():
         for operators in versions.values():

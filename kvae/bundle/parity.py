@@ -1,4 +1,4 @@
-"""How far two computations of the same tensor are apart: Keras and onnxruntime, or onnxruntime and itself elsewhere."""
+"""How much two computations of the same tensor differ: Keras and onnxruntime, or onnxruntime on two machines."""
 
 from typing import Any, NamedTuple
 
@@ -7,11 +7,11 @@ import numpy as np
 from kvae.errors import BundleError
 
 TOLERANCE = 1e-5
-"""Largest difference between Keras and onnxruntime, both on a CPU, that an export may show, in any output.
+"""Largest difference between Keras and onnxruntime, both on a CPU, that an export may have in any output.
 
-It is absolute for `mean`, `loc` and `scale`. `likelihood_parameters` has no bound (the logit of a black background
-pixel is -50 in a well-trained model, where float32 itself has steps of 4e-6), so there a difference is divided by the
-value's magnitude where that is above 1.
+It is absolute for `mean`, `loc` and `scale`. The values of `likelihood_parameters` have no bound (the logit of a black
+background pixel is -50 in a well-trained model, where float32 itself has steps of 4e-6), so a difference there is
+divided by the value's magnitude if that is above 1.
 """
 
 
@@ -19,37 +19,37 @@ LIMITS = {
     "float16": {"mean_pixel_error": 1e-3, "mean_code_error": 1e-2, "nll_lost": 0.1},
     "int8": {"mean_pixel_error": 1e-2, "mean_code_error": 0.1, "nll_lost": 1.0},
 }
-"""What a precision may cost, by its name. Of a pixel, 1e-3 is a quarter of a grey level, which nobody sees, 1e-2 two
-and a half levels, which show side by side. Codes, `loc` and `scale`, are in units of the prior's standard deviation.
-In nats, 0.1 is within the standard error of any test set, and 1 still below that of most."""
+"""What each precision may cost. A pixel error of 1e-3 is a quarter of a grey level, which nobody sees; 1e-2 is two and
+a half levels, which are visible side by side. Codes, `loc` and `scale`, are in units of the prior's standard deviation.
+0.1 nats is within the standard error of any test set, and 1 nat is still below that of most."""
 
 
 class Difference(NamedTuple):
-    """What one output is off by."""
+    """How much one output differs."""
 
     worst: float
-    """The largest difference, measured as `TOLERANCE` says; NaN where a value is one."""
+    """The largest difference, measured as `TOLERANCE` says; NaN if a value is NaN."""
     mean: float
     """The mean absolute difference."""
     where: tuple[int, ...]
-    """Its place, the image first."""
+    """The index of the largest difference, the image first."""
     expected: float
-    """The value there."""
+    """The expected value there."""
     found: float
-    """What was found in its place."""
+    """The value found there."""
     size: int
-    """Numbers compared."""
+    """How many numbers were compared."""
     batch_size: int
-    """Images in the call that the largest is of."""
+    """Images in the call with the largest difference."""
 
 
 def difference(name: str, found: Any, expected: Any) -> Difference:
-    """Compare an output with what it should be.
+    """Compare an output with its expected values.
 
     Args:
         name: the output's name in the contract.
         found: its values, `(batch, ...)`.
-        expected: what they should be.
+        expected: the expected values.
 
     Raises:
         BundleError: the shapes differ.
@@ -58,11 +58,11 @@ def difference(name: str, found: Any, expected: Any) -> Difference:
     if found.shape != expected.shape:
         raise BundleError(f"'{name}' has shape {found.shape}; expected {expected.shape}.")
     unit = np.maximum(1.0, np.abs(expected)) if name == "likelihood_parameters" else 1.0
-    with np.errstate(invalid="ignore", over="ignore"):  # infinities become a NaN, which no tolerance lets pass
+    with np.errstate(invalid="ignore", over="ignore"):  # infinities become NaN, which exceeds every tolerance
         absolute = np.abs(found - expected)
         scaled = absolute / unit
         mean = float(np.mean(absolute, dtype=np.float64))
-    where = np.unravel_index(np.argmax(scaled), scaled.shape)  # argmax takes a NaN for the largest
+    where = np.unravel_index(np.argmax(scaled), scaled.shape)  # argmax treats NaN as the largest
     return Difference(
         worst=float(scaled[where]),
         mean=mean,
@@ -75,11 +75,11 @@ def difference(name: str, found: Any, expected: Any) -> Difference:
 
 
 def merge(worst: dict[str, Difference], name: str, new: Difference) -> None:
-    """Enter a difference into those of several calls, by output: the larger one stays, the means are pooled."""
+    """Merge the difference of one more call into `worst`, by output: keep the larger one, and pool the means."""
     old = worst.get(name)
     if old is None:
         worst[name] = new
         return
     size = old.size + new.size
-    larger = old if np.isnan(old.worst) or old.worst >= new.worst else new  # a NaN stays, once it is there
+    larger = old if np.isnan(old.worst) or old.worst >= new.worst else new  # NaN stays once it has occurred
     worst[name] = larger._replace(mean=(old.mean * old.size + new.mean * new.size) / size, size=size)

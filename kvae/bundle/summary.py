@@ -1,4 +1,4 @@
-"""What `kvae info` says of a bundle."""
+"""What `kvae info` prints about a bundle."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +9,7 @@ from kvae.bundle.manifest import Manifest
 
 
 def as_json(manifest: Manifest, path: Path) -> dict[str, Any]:
-    """The manifest, with the path and the size of each file in bytes."""
+    """The manifest, with the path and the size in bytes of each file."""
     return {"path": str(path), "sizes": sizes(path), "manifest": asdict(manifest)}
 
 
@@ -43,6 +43,6 @@ def as_text(manifest: Manifest, path: Path) -> str:
 
 
 def sizes(path: Path) -> dict[str, int]:
-    """Bytes of each file of a bundle folder, or of the one graph that `path` is."""
+    """The size in bytes of each file in a bundle folder, or of the graph at `path`."""
     found = sorted(path.iterdir()) if path.is_dir() else [path]
     return {entry.name: entry.stat().st_size for entry in found if entry.is_file()}

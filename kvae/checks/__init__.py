@@ -1,4 +1,4 @@
-"""Whether a bundle, and this installation, do what they should."""
+"""Checks that a bundle, and this installation, work correctly."""
 
 from kvae.checks.verification import Check, Report, verify
 

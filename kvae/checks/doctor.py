@@ -13,12 +13,14 @@ from kvae.bundle.manifest import Manifest
 from kvae.checks import providers, requirements
 from kvae.checks.providers import Provider
 from kvae.checks.requirements import Requirement
-from kvae.data import datasets, download
+from kvae.config import DATASETS
+from kvae.data import datasets
+from kvae.data.cache import cache_dir
 from kvae.errors import KvaeError
 from kvae.files.text import printable
 
 WHEELS = ("onnxruntime", "onnxruntime-gpu")
-"""Two distributions of one module, which overwrite each other."""
+"""Two distributions that install the same module and so overwrite each other."""
 
 
 class Row(NamedTuple):
@@ -30,7 +32,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Advice:
-    """What to run to be able to do something."""
+    """The commands to run for a purpose."""
 
     purpose: str
     commands: list[str]
@@ -38,7 +40,7 @@ class Advice:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What this installation is, and can do."""
+    """What this installation consists of, and what it can do."""
 
     kvae: str
     location: str
@@ -47,19 +49,19 @@ class Diagnosis:
     cores: int
     packages: list[Requirement]
     wheels: dict[str, str]
-    """Versions of the onnxruntime wheels that are installed; more than one is a clash."""
+    """Versions of the installed onnxruntime wheels; more than one is a clash."""
     onnxruntime: str
-    """Why it cannot be used; empty where it can."""
+    """Why onnxruntime cannot be used; empty if it can."""
     providers: list[Provider]
-    """Those it lists, and what came of decoding an image with each."""
+    """The providers that it lists, and the result of decoding an image with each."""
     cache: str
     data_sets: dict[str, str | None]
-    """Where each data set is; None where it would have to be downloaded."""
+    """Where each data set is; None if it would have to be downloaded."""
     advice: list[Advice] = field(default_factory=list)
 
     @property
     def clash(self) -> bool:
-        """Whether two wheels of onnxruntime are installed over each other."""
+        """Whether several onnxruntime wheels are installed over each other."""
         return len(self.wheels) > 1
 
     @property
@@ -69,13 +71,13 @@ class Diagnosis:
 
     @property
     def can_train(self) -> bool:
-        """Whether the train extra is installed, in versions that kvae is made for."""
+        """Whether the train extra is installed, in versions that kvae supports."""
         wanted = [package for package in self.packages if package.extra == "train"]
         return bool(wanted) and all(package.fits for package in wanted)
 
     @property
     def healthy(self) -> bool:
-        """Whether sampling works, and will go on working."""
+        """Whether sampling works, and nothing threatens it."""
         return self.can_sample and not self.clash
 
     def to_dict(self) -> dict[str, Any]:
@@ -85,7 +87,7 @@ class Diagnosis:
 
     @property
     def rows(self) -> list[Row]:
-        """The table for people."""
+        """The table to print."""
         rows = [
             Row("kvae", f"{self.kvae}, {self.location}"),
             Row("Python", self.python),
@@ -113,14 +115,14 @@ class Diagnosis:
 
 
 def examine() -> Diagnosis:
-    """Look at this installation; TensorFlow is looked up, not imported."""
+    """Examine this installation; TensorFlow is looked up, not imported."""
     wheels = {name: version for name in WHEELS if (version := requirements.installed(name))}
     module, problem = _import_onnxruntime()
     tried: list[Provider] = []
     if module is not None:
         graph = _shipped_decoder()
         tried = providers.try_all(module, graph) if graph else []
-        problem = "" if graph else "kvae's shipped bundle is missing, so it was not tried; install kvae-onnx anew"
+        problem = "" if graph else "kvae's shipped bundle is missing, so it was not tried; reinstall kvae-onnx"
     packages = [wanted for wanted in requirements.of() if wanted.extra in (None, "train", "cpu", "gpu")]
     return Diagnosis(
         kvae=__version__,
@@ -132,8 +134,8 @@ def examine() -> Diagnosis:
         wheels=wheels,
         onnxruntime=problem,
         providers=tried,
-        cache=str(download.cache_dir()) + ("" if download.cache_dir().is_dir() else " (not there yet)"),
-        data_sets={name: _text(datasets.where(name)) for name in datasets.SOURCES},
+        cache=str(cache_dir()) + ("" if cache_dir().is_dir() else " (not there yet)"),
+        data_sets={name: _text(datasets.where(name)) for name in DATASETS},
         advice=_advice(packages, wheels, module is not None),
     )
 
@@ -145,7 +147,7 @@ def _package_row(package: Requirement, indent: str = "") -> Row:
 
 
 def _import_onnxruntime() -> tuple[ModuleType | None, str]:
-    """The module, or why there is none: a wheel that another one overwrote can lack anything."""
+    """The module, or why it cannot be imported: a wheel that another one overwrote can lack any part."""
     try:
         import onnxruntime
 
@@ -176,7 +178,7 @@ def _advice(packages: list[Requirement], wheels: dict[str, str], usable: bool) -
     cpu, gpu = [*clean, "pip install 'kvae-onnx[cpu]'"], [*clean, "pip install 'kvae-onnx[gpu]'"]
     advice = []
     if any(package.extra is None and not package.fits for package in packages):
-        advice.append(Advice("To mend kvae itself", ["pip install --upgrade kvae-onnx"]))
+        advice.append(Advice("To repair the installation", ["pip install --upgrade kvae-onnx"]))
     if len(wheels) > 1 or not usable:
         advice += [Advice("To sample on the CPU", cpu), Advice("or, to sample on NVIDIA's GPUs as well", gpu)]
     elif "onnxruntime-gpu" not in wheels:

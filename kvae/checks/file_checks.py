@@ -1,4 +1,4 @@
-"""Checks of `kvae verify` on what stands in a bundle's files. The bundle is opened piece by piece, broken or not."""
+"""Checks of `kvae verify` on the contents of a bundle's files. The bundle is opened piece by piece, even if broken."""
 
 import json
 from dataclasses import dataclass, field
@@ -19,12 +19,12 @@ class Skipped(Exception):
 
 
 class Finding(NamedTuple):
-    """What a check that passed has to tell."""
+    """The result of a check that passed."""
 
     detail: str
-    """For people."""
+    """A description for people."""
     figures: dict[str, float] = {}
-    """For machines: what was measured."""
+    """The measurements, for programs."""
 
 
 @dataclass
@@ -33,28 +33,28 @@ class Subject:
 
     path: Path
     device: str
-    """As it was asked for; once a graph is loaded, "cpu" or "cuda"."""
+    """The device that was asked for; once a graph is loaded, "cpu" or "cuda"."""
     manifest: Manifest | None = None
     graphs: dict[str, Path] = field(default_factory=dict)
     """The graphs' files."""
     sessions: dict[str, Any] = field(default_factory=dict)
-    """The graphs that onnxruntime loads."""
+    """The graphs that onnxruntime can load."""
     fitting: set[str] = field(default_factory=set)
-    """Those of them with the contract's inputs and outputs: the ones that can be tried out."""
+    """Those among them with the contract's inputs and outputs: the ones that can be run."""
 
     def known(self) -> Manifest:
-        """The manifest, where there is one to be read."""
+        """The manifest; raises Skipped if there is no readable one."""
         if self.manifest is None:
-            raise Skipped("there is no manifest to go by")
+            raise Skipped("there is no valid manifest")
         return self.manifest
 
 
 def manifest(subject: Subject) -> Finding:
-    """The manifest is valid, of a format that this kvae reads."""
+    """The manifest is valid and in a format that this version of kvae reads."""
     if not subject.path.is_dir():
         subject.graphs = {subject.path.stem: subject.path}
         raise Skipped("a lone graph; the manifest is read from its metadata")
-    subject.graphs = {  # in place of a manifest's own word, which may be missing
+    subject.graphs = {  # found by name, because the manifest may be missing
         name: path for name in GRAPHS for suffix in SUFFIXES if (path := subject.path / f"{name}{suffix}").exists()
     }
     found = subject.manifest = Manifest.read(subject.path)
@@ -63,7 +63,7 @@ def manifest(subject: Subject) -> Finding:
 
 
 def hashes(subject: Subject) -> Finding:
-    """Each file has the manifest's sha256. Files that the manifest does not know are named, and no failure."""
+    """Each file has the sha256 in the manifest. Files that are not in the manifest are listed, but are no failure."""
     if not subject.path.is_dir():
         raise Skipped("a lone graph has no hash; the bundle's manifest.json has it")
     expected = subject.known().files
@@ -89,7 +89,7 @@ def hashes(subject: Subject) -> Finding:
 def loading(subject: Subject) -> Finding:
     """onnxruntime loads each graph on the device."""
     if not subject.graphs:
-        raise BundleError(f"{subject.path} holds no graph; expected decoder.onnx and encoder.onnx.")
+        raise BundleError(f"{subject.path} contains no graphs; expected decoder.onnx and encoder.onnx.")
     failures = []
     for name, path in list(subject.graphs.items()):
         try:
@@ -99,7 +99,7 @@ def loading(subject: Subject) -> Finding:
         except BundleError as error:
             failures.append(str(error))
             continue
-        if not subject.path.is_dir():  # a lone graph, whatever its file is called
+        if not subject.path.is_dir():  # a lone graph, whatever its file name
             name = sessions.role(session)
             subject.graphs = {name: path}
         subject.sessions[name] = session
@@ -111,7 +111,7 @@ def loading(subject: Subject) -> Finding:
 
 
 def metadata(subject: Subject) -> Finding:
-    """The manifest inside each graph is manifest.json but for `files`."""
+    """The manifest inside each graph equals manifest.json, except for `files`."""
     if not subject.sessions:
         raise Skipped("no graph loads")
     inside = {name: _manifest_inside(subject, name) for name in subject.sessions}
@@ -124,8 +124,8 @@ def metadata(subject: Subject) -> Finding:
         values = json.loads(text)
         other = sorted(key for key in values.keys() | beside.keys() if values.get(key) != beside.get(key))
         if other:
-            raise BundleError(f"{name}: the manifest in its metadata has other {', '.join(other)} than {FILE_NAME}.")
-    return Finding(f"the manifest inside each graph is {FILE_NAME}")
+            raise BundleError(f"{name}: its embedded manifest differs from {FILE_NAME} in {', '.join(other)}.")
+    return Finding(f"the manifest inside each graph matches {FILE_NAME}")
 
 
 def _manifest_inside(subject: Subject, name: str) -> str:
@@ -137,7 +137,7 @@ def _manifest_inside(subject: Subject, name: str) -> str:
 
 
 def operator_set(subject: Subject) -> Finding:
-    """Standard ONNX operators only, none of which draws noise, and a graph that the ONNX checker accepts."""
+    """Each graph has only standard ONNX operators, none of which draws noise, and the ONNX checker accepts it."""
     opset = subject.known().opset
     found: set[str] = set()
     try:
@@ -153,7 +153,7 @@ def operator_set(subject: Subject) -> Finding:
 
 
 def shapes(subject: Subject) -> Finding:
-    """Each graph's inputs and outputs are the contract's, and `batch` is dynamic."""
+    """Each graph's inputs and outputs match the contract, and `batch` is dynamic."""
     tensors = subject.known().tensors
     if not subject.sessions:
         raise Skipped("no graph loads")

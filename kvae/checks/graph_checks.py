@@ -17,29 +17,30 @@ from kvae.checks.file_checks import Finding, Skipped, Subject
 from kvae.errors import BundleError
 from kvae.files import arrays
 from kvae.files.text import printable
+from kvae.runtime import latents
 from kvae.runtime.bundle import Bundle
 
 Floats = NDArray[np.float32]
 BATCHES = (1, 3, 64, 257)
-"""Batch sizes: the smallest, an odd one, a power of two, and one more than kvae itself ever asks for."""
+"""Batch sizes: the smallest, an odd one, a power of two, and one more than kvae itself ever uses."""
 FAR = 30.0
-"""Length of codes far outside of the prior, which at 16 dimensions hardly draws one longer than 7."""
+"""Length of codes far outside the prior, whose draws in 16 dimensions are hardly ever longer than 7."""
 CUDA_TOLERANCE = 1e-4
-"""Tolerance on a GPU. TF32, which would be 1e-3 off, is switched off; what is left is float32, but cuDNN may choose
-convolutions by Winograd's algorithm or by FFT, whose rounding is some ten times that of the CPU's direct sums."""
+"""Tolerance on a GPU. TF32, which would be 1e-3 off, is switched off, so the GPU computes in float32; but cuDNN may
+choose Winograd or FFT convolutions, whose rounding is some ten times that of the CPU's direct sums."""
 MEAN_LIMITS = {"mean": "mean_pixel_error", "loc": "mean_code_error", "scale": "mean_code_error"}
-"""Which limit of a conversion the mean error of an output is held to."""
+"""The conversion limit that applies to the mean error of each output."""
 MAX_ROWS = 1024
-"""Inputs of a reference; kvae writes four."""
+"""The most inputs of a reference; kvae writes four."""
 NOISE_SHAPE = (256, 16)
 NOISE_SHA256 = "f79cc6b29e2b458a5ca5193e8c52dc334761b3e5b0ffec72e25225f42cf3bb1b"
-"""Of the noise of seed 0, images 0 to 255, latent_dim 16: float32, little-endian, row by row."""
+"""Hash of the noise of seed 0 for images 0 to 255 and latent_dim 16: float32, little-endian, row by row."""
 SPEED_IMAGES = 1024
 SPEED_SECONDS = 0.5
 
 
 def batch_sizes(subject: Subject) -> Finding:
-    """Any batch size runs, and an image does not depend on its batch."""
+    """Every batch size runs, and an image's result does not depend on its batch."""
     worst: dict[str, Difference] = {}
     for name in trial(subject):
         values = _codes(subject) if name == "decoder" else _images(subject, BATCHES[-1])
@@ -49,12 +50,12 @@ def batch_sizes(subject: Subject) -> Finding:
             for output, found in together.items():
                 alone = np.concatenate([row[output] for row in singly[:size]])
                 parity.merge(worst, output, parity.difference(output, found, alone))
-    detail = judge(subject, worst, "an image alone")
-    return Finding(f"{', '.join(map(str, BATCHES))}: as one by one, {detail}", figures(worst))
+    detail = judge(subject, worst, "the image computed alone")
+    return Finding(f"{', '.join(map(str, BATCHES))}: same results as one by one, {detail}", figures(worst))
 
 
 def value_range(subject: Subject) -> Finding:
-    """Finite everywhere, `mean` in [0, 1] and `scale` above 0, also for inputs far from what a model was trained on."""
+    """Outputs are finite, `mean` in [0, 1] and `scale` above 0, even for inputs far from the training images."""
     for name in trial(subject):
         for kind, values in _extremes(subject, name):
             outputs = _run(subject, name, values)
@@ -67,7 +68,7 @@ def value_range(subject: Subject) -> Finding:
             if name == "encoder" and not outputs["scale"].min() > 0.0:
                 raise BundleError(f"'scale' must be above 0; on {kind} it is {outputs['scale'].min():g}.")
     inputs = {"decoder": f"prior draws, codes of norm {FAR:g}", "encoder": "black, white and noise images"}
-    return Finding(f"finite, and where it must be, on {', '.join(inputs[name] for name in trial(subject))}")
+    return Finding(f"finite and in range on {', '.join(inputs[name] for name in trial(subject))}")
 
 
 def reference_parity(subject: Subject) -> Finding:
@@ -96,13 +97,13 @@ def pinned_noise(subject: Subject) -> Finding:
     if digest != NOISE_SHA256:
         raise BundleError(
             f"the noise of seed 0 has sha256 {digest[:12]}..., expected {NOISE_SHA256[:12]}...: numpy "
-            f"{np.__version__} draws other numbers on this machine, so seeds give other images."
+            f"{np.__version__} draws different numbers on this machine, so seeds give different images."
         )
     return Finding(f"seed 0 gives the specified bits ({values.size:,} numbers)")
 
 
 def speed(subject: Subject) -> Finding:
-    """Images decoded per second, and the time of a single one: figures, never a failure."""
+    """Images decoded per second, and the time for a single one; it only measures and never fails."""
     if "decoder" not in trial(subject):
         raise Skipped("there is no decoder")
     bundle = Bundle(subject.known(), {"decoder": subject.graphs["decoder"]}, subject.device)
@@ -117,13 +118,13 @@ def speed(subject: Subject) -> Finding:
     rate = SPEED_IMAGES / statistics.median(whole)
     latency = statistics.median(single)
     return Finding(
-        f"{rate:,.0f} images per second on {subject.device}; one alone takes {1e3 * latency:.2g} ms",
+        f"{rate:,.0f} images per second on {subject.device}; a single image takes {1e3 * latency:.2g} ms",
         {"images_per_second": rate, "single_image_seconds": latency},
     )
 
 
 def _timed(work: Any) -> list[float]:
-    """Seconds of each of as many calls as `SPEED_SECONDS` hold, at least one."""
+    """Seconds of each call, for as many calls as fit in `SPEED_SECONDS`, at least one."""
     times: list[float] = []
     while sum(times) < SPEED_SECONDS:
         start = time.perf_counter()
@@ -133,7 +134,7 @@ def _timed(work: Any) -> list[float]:
 
 
 def trial(subject: Subject) -> list[str]:
-    """The graphs that can be tried out."""
+    """The graphs that can be run."""
     subject.known()
     if not subject.fitting:
         raise Skipped("no graph has the inputs and outputs of the contract")
@@ -141,22 +142,22 @@ def trial(subject: Subject) -> list[str]:
 
 
 def _run(subject: Subject, name: str, values: Floats) -> dict[str, Floats]:
-    """One call of a graph with all of `values`, which `Bundle.run` would split."""
+    """Run a graph once on all of `values`, which `Bundle.run` would split."""
     session = subject.sessions[name]
     outputs = [end.name for end in session.get_outputs()]
     try:
         found = session.run(outputs, {session.get_inputs()[0].name: values})
-    except Exception as error:  # onnxruntime's exceptions share no narrower base
+    except Exception as error:  # onnxruntime's exceptions have no narrower common base
         message = printable(error, 160)
         raise BundleError(f"{name}: onnxruntime cannot run a batch of {len(values)}: {message}") from None
     for output, array in zip(outputs, found, strict=True):
         if len(array) != len(values):
-            raise BundleError(f"{name}: of a batch of {len(values)}, '{output}' has shape {array.shape}.")
+            raise BundleError(f"{name}: for a batch of {len(values)}, '{output}' has shape {array.shape}.")
     return dict(zip(outputs, found, strict=True))
 
 
 def _codes(subject: Subject) -> Floats:
-    return noise.standard_normal(0, 0, BATCHES[-1], subject.known().latent_dim)
+    return latents.prior_draws(0, 0, BATCHES[-1], subject.known().latent_dim)
 
 
 def _images(subject: Subject, count: int) -> Floats:
@@ -173,7 +174,7 @@ def _extremes(subject: Subject, name: str) -> list[tuple[str, Floats]]:
 
 
 def _read_reference(path: Path, subject: Subject, names: list[str]) -> dict[str, Floats]:
-    """Some of the arrays, whose shapes are looked at before they are read."""
+    """The named arrays; their shapes are checked before they are read."""
     tensors = subject.known().tensors.values()
     shapes = {end["name"]: tuple(end["shape"][1:]) for ends in tensors for side in ends.values() for end in side}
     found = {}
@@ -190,10 +191,11 @@ def _read_reference(path: Path, subject: Subject, names: list[str]) -> dict[str,
 
 
 def judge(subject: Subject, worst: dict[str, Difference], other: str) -> str:
-    """Refuse differences that the bundle does not allow itself; otherwise say them in a few words.
+    """Raise if differences exceed what the bundle allows; otherwise describe them in a few words.
 
-    Float32 graphs have a tolerance for every output. Graphs of another precision are held to what their conversion was
-    held to, the mean error of pixels and codes; `likelihood_parameters`, which are what `mean` is made of, are shown.
+    Float32 graphs have a tolerance for every output. Graphs of another precision must stay within their conversion's
+    limits, on the mean error of pixels and codes; `likelihood_parameters`, from which `mean` is computed, are only
+    shown.
     """
     for output, difference in worst.items():
         if not np.isfinite(difference.worst):
@@ -205,8 +207,8 @@ def judge(subject: Subject, worst: dict[str, Difference], other: str) -> str:
     for output, difference in worst.items():
         if difference.worst > allowed:
             raise BundleError(
-                f"'{output}' is off {other} by up to {difference.worst:.2g}, at {list(difference.where)} of a batch of "
-                f"{difference.batch_size}; allowed is {allowed:g}."
+                f"'{output}' differs from {other} by up to {difference.worst:.2g}, at {list(difference.where)} of a "
+                f"batch of {difference.batch_size}; at most {allowed:g} is allowed."
             )
     errors = ", ".join(f"{output} {difference.worst:.2g}" for output, difference in worst.items())
     return f"{errors} (allowed {allowed:g})"
@@ -217,22 +219,24 @@ def _judge_converted(manifest: Manifest, output: str, difference: Difference, ot
         return f"{output} {difference.worst:.2g} at worst"
     name = MEAN_LIMITS[output]
     limit = (manifest.conversion or {})["limits"][name]
-    if manifest.precision in parity.LIMITS:  # a bundle can be stricter with itself, and no laxer
+    if manifest.precision in parity.LIMITS:  # a bundle may be stricter than this, but not laxer
         limit = min(limit, parity.LIMITS[manifest.precision][name])
     if difference.mean > limit:
-        raise BundleError(f"'{output}' is off {other} by {difference.mean:.2g} on average; allowed is {limit:g}.")
+        raise BundleError(
+            f"'{output}' differs from {other} by {difference.mean:.2g} on average; at most {limit:g} is allowed."
+        )
     return f"{output} {difference.mean:.2g} on average (allowed {limit:g})"
 
 
 def tolerance(subject: Subject) -> float:
-    """What float32 graphs may be off by on the subject's device."""
+    """The largest difference allowed for float32 graphs on the subject's device."""
     known = subject.known().parity
     stated = min(float(known["tolerance"]), parity.TOLERANCE) if known else parity.TOLERANCE
     return max(stated, CUDA_TOLERANCE) if subject.device == "cuda" else stated
 
 
 def figures(worst: dict[str, Difference]) -> dict[str, float]:
-    """What `kvae verify --json` says of differences, by output."""
+    """The differences as `kvae verify --json` reports them, by output."""
     return {output: difference.worst for output, difference in worst.items()} | {
         f"{output}_mean": difference.mean for output, difference in worst.items()
     }

@@ -1,7 +1,7 @@
-"""Which of onnxruntime's execution providers really compute: each is made to decode an image.
+"""Finds which of onnxruntime's execution providers actually work: each has to decode an image.
 
-onnxruntime lists the providers that a wheel was built with, and falls back to the CPU in silence where one of them does
-not start. So a session is made on each, asked where it runs, and its profile says which provider ran each operator.
+onnxruntime lists the providers that a wheel was built with, and silently falls back to the CPU if one of them does not
+start. So a session is opened on each and asked where it runs, and its profile tells which provider ran each operator.
 """
 
 import contextlib
@@ -30,11 +30,11 @@ AGREEMENT = 0.01
 
 @dataclass(frozen=True)
 class Provider:
-    """What came of trying one."""
+    """The result of trying one provider."""
 
     name: str
     status: str
-    """`WORKS`; `UNUSED` where it starts, but runs no operator of the graph; `FAILS`."""
+    """`WORKS`; `UNUSED` if it starts, but runs no operator of the graph; or `FAILS`."""
     detail: str
 
 
@@ -42,7 +42,7 @@ def try_all(onnxruntime: ModuleType, graph: Path) -> list[Provider]:
     """Decode one image on each provider that onnxruntime lists, the CPU first.
 
     Args:
-        onnxruntime: the module.
+        onnxruntime: the imported module.
         graph: a bundle's decoder.
     """
     names = sorted(onnxruntime.get_available_providers(), key=lambda name: name != CPU)
@@ -58,7 +58,7 @@ def try_all(onnxruntime: ModuleType, graph: Path) -> list[Provider]:
 def _try(
     onnxruntime: ModuleType, name: str, graph: Path, expected: NDArray[np.float32] | None
 ) -> tuple[Provider, NDArray[np.float32] | None]:
-    """What comes of one provider, and the image that it decodes; None where it does not get so far."""
+    """The result of trying one provider, and the image that it decodes; None if it does not get that far."""
     with tempfile.TemporaryDirectory() as scratch, _everything_said() as said:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 2
@@ -73,7 +73,7 @@ def _try(
             (end,) = session.get_inputs()
             image = session.run(["mean"], {end.name: np.zeros((1, *end.shape[1:]), np.float32)})[0]
             ran = _operators_by_provider(Path(session.end_profiling()))
-        except Exception as error:  # onnxruntime's exceptions share no narrower base
+        except Exception as error:  # onnxruntime's exceptions have no narrower common base
             return Provider(name, FAILS, f"fails: {printable(error, 160)}"), None
     own, all_of_them = ran[name], sum(ran.values())
     if not (image.min() >= 0.0 and image.max() <= 1.0):
@@ -95,9 +95,9 @@ def _operators_by_provider(profile: Path) -> Counter[str]:
 
 @contextlib.contextmanager
 def _everything_said() -> Iterator[Callable[[], str]]:
-    """Catch what onnxruntime writes, which is then what the function that comes of it returns.
+    """Capture onnxruntime's log, and yield a function that returns it.
 
-    Its log goes to file descriptor 2 from C++; other remarks it prints, which are dropped.
+    The log is written to file descriptor 2 from C++; anything else that onnxruntime prints is dropped.
     """
     with tempfile.TemporaryFile() as log, contextlib.redirect_stdout(io.StringIO()), redirected(log):
 
@@ -109,7 +109,7 @@ def _everything_said() -> Iterator[Callable[[], str]]:
 
 
 def _reason(log: str) -> str:
-    """Why a provider did not start, out of onnxruntime's log: the library that is missing, or its last line."""
+    """Why a provider did not start, from onnxruntime's log: the missing library, or else the last line."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", log)
     missing = re.search(r"with error: (.*)", text)
     lines = [line for line in text.splitlines() if line.strip()]

@@ -1,4 +1,4 @@
-"""What an installed distribution requires, and whether what is installed fits: by its metadata, importing nothing."""
+"""Reads an installed distribution's requirements from its metadata, and whether they are met, importing nothing."""
 
 import itertools
 from dataclasses import dataclass
@@ -15,19 +15,19 @@ class Requirement:
 
     name: str
     versions: str
-    """As in ">=3.15,<4"; empty where any will do."""
+    """Such as ">=3.15,<4"; empty if any version will do."""
     extra: str | None
-    """The extra that needs it; None where it is always needed."""
+    """The extra that needs it; None if it is always needed."""
     version: str | None
-    """The one that is installed; None where there is none."""
+    """The installed version; None if it is not installed."""
     fits: bool
-    """Whether one is installed whose version is among those required."""
+    """Whether a version that satisfies `versions` is installed."""
 
 
 def of(distribution: str = DISTRIBUTION) -> list[Requirement]:
-    """The requirements of an installed distribution, of all its extras, that apply to this Python.
+    """The requirements of an installed distribution, including all its extras, that apply to this Python.
 
-    A distribution that is not installed, such as kvae run from its folder, has none.
+    Empty if the distribution is not installed, e.g. if kvae is run from its folder.
     """
     try:
         parsed = [Parsed(line) for line in requires(distribution) or []]
@@ -38,7 +38,7 @@ def of(distribution: str = DISTRIBUTION) -> list[Requirement]:
     for requirement in parsed:
         marker = requirement.marker
         applies = (extra for extra in (None, *extras) if marker is None or marker.evaluate({"extra": extra or ""}))
-        for extra in itertools.islice(applies, 1):  # None where it is needed without any extra
+        for extra in itertools.islice(applies, 1):  # None if it is needed without any extra
             found.append(_of(requirement, extra))
     return found
 
@@ -46,12 +46,12 @@ def of(distribution: str = DISTRIBUTION) -> list[Requirement]:
 def _of(requirement: Parsed, extra: str | None) -> Requirement:
     present = installed(requirement.name)
     fits = present is not None and requirement.specifier.contains(present, prereleases=True)
-    versions = ",".join(sorted(map(str, requirement.specifier), reverse=True))  # from below first
+    versions = ",".join(sorted(map(str, requirement.specifier), reverse=True))  # lower bound first
     return Requirement(requirement.name, versions, extra, present, fits)
 
 
 def installed(name: str) -> str | None:
-    """The version of a distribution; None where it is not installed."""
+    """The version of a distribution; None if it is not installed."""
     try:
         return version(name)
     except PackageNotFoundError:

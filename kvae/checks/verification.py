@@ -1,4 +1,4 @@
-"""`kvae verify`: the proof of a bundle, repeated on any machine and any device, without TensorFlow."""
+"""`kvae verify`: repeats the checks of a bundle's export on any machine and device, without TensorFlow."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -16,24 +16,24 @@ OK, FAILED, SKIPPED = "ok", "failed", "skipped"
 
 @dataclass(frozen=True)
 class Check:
-    """What came of one check."""
+    """The result of one check."""
 
     name: str
     status: str
     """`OK`, `FAILED` or `SKIPPED`."""
     detail: str
-    """What was found, or why not, for people."""
+    """What was found, or why it failed or was skipped, for people."""
     figures: dict[str, float]
-    """What was measured, by name."""
+    """The measurements, by name."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What came of all checks."""
+    """The results of all checks."""
 
     path: Path
     device: str
-    """"cpu" or "cuda"; what was asked for, where no graph loads."""
+    """"cpu" or "cuda"; the device that was asked for, if no graph loads."""
     checks: list[Check]
 
     @property
@@ -42,7 +42,7 @@ class Report:
         return all(check.status != FAILED for check in self.checks)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values; figures that are no numbers are null."""
+        """As JSON values; figures that are not finite are null."""
         checks = [
             {"name": check.name, "status": check.status, "detail": check.detail}
             | {"figures": {name: value if math.isfinite(value) else None for name, value in check.figures.items()}}
@@ -64,21 +64,21 @@ CHECKS: dict[str, Callable[[Subject], Finding]] = {
     "noise": graph_checks.pinned_noise,
     "speed": graph_checks.speed,
 }
-"""The checks by name, in their order: the first ones open what the later ones try out."""
+"""The checks by name, in order: the first ones open what the later ones run."""
 
 
 def verify(
     path: Path, device: str = "auto", further: Mapping[str, Callable[[Subject], Finding]] | None = None
 ) -> Report:
-    """Check a bundle; each check is made whatever the others find, as far as that makes sense.
+    """Check a bundle; each check runs whatever the others find, as far as that makes sense.
 
     Args:
         path: a bundle folder, or a graph that kvae exported.
-        device: "cpu", "cuda", or "auto", the default, for CUDA where it works, else the CPU.
-        further: checks to make after those of `CHECKS`, by name; none by default.
+        device: "cpu", "cuda", or "auto", the default: CUDA if it works, else the CPU.
+        further: more checks to run after `CHECKS`, by name; none by default.
 
     Raises:
-        KvaeError: there is nothing at `path`, or an unknown device.
+        KvaeError: there is nothing at `path`, or the device is unknown.
     """
     if device not in sessions.DEVICES:
         raise KvaeError(f"device must be one of {', '.join(sessions.DEVICES)}; got '{device}'.")

@@ -1,4 +1,4 @@
-"""The same model under several settings, measured side by side."""
+"""Compares one model under several settings."""
 
 from kvae.comparison.measuring import Result
 from kvae.comparison.settings import Setting, grid, parse_vary, preset

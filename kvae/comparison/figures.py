@@ -1,4 +1,4 @@
-"""The figures of a comparison, each a matplotlib figure with units on its axes; they read in grey as in colour."""
+"""The figures of a comparison, each a matplotlib figure with units on its axes, readable in grey as well as colour."""
 
 import math
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from kvae.comparison.measuring import Result
+from kvae.runtime import latents
 
 MARKERS = "osD^vPX*<>hd"
 NUM_SHOWN_CODES = 1000
@@ -17,7 +18,7 @@ COLUMNS = 3
 
 
 def objectives(results: Sequence[Result]) -> Figure:
-    """The loss that was minimised beside the bound and the NLL, a row per setting."""
+    """The loss that training minimised beside the bound and the NLL, one row per setting."""
     figure = Figure(figsize=(9, 1.2 + 0.45 * len(results)), layout="constrained")
     axes = figure.subplots()
     rows = np.arange(len(results))[::-1]
@@ -65,7 +66,7 @@ def posterior_scales(results: Sequence[Result]) -> Figure:
 
 
 def rate_distortion(results: Sequence[Result]) -> Figure:
-    """Distortion over rate, a point per setting; without bars, for settings share what sets images apart."""
+    """Distortion over rate, one point per setting; no error bars, because all settings share the same test images."""
     figure = Figure(figsize=(6.5, 4.2), layout="constrained")
     axes = figure.subplots()
     for index, result in enumerate(results):
@@ -83,15 +84,15 @@ def rate_distortion(results: Sequence[Result]) -> Figure:
 
 
 def aggregated_posteriors(results: Sequence[Result]) -> Figure:
-    """Draws of the test images' posteriors in the two dimensions whose means vary most, against the prior's circles."""
+    """Draws from the test images' posteriors in the two dimensions whose means vary most, over the prior's circles."""
     figure, panels = _panels(results, 3.0)
     for result, axes in zip(results, panels, strict=False):
         found = result.evaluation
         loc, scale = found.loc[:NUM_SHOWN_CODES], found.scale[:NUM_SHOWN_CODES]
         used = np.argsort(found.loc.var(axis=0))[::-1][:2] if loc.shape[1] > 1 else np.array([0, 0])
-        draws = loc + scale * np.random.default_rng(0).standard_normal(loc.shape)
+        draws = latents.posterior_draws(loc, scale, np.random.default_rng(0).standard_normal(loc.shape))
         limit = max(4.0, float(np.abs(draws[:, used]).max()) * 1.05)
-        for radius in (1, 2, 3):
+        for radius in latents.PRIOR_SCALE * np.array([1, 2, 3]):
             angle = np.linspace(0, 2 * np.pi, 200)
             axes.plot(radius * np.cos(angle), radius * np.sin(angle), color="0.45", linestyle="--", linewidth=0.9)
         _dots(axes, draws[:, used])
@@ -100,7 +101,7 @@ def aggregated_posteriors(results: Sequence[Result]) -> Figure:
             xlabel=f"z{used[0]}", ylabel=f"z{used[1]}",
         )  # fmt: skip
         extent = float(np.abs(draws[:, used]).max())
-        if extent < 0.35 * limit:  # too small to be seen: enlarged in a corner
+        if extent < 0.35 * limit:  # too small to see: enlarge it in a corner
             inset = axes.inset_axes((0.58, 0.58, 0.4, 0.4))
             _dots(inset, draws[:, used])
             inset.set(xlim=(-extent, extent), ylim=(-extent, extent), xticks=[-extent, extent], yticks=[])
@@ -110,7 +111,7 @@ def aggregated_posteriors(results: Sequence[Result]) -> Figure:
 
 
 def histories(results: Sequence[Result]) -> Figure:
-    """The loss and the bound over the epochs, on the validation images, a panel per setting."""
+    """The loss and the bound over the epochs, on the validation images, one panel per setting."""
     figure, panels = _panels(results, 2.4)
     for result, axes in zip(results, panels, strict=False):
         epochs = np.arange(1, len(result.history["val_loss"]) + 1)
@@ -118,7 +119,7 @@ def histories(results: Sequence[Result]) -> Figure:
         axes.plot(epochs, -np.array(result.history["val_elbo"]), color="0.5", linestyle="--", label="−ELBO")
         axes.set(title=result.setting.name, xlabel="epoch", ylabel="nats per image")
         shown = np.concatenate([result.history["val_loss"], -np.array(result.history["val_elbo"])])
-        low, high = shown.min(), np.quantile(shown, 0.9)  # the first epochs would flatten the rest
+        low, high = shown.min(), np.quantile(shown, 0.9)  # otherwise the first epochs would flatten the rest
         if high > low:
             axes.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -143,5 +144,5 @@ def _dots(axes: Axes, points: np.ndarray) -> None:
 
 
 def _style(index: int, count: int) -> tuple[tuple[float, float, float, float], str]:
-    """A colour of a map whose lightness falls steadily, and a marker."""
+    """A colour from a map of steadily falling lightness, and a marker."""
     return colormaps["cividis"](0.85 * index / max(1, count - 1)), MARKERS[index % len(MARKERS)]

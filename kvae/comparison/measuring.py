@@ -1,4 +1,4 @@
-"""What a run of a sweep is measured by: the evaluation of its bundle, its loss, and its samples."""
+"""Measures a run of a sweep: the evaluation of its bundle, its loss, and its samples."""
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,9 +21,9 @@ from kvae.runs import layout
 from kvae.runtime.bundle import Bundle
 
 NUM_CODES = 10_000
-"""Training images whose codes the density is fitted to, at most."""
+"""The most training images whose codes the density is fitted to."""
 NUM_QUALITY = 2_000
-"""Samples and test images in an energy distance, at most."""
+"""The most samples, and test images, in an energy distance."""
 NUM_PICTURED = 32
 
 
@@ -35,16 +35,16 @@ class Result:
     run: Path
     evaluation: Evaluation
     loss: Estimate
-    """What the optimiser minimised, on the test images, in nats per image."""
+    """The loss that training minimised, on the test images, in nats per image."""
     history: dict[str, list[float]]
-    """One number per epoch, as `history.csv` has them."""
+    """One number per epoch, as in `history.csv`."""
     sample_distance: Estimate
-    """Energy distance of mean images E[x|z] of draws of the prior from the grey test images; see
-    `kvae.evaluation.energy`. The pixels' own noise is not in it."""
+    """Energy distance between the mean images E[x|z] of draws from the prior and the grey test images; see
+    `kvae.evaluation.energy`. It does not include the pixels' own noise."""
     fitted_distance: Estimate
-    """The same for draws of a Gaussian fitted to the codes of training images afterwards."""
+    """The same for draws from a Gaussian fitted to the codes of training images after training."""
     against_reference: dict[str, Estimate] = field(default_factory=dict)
-    """Paired differences from the sweep's reference; empty for the reference, and where kinds differ."""
+    """Paired differences from the sweep's reference; empty for the reference, and if they cannot be compared."""
     pictures: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     """`originals`, `reconstructions`, `samples` and `fitted`, images in [0, 1]."""
 
@@ -97,19 +97,19 @@ def measure(setting: Setting, run: Path, data_dir: Path | None, importance_sampl
 def _history(run: Path) -> dict[str, list[float]]:
     history = run_files.read_history(run / layout.HISTORY)
     if not history:
-        raise KvaeError(f"{run / layout.HISTORY} holds no epochs: remove {run}, and give the command again.")
+        raise KvaeError(f"{run / layout.HISTORY} holds no epochs: remove {run}, and run the command again.")
     return history
 
 
 def fitted_samples(
     bundle: Bundle, images: NDArray[np.uint8], binarize: bool, n: int, seed: int = 0
 ) -> NDArray[np.float32]:
-    """Samples whose codes come from a Gaussian fitted to the aggregated posterior, in place of the prior.
+    """Samples whose codes come from a Gaussian fitted to the aggregated posterior instead of the prior.
 
     Args:
         bundle: the model.
-        images: uint8 training images `(m, height, width, channels)`, as they are.
-        binarize: whether the model is one of bits.
+        images: uint8 training images `(m, height, width, channels)`, not binarised.
+        binarize: whether the model is one of binarised images.
         n: number of samples.
         seed: seed of the draws.
 
@@ -117,11 +117,11 @@ def fitted_samples(
         estimation).
     """
     seen = binarization.binarize(images, key=0) if binarize else images
-    posterior = bundle.encode(seen / np.float32(255))
+    posterior = bundle.encode(pictures.to_float32(seen))
     loc = posterior.loc.astype(np.float64)
     covariance = np.cov(loc, rowvar=False).reshape(loc.shape[1], -1)
     covariance += np.diag(np.mean(posterior.scale.astype(np.float64) ** 2, axis=0))
-    values, vectors = np.linalg.eigh(covariance)  # a covariance of tiny scales may not be positive to the last bit
+    values, vectors = np.linalg.eigh(covariance)  # with tiny scales, rounding may make an eigenvalue negative
     root = vectors * np.sqrt(np.maximum(values, 0.0))
     z = loc.mean(axis=0) + noise.standard_normal(seed, 0, n, loc.shape[1]) @ root.T
     return bundle.decode(z)

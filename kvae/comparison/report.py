@@ -1,4 +1,4 @@
-"""A comparison as one HTML page that holds its figures itself and opens with no network."""
+"""A comparison as one HTML page that contains its figures and opens offline."""
 
 import html
 from collections.abc import Callable, Sequence
@@ -16,8 +16,8 @@ from kvae.files.atomic import atomic_file
 from kvae.runs import html_page
 
 _ROWS: list[tuple[str, str, Callable[[Result], Estimate | None]]] = [
-    ("loss", "what the optimiser minimised, on the test images", lambda result: result.loss),
-    ("−ELBO", "distortion + rate: a bound on −log p(x), whatever the loss", lambda result: _metric(result, "elbo", -1)),
+    ("loss", "what training minimised, on the test images", lambda result: result.loss),
+    ("−ELBO", "distortion + rate: bounds −log p(x), whatever the loss", lambda result: _metric(result, "elbo", -1)),
     ("distortion", "−E log p(x|z)", lambda result: _metric(result, "distortion")),
     ("rate", "KL(q(z|x) ‖ p(z))", lambda result: _metric(result, "rate")),
     ("NLL", "−log p(x), by importance sampling", lambda result: _metric(result, "nll")),
@@ -27,8 +27,8 @@ _ROWS: list[tuple[str, str, Callable[[Result], Estimate | None]]] = [
     ("active units", "latent dimensions in use", lambda result: _metric(result, "active_units")),
     ("I(x;z)", "mutual information", lambda result: _metric(result, "mutual_information")),
     ("KL(q(z) ‖ p)", "marginal KL", lambda result: _metric(result, "marginal_kl")),
-    ("decoded draws of the prior", "energy distance of mean images from grey ones", lambda r: r.sample_distance),
-    ("decoded draws of the fit", "the same, z from a Gaussian fitted to codes", lambda r: r.fitted_distance),
+    ("decoded prior draws", "energy distance of mean images from grey ones", lambda r: r.sample_distance),
+    ("decoded fitted draws", "the same, z from a Gaussian fitted to codes", lambda r: r.fitted_distance),
 ]
 
 
@@ -39,7 +39,7 @@ def write(results: Sequence[Result], path: Path, title: str, command: str) -> No
         results: from `kvae.comparison.sweeps.compare`, at least one.
         path: the .html file, replaced if it exists.
         title: heading of the page.
-        command: the command that makes it again.
+        command: the command that reproduces the page.
 
     Raises:
         KvaeError: the file cannot be written.
@@ -54,24 +54,24 @@ def render(results: Sequence[Result], title: str, command: str) -> str:
     evaluation, config = first.evaluation, first.setting.config
     plots = [
         ("The loss, the bound and the likelihood", figures.objectives(results),
-         "Where the loss lies left of the NLL it is no bound: it promises what the model does not hold."),
+         "A loss to the left of the NLL is not a bound: it promises more than the model achieves."),
         ("Posterior scales", figures.posterior_scales(results),
-         "Theory: a dimension that the decoder does not use sits at σ = √λ, with λ the weight of the posterior's "
-         "entropy in the loss (1 for the KL); a used one below it."),
+         "In theory, a dimension that the decoder does not use has σ = √λ, where λ is the weight of the posterior's "
+         "entropy in the loss (1 for the KL); one in use has less."),
         ("Rate and distortion", figures.rate_distortion(results), "Left: a short code. Low: a faithful one."),
         ("The aggregated posterior against the prior", figures.aggregated_posteriors(results),
-         "A draw of the posterior of each of up to 1,000 test images, in the two dimensions whose means vary most. A "
-         "sample of the prior falls inside the circles, whether codes are there or not. Where the codes fill a corner "
-         "too small to be seen, an inset enlarges it."),
+         "One draw from the posterior of each of up to 1,000 test images, in the two dimensions whose means vary most. "
+         "Samples from the prior fall inside the circles, whether there are codes there or not. If the codes fill a "
+         "region too small to see, an inset enlarges it."),
         ("Training", figures.histories(results), "On the validation images, at the full weights, after each epoch."),
     ]  # fmt: skip
     sections = [html_page.section(heading, html_page.svg(figure, caption)) for heading, figure, caption in plots]
     grids = (
-        ("Reconstructions", "Above each reconstruction its test image.", _reconstructions),
-        ("Samples of the prior", "What the model was trained for: z drawn from N(0, I), decoded to the mean image.",
+        ("Reconstructions", "Each test image, above its reconstruction.", _reconstructions),
+        ("Samples from the prior", "What the model was trained for: z drawn from N(0, I), decoded to the mean image.",
          _grid("samples")),
-        ("Samples of a density fitted afterwards",
-         "z drawn from a Gaussian that was fitted to the codes of training images after training.", _grid("fitted")),
+        ("Samples from a fitted density",
+         "z drawn from a Gaussian fitted to the codes of training images after training.", _grid("fitted")),
     )  # fmt: skip
     for heading, caption, draw in grids:
         cells = "".join(
@@ -83,7 +83,7 @@ def render(results: Sequence[Result], title: str, command: str) -> str:
     about = (
         f"{config.dataset}, {len(evaluation.loc):,} test images, {evaluation.importance_samples} importance samples, "
         f"seed {config.seed}; numbers are {about_numbers(results)}. "
-        f"± is the standard error over images; it holds no bias."
+        f"± is the standard error over images; it does not include bias."
     )
     body = (
         f"<p>{html.escape(about)}</p>\n"
@@ -94,12 +94,12 @@ def render(results: Sequence[Result], title: str, command: str) -> str:
 
 
 def about_numbers(results: Sequence[Result]) -> str:
-    """What the numbers of a comparison are, in words; by setting where they differ."""
+    """What the numbers of a comparison are, in words; for each setting if they differ."""
     kinds = {result.evaluation.about for result in results}
     if len(kinds) == 1:
         return kinds.pop()
     each = "; ".join(f"{result.setting.name}: {result.evaluation.about}" for result in results)
-    return f"of different kinds, and not to be compared with one another ({each})"
+    return f"of different kinds, and cannot be compared ({each})"
 
 
 def _metric(result: Result, name: str, sign: float = 1.0) -> Estimate:
@@ -123,8 +123,8 @@ def _table(results: Sequence[Result]) -> str:
     return (
         f'<div class="wide"><table>\n<thead><tr><th></th>{head}</tr></thead>\n<tbody>\n'
         f"<tr><td>is the loss the −ELBO?</td>{bounds}</tr>\n{rows}</tbody></table></div>\n"
-        f"<p><small>Nats per image where no other unit is named. ≤: an upper bound, for the effective sample size is "
-        f"too small.</small></p>"
+        f"<p><small>Nats per image unless another unit is given. ≤: an upper bound, because the effective sample size "
+        f"is too small.</small></p>"
     )
 
 
@@ -136,7 +136,7 @@ def _cell(estimate: Estimate | None) -> str:
 
 
 def _notes(results: Sequence[Result]) -> str:
-    """What must be said of each setting: losses that are no bounds, and the evaluation's warnings."""
+    """Notes on each setting: losses that are not bounds, and the evaluation's warnings."""
     base = results[settings.reference([result.setting for result in results])].setting.name
     caveats = "".join(
         f"<li>{html.escape(result.setting.name)}: {html.escape(result.evaluation.loss_caveat)}</li>\n"

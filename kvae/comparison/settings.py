@@ -1,4 +1,4 @@
-"""The points of a sweep: which settings are varied, and what all of them share."""
+"""The points of a sweep: which settings vary, and which are shared."""
 
 import hashlib
 import itertools
@@ -24,7 +24,7 @@ PRESETS: dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {
         },
     ),
 }
-"""Experiments by name: settings that all runs share, and for each run, under its label, what it varies."""
+"""Experiments by name: the settings that all runs share, and for each run, under its label, those that vary."""
 
 
 @dataclass(frozen=True)
@@ -32,25 +32,25 @@ class Setting:
     """One point of a sweep."""
 
     varied: dict[str, Any]
-    """The settings that make it different, as they were given."""
+    """The settings that distinguish it, as they were given."""
     config: TrainConfig
     label: str | None = None
 
     @property
     def name(self) -> str:
-        """Its label, or what was varied: "entropy_weight=0.1, beta=4"."""
+        """Its label, or its varied settings: "entropy_weight=0.1, beta=4"."""
         return self.label or ", ".join(f"{key}={_text(value)}" for key, value in self.varied.items())
 
     @property
     def folder(self) -> str:
-        """The name of its run: what was varied, and a hash of all settings."""
+        """The name of its run: the varied settings, and a hash of all settings."""
         digest = hashlib.sha256(json.dumps(self.config.to_dict(), sort_keys=True).encode()).hexdigest()
         varied = ",".join(f"{key}={_text(value)}" for key, value in self.varied.items())
         return f"{varied[:80]}-{digest[:8]}"
 
 
 def parse_vary(text: str) -> tuple[str, list[Any]]:
-    """A field and its values out of "beta=0.25,1,4".
+    """Parse "beta=0.25,1,4" into a field and its values.
 
     Raises:
         ConfigError: no such field, or a value of the wrong kind.
@@ -67,7 +67,7 @@ def parse_vary(text: str) -> tuple[str, list[Any]]:
         raise ConfigError(f"cannot vary '{name}'. Settings: {', '.join([*known, 'regularizer'])}.")
     texts = [value.strip() for value in rest.split(",")]
     if not equals or not all(texts):
-        raise ConfigError(f"--vary takes SETTING=VALUE,VALUE,...; got '{text}'.")
+        raise ConfigError(f"--vary expects SETTING=VALUE,VALUE,...; got '{text}'.")
     if name == "regularizer" or known[name].metadata["choices"] or kind_of(known[name]) is str:
         return name, texts
     kind = kind_of(known[name])
@@ -82,33 +82,33 @@ def grid(base: Mapping[str, Any], vary: Sequence[tuple[str, list[Any]]]) -> list
     """All combinations of the varied values, the first field slowest.
 
     Raises:
-        ConfigError: a field that is set and varied, one that is varied twice, or bad settings.
+        ConfigError: a field is both set and varied, or varied twice; or bad settings.
     """
     names = [name for name, _ in vary]
     for name in names:
         if names.count(name) > 1 or name in base:
-            raise ConfigError(f"{name} is given more than once: vary it, or set it.")
+            raise ConfigError(f"{name} is given more than once: either vary it or set it.")
     found: dict[TrainConfig, Setting] = {}
     for values in itertools.product(*(values for _, values in vary)):
         point = dict(zip(names, values, strict=True))
         setting = Setting(point, from_settings({**base, **point}))
-        found.setdefault(setting.config, setting)  # a value given twice is taken once
+        found.setdefault(setting.config, setting)  # a value given twice counts once
     return list(found.values())
 
 
 def preset(name: str, base: Mapping[str, Any]) -> list[Setting]:
-    """The settings of a preset, with some of what all share changed by `base`.
+    """The settings of a preset; `base` overrides some of the shared ones.
 
     Raises:
-        ConfigError: an unknown preset, or one of whose varied fields `base` sets.
+        ConfigError: the preset is unknown, or `base` sets a field that the preset varies.
     """
     if name not in PRESETS:
         raise ConfigError(f"preset '{name}' is unknown. Known: {', '.join(PRESETS)}.")
     shared, points = PRESETS[name]
-    own = {key for point in points.values() for key in point} | {"beta"}  # which the regulariser "none" sets
+    own = {key for point in points.values() for key in point} | {"beta"}  # the regulariser "none" sets beta
     for key in base:
         if key in own:
-            raise ConfigError(f"the preset {name} varies {key} itself: it cannot be set beside it.")
+            raise ConfigError(f"the preset {name} varies {key}: it cannot be set as well.")
     return [Setting(point, from_settings({**shared, **base, **point}), label) for label, point in points.items()]
 
 

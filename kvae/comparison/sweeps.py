@@ -1,7 +1,7 @@
-"""The same model from the same seed under several settings: trained or taken from an earlier sweep, then measured.
+"""The same model and seed under several settings: trained, or reused from an earlier sweep, then measured.
 
-Each setting has a run of its own in the sweep's folder, named after what was varied and a hash of all its settings; a
-run that is there is taken as it is, one that was cut off goes on from its last checkpoint.
+Each setting has its own run in the sweep's folder, named after the varied settings and a hash of all settings. A
+finished run is reused as it is; an interrupted one resumes from its last checkpoint.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,21 +31,21 @@ def compare(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     announce: Callable[[str], None] = lambda line: None,
 ) -> list[Result]:
-    """Train what is missing, measure all, and write `results.json` into the folder `out`.
+    """Train the missing runs, measure all of them, and write `results.json` into the folder `out`.
 
     Args:
-        settings: the points of the sweep. The reference of paired differences is the first whose loss is the negative
-            ELBO, or simply the first.
-        out: the sweep's folder, made if it is missing.
+        settings: the points of the sweep. The reference for paired differences is the first whose loss is the negative
+            ELBO; if there is none, the first.
+        out: the sweep's folder, created if it is missing.
         data_dir: where the data set's files are; see `kvae.data.datasets.load`.
         importance_samples: draws per test image.
-        callbacks: Keras callbacks of each training.
+        callbacks: Keras callbacks for training each run.
         announce: called with a line for each run as it begins.
 
     Raises:
-        KvaeError: bad data, a run that diverges, or a folder that cannot be written.
+        KvaeError: bad data, a run that diverges, or a folder that cannot be written to.
     """
-    evaluation.check_settings(importance_samples, "adaptive")  # what is wrong is said before hours of training
+    evaluation.check_settings(importance_samples, "adaptive")  # fail before hours of training
     for setting in settings:
         data = datasets.of(setting.config, data_dir)
         building.check_size(setting.config, len(data.train.images))
@@ -58,11 +58,11 @@ def compare(
     for number, setting in enumerate(settings, 1):
         run, line = out / setting.folder, f"{number}/{len(settings)} {setting.name}"
         if run_files.is_finished(run):
-            announce(f"{line}: {run} is there")
+            announce(f"{line}: using {run}")
         else:
             keras.utils.clear_session()
-            if (run / layout.CONFIG).exists():  # cut off: the name has a hash of all settings
-                announce(f"{line}: goes on")
+            if (run / layout.CONFIG).exists():  # interrupted, with the same settings: their hash is in the name
+                announce(f"{line}: resuming")
                 resuming.resume(run, data_dir, callbacks)
             else:
                 announce(line)
@@ -74,9 +74,11 @@ def compare(
 
 
 def _check_same_images(run: Path, data: datasets.Dataset) -> None:
-    """Raise DataError where a finished run was trained on other images than the same path holds now."""
+    """Raise DataError if a finished run was trained on other images than its path holds now."""
     if run_files.is_finished(run) and Manifest.read(run / layout.BUNDLE).dataset["sha256"] != data.sha256:
-        raise DataError(f"{run} was trained when {data.name} was other images. Name another --out, or remove this run.")
+        raise DataError(
+            f"the images of {data.name} have changed since {run} was trained. Use another --out or remove it."
+        )
 
 
 def _against_reference(results: list[Result]) -> list[Result]:

@@ -1,4 +1,4 @@
-"""A float32 bundle in another precision or format."""
+"""Converts a float32 bundle to another precision or format."""
 
 from kvae.conversion.conversion import Converted, convert
 

@@ -1,4 +1,4 @@
-"""How true a bundle of another precision or format is to the float32 bundle it was made of."""
+"""How faithful a converted bundle is to the float32 bundle that it was made from."""
 
 import time
 from collections.abc import Callable
@@ -13,42 +13,46 @@ from kvae.bundle.parity import Difference
 from kvae.errors import BundleError
 from kvae.evaluation import evaluation
 from kvae.files import pictures
-from kvae.runtime.bundle import Bundle, Floats
+from kvae.runtime import latents
+from kvae.runtime.bundle import Bundle
+from kvae.runtime.latents import Floats
 
 IMPORTANCE_SAMPLES = 50
-"""Draws of each posterior for the NLL. Both models meet the same noise: most of it cancels in their difference."""
+"""Draws from each posterior for the NLL. Both models get the same noise: most of it cancels in their difference."""
 SEED = 0
 NUM_DRAWS = 64
-"""Draws of the prior, and images, of `differences`."""
+"""Draws from the prior, and images, in `differences`."""
 SPEED_ROUNDS = 5
 
 
 def codes(bundle: Bundle, images: NDArray[np.uint8]) -> Floats:
-    """A draw of each image's posterior, `(n, latent_dim)`."""
+    """One draw from each image's posterior, `(n, latent_dim)`."""
     posterior = bundle.encode(pictures.to_float32(images))
-    return posterior.loc + posterior.scale * noise.standard_normal(SEED, 0, len(images), bundle.manifest.latent_dim)
+    epsilon = noise.standard_normal(SEED, 0, len(images), bundle.manifest.latent_dim)
+    found: Floats = latents.posterior_draws(*posterior, epsilon)
+    return found
 
 
 def differences(original: Bundle, converted: Bundle) -> dict[str, float]:
-    """Per output the largest difference, for draws of the prior and their images, as `kvae.bundle.parity.TOLERANCE`
-    measures.
+    """The largest difference of each output, for draws from the prior and their images; see
+    `kvae.bundle.parity.TOLERANCE`.
 
     Raises:
-        BundleError: graphs of float32 weights differ by more than that.
+        BundleError: graphs with float32 weights differ by more than that.
     """
     manifest = converted.manifest
-    z = noise.standard_normal(SEED, 0, NUM_DRAWS, manifest.latent_dim)
+    z = latents.prior_draws(SEED, 0, NUM_DRAWS, manifest.latent_dim)
     images = original.decode(z)
     worst: dict[str, Difference] = {}
-    for graph, values in (("decoder", z), ("encoder", np.rint(images) if manifest.is_of_bits else images)):
-        names = [tensor["name"] for tensor in manifest.tensors[graph]["outputs"]]
-        found, expected = (bundle.run(graph, values, names) for bundle in (converted, original))
-        for output in zip(names, found, expected, strict=True):
-            parity.merge(worst, output[0], parity.difference(*output))
+    pixels = np.rint(images) if manifest.is_of_bits else images
+    for graph, inputs in (("decoder", {"z": z}), ("encoder", {"images": pixels})):
+        found, expected = (bundle.run(graph, inputs) for bundle in (converted, original))
+        for name in expected:
+            parity.merge(worst, name, parity.difference(name, found[name], expected[name]))
     for name, difference in worst.items():
         if manifest.precision == "float32" and not difference.worst <= parity.TOLERANCE:
             raise BundleError(
-                f"'{name}' differs from the graph it was made of by up to {difference.worst:.2g}, more than the "
+                f"'{name}' differs from the original graph by up to {difference.worst:.2g}, more than the "
                 f"{parity.TOLERANCE:g} allowed; no bundle was written."
             )
     return {name: difference.worst for name, difference in worst.items()}
@@ -60,16 +64,16 @@ def compare(
     images: NDArray[np.uint8],
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """The manifest's field `conversion` (docs/bundle-format.md), but for its `size`, which is 0 here.
+    """The manifest's field `conversion` (docs/bundle-format.md), except for its `size`, which is 0 here.
 
     Args:
         original: the float32 bundle.
-        converted: the one made of it.
-        images: test images, uint8 `(n, height, width, channels)`, as the model meets them.
-        progress: called with the number of images evaluated since the last call, and that of all to be evaluated.
+        converted: the bundle made from it.
+        images: test images, uint8 `(n, height, width, channels)`, binarised if the model's images are.
+        progress: called with the number of images evaluated since the last call, and the total number to evaluate.
 
     Raises:
-        BundleError: a figure is beyond `kvae.bundle.parity.LIMITS`, or the encoder's scale is no scale.
+        BundleError: a figure exceeds `kvae.bundle.parity.LIMITS`, or the encoder's scale is not positive.
     """
     code_error = _code_error(original, converted, images)
     z = codes(original, images)
@@ -96,16 +100,16 @@ def compare(
 
 
 def size(bundle: Bundle) -> int:
-    """Bytes of the graphs."""
+    """Size of the graphs in bytes."""
     return sum(path.stat().st_size for path in bundle.graphs.values())
 
 
 def _code_error(original: Bundle, converted: Bundle, images: NDArray[np.uint8]) -> float:
-    """The mean absolute difference of `loc` and `scale`, of the one of them that is off more."""
+    """The mean absolute difference of `loc` or of `scale`, whichever is larger."""
     exact, lossy = (bundle.encode(pictures.to_float32(images)) for bundle in (original, converted))
     if not (np.isfinite(lossy.loc).all() and np.isfinite(lossy.scale).all() and lossy.scale.min() > 0):
         raise BundleError(
-            f"{converted.manifest.precision}: the encoder's loc must be finite, its scale positive; on test images "
+            f"{converted.manifest.precision}: the encoder's loc must be finite and its scale positive; on test images "
             f"they are not. No bundle was written."
         )
     return max(float(np.abs(found - expected).mean()) for found, expected in zip(lossy, exact, strict=True))
@@ -118,15 +122,15 @@ def _check_limits(found: dict[str, Any], precision: str) -> None:
         ("nll_lost", found["nll_lost"]["value"], "NLL lost in nats"),
     ):
         limit = found["limits"][figure]
-        if not value <= limit:  # a NaN is not, either
+        if not value <= limit:  # true for NaN too
             raise BundleError(
                 f"{precision} costs this model too much: the {words} is {value:.3g}, more than the {limit:g} allowed; "
-                f"no bundle was written. Stay with another precision."
+                f"no bundle was written. Use another precision."
             )
 
 
 def speed(one: Bundle, other: Bundle, z: Floats) -> float:
-    """How many times as fast as `other` `one` decodes `z`: both in turn, the fastest of several rounds."""
+    """How many times as fast `one` decodes `z` as `other`: timed in turn, the fastest of several rounds."""
     seconds: dict[Bundle, list[float]] = {one: [], other: []}
     for _ in range(1 + SPEED_ROUNDS):
         for bundle, times in seconds.items():

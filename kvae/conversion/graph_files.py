@@ -1,4 +1,4 @@
-"""A bundle's graphs as files: `.onnx`, or `.ort`, onnxruntime's own format, with the manifest in each."""
+"""Writes a bundle's graphs as `.onnx` files, or `.ort`, onnxruntime's own format, with the manifest in each."""
 
 from pathlib import Path
 
@@ -13,10 +13,10 @@ from kvae.runtime.bundle import Bundle
 
 
 def write(folder: Path, models: dict[str, onnx.ModelProto], manifest: Manifest) -> Bundle:
-    """Write graphs in the manifest's format with the manifest in them, and the manifest beside them.
+    """Write graphs in the manifest's format, with the manifest both inside and beside them.
 
     Returns:
-        The bundle that they are, opened with one thread: whoever measures it calls from threads of their own.
+        The resulting bundle, opened with one thread, because callers measure it from several threads of their own.
 
     Raises:
         BundleError: onnxruntime cannot load a graph.
@@ -36,14 +36,14 @@ def write(folder: Path, models: dict[str, onnx.ModelProto], manifest: Manifest) 
 def write_ort(model: onnx.ModelProto, path: Path) -> None:
     """Write a graph in onnxruntime's own format, which its small builds for phones and boards read too.
 
-    It holds the graph as simplified by standard operators: the further levels put operators of onnxruntime's own in
-    place, for the processor at hand, which another machine or execution provider may not have.
+    The graph is simplified using only standard operators: further levels of optimisation insert onnxruntime's own
+    operators for this processor, which another machine or execution provider may not have.
 
     Raises:
         BundleError: onnxruntime cannot load the graph.
     """
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # errors come as exceptions
+    options.log_severity_level = 4  # errors are raised as exceptions
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(path)
     options.add_session_config_entry("session.save_model_format", "ORT")
@@ -54,5 +54,5 @@ def write_ort(model: onnx.ModelProto, path: Path) -> None:
             providers=["CPUExecutionProvider"],
             disabled_optimizers=["ConstantFolding"],  # it would store float16 weights as float32 again
         )
-    except Exception as error:  # onnxruntime's exceptions share no narrower base
+    except Exception as error:  # onnxruntime's exceptions have no narrower common base
         raise BundleError(f"onnxruntime cannot write {path.name}: {printable(error)}") from None

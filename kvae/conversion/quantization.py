@@ -1,4 +1,4 @@
-"""A graph whose layers compute in 8-bit integers, with the same float32 inputs and outputs, of standard operators."""
+"""Quantises a graph's layers to 8-bit integers, with standard operators and the same float32 inputs and outputs."""
 
 import contextlib
 import logging
@@ -16,26 +16,26 @@ from kvae.files.text import printable
 
 Floats = NDArray[np.float32]
 LAYERS = ("MatMul", "Gemm", "Conv", "ConvTranspose")
-"""The operators that hold the weights."""
+"""The operators that have weights."""
 CONVOLUTIONS = ("Conv", "ConvTranspose")
 CALIBRATION_BATCH = 100
-"""Inputs per call while ranges are taken."""
+"""Inputs per call during calibration."""
 
 
 def to_int8(model: onnx.ModelProto, inputs: Floats, round_convolutions: bool) -> onnx.ModelProto:
-    """The graph with int8 weights, whose layers round what they get to 8 bits and compute in integers.
+    """The graph with int8 weights; its layers round their inputs to 8 bits and compute in integers.
 
-    Weights have a scale per channel; what a layer gets has the range that it has for `inputs`. Results of layers stay
-    float32, and with them all activations and the graph's outputs. Weights use 7 of their 8 bits: processors without
-    VNNI add pairs of products in 16 bits, which 8 bits overflow (in 1 result of 100 of the shipped decoder's first
-    layer), and a bundle must not depend on the processor.
+    Weights have one scale per channel; a layer's inputs have the range that `inputs` gives them. The layers' results
+    stay float32, and so do all activations and the graph's outputs. Weights use 7 of their 8 bits: processors without
+    VNNI add pairs of products in 16 bits, which 8-bit weights overflow (in 1 result of 100 in the shipped decoder's
+    first layer), and a bundle must not depend on the processor.
 
     Args:
         model: the float32 graph.
-        inputs: what to calibrate on, real values of its one input.
-        round_convolutions: whether the results of convolutions are rounded to 8 bits too. ONNX has a convolution in
-            integers only with such results; without, it has small weights, and float32's speed. The last ones, whose
-            results are the graph's, stay float32 altogether.
+        inputs: real values of its one input, to calibrate on.
+        round_convolutions: whether to round the results of convolutions to 8 bits too. ONNX's integer convolution
+            requires this; otherwise a convolution only has small weights, and runs at float32's speed. The last
+            convolutions, whose results are the graph's outputs, stay entirely in float32.
 
     Raises:
         BundleError: onnxruntime cannot quantise the graph.
@@ -53,7 +53,7 @@ def to_int8(model: onnx.ModelProto, inputs: Floats, round_convolutions: bool) ->
     named = onnx.ModelProto()
     named.CopyFrom(model)
     for index, node in enumerate(named.graph.node):
-        node.name = f"{node.op_type}_{index}"  # the quantiser goes by names
+        node.name = f"{node.op_type}_{index}"  # the quantiser identifies nodes by name
     with tempfile.TemporaryDirectory(prefix="kvae-") as folder, _quiet():
         path = Path(folder) / "int8.onnx"
         try:
@@ -74,7 +74,7 @@ def to_int8(model: onnx.ModelProto, inputs: Floats, round_convolutions: bool) ->
                     "MatMulConstBOnly": True,
                 },
             )
-        except Exception as error:  # those of the quantiser share no narrower base
+        except Exception as error:  # the quantiser's exceptions have no narrower common base
             raise BundleError(f"onnxruntime cannot quantise this graph: {printable(error)}") from None
         converted = onnx.load(path)
     _spell_out(converted.graph)
@@ -82,8 +82,8 @@ def to_int8(model: onnx.ModelProto, inputs: Floats, round_convolutions: bool) ->
 
 
 def _last_convolutions(graph: onnx.GraphProto) -> list[str]:
-    """The names of the convolutions whose results pass through no further layer."""
-    read_later: set[str] = set()  # tensors on the way to a layer further on
+    """The names of the convolutions whose results go through no further layer."""
+    read_later: set[str] = set()  # tensors that lead to a later layer
     last = []
     for node in reversed(graph.node):
         on_the_way = not read_later.isdisjoint(node.output)
@@ -95,10 +95,10 @@ def _last_convolutions(graph: onnx.GraphProto) -> list[str]:
 
 
 def _spell_out(graph: onnx.GraphProto) -> None:
-    """Put operators of integers where the quantiser wrote DequantizeLinear, a float32 layer, and QuantizeLinear.
+    """Replace each DequantizeLinear, float32 layer and QuantizeLinear that the quantiser wrote by integer operators.
 
-    onnxruntime would do so itself when it loads a `.onnx`, but not when it loads a `.ort`, which then is slower than
-    float32; and not for a MatMul with a bias behind it, of which it makes a float32 Gemm first.
+    onnxruntime would do so itself when it loads a `.onnx`, but not a `.ort`, which would then be slower than float32;
+    nor for a MatMul followed by a bias, which it first turns into a float32 Gemm.
     """
     arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     producers = {end: node for node in graph.node for end in node.output}
@@ -122,7 +122,7 @@ def _spell_out(graph: onnx.GraphProto) -> None:
 
 
 def _integer_matmul(node: onnx.NodeProto, values: onnx.NodeProto, weights: onnx.NodeProto) -> list[onnx.NodeProto]:
-    """The product in int32, brought back to float32 by the scale that stands in the graph for it."""
+    """The product in int32, converted back to float32 by the scale in the graph."""
     (result,) = node.output
     quantized, _, zero = values.input
     return [
@@ -134,14 +134,15 @@ def _integer_matmul(node: onnx.NodeProto, values: onnx.NodeProto, weights: onnx.
 
 def _integer_convolution(node: onnx.NodeProto, parts: list[onnx.NodeProto], rounded: onnx.NodeProto) -> onnx.NodeProto:
     values, weights, *bias = (part.input for part in parts)
-    ends = [*values, *weights, *rounded.input[1:], *(end[0] for end in bias)]  # the bias: int32, in both scales' units
+    # The bias is int32, in units of the product of both scales.
+    ends = [*values, *weights, *rounded.input[1:], *(end[0] for end in bias)]
     integers = helper.make_node("QLinearConv", ends, rounded.output)
     integers.attribute.extend(node.attribute)
     return integers
 
 
 def _keep(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
-    """Leave the graph with these nodes, less those that nothing reads, and the tensors that they read."""
+    """Keep only these nodes in the graph, without those that nothing reads, and the tensors that they read."""
     needed = {end.name for end in graph.output}
     kept: list[onnx.NodeProto] = []
     for node in reversed(nodes):
@@ -156,7 +157,7 @@ def _keep(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the quantiser's advice, which goes to the root logger, from being printed where no one set up a log."""
+    """Keep the quantiser's advice, which goes to the root logger, from being printed if no log was set up."""
     handler = logging.NullHandler()
     logging.getLogger().addHandler(handler)
     try:

@@ -1,10 +1,9 @@
-"""Data sets, by name or of a user's own: uint8 images with labels in three fixed splits.
+"""Data sets, by name or made of a user's images: uint8 images with labels in three fixed splits.
 
-Those that have a name are checked, file by file, against their pinned sha256. Images of a user's own are decoded once,
-into the cache, and split by their content (`kvae.data.splits`).
+Those that have a name (`kvae.data.named`) are checked, file by file, against their pinned sha256. A user's images are
+decoded once, into the cache, and split by their content (`kvae.data.splits`).
 """
 
-import difflib
 import hashlib
 import logging
 import shutil
@@ -18,55 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvae.config import TrainConfig
-from kvae.data import decoded, download, image_cache, sources, splits
+from kvae.data import decoded, download, image_cache, named, sources, splits
+from kvae.data.cache import cache_dir
+from kvae.data.named import File, Source
 from kvae.errors import ConfigError, DataError
 from kvae.files import idx
 from kvae.files.atomic import atomic_file
 
 logger = logging.getLogger(__name__)
-
-FASHION_CLASSES = (
-    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class File:
-    """One idx file of a data set.
-
-    The hash is that of the content, not of the gzip file around it: the copies of Fashion-MNIST at its authors' and in
-    Debian hold the same bytes, compressed differently.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a named data set is found, and what it must be."""
-
-    files: tuple[File, File, File, File]
-    """Training images, training labels, test images, test labels."""
-    num_validation: int
-    """The last images of the training file, held out."""
-    class_names: tuple[str, ...]
-    licence: str
-    """Licence of the images, as model hubs spell it."""
-    urls: tuple[str, ...] = ()
-    """Folders to download from, tried in turn."""
-    debian_package: str | None = None
-    """Debian's package of the same files, in `share/datasets/<name>` under `/usr`."""
-    test_bits_sha256: str | None = None
-    """Hash of the binarised test images, where it was ever computed; see `kvae.bundle.binarization`."""
-    shipped: bool = False
-    """Whether the files come with kvae."""
-
-    @property
-    def sha256(self) -> str:
-        """The data set's own hash: that of its files' hashes, one a line."""
-        return hashlib.sha256("\n".join(file.sha256 for file in self.files).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -109,83 +67,6 @@ class Dataset:
         """`(height, width, channels)`."""
         _, height, width, channels = self.train.images.shape
         return height, width, channels
-
-
-def _mnist_files(count: int, test_count: int, hashes: tuple[str, str, str, str]) -> tuple[File, File, File, File]:
-    return (
-        File("train-images-idx3-ubyte", (count, 28, 28), hashes[0]),
-        File("train-labels-idx1-ubyte", (count,), hashes[1]),
-        File("t10k-images-idx3-ubyte", (test_count, 28, 28), hashes[2]),
-        File("t10k-labels-idx1-ubyte", (test_count,), hashes[3]),
-    )
-
-
-SOURCES = {
-    "fashion_mnist": Source(
-        files=_mnist_files(
-            60_000,
-            10_000,
-            (
-                "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-                "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-                "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-                "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-            ),
-        ),
-        num_validation=10_000,
-        class_names=FASHION_CLASSES,
-        licence="mit",
-        test_bits_sha256="5a9877a0a97d088a030417e52548c32331d4f91f9d45f0098c2157a9edeabbbd",
-        urls=(
-            "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
-            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-        ),
-        debian_package="dataset-fashion-mnist",
-    ),
-    "mnist": Source(
-        files=_mnist_files(
-            60_000,
-            10_000,
-            (
-                "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-                "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-                "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-                "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-            ),
-        ),
-        num_validation=10_000,
-        class_names=tuple("0123456789"),
-        licence="cc-by-sa-3.0",
-        urls=(
-            "https://storage.googleapis.com/cvdf-datasets/mnist/",
-            "https://ossci-datasets.s3.amazonaws.com/mnist/",
-        ),
-    ),
-    "fashion_mnist_mini": Source(
-        files=_mnist_files(
-            4_500,
-            500,
-            (
-                "f11f13d209e98cf52b896007020a61a7051db6e6145e30042d5cb262fca01f20",
-                "e8a8466f802a13c05ae4dcb0be242f575acdc10530660ad360d4ffd99e082099",
-                "040885345ebaf3c54fe05530bf5f99714033fd20155ed5b01219e3cc15721c94",
-                "1aea7d2d24dc05e9744d2aebaa0c7ef20d8139df30ffdee0dc89366de417d8ba",
-            ),
-        ),
-        num_validation=500,
-        class_names=FASHION_CLASSES,
-        licence="mit",
-        test_bits_sha256="738129dc79c9661d739039b0dcbd7e6181dad4ead0a1024ca3ba38881309e7ce",
-        shipped=True,
-    ),
-}
-
-
-def _check_name(name: str) -> None:
-    if name not in SOURCES:
-        close = difflib.get_close_matches(name, SOURCES, n=1, cutoff=0.4)
-        hint = f" Did you mean {close[0]}?" if close else ""
-        raise ConfigError(f"dataset '{name}' is unknown.{hint} Known: {', '.join(SOURCES)}.")
 
 
 def of(
@@ -249,7 +130,7 @@ def load(name: str, data_dir: Path | None = None) -> Dataset:
     has is downloaded into the cache. Wherever they come from, they must be the same bits.
 
     Args:
-        name: a key of `SOURCES`.
+        name: a key of `kvae.config.DATASETS`.
         data_dir: a folder that holds the idx files.
 
     Returns:
@@ -260,13 +141,12 @@ def load(name: str, data_dir: Path | None = None) -> Dataset:
         ConfigError: an unknown name.
         DataError: a file that is missing, damaged or not the pinned bits; the message says what to do.
     """
-    _check_name(name)
-    source = SOURCES[name]
+    source = named.get(name)
     places = list(_places(name, source, data_dir))
     paths = {file: path for file in source.files if (path := _find(file, places))}
     missing = {file.name: file.sha256 for file in source.files if file not in paths}
     if missing:
-        target = download.cache_dir() / name
+        target = cache_dir() / name
         logger.info("%s: not on this machine; downloading", name)
         download.fetch(name, missing, source.urls, source.debian_package, target)
         paths |= {file: path for file in source.files if file.name in missing and (path := _find(file, [target]))}
@@ -291,8 +171,7 @@ def where(name: str) -> Path | None:
     Raises:
         ConfigError: an unknown name.
     """
-    _check_name(name)
-    source = SOURCES[name]
+    source = named.get(name)
     for place in _places(name, source, None):
         if all(_find(file, [place]) for file in source.files):
             return place
@@ -314,7 +193,7 @@ def _places(name: str, source: Source, data_dir: Path | None) -> Iterator[Path]:
                 f"other three files there; name another --data-dir, or leave it out to look in the usual places."
             ) from None
         yield data_dir
-    yield download.cache_dir() / name
+    yield cache_dir() / name
     if source.debian_package:
         yield Path("/usr/share/datasets") / name.replace("_", "-")
 

@@ -1,4 +1,4 @@
-"""The decoded images that `kvae.data.image_cache` keeps, as they are read: in memory, or mapped from the disk."""
+"""Read the decoded images that `kvae.data.image_cache` stores: into memory, or mapped from the disk."""
 
 import csv
 import json
@@ -19,21 +19,21 @@ from kvae.files import memory
 from kvae.files.text import printable, shown
 
 MEMORY_SHARE = 0.25
-"""Share of the memory that is left up to which all images are loaded."""
+"""All images are loaded if they take at most this share of the available memory."""
 
 
 SUMMARY_FIELDS = {
     "image_shape": list, "splits": dict, "sha256": str, "class_names": list, "num_skipped": int, "num_duplicates": int,
     "num_conflicts": int,
 }  # fmt: skip
-"""What a summary must say, and its type."""
+"""The fields that a summary must have, and their types."""
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
-    """What `kvae.data.image_cache` says of the images in a folder.
+    """The summary that `kvae.data.image_cache` wrote about the images in a folder.
 
     Raises:
-        DataError: it cannot be read, or does not say what it should.
+        DataError: it cannot be read, or lacks a field.
     """
     try:
         found = dict(json.loads((folder / SUMMARY).read_text(encoding="utf-8")))
@@ -41,44 +41,44 @@ def read_summary(folder: Path) -> dict[str, Any]:
             if not isinstance(found.get(name), kind):
                 raise ValueError(f"{SUMMARY} has no {name}")
         if set(found["splits"]) != set(SPLITS) or not all(isinstance(count, int) for count in found["splits"].values()):
-            raise ValueError(f"{SUMMARY} has other splits")
+            raise ValueError(f"{SUMMARY} has the wrong splits")
         return found
     except (OSError, ValueError, TypeError) as error:
         raise _damaged(folder, error) from None
 
 
 def check(summary: dict[str, Any], config: TrainConfig) -> None:
-    """Raise DataError where more images of a config were skipped than may be, or too few are left for three splits."""
+    """Raise DataError if more images were skipped than the config allows, or too few are left for three splits."""
     path, skipped = shown(config.data or ""), summary["num_skipped"]
     if skipped > config.max_bad:
         raise DataError(
             f"{path}: {skipped:,} images cannot be used, more than the {config.max_bad:,} of --max-bad. "
-            f"See all with {preparation.inspect_command(config)}."
+            f"See them all with {preparation.inspect_command(config)}."
         )
     if not splits.are_enough(summary["splits"]):
         found = ", ".join(f"{number:,} {split}" for split, number in summary["splits"].items())
         why = f" {skipped:,} cannot be used: {preparation.inspect_command(config)} says why." if skipped else ""
         raise DataError(
-            f"{path}: too few images for three splits ({found}); the validation and the test split take a tenth, "
-            f"and need {splits.MIN_HELD_OUT} images, each. Give more images, or another --split-seed.{why}"
+            f"{path}: too few images for three splits ({found}); the validation and test splits each get a tenth, "
+            f"and need at least {splits.MIN_HELD_OUT} images each. Add images, or try another --split-seed.{why}"
         )
 
 
 def describe(summary: dict[str, Any]) -> str:
-    """What a summary says, in a line."""
+    """A summary as one line of text."""
     counts = ", ".join(f"{number:,} {split}" for split, number in summary["splits"].items())
     line = f"images of {' x '.join(map(str, summary['image_shape']))}, {counts}"
     if summary["num_skipped"]:
         line += f"; {summary['num_skipped']:,} skipped (kvae data inspect says why)"
     if summary["num_duplicates"]:
-        line += f"; {summary['num_duplicates']:,} equal to an earlier one, each in the same split as that"
+        line += f"; {summary['num_duplicates']:,} equal to an earlier one and in the same split"
     if summary["num_conflicts"]:
-        line += f", {summary['num_conflicts']:,} of them under another label"
+        line += f", {summary['num_conflicts']:,} of them with another label"
     return line
 
 
 def read_images(folder: Path, limit: int | None = None) -> dict[str, NDArray[np.uint8]]:
-    """The images of each split: arrays in memory where all of them fit into `limit` bytes, else mapped from the disk.
+    """The images of each split: arrays in memory if all of them fit into `limit` bytes, else mapped from the disk.
 
     Raises:
         DataError: they cannot be read.
@@ -108,12 +108,12 @@ def read_labels(folder: Path, split: str) -> NDArray[Any]:
 
 
 class Names(Sequence[str]):
-    """The names of a split's images, which are read when the first is asked for: it is rare, and they may be many.
+    """The names of a split's images, which are read when first used, because that is rare and they may be many.
 
     Args:
         folder: the folder of the cache.
         split: the split.
-        count: how many images it has.
+        count: how many images the split has.
     """
 
     def __init__(self, folder: Path, split: str, count: int) -> None:
@@ -145,4 +145,4 @@ class Names(Sequence[str]):
 
 def _damaged(folder: Path, error: Exception) -> DataError:
     reason = getattr(error, "strerror", None) or printable(error, 100) or type(error).__name__
-    return DataError(f"the decoded images in {folder} cannot be read ({reason}); delete this folder, and run again.")
+    return DataError(f"the decoded images in {folder} cannot be read ({reason}); delete this folder and run again.")

@@ -1,4 +1,4 @@
-"""The pixels of an image, wherever it stands: an encoded picture, a file, or an array; or why it cannot be used."""
+"""Decode the pixels of an image from a file, an encoded picture, or an array; or say why it cannot be used."""
 
 import contextlib
 import threading
@@ -17,20 +17,30 @@ from kvae.data.pixels import Header, Shape
 from kvae.files import pictures
 from kvae.files.reading import PLAIN, Reading
 
+MAX_ARRAY_BYTES = 2**27
+"""Maximum size of an image in an array, in bytes; resizing takes a few times as much."""
 LARGE = 2**23
-"""Pixels from which on pictures are decoded one at a time, for the sake of memory."""
+"""Pictures with more pixels are decoded one at a time, to save memory."""
 Content = Path | bytes | NDArray[Any]
-"""A file, an encoded picture, or the array `(height, width, channels)` of one: uint8, bool, floats in [0, 1], or other
-integers with `Reading.levels`."""
+"""A file, an encoded picture, or an array `(height, width, channels)`: uint8, bool, floats in [0, 1], or, with
+`Reading.levels`, other integers."""
 Check = Callable[[Header], None]
 _large = threading.Lock()
 
 
+def wrong_numbers(dtype: np.dtype[Any], reading: Reading) -> str | None:
+    """Why the numbers of an array cannot be images, in words that follow its name; None if they can."""
+    if dtype.kind == "f" or dtype in (np.uint8, np.bool_) or (dtype.kind in "iu" and reading.levels is not None):
+        return None
+    levels = ", or with --levels other integers" if dtype.kind in "iu" else ""
+    return f"holds {dtype}; expected uint8, or floats in [0, 1]{levels}."
+
+
 def probe(content: Content, reading: Reading = PLAIN) -> Header:
-    """What a picture's first bytes say, or an array's shape.
+    """The header of a picture, read from its first bytes, or of an array, from its shape.
 
     Raises:
-        Unusable: what they say, or that they cannot be read, makes it unfit.
+        Unusable: the header cannot be read, or shows that the image cannot be used.
     """
     if isinstance(content, np.ndarray):
         return Header(f"array of {content.dtype}", *content.shape)
@@ -41,18 +51,18 @@ def probe(content: Content, reading: Reading = PLAIN) -> Header:
 def decode(
     content: Content, shape: Shape, resize: bool, reading: Reading = PLAIN, check: Check | None = None
 ) -> NDArray[np.uint8]:
-    """The pixels of a picture.
+    """The pixels of an image.
 
     Args:
-        content: where they are.
-        shape: `(height, width, channels)` of the result; colour is made grey, and grey is made RGB, to fit it.
-        resize: bring pictures of another size to this one: the largest middle part of its proportions, by Lanczos.
-        reading: what is done about transparency and more than 8 bits.
-        check: raises for a header whose pixels are not wanted; by default for those of other sizes than kvae trains on,
-            and without `resize` than this one.
+        content: the image.
+        shape: `(height, width, channels)` of the result; colour is converted to grey, or grey to RGB, to fit it.
+        resize: resize pictures of another size, by Lanczos; other aspect ratios are centre-cropped.
+        reading: how to read transparency and more than 8 bits.
+        check: raises if a header shows that the image is not wanted; by default, if kvae cannot train on its size, or
+            if, without `resize`, its size is not that of `shape`.
 
     Raises:
-        Unusable: there are none, or not of this size.
+        Unusable: the image cannot be decoded, or has the wrong size.
     """
     check = check or partial(_check_size, shape=shape, resize=resize)
     if isinstance(content, np.ndarray):
@@ -64,7 +74,7 @@ def decode(
             top = pixels.greatest_level(picture)
             picture.load()
             turned = pixels.upright(picture)
-            check(found._replace(height=turned.height, width=turned.width))  # its mark may stand at the end
+            check(found._replace(height=turned.height, width=turned.width))  # the orientation may be at the file's end
             return pixels.fitted(pixels.flat(turned, reading, top), shape)
 
 
@@ -77,7 +87,7 @@ def _of_array(array: NDArray[Any], shape: Shape, reading: Reading, check: Check)
         if not np.isfinite(array).all():
             raise Unusable(pixels.NO_NUMBERS)
         if array.min() < 0 or array.max() > 1:
-            raise Unusable("it holds floats that are not in [0, 1] (save levels of 0 to 255 as uint8)")
+            raise Unusable("it holds floats outside [0, 1] (save levels from 0 to 255 as uint8)")
         array = pictures.to_uint8(array)
     if array.shape == shape:
         return array
@@ -86,7 +96,7 @@ def _of_array(array: NDArray[Any], shape: Shape, reading: Reading, check: Check)
 
 
 def check_extent(height: int, width: int, resize: bool) -> str | None:
-    """What is wrong with the height and width of an image to train on, whatever size its data set has."""
+    """What is wrong with the height and width of an image for training, regardless of the size of its data set."""
     if min(height, width) < MIN_SIZE:
         return f"it is less than {MIN_SIZE} pixels high or wide"
     if height * width > MAX_PIXELS:
@@ -100,4 +110,4 @@ def _check_size(header: Header, shape: Shape, resize: bool) -> None:
     if wrong := check_extent(header.height, header.width, resize):
         raise Unusable(wrong)
     if not resize and header[1:3] != shape[:2]:
-        raise Unusable(f"it is not {shape[0]} x {shape[1]} (height x width), as most are (see --image-size)")
+        raise Unusable(f"it is not {shape[0]} x {shape[1]} (height x width) like most images (see --image-size)")

@@ -1,4 +1,4 @@
-"""The images of a held-out split as a model meets them: grey bytes, or the split's frozen bits."""
+"""The images of a held-out split as a model gets them: grey bytes, or the split's frozen bits."""
 
 import math
 
@@ -10,22 +10,23 @@ from kvae.data.datasets import Dataset
 from kvae.errors import DataError
 
 MAX_HELD_OUT = 2**27
-"""Bytes of a held-out split beyond which not all of its images are taken: to measure them takes several times that."""
+"""Maximum size of a held-out split in bytes; of a larger one only some images are used, because measuring takes several
+times as much memory."""
 
 
 def held_out(data: Dataset, split: str, binarize_images: bool) -> NDArray[np.uint8]:
-    """The images of a held-out split as a model meets them: grey bytes, or the split's frozen bits as bytes 0 and 255.
+    """The images of a held-out split as a model gets them: grey bytes, or the split's frozen bits as bytes 0 and 255.
 
-    Of a split that is larger than `MAX_HELD_OUT` every second image is taken, or every third, ..., so that a data set
-    that is larger than the memory can be trained on; no named one is.
+    If a split is larger than `MAX_HELD_OUT`, every second image is used, or every third, ..., so that a data set that
+    is larger than the memory can be trained on; no named data set is that large.
 
     Args:
         data: the data set.
         split: "validation" or "test".
-        binarize_images: whether the model is one of bits.
+        binarize_images: whether the model is for bits.
 
     Raises:
-        DataError: the test split's bits are not the pinned ones.
+        DataError: the bits of the test split differ from the pinned ones.
     """
     images: NDArray[np.uint8] = getattr(data, split).images
     images = images[:: math.ceil(images.nbytes / MAX_HELD_OUT)] if images.nbytes > MAX_HELD_OUT else images
@@ -35,6 +36,6 @@ def held_out(data: Dataset, split: str, binarize_images: bool) -> NDArray[np.uin
     if split == "test" and data.test_bits_sha256 is not None and binarization.sha256(bits) != data.test_bits_sha256:
         raise DataError(
             f"the binarised test images of {data.name} have sha256 {binarization.sha256(bits)[:12]}..., expected "
-            f"{data.test_bits_sha256[:12]}...: this numpy draws other bits, and its numbers could not be compared."
+            f"{data.test_bits_sha256[:12]}...: this numpy draws different bits, so results would not be comparable."
         )
     return bits

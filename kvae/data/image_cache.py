@@ -1,21 +1,20 @@
-"""Decoded images on disk: what `kvae.data.preparation` made of a path, once for each state of its files and each
+"""Decoded images on disk: the results of `kvae.data.preparation` for a path, once for each state of its files and each
 setting.
 
-A folder of the cache, which is whole or not there at all, holds
+A folder of the cache, which is either complete or missing, holds
 
     train.npy  validation.npy  test.npy    uint8 (n, height, width, channels)
-    train_labels.npy  ...                  the class of each, from 0
+    train_labels.npy  ...                  the class of each image, from 0
     index.csv                              name, label, split and sha256 of each image, in the order of the arrays
     skipped.csv                            name and reason of each image that could not be used
-    summary.json                           what is true of them all
+    summary.json                           facts about all images
 
-One process prepares, others wait for it: a lock beside the folder, which the kernel drops where its holder dies, tells
-them apart.
+One process prepares the images while others wait for it. They use a lock next to the folder, which the kernel releases
+if its holder dies.
 """
 
 import contextlib
 import csv
-import fcntl
 import hashlib
 import json
 import logging
@@ -30,51 +29,53 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvae.config import TrainConfig
-from kvae.data import download, preparation, splits
+from kvae.data import preparation, splits
+from kvae.data.cache import cache_dir
 from kvae.data.pixels import Shape
 from kvae.data.preparation import Skipped, Tally
 from kvae.data.sources import Source
 from kvae.data.splits import SPLITS
 from kvae.errors import DataError, KvaeError
-from kvae.files.atomic import atomic_folder
+from kvae.files import locks, npy
+from kvae.files.atomic import atomic_folder, remove_stale
 from kvae.files.text import shown
 
 logger = logging.getLogger(__name__)
 
 VERSION = 2
-"""To be raised with whatever makes other pixels, splits or files of the same images."""
+"""Increase this with every change that gives the same images other pixels, splits or files."""
 SUMMARY, INDEX, SKIPPED = "summary.json", "index.csv", "skipped.csv"
 INDEX_FIELDS = ("name", "label", "split", "sha256")
 Progress = Callable[[int, int], None]
 
 
 def prepare(source: Source, config: TrainConfig, progress: Progress | None = None) -> Path:
-    """The folder with the decoded images of a source, made now if it is not there.
+    """The folder with the decoded images of a source, which is made if it does not exist.
 
     Args:
         source: the images.
-        config: `image_size`, `grayscale` and `split_seed` say what is made of them, `max_bad` how many may be skipped.
+        config: `image_size`, `grayscale` and `split_seed` say how to convert them, `max_bad` how many may be skipped.
         progress: called with how many images are done, and how many there are.
 
     Raises:
-        DataError: more than `max_bad` images cannot be used, or none can, or the disk has no room for them.
+        DataError: more than `max_bad` images cannot be used, or none can, or the disk has no space for them.
         KvaeError: the cache cannot be written to.
     """
-    folder = download.cache_dir() / "images" / _key(source, config)
+    folder = cache_dir() / "images" / _key(source, config)
     if not is_whole(folder):
         with _alone(folder):
-            if not is_whole(folder):  # another process may have made it meanwhile
+            if not is_whole(folder):  # another process may have made it in the meantime
                 _make(folder, source, config, progress)
     return folder
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether a folder is one that `prepare` made."""
+    """Whether `prepare` made a folder, completely."""
     return (folder / SUMMARY).is_file()
 
 
 def _key(source: Source, config: TrainConfig) -> str:
-    """A hash of the files' path, names, sizes and times, and of the settings that matter."""
+    """A hash of the path, of the names, sizes and times of the files, and of the settings that matter."""
     settings = [VERSION, shown(str(source.path.resolve())), config.size, config.grayscale, config.split_seed]
     settings += [config.alpha, config.levels]
     found = hashlib.sha256(json.dumps(settings).encode())
@@ -85,36 +86,20 @@ def _key(source: Source, config: TrainConfig) -> str:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder of the cache, and clear away what processes that died have left in the cache."""
+    """Hold the lock of a folder of the cache, and remove what dead processes have left in the cache."""
+    advice = "Set KVAE_CACHE_DIR to another folder."
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        file = _lock_file(folder).open("a")
     except OSError as error:
-        raise KvaeError(
-            f"cannot write {folder.parent}: {error.strerror}. Name another place by KVAE_CACHE_DIR."
-        ) from None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logger.info("another process decodes these images; waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError as error:  # a file system without locks
-            raise KvaeError(
-                f"cannot lock {_lock_file(folder)}: {error.strerror}. Name another place by KVAE_CACHE_DIR."
-            ) from None
-        _clear(folder)
+        raise KvaeError(f"cannot write {folder.parent}: {error.strerror}. {advice}") from None
+    with locks.awaited(
+        _lock_file(folder), lambda: logger.info("another process decodes these images; waiting for it"), advice
+    ):
+        remove_stale(
+            folder.parent,
+            lambda name, _: name == folder.name or not locks.is_locked(_lock_file(folder.with_name(name))),
+        )
         yield
-
-
-def _clear(held: Path) -> None:
-    """Remove temporary folders that nobody fills any more: those whose lock is free, and those of the one we hold."""
-    for left in held.parent.glob(".*.tmp"):
-        owner = held.with_name(left.name.split(".")[1])
-        with contextlib.suppress(OSError), _lock_file(owner).open("a") as file:
-            if owner != held:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(left)
 
 
 def _lock_file(folder: Path) -> Path:
@@ -153,11 +138,11 @@ def _check_room(folder: Path, count: int, shape: Shape) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         old = sum(path.stat().st_size for path in folder.glob("*/*") if path.is_file())
-        kept = f" Its older folders take {_size(old)}, and may be deleted." if old else ""
+        kept = f" Its older folders take {_size(old)}, and can be deleted." if old else ""
         raise DataError(
-            f"decoded, {count:,} images of {' x '.join(map(str, shape))} take {_size(needed)}, "
-            f"and {folder} has {_size(free)} left. Name another place by KVAE_CACHE_DIR, or make the images "
-            f"smaller by --image-size.{kept}"
+            f"{count:,} decoded images of {' x '.join(map(str, shape))} take {_size(needed)}, "
+            f"but {folder} has only {_size(free)} left. Set KVAE_CACHE_DIR to another folder, or make the images "
+            f"smaller with --image-size.{kept}"
         )
 
 
@@ -179,29 +164,28 @@ class _Writer:
         return self
 
     def append(self, pixels: NDArray[np.uint8]) -> None:
-        """One more image."""
+        """Append an image."""
         self._file.write(np.ascontiguousarray(pixels).data)
         self._count += 1
 
     def __exit__(self, *error: object) -> None:
         with self._file:
             self._file.seek(0)
-            if self._write_header() != self._start:  # numpy leaves room for its number of rows to grow
-                raise KvaeError(f"cannot write {self._path}: its header has outgrown its place.")
+            if self._write_header() != self._start:  # numpy leaves space for the number of rows to grow
+                raise KvaeError(f"cannot write {self._path}: its header has become too long.")
 
     def _write_header(self) -> int:
-        header = {"descr": "|u1", "fortran_order": False, "shape": (self._count, *self._shape)}
-        np.lib.format.write_array_header_1_0(self._file, header)
+        npy.write_header(self._file, "|u1", (self._count, *self._shape))
         return self._file.tell()
 
 
 def _write_labels(folder: Path, tally: Tally) -> None:
-    """The class of each image, in the order of the split's images: 0 for all where there are no labels."""
+    """Write the class of each image, in the order of the split's images; all are 0 if there are no labels."""
     classes = {label: number for number, label in enumerate(tally.classes)}
     dtype = np.min_scalar_type(max(len(classes) - 1, 0))
     for split in SPLITS:
         labels = [
-            classes.get(label, 0)  # type: ignore[arg-type]  # None is the label of all, where there are no classes
+            classes.get(label, 0)  # type: ignore[arg-type]  # without classes, every label is None
             for label, (_, own) in zip(tally.labels, tally.digests, strict=True)
             if own == split
         ]

@@ -1,4 +1,4 @@
-"""Images out of a user's files, as a model takes them: float32 batches in [0, 1], with the name of each image."""
+"""Read a user's images as a model takes them: float32 batches in [0, 1], with the name of each image."""
 
 import copy
 import math
@@ -11,34 +11,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvae.data import listing
-from kvae.data.decoding import decode
+from kvae.data.decoding import MAX_ARRAY_BYTES, decode, wrong_numbers
 from kvae.data.opening import MAX_PIXELS, Unusable, quiet
 from kvae.data.pixels import Header, Shape
-from kvae.data.sources import MAX_ARRAY_BYTES, wrong_numbers
 from kvae.errors import DataError
 from kvae.files import arrays, idx, pictures
 from kvae.files.reading import PLAIN, Reading
 
 Floats = NDArray[np.float32]
 BATCH = 1024
-"""Images in a batch, or fewer of large ones: this and `BATCH_BYTES` bound the memory of all that streams them."""
+"""Images in a batch, or fewer if they are large; this and `BATCH_BYTES` limit the memory for streaming images."""
 BATCH_BYTES = 64 * 2**20
-"""Bytes that are read from a file at a time, and of a batch of float32 images; one image may be larger."""
+"""Maximum bytes to read from a file at a time, or to hold in a batch of float32 images; one image may be larger."""
 PICTURE_CHANNELS = (1, 3)
-"""Channels of the models that take pictures: grey and RGB."""
+"""Numbers of channels of models that take pictures: grey and RGB."""
 
 
 class Batch(NamedTuple):
     """Some images of a stream."""
 
     names: list[str]
-    """The path of each, with its index in brackets where a file holds many."""
+    """The path of each image, with its index in brackets if a file holds many."""
     images: Floats
     """`(batch, height, width, channels)` in [0, 1]."""
 
 
 class Wanted(NamedTuple):
-    """What images are brought to."""
+    """How images are converted."""
 
     shape: Shape
     """The model's `(height, width, channels)`."""
@@ -64,11 +63,11 @@ class _Part(Protocol):
 
 @dataclass(frozen=True)
 class Images:
-    """A stream of images, which can be gone through again. Make one with `open_images`."""
+    """A stream of images that can be read several times. Make one with `open_images`."""
 
     parts: tuple[_Part, ...]
     batch: int = BATCH
-    """Images from which on a batch is full."""
+    """Number of images at which a batch is full."""
 
     @property
     def count(self) -> int:
@@ -77,14 +76,14 @@ class Images:
 
     @property
     def longest_name(self) -> int:
-        """Characters of the longest name."""
+        """Number of characters in the longest name."""
         return max(len(part.name(part.count - 1)) for part in self.parts)
 
     def cut(self, stops: Sequence[int]) -> Iterator["Images"]:
-        """The stream cut into pieces, each of which can be gone through by itself.
+        """The stream cut into pieces, each of which can be read by itself.
 
         Args:
-            stops: the index before which each piece ends, rising; the next one begins there.
+            stops: the index after the last image of each piece, in ascending order; the next piece starts there.
         """
         parts, before, start = iter(self.parts), 0, 0  # `before`: images of the parts before `part`
         part = next(parts)
@@ -102,7 +101,7 @@ class Images:
         """The images in order, in batches of about `batch`.
 
         Raises:
-            DataError: a file that cannot be read, or does not fit the model; it is named.
+            DataError: a file cannot be read, or does not fit the model; the message names it.
         """
         names: list[str] = []
         chunks: list[Floats] = []
@@ -124,17 +123,19 @@ def open_images(
 ) -> Images:
     """The images of files and folders, read as `kvae train --data` reads them.
 
+    Only floats in arrays differ: here they stay as they are, while a training rounds them to 8-bit levels.
+
     Args:
-        paths: pictures; folders, whose pictures are taken in the order of their names, those of sub-folders too; .npy
-            and .npz files of `(n, height, width)` or `(n, height, width, channels)`, uint8 or floats in [0, 1], an
-            archive's under the name `images`; idx files, compressed or not.
+        paths: pictures; folders, whose pictures are read in the order of their names, including those in sub-folders;
+            .npy and .npz files of `(n, height, width)` or `(n, height, width, channels)`, uint8 or floats in [0, 1],
+            in an archive under the name `images`; idx files, compressed or not.
         image_shape: the model's `(height, width, channels)`.
-        resize: bring images of another size to the model's (the largest middle part of its proportions), and colour to
-            grey or grey to colour. Without it such images are refused.
-        reading: what is done about transparency and more than 8 bits.
+        resize: resize images to the model's size, centre-cropping other aspect ratios, and convert colour to grey or
+            grey to colour. Without it such images are refused.
+        reading: how to read transparency and more than 8 bits.
 
     Raises:
-        DataError: no such file, a folder without pictures, or an array that the model cannot take.
+        DataError: a file does not exist, a folder has no pictures, or the model cannot take an array.
     """
     height, width, channels = image_shape
     wanted = Wanted((height, width, channels), resize, reading)
@@ -153,7 +154,7 @@ def open_image(path: Path, image_shape: Sequence[int], resize: bool = False, rea
     """The one image of a file, `(1, height, width, channels)`; arguments and errors as for `open_images`."""
     images = open_images([path], image_shape, resize, reading)
     if images.count != 1:
-        raise DataError(f"{path} holds {images.count:,} images; name a file with one.")
+        raise DataError(f"{path} holds {images.count:,} images; name a file with only one.")
     return next(images.batches()).images
 
 
@@ -165,13 +166,13 @@ def _pictures_of(folder: Path) -> list[Path]:
 
 
 def _fitting(size: int) -> int:
-    """How many images of so many bytes are taken at a time."""
+    """How many images of this many bytes to read at a time."""
     return max(1, min(BATCH, BATCH_BYTES // max(size, 1)))
 
 
 def _open(path: Path, kind: str, wanted: Wanted) -> _Part:
     if kind == listing.RECORDS:
-        raise DataError(f"{path} holds TFRecords, which only kvae train reads; give pictures or arrays.")
+        raise DataError(f"{path} holds TFRecords, which only kvae train reads; use pictures or arrays.")
     if kind == listing.ARRAY:
         return _Stack(arrays.open_array(path, ("images",)), wanted)
     return _Stack(idx.open_idx(path), wanted) if kind == listing.IDX else _Picture(path, wanted)
@@ -194,7 +195,7 @@ class _Picture:
     def chunks(self) -> Iterator[Floats]:
         shape = self.wanted.shape
         if shape[-1] not in PICTURE_CHANNELS:
-            raise DataError(f"{self.path}: the model's images have {shape[-1]} channels; give them as .npy or .npz.")
+            raise DataError(f"{self.path}: the model's images have {shape[-1]} channels; use a .npy or .npz file.")
         try:
             with quiet():
                 pixels = decode(self.path, *self.wanted, check=self._check)
@@ -208,12 +209,12 @@ class _Picture:
         if not (fits or self.wanted.resize):
             raise Unusable(
                 f"it is a picture of {_described(header[1:])}; the model takes {_described(shape)}. "
-                "With --resize it is converted"
+                "Use --resize to convert it"
             )
 
 
 def _any(header: Header) -> None:
-    """Of an array's images all have the one size that was looked at."""
+    """Accept every image, because all images of an array have one size, which was checked before."""
 
 
 def _described(shape: Sequence[int]) -> str:
@@ -234,10 +235,10 @@ class _Stack:
             raise DataError(f"{array.path} has shape {array.shape}; expected {text}.")
         size = array.dtype.itemsize * math.prod(found[1:])
         if math.prod(found[1:3]) > MAX_PIXELS or size > MAX_ARRAY_BYTES:
-            raise DataError(f"{array.path} holds images of {found[1:]}, which are too many pixels.")
+            raise DataError(f"{array.path} holds images of {found[1:]}, which have too many pixels.")
         convertible = found[-1] in PICTURE_CHANNELS and shape[-1] in PICTURE_CHANNELS and min(found[1:3]) > 0
         if found[1:] != shape and not (wanted.resize and convertible):
-            advice = " With --resize they are converted." if convertible else ""
+            advice = " Use --resize to convert them." if convertible else ""
             raise DataError(f"{array.path} holds images of {found[1:]}; the model takes {text}.{advice}")
         self._array = array
         self._wanted = wanted
@@ -263,7 +264,7 @@ class _Stack:
         if images.dtype.kind == "f" and not (images.min() >= 0 and images.max() <= 1):
             raise DataError(
                 f"{self._array.path} holds numbers between {images.min():g} and {images.max():g}; floats must be "
-                f"in [0, 1], levels of 0 to 255 uint8."
+                f"in [0, 1], and levels from 0 to 255 must be uint8."
             )
         if self._found == self._wanted.shape:
             if images.dtype.kind in "fb":

@@ -1,4 +1,4 @@
-"""What a training would make of the images under a path: how many, which, and which not and why. Nothing is kept."""
+"""What training would do with the images under a path: how many it would use, and which it would skip and why."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -18,10 +18,10 @@ from kvae.data.sources import Label, Source, open_source
 from kvae.files import pictures
 
 EXAMPLES = 64
-"""Images in a picture of examples without labels."""
+"""Images in a picture of examples, if there are no labels."""
 EXAMPLE_ROWS = 10
 EXAMPLE_COLUMNS = 8
-"""Labels in a picture of examples, and images of each."""
+"""Maximum number of labels in a picture of examples, and images of each."""
 
 
 @dataclass(frozen=True)
@@ -32,24 +32,24 @@ class Inspection:
     kind: str
     """What the path is: a folder of pictures, an .npz file, ..."""
     count: int
-    """Images found, fit or not."""
+    """Images found, whether they can be used or not."""
     num_others: int
-    """Files of a folder left aside for their names."""
+    """Files of a folder that are ignored because of their names."""
     num_unlabelled: int
-    """Pictures in no sub-folder, where others are in one: then there are no labels."""
+    """Pictures that are not in a sub-folder although others are: then there are no labels."""
     formats: dict[str, int]
     sizes: dict[str, int]
-    """How many images have which size, "HEIGHT x WIDTH", the most frequent first."""
+    """How many images have each size, "HEIGHT x WIDTH", the most frequent first."""
     num_grey: int
     num_colour: int
-    """Images in grey and in colour, of those whose size can be used."""
+    """Grey images and colour images, among those whose size can be used."""
     image_shape: tuple[int, int, int] | None
-    """What a model would be made for; None where no image is fit."""
+    """The image shape of a model for these images; None if no image can be used."""
     labels: dict[Label, int]
     """How many images each label has; empty without labels."""
     splits: dict[str, int]
     num_duplicates: int
-    """Images equal to an earlier one; they are in the same split as that."""
+    """Images that are equal to an earlier image, and in the same split."""
     num_conflicts: int
     """How many of these have another label than the first."""
     skipped: list[Skipped]
@@ -59,17 +59,20 @@ class Inspection:
 
     @property
     def num_usable(self) -> int:
-        """Images that would be trained on or held out."""
+        """Number of images that would be trained on or held out."""
         return sum(self.splits.values())
 
     @property
     def refusal(self) -> str | None:
-        """Why a training would refuse these images; None where it would not."""
+        """Why training would refuse these images; None if it would not."""
         if len(self.skipped) > self.max_bad:
             return f"{len(self.skipped):,} are skipped, more than the {self.max_bad:,} of --max-bad"
         if not splits.are_enough(self.splits):
             found = ", ".join(f"{number:,} {split}" for split, number in self.splits.items())
-            return f"too few for three splits ({found}); needed are 1, {splits.MIN_HELD_OUT} and {splits.MIN_HELD_OUT}"
+            return (
+                f"too few images for three splits ({found}); they need at least 1, {splits.MIN_HELD_OUT} and "
+                f"{splits.MIN_HELD_OUT}"
+            )
         return None
 
     @property
@@ -81,7 +84,7 @@ class Inspection:
         return dict(sorted(found.items(), key=lambda item: -len(item[1])))
 
     def picture(self) -> Image.Image | None:
-        """A picture of examples, with a row for each label where there are labels; None where no image is fit."""
+        """A picture of examples, with one row per label if there are labels; None if no image can be used."""
         if not self.num_usable:
             return None
         if not self.labels:
@@ -92,7 +95,7 @@ class Inspection:
         return pictures.labelled_grid(np.array(cells), list(map(str, rows)), EXAMPLE_COLUMNS * [""])
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it but the examples, as JSON values."""
+        """All fields except the examples, as JSON values."""
         return {
             "path": str(self.path),
             "kind": self.kind,
@@ -118,16 +121,16 @@ class Inspection:
 def inspect(
     config: TrainConfig, progress: Callable[[int, int], None] | None = None, source: Source | None = None
 ) -> Inspection:
-    """Go through all images as a training would at its start.
+    """Go through all images as training would at its start.
 
     Args:
-        config: `data` is the path; `image_size`, `grayscale` and `split_seed` say what a training would make of it, and
-            `max_bad` how many images it would skip.
+        config: `data` is the path; `image_size`, `grayscale` and `split_seed` say how training would convert the
+            images, and `max_bad` how many it may skip.
         progress: called with how many images are done, and how many there are.
-        source: what `kvae.data.sources.open_source` found under the path; by default it is called.
+        source: what `kvae.data.sources.open_source` returned for the path; by default it is called.
 
     Raises:
-        DataError: there is nothing under the path that is known, or a file of many images is damaged.
+        DataError: the path holds no known kind of images, or a file with many images is damaged.
     """
     source = source or open_source(Path(config.data or ""), config.reading)
     plan = preparation.survey(source, config)
@@ -171,7 +174,7 @@ def inspect(
 
 
 def _counted(kinds: Counter[Header], key: Callable[[Header], str]) -> dict[str, int]:
-    """How many images there are by something of their kind, the most frequent first."""
+    """How many images there are for each `key` of their kind, the most frequent first."""
     found: Counter[str] = Counter()
     for kind, number in kinds.items():
         found[key(kind)] += number

@@ -1,11 +1,9 @@
-"""A stranger's picture file, opened so that it can do no more than be a picture: for training and every other verb.
+"""Open an untrusted picture file safely, for training and every other verb.
 
-The formats are a fixed list; sizes are bounded before anything is decoded; pipes and devices are not waited for;
-whatever Pillow raises becomes one line.
+The formats are a fixed list; sizes are limited before anything is decoded; pipes and devices are refused without
+waiting; whatever Pillow raises becomes one line.
 """
 
-import os
-import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,25 +12,26 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
+from kvae.files import regular
 from kvae.files.text import printable
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-"""Formats of Pillow that are read, whatever a file is called. Others have decoders that few people look at, or start
-another program (EPS: Ghostscript)."""
+"""Formats of Pillow that are read, whatever a file is called. Other formats have decoders that few people review, or
+start another program (EPS starts Ghostscript)."""
 MAX_PIXELS = 40_000_000
-"""Pixels of a picture beyond which it is refused: decoding takes up to 16 bytes each, 640 MB in all."""
+"""Maximum number of pixels of a picture; decoding takes up to 16 bytes each, 640 MB in all."""
 MAX_FILE_BYTES = 4 * MAX_PIXELS
-"""Bytes of a file beyond which it is refused: no picture of `MAX_PIXELS` needs more."""
+"""Maximum size of a file in bytes; no picture of `MAX_PIXELS` needs more."""
 
 
 class Unusable(Exception):
-    """Why a picture cannot be used, in words that follow its name and a colon."""
+    """Why a picture cannot be used; the message follows the picture's name and a colon."""
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No warnings of Pillow while the block runs, in any thread: what matters in them is found out here."""
-    Image.init()  # all formats, before threads look for them
+    """Ignore Pillow's warnings in all threads while the block runs; this module checks what matters itself."""
+    Image.init()  # loads all formats, before threads need them
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -41,20 +40,20 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def opened(content: Path | bytes) -> Iterator[Image.Image]:
-    """A picture whose header is read, and whose pixels are not yet.
+    """A picture whose header has been read, but not its pixels.
 
     Args:
         content: a file, or an encoded picture.
 
     Raises:
-        Unusable: not a picture, or not one that is read; also for what goes wrong as the block decodes it.
+        Unusable: it is not a picture of a known format, or cannot be used; also if the block fails to decode it.
     """
     try:
         _check_bytes(_size(content))
         with Image.open(content if isinstance(content, Path) else BytesIO(content), formats=FORMATS) as picture:
             if picture.width * picture.height > MAX_PIXELS:
                 raise Unusable(_too_many())
-            # A photograph in the format MPO is one picture with another, such as its preview, behind it.
+            # A photograph in the MPO format is one picture followed by others, such as its preview.
             if picture.format != "MPO" and getattr(picture, "is_animated", False):
                 raise Unusable("it is animated, or has several pages")
             yield picture
@@ -68,17 +67,15 @@ def opened(content: Path | bytes) -> Iterator[Image.Image]:
         raise Unusable("it does not fit in memory") from None
     except OSError as error:
         raise Unusable(f"it cannot be read: {error.strerror or printable(error, 100)}") from None
-    except Exception as error:  # whatever Pillow lets through of a damaged file: it must end nothing but this picture
+    except Exception as error:  # Pillow can raise anything on a damaged file, which must affect only this picture
         raise Unusable(f"it is damaged: {printable(error, 100)}") from None
 
 
 def _size(content: Path | bytes) -> int:
     if not isinstance(content, Path):
         return len(content)
-    found = os.stat(content)
-    if not stat.S_ISREG(found.st_mode):  # a pipe, say, for which one would wait forever
-        raise Unusable("it is not a regular file")
-    return found.st_size
+    regular.check(content)
+    return content.stat().st_size
 
 
 def _check_bytes(size: int) -> None:

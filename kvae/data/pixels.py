@@ -1,7 +1,7 @@
-"""How an opened picture becomes grey or RGB pixels of 8 bits: one rule, for training and every other verb.
+"""Convert an opened picture to grey or RGB pixels of 8 bits: one rule, for training and every other verb.
 
-What would lose something unseen is not done unasked: transparency takes a colour to stand on, 16 bits a range of
-levels. CMYK is refused. Opaque transparency channels, palettes and orientations lose nothing.
+Nothing is lost silently: transparency needs a background colour from the user, and 16 bits need a range of levels. CMYK
+is refused. Opaque transparency channels, palettes and orientations are converted without loss.
 """
 
 from typing import Any, NamedTuple
@@ -17,21 +17,21 @@ from kvae.files.reading import Reading
 GREY_MODES = ("1", "L", "LA", "La")
 COLOUR_MODES = ("RGB", "RGBA", "RGBa", "RGBX")
 DEEP_MODES = ("I", "F")
-"""How the modes of more than 8 bits begin, which Pillow would clip instead of scaling them."""
+"""First letters of the modes with more than 8 bits, which Pillow would clip instead of scaling."""
 RESAMPLING = Image.Resampling.LANCZOS
 ORIENTATION = 0x0112
-"""The EXIF tag that says how a camera was held."""
+"""The EXIF tag for how a camera was held."""
 BITS_PER_SAMPLE = 258
-"""The TIFF tag of the bits of each channel."""
+"""The TIFF tag for the bits of each channel."""
 WHITE = 65535
-"""What Pillow makes of the greatest level of a PGM of more than 8 bits."""
-TOO_DEEP = "it has more than 8 bits a channel (see --levels)"
+"""The level to which Pillow scales white in a PGM of more than 8 bits."""
+TOO_DEEP = "it has more than 8 bits per channel (see --levels)"
 NO_NUMBERS = "it holds NaN or infinity"
 Shape = tuple[int, int, int]
 
 
 class Header(NamedTuple):
-    """What is known of a picture before its pixels are."""
+    """What is known about a picture before its pixels are decoded."""
 
     format: str
     height: int
@@ -40,20 +40,20 @@ class Header(NamedTuple):
 
 
 def header(picture: Image.Image, reading: Reading) -> Header:
-    """What an opened picture says of itself.
+    """The header of an opened picture.
 
     Raises:
-        Unusable: its colours, or its depth, make it unfit.
+        Unusable: the picture cannot be used because of its colours or its bits per channel.
     """
     deep = picture.mode.startswith(DEEP_MODES)
     if not deep and _bits(picture) > 8:
-        raise Unusable("it has 16 bits a channel and colour; save it with 8")
+        raise Unusable("it has colour with 16 bits per channel; save it with 8")
     if deep:
         if reading.levels is None:
             raise Unusable(TOO_DEEP)
     elif picture.mode not in (*GREY_MODES, *COLOUR_MODES, "P", "PA"):
         raise Unusable(f"it is {picture.mode}; save it as grey or RGB")
-    early = picture.format != "PNG" or "exif" in picture.info  # or else Pillow would decode the PNG to look for it
+    early = picture.format != "PNG" or "exif" in picture.info  # otherwise Pillow would decode the PNG to look for it
     turned = early and orientation(picture) >= 5
     height, width = (picture.width, picture.height) if turned else (picture.height, picture.width)
     name = "JPEG" if picture.format == "MPO" else str(picture.format)
@@ -61,7 +61,7 @@ def header(picture: Image.Image, reading: Reading) -> Header:
 
 
 def is_grey(picture: Image.Image) -> bool:
-    """Whether a picture has no colours, or a palette of greys alone."""
+    """Whether a picture has no colours, or a palette of only greys."""
     if picture.mode in ("P", "PA"):
         palette = bytes(picture.palette.palette) if picture.palette else b""
         step = len(picture.palette.mode) if picture.palette else 3
@@ -70,21 +70,21 @@ def is_grey(picture: Image.Image) -> bool:
 
 
 def upright(picture: Image.Image) -> Image.Image:
-    """The picture turned the way it is seen."""
+    """The picture, rotated as it should be seen."""
     return picture if orientation(picture) == 1 else ImageOps.exif_transpose(picture)
 
 
 def orientation(picture: Image.Image) -> int:
-    """How the picture is to be turned, 1 for not at all: also if what a camera wrote beside it is damaged."""
+    """The EXIF orientation of a picture; 1, which means no rotation, also if its EXIF data is damaged."""
     try:
         value = picture.getexif().get(ORIENTATION, 1)
-    except Exception:  # of the picture itself this says nothing
+    except Exception:  # the picture itself may still be fine
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def greatest_level(picture: Image.Image) -> int | None:
-    """The level of white in the file of a picture that is not decoded yet, if Pillow stretches its levels to 65535."""
+    """The level of white in the file of a picture that is not decoded yet, if Pillow scales its levels to 65535."""
     for decoder, _, _, args in _tiles(picture):
         if decoder in ("ppm", "ppm_plain") and isinstance(args, tuple):
             return int(args[1])
@@ -92,15 +92,15 @@ def greatest_level(picture: Image.Image) -> int | None:
 
 
 def flat(picture: Image.Image, reading: Reading, top: int | None = None) -> Image.Image:
-    """A decoded picture in the mode L or RGB.
+    """A decoded picture, converted to the mode L or RGB.
 
     Args:
         picture: the picture.
-        reading: what is done about transparency and more than 8 bits.
+        reading: how to read transparency and more than 8 bits.
         top: its `greatest_level`.
 
     Raises:
-        Unusable: transparent pixels, and no colour for them.
+        Unusable: the picture has transparent pixels, or more than 8 bits, and `reading` does not say how to read them.
     """
     if picture.mode.startswith(DEEP_MODES):
         levels = np.asarray(picture)
@@ -120,10 +120,10 @@ def flat(picture: Image.Image, reading: Reading, top: int | None = None) -> Imag
 
 
 def to_bytes(levels: NDArray[np.generic], reading: Reading) -> NDArray[np.uint8]:
-    """Levels of more than 8 bits as bytes: linear between the two of `reading.levels`, and cut off outside.
+    """Levels of more than 8 bits as bytes: scaled linearly between the two of `reading.levels`, and clipped outside.
 
     Raises:
-        Unusable: no levels are given, or they are no numbers.
+        Unusable: `reading` has no levels, or some levels are not finite.
     """
     if reading.levels is None:
         raise Unusable(TOO_DEEP)
@@ -134,7 +134,7 @@ def to_bytes(levels: NDArray[np.generic], reading: Reading) -> NDArray[np.uint8]
 
 
 def fitted(picture: Image.Image, shape: Shape) -> NDArray[np.uint8]:
-    """The pixels of a picture of mode L or RGB in a shape: its largest middle part of these proportions, by Lanczos."""
+    """The pixels of a picture of mode L or RGB in a shape: centre-cropped to its aspect ratio, resized by Lanczos."""
     height, width, channels = shape
     picture = picture.convert("L" if channels == 1 else "RGB")
     if picture.size != (width, height):
@@ -143,16 +143,16 @@ def fitted(picture: Image.Image, shape: Shape) -> NDArray[np.uint8]:
 
 
 def _bits(picture: Image.Image) -> int:
-    """Bits a channel in the file of a picture that is not decoded yet: of colour Pillow drops all but 8."""
+    """Bits per channel in the file of a picture that is not decoded yet; Pillow keeps only 8 bits of colours."""
     if picture.format == "TIFF":
         return max(getattr(picture, "tag_v2", {}).get(BITS_PER_SAMPLE, (1,)))
     if picture.format == "PPM":
         return (greatest_level(picture) or 255).bit_length()
-    # In other formats 16 bits may be those of a pixel, as in a BMP of 5, 6 and 5 a channel.
+    # In other formats, 16 bits may be per pixel, as in a BMP with channels of 5, 6 and 5 bits.
     return 16 if picture.format == "PNG" and any(";16" in str(args) for _, _, _, args in _tiles(picture)) else 8
 
 
 def _tiles(picture: Image.Image) -> list[Any]:
-    """Where Pillow will find the pixels of a picture, and with which decoder and arguments."""
+    """Where Pillow will find the pixels of a picture, and the decoder and arguments it will use."""
     tiles: list[Any] = getattr(picture, "tile", [])
     return tiles

@@ -1,7 +1,7 @@
-"""Images of a user's own, gone through twice: a look at the first bytes of each, then each decoded, or skipped by name.
+"""Prepare a user's own images in two passes: the first reads only their headers, the second decodes or skips each one.
 
-Threads decode, and what comes out, and its order, are the same whatever the threads do. No pixels stay in memory; of
-each image its name, hash and label do, some 200 to 500 bytes.
+Threads decode, but the results and their order do not depend on them. No pixels stay in memory; the name, hash and
+label of each image do, which are some 200 to 500 bytes.
 """
 
 import contextlib
@@ -27,11 +27,11 @@ from kvae.files.reading import Reading
 from kvae.files.text import shown
 
 MAX_THREADS = 8
-"""Threads that decode: more of them only need more memory."""
+"""Maximum number of threads that decode, because more would only need more memory."""
 GROUP = 16
-"""Images that a thread takes at a time, or fewer of an array whose images are large."""
+"""Images that a thread processes at a time, or fewer if the images of an array are large."""
 NUM_TOLD = 3
-"""Skipped images that an error names."""
+"""Maximum number of skipped images that an error names."""
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -45,7 +45,7 @@ class Skipped(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """An image that can."""
+    """An image that can be used."""
 
     name: str
     label: Label | None
@@ -57,20 +57,20 @@ class Prepared(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """What a first look at the images decided for all of them."""
+    """What the first pass decided for all images."""
 
     shape: Shape | None
-    """`(height, width, channels)`; None where no image is fit."""
+    """`(height, width, channels)`; None if no image can be used."""
     resize: bool
     count: int
-    """Images that were seen, fit or not."""
+    """Number of images, whether they can be used or not."""
     kinds: Counter[Header]
-    """How many there are of which kind, of those whose header can be read."""
+    """How many images there are of each kind, among those whose header can be read."""
     unfit: list[Skipped]
-    """Images that the first look found unfit, whatever size the others have."""
+    """Images that the first pass found unusable, regardless of the size of the others."""
 
     def fits(self, kind: Header) -> bool:
-        """Whether images of a kind have a size that is taken."""
+        """Whether the size of a kind of images can be used."""
         if decoding.check_extent(kind.height, kind.width, self.resize) or self.shape is None:
             return False
         return self.resize or (kind.height, kind.width) == self.shape[:2]
@@ -78,20 +78,20 @@ class Plan:
 
 @dataclass
 class Tally:
-    """What is counted as images come."""
+    """What is counted as images are processed."""
 
     digests: list[tuple[bytes, str]] = field(default_factory=list)
-    """The content's hash and the split of each, in order."""
+    """The content's hash and the split of each image, in order."""
     labels: list[Label | None] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     num_duplicates: int = 0
-    """Images whose content an earlier one has; both are in one split."""
+    """Images with the same content as an earlier one, and so in the same split."""
     num_conflicts: int = 0
     """How many of these have another label than the first."""
     _first: dict[bytes, Label | None] = field(default_factory=dict)
 
     def add(self, image: Prepared | Skipped) -> None:
-        """Count one more."""
+        """Count one more image."""
         if isinstance(image, Skipped):
             self.skipped.append(image)
             return
@@ -104,7 +104,7 @@ class Tally:
 
     @property
     def classes(self) -> list[Label]:
-        """The labels there are, sorted; none unless each image has one."""
+        """The sorted labels; empty unless every image has one."""
         found = {label for label in self.labels if label is not None}
         order: dict[Label, tuple[int, str]] = {
             label: (label, "") if isinstance(label, int) else (0, label) for label in found
@@ -118,10 +118,10 @@ class Tally:
 
 
 def survey(source: Source, config: TrainConfig) -> Plan:
-    """Look at the first bytes of all images: which size most have, and whether there is colour among those.
+    """Read the headers of all images: find the size that most have, and whether any of these has colour.
 
     Raises:
-        DataError: a file that holds many images is damaged, or none of its images can be used.
+        DataError: a file with many images is damaged, or none of its images can be used.
     """
     resize = config.size is not None
     kinds: Counter[Header] = Counter()
@@ -141,7 +141,7 @@ def survey(source: Source, config: TrainConfig) -> Plan:
 
 
 def _headers(source: Source, reading: Reading) -> Generator[tuple[str, Header | str, int], None, None]:
-    """Name, header or what is wrong, and number of images alike, of all images."""
+    """For all images: the name, the header or what is wrong with it, and the number of images it is for."""
     if source.header is not None and source.count is not None:
         yield "", source.header, source.count
     else:
@@ -149,7 +149,7 @@ def _headers(source: Source, reading: Reading) -> Generator[tuple[str, Header | 
 
 
 def _shape(kinds: Counter[Header], config: TrainConfig) -> Shape | None:
-    """The shape of a data set, given how many images of which kind there are; None where none is fit."""
+    """The shape of a data set, given how many images of each kind there are; None if none can be used."""
     resize = config.size is not None
     sizes: Counter[tuple[int, int]] = Counter()
     for kind, number in kinds.items():
@@ -165,13 +165,13 @@ def _shape(kinds: Counter[Header], config: TrainConfig) -> Shape | None:
 
 @contextlib.contextmanager
 def images(source: Source, config: TrainConfig, plan: Plan) -> Iterator[Iterator[Prepared | Skipped]]:
-    """All images in the order of their names, each decoded or skipped, to be gone through within a `with`.
+    """An iterator over all images in the order of their names, each decoded or skipped, for use in a `with` block.
 
     Raises:
-        DataError: a file that holds many images is damaged.
+        DataError: a file with many images is damaged.
     """
     group = max(1, min(GROUP, CHUNK_BYTES // max(1, source.image_bytes)))
-    shape = plan.shape or (decoding.MIN_SIZE, decoding.MIN_SIZE, 1)  # no image is fit, but each has its own reason
+    shape = plan.shape or (decoding.MIN_SIZE, decoding.MIN_SIZE, 1)  # no image can be used, but each has its own reason
 
     def prepare(item: Item) -> Prepared | Skipped:
         try:
@@ -186,24 +186,24 @@ def images(source: Source, config: TrainConfig, plan: Plan) -> Iterator[Iterator
 
 
 def shape_of(source: Source, plan: Plan) -> Shape:
-    """The shape of a plan's images; DataError where none is fit."""
+    """The shape of a plan's images; DataError if none can be used."""
     if plan.shape is None:
-        told = _told(plan.unfit) or "it holds none"
+        told = _told(plan.unfit) or "there are none"
         raise DataError(f"{shown(str(source.path))}: none of its {plan.count:,} images can be used ({told}).")
     return plan.shape
 
 
 def check_bad(source: Source, skipped: list[Skipped], config: TrainConfig, plan: Plan) -> None:
-    """Raise DataError where more images are skipped than `config.max_bad`, whether or not more are to come."""
+    """Raise DataError if more images are skipped than `config.max_bad`, without waiting for the rest."""
     if len(skipped) > config.max_bad:
         raise DataError(
-            f"{shown(str(source.path))}: at least {len(skipped):,} of {plan.count:,} images cannot be used, and "
-            f"--max-bad is {config.max_bad:,} ({_told(skipped)}). {inspect_command(config)} tells of all."
+            f"{shown(str(source.path))}: at least {len(skipped):,} of {plan.count:,} images cannot be used, but "
+            f"--max-bad is {config.max_bad:,} ({_told(skipped)}). See them all with {inspect_command(config)}."
         )
 
 
 def inspect_command(config: TrainConfig) -> str:
-    """The command that says what a training with these settings would make of its images."""
+    """The command that says what training with these settings would do with its images."""
     words = ["kvae", "data", "inspect", shown(config.data or "")]
     if config.image_size is not None:
         words += ["--image-size", config.image_size]
@@ -223,7 +223,7 @@ def _told(skipped: list[Skipped]) -> str:
 
 
 def in_threads(work: Callable[[Given], Made], given: Iterable[Given], size: int = GROUP) -> Generator[Made, None, None]:
-    """`work` done to each, in order, `size` at a time: as `map`, but in threads, and reading little ahead."""
+    """Like `map(work, given)`, but in threads, `size` items at a time, without reading far ahead."""
     threads = min(MAX_THREADS, os.cpu_count() or 1)
     remaining = iter(given)
     waiting: deque[Future[list[Made]]] = deque()
@@ -235,7 +235,7 @@ def in_threads(work: Callable[[Given], Made], given: Iterable[Given], size: int 
                 if not waiting:
                     return
                 yield from waiting.popleft().result()
-        finally:  # also where the caller has had enough: what is waiting in the pool is not begun
+        finally:  # also if the caller stops early: what waits in the pool is not started
             pool.shutdown(wait=False, cancel_futures=True)
 
 

@@ -1,4 +1,4 @@
-"""TFRecords of `tf.train.Example`: an encoded picture each, and a label where there is one. TensorFlow reads them."""
+"""Read TFRecords of `tf.train.Example`, each with an encoded picture and perhaps a label, by TensorFlow."""
 
 import gzip
 import os
@@ -10,23 +10,24 @@ from typing import Any
 
 from kvae.data.opening import MAX_FILE_BYTES
 from kvae.errors import DataError
+from kvae.files import regular
 from kvae.files.text import printable, shown
 
 PICTURE_KEYS = ("image/encoded", "image", "image_raw")
-"""The features that may hold the picture's bytes; the first that is there does."""
+"""The features that may hold the bytes of the picture; the first one present is used."""
 LABEL_KEYS = ("image/class/label", "label")
 MAX_RECORD_BYTES = MAX_FILE_BYTES + 2**20
-"""Bytes of a record: those of a picture, and room for what stands beside it."""
+"""Maximum size of a record in bytes: that of a picture, plus space for other features."""
 
 
 def read(path: Path) -> Iterator[tuple[bytes, int | None]]:
-    """The pictures of a file in their order, with their labels.
+    """The pictures of a file, in order, with their labels.
 
     Raises:
-        DataError: a damaged file, or records that hold no picture.
+        DataError: the file is damaged, or a record does not hold a picture.
     """
     _check_lengths(path)
-    import tensorflow as tf  # for these files alone
+    import tensorflow as tf  # here, because only these files need it
 
     compression = "GZIP" if path.suffix.lower() == ".gz" else ""
     count = 0
@@ -37,21 +38,20 @@ def read(path: Path) -> Iterator[tuple[bytes, int | None]]:
     except tf.errors.OpError as error:
         reason = re.sub(
             r"\{\{.*?\}\}|\[Op:.*", "", str(error.message), flags=re.DOTALL
-        )  # where TensorFlow was in its code
+        )  # removes TensorFlow's code locations
         raise _damaged(path, count, printable(reason, 80)) from None
 
 
 def _check_lengths(path: Path) -> None:
-    """Raise DataError where a record says to be longer than any is: TensorFlow takes the memory for it, and crashes."""
+    """Raise DataError if a record claims to be too long: TensorFlow would allocate the memory for it, and crash."""
     count = 0
     try:
-        if not path.is_file() and path.exists():  # a pipe, say, for which one would wait forever
-            raise DataError(f"{shown(str(path))} is no regular file.")
+        regular.check(path)
         with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
             while len(header := file.read(12)) == 12:  # the length, little-endian, and its checksum
                 length = int.from_bytes(header[:8], "little")
                 if length > MAX_RECORD_BYTES:
-                    raise _damaged(path, count, f"the next has {length:,} bytes, expected {MAX_RECORD_BYTES:,} at most")
+                    raise _damaged(path, count, f"the next has {length:,} bytes, expected at most {MAX_RECORD_BYTES:,}")
                 file.seek(length + 4, os.SEEK_CUR)
                 count += 1
     except (OSError, EOFError, zlib.error) as error:
@@ -60,7 +60,7 @@ def _check_lengths(path: Path) -> None:
 
 
 def _damaged(path: Path, count: int, reason: str) -> DataError:
-    return DataError(f"{shown(str(path))} is damaged, or cut short, after {count:,} records: {reason}.")
+    return DataError(f"{shown(str(path))} is damaged or cut short after {count:,} records: {reason}.")
 
 
 def _parse(example_type: Any, record: bytes, name: str) -> tuple[bytes, int | None]:
@@ -69,11 +69,11 @@ def _parse(example_type: Any, record: bytes, name: str) -> tuple[bytes, int | No
     try:
         features = example_type.FromString(record).features.feature
     except DecodeError:
-        raise DataError(f"{name} is no tf.train.Example.") from None
+        raise DataError(f"{name} is not a tf.train.Example.") from None
     found: Sequence[bytes] = next((features[key].bytes_list.value for key in PICTURE_KEYS if key in features), [])
     if len(found) != 1:
         raise DataError(
-            f"{name} holds no encoded picture under {', '.join(PICTURE_KEYS)}; its features are "
+            f"{name} holds no encoded picture in {', '.join(PICTURE_KEYS)}; its features are "
             f"{', '.join(sorted(features)[:8]) or 'none'}."
         )
     labels: Sequence[int] = next((features[key].int64_list.value for key in LABEL_KEYS if key in features), [])

@@ -1,6 +1,7 @@
-"""What stands under a path of a user's own: images with a name each, and a label where there are labels.
+"""The images under a path that a user gives, each with a name and perhaps a label.
 
-A folder of pictures, an array (.npy, .npz, idx), or TFRecords (`kvae.data.records`). Nothing is decoded here.
+The path is a folder of pictures, an array (.npy, .npz, idx), or TFRecords (`kvae.data.records`). Nothing is decoded
+here.
 """
 
 import contextlib
@@ -10,9 +11,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
-
-import numpy as np
+from typing import NamedTuple, Protocol
 
 from kvae.data import decoding, listing, records
 from kvae.data.decoding import Content
@@ -22,12 +21,10 @@ from kvae.files import arrays, idx
 from kvae.files.reading import PLAIN, Reading
 from kvae.files.text import shown
 
-MAX_ARRAY_BYTES = 2**27
-"""Bytes of an image in an array beyond which it is refused: what it takes to resize it is a few times as much."""
 CHUNK_BYTES = 2**22
 """Bytes of an array that are read at a time."""
 MAX_LABEL_BYTES = 1024
-"""Bytes of a label in an array."""
+"""Maximum size of a label in an array, in bytes."""
 
 Label = str | int
 
@@ -41,23 +38,23 @@ class Item(NamedTuple):
 
 
 class Source(Protocol):
-    """The images under a path, which can be gone through again and again."""
+    """The images under a path, which can be read several times."""
 
     path: Path
     kind: str
-    """What it is, in a word or two."""
+    """What the path is, in a word or two."""
     listing: list[tuple[str, int, int]]
-    """Each file's name under the path, its bytes, and when it was written (ns): what a change of the images changes."""
+    """Each file's name under the path, its bytes, and when it was written (ns); it changes if the images change."""
     count: int | None
-    """How many images there are; None where only going through them tells."""
+    """How many images there are; None if that is known only after reading them all."""
     header: Header | None
-    """What all of them have in common; None where each is a picture of its own."""
+    """The header that all images share; None if each is a separate picture."""
     num_others: int
-    """Files of a folder that are left aside, since they are not called what images are."""
+    """Files of a folder that are ignored because of their names."""
     num_unlabelled: int
-    """Pictures of a folder that are in no sub-folder, where others are: then none has a label."""
+    """Pictures of a folder that are not in a sub-folder although others are: then none has a label."""
     image_bytes: int
-    """Bytes of memory that an image takes before it is decoded; 0 where it is left in its file."""
+    """Bytes of memory that an image takes before it is decoded; 0 if it stays in its file."""
 
     def items(self) -> Iterator[Item]:
         """The images, in the order of their names."""
@@ -65,14 +62,14 @@ class Source(Protocol):
 
 
 def open_source(path: Path, reading: Reading = PLAIN) -> Source:
-    """What stands under a path.
+    """The images under a path.
 
     Args:
-        path: what `kvae train --data` takes.
-        reading: what is done about transparency and more than 8 bits.
+        path: a path as for `kvae train --data`.
+        reading: how to read transparency and more than 8 bits.
 
     Raises:
-        DataError: nothing, or nothing that is known; the message says what is.
+        DataError: there is nothing, or no known kind of images; the message lists the known kinds.
     """
     kind = listing.kind_of(path)
     if kind == listing.FOLDER:
@@ -86,14 +83,14 @@ def open_source(path: Path, reading: Reading = PLAIN) -> Source:
     if kind == listing.IDX:
         return Stack(path, files, idx.open_idx(path), None, reading)
     raise DataError(
-        f"{shown(str(path))} is nothing that images are read from: expected a folder of pictures, a .npy or .npz, an "
-        f"idx file (.idx, -ubyte, .gz), or TFRecords (.tfrecord)."
+        f"cannot read images from {shown(str(path))}: expected a folder of pictures, a .npy or .npz, an idx file "
+        f"(.idx, -ubyte, .gz), or TFRecords (.tfrecord)."
     )
 
 
 @dataclass
 class Pictures:
-    """A folder of pictures. Its sub-folders are the labels, where all pictures are in one."""
+    """A folder of pictures. Its sub-folders are the labels if every picture is in one."""
 
     path: Path
     files: list[str]
@@ -142,7 +139,7 @@ class Stack:
     """The images of an array.
 
     Raises:
-        DataError: it is none of images, or its labels are not one for each.
+        DataError: the array does not hold images, or does not have one label for each.
     """
 
     num_others = num_unlabelled = 0
@@ -157,17 +154,17 @@ class Stack:
     ) -> None:
         name = shown(str(path))
         shape = array.shape if len(array.shape) == 4 else (*array.shape, 1)
-        if wrong := wrong_numbers(array.dtype, reading):
+        if wrong := decoding.wrong_numbers(array.dtype, reading):
             raise DataError(f"{name} {wrong}")
         if len(shape) != 4 or shape[3] not in (1, 3):
             raise DataError(
-                f"{name} has the shape {array.shape}; expected images x height x width, or images x height x width x "
-                f"channels with 1 or 3 channels."
+                f"{name} has shape {array.shape}; expected (images, height, width), or (images, height, width, "
+                f"channels) with 1 or 3 channels."
             )
         if wrong := decoding.check_extent(*shape[1:3], resize=True):
             raise DataError(f"{name}: {wrong}.")
         self.image_bytes = array.dtype.itemsize * math.prod(shape[1:])
-        if self.image_bytes > MAX_ARRAY_BYTES:
+        if self.image_bytes > decoding.MAX_ARRAY_BYTES:
             raise DataError(f"{name} holds images of {shape[1:]} {array.dtype}, which are too large.")
         self.path = path
         self.kind = "idx file" if isinstance(array, idx.IdxFile) else f"{path.suffix.lower()} file"
@@ -188,16 +185,8 @@ class Stack:
                 index += 1
 
 
-def wrong_numbers(dtype: np.dtype[Any], reading: Reading) -> str | None:
-    """What is wrong with the numbers of an array as images, in words that follow its name."""
-    if dtype.kind == "f" or dtype in (np.uint8, np.bool_) or (dtype.kind in "iu" and reading.levels is not None):
-        return None
-    levels = ", or with --levels other integers" if dtype.kind in "iu" else ""
-    return f"holds {dtype}; expected uint8, or floats in [0, 1]{levels}."
-
-
 def _labels(path: Path) -> arrays.Rows | None:
-    """The array `labels` of an archive that has been opened; None where there is none."""
+    """The array `labels` of an archive that has been opened before; None if there is none."""
     if path.suffix.lower() != ".npz":
         return None
     with contextlib.suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
@@ -210,8 +199,8 @@ def _read_labels(name: str, labels: arrays.Rows, count: int) -> list[Label]:
     fits = labels.dtype.kind in "iuU" and labels.dtype.itemsize <= MAX_LABEL_BYTES
     if labels.shape != (count,) or not fits:
         raise DataError(
-            f"{name} holds labels of {labels.dtype} {labels.shape}; expected an integer or a text for each of its "
-            f"{count:,} images."
+            f"{name} holds labels of type {labels.dtype} and shape {labels.shape}; expected an integer or a text for "
+            f"each of its {count:,} images."
         )
     found = [label for rows in labels.rows(CHUNK_BYTES // labels.dtype.itemsize) for label in rows.tolist()]
     return [shown(label) if isinstance(label, str) else label for label in found]
@@ -229,7 +218,7 @@ def _open_folder(path: Path) -> Source:
         try:
             found = os.stat(path / name)
             chosen.append((name, found.st_size, found.st_mtime_ns))
-        except OSError:  # a link to nowhere: to be skipped by name when its turn comes
+        except OSError:  # a broken link, which is skipped by name later
             chosen.append((name, 0, 0))
     if shards and pictures:
         raise DataError(f"{shown(str(path))} holds pictures and TFRecords; name a folder of one kind.")
@@ -238,7 +227,7 @@ def _open_folder(path: Path) -> Source:
     if not pictures:
         known = ", ".join(listing.PICTURE_SUFFIXES)
         raise DataError(
-            f"{shown(str(path))} holds no pictures (files named {known}) and no TFRecords (.tfrecord); a .npy, .npz or "
-            f"idx file is named itself."
+            f"{shown(str(path))} holds no pictures (files named {known}) and no TFRecords (.tfrecord). To use a .npy, "
+            f".npz or idx file, give its own path."
         )
     return Pictures(path, [name for name, _, _ in pictures], pictures, num_others)

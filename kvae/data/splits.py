@@ -1,10 +1,10 @@
-"""Which split an image of a user's own is in: a function of its content and of a seed, and of nothing else.
+"""The split of a user's own image, which depends only on its content and on a seed.
 
-The specification: with `pixels` the uint8 values `(height, width, channels)` as a model meets them, in C order, the
+The specification: with `pixels` the uint8 values `(height, width, channels)` as a model gets them, in C order, the
 content's hash is the sha256 of the text "HEIGHT WIDTH CHANNELS\\n" followed by `pixels`. With u the first 8 bytes,
 big-endian, of the sha256 of the text "SPLIT_SEED\\n" followed by the 32 bytes of that hash, divided by 2^64, an image
-is in the training split where u < 0.8, in the validation split where u < 0.9, and else in the test split. So images
-that come later move no others, and equal images are always in one split.
+is in the training split if u < 0.8, else in the validation split if u < 0.9, else in the test split. So images that are
+added later do not move others to another split, and equal images are always in the same split.
 """
 
 import hashlib
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 SPLITS = ("train", "validation", "test")
 BOUNDS = (0.8, 0.9)
-"""Where the training and the validation split end."""
+"""The values of u at which the training and the validation split end."""
 MIN_HELD_OUT = 2
-"""Images that the validation and the test split must have, for a standard error."""
+"""Fewest images of the validation and of the test split, so that they have a standard error."""
 
 
 def content_hash(pixels: NDArray[np.uint8]) -> bytes:
@@ -28,17 +28,17 @@ def content_hash(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def split_of(digest: bytes, seed: int) -> str:
-    """The split of an image by its content's hash, as the module specifies it."""
+    """The split of an image, given its content's hash, as the module specifies it."""
     u = int.from_bytes(hashlib.sha256(f"{seed}\n".encode() + digest).digest()[:8], "big") / 2.0**64
     return SPLITS[sum(u >= bound for bound in BOUNDS)]
 
 
 def sha256(digests: Iterable[tuple[bytes, str]]) -> str:
-    """The hash of a data set: of the lines "SHA256 SPLIT" of its images, sorted, whatever their names and order."""
+    """The hash of a data set: of the sorted lines "SHA256 SPLIT" of its images, regardless of their names and order."""
     lines = sorted(f"{digest.hex()} {split}\n" for digest, split in digests)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def are_enough(counts: Mapping[str, int]) -> bool:
-    """Whether a model can be trained, chosen and reported on with so many images in each split."""
+    """Whether each split has enough images to train, select and report on a model."""
     return counts["train"] >= 1 and min(counts["validation"], counts["test"]) >= MIN_HELD_OUT

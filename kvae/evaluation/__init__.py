@@ -1,4 +1,4 @@
-"""How good a model is, from its bundle alone."""
+"""Measures how good a model is, using only its bundle."""
 
 from kvae.evaluation.estimates import Estimate
 from kvae.evaluation.evaluation import check_comparable, evaluate, paired

@@ -1,8 +1,8 @@
-"""How far samples are from real images, in one number that needs no network of its own: the energy distance.
+"""The energy distance: how far samples are from real images, in one number that needs no extra network.
 
 2 E|X - Y| - E|X - X'| - E|Y - Y'| for samples X, images Y and Euclidean distances between them is 0 for equal
-distributions, and above 0 for others (Székely & Rizzo, Energy statistics, 2013). It sees whole images, pixel by pixel:
-samples that are blurred, of the wrong kinds, or all alike are far away.
+distributions, and positive otherwise (Székely & Rizzo, Energy statistics, 2013). It compares whole images, pixel by
+pixel: samples that are blurred, of the wrong kinds, or all alike are far away.
 """
 
 import numpy as np
@@ -19,8 +19,8 @@ def distance(samples: NDArray[np.float32], images: NDArray[np.float32]) -> tuple
         images: `(m, height, width, channels)` in [0, 1], m at least 2.
 
     Returns:
-        The unbiased estimate (below 0 at times where the distributions are alike), and its standard error over samples
-        and images, of first order: too small where the distance itself is about 0.
+        The unbiased estimate (sometimes below 0 if the distributions are alike), and its first-order standard error
+        over samples and images, which is too small if the distance itself is about 0.
     """
     x, y = (np.asarray(images, np.float64).reshape(len(images), -1) for images in (samples, images))
     across, within_x, within_y = _distances(x, y), _distances(x, x), _distances(y, y)

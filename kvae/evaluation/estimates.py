@@ -16,6 +16,6 @@ class Estimate:
 
     @classmethod
     def of(cls, values: NDArray[Any]) -> "Estimate":
-        """From one number per image; the standard error holds the noise of the estimator too."""
+        """From one number per image; the standard error includes the estimator's noise."""
         doubles = np.asarray(values, np.float64)
         return cls(float(doubles.mean()), float(doubles.std(ddof=1) / np.sqrt(len(doubles))))

@@ -1,10 +1,10 @@
-"""How good a model is: ELBO, NLL and what its codes hold, from its bundle alone, each with its standard error.
+"""Evaluates a bundle: ELBO, NLL and what its codes hold, each with its standard error.
 
-One estimator in numpy over onnxruntime serves runs and bundles, with TensorFlow installed or not.
+One estimator, in numpy and onnxruntime, serves both runs and bundles, whether or not TensorFlow is installed.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -16,8 +16,9 @@ from kvae.errors import KvaeError
 from kvae.evaluation.estimates import Estimate
 from kvae.evaluation.result import Evaluation
 from kvae.files import pictures
-from kvae.runtime import importance, information
+from kvae.runtime import importance, information, latents
 from kvae.runtime.bundle import Bundle
+from kvae.runtime.latents import Floats
 
 ENCODE_BATCH = 1024
 """Images encoded at a time."""
@@ -25,7 +26,7 @@ PROPOSALS = ("adaptive", "posterior")
 
 
 def check_settings(importance_samples: int, proposal: str) -> None:
-    """Raise KvaeError for settings that `evaluate` does not take; before data are read, and models opened."""
+    """Raise KvaeError for settings that `evaluate` rejects; call it before reading data and opening models."""
     if not 1 <= importance_samples <= importance.MAX_SAMPLES:
         raise KvaeError(f"importance_samples must be between 1 and {importance.MAX_SAMPLES}; got {importance_samples}.")
     if proposal not in PROPOSALS:
@@ -42,72 +43,57 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate a model on images.
 
-    Memory grows with the number of images, not with that of the samples. Images are worked on in parallel; the numbers
-    depend on the seed alone.
+    Memory grows with the number of images, not with the number of samples. Images are processed in parallel; the
+    numbers depend only on the seed.
 
     Args:
-        bundle: the model, with its encoder; opened with `threads=1` it is faster.
-        images: uint8 `(n, height, width, channels)`, n at least 2; for a model of bits, bytes 0 and 255.
-        importance_samples: draws of each posterior, at least 1. Where the proposal is widened they are draws of that,
-            and the distortion is the mean of `importance.PILOT_SAMPLES` further ones of the posterior itself.
+        bundle: the model, with its encoder; evaluation is faster if it was opened with `threads=1`.
+        images: uint8 `(n, height, width, channels)`, n at least 2; bytes 0 and 255 for a model of binarised images.
+        importance_samples: draws from each posterior, at least 1. If the proposal is widened, they are drawn from it,
+            and the distortion is the mean of `importance.PILOT_SAMPLES` further draws from the posterior itself.
         seed: seed of the draws.
-        proposal: what the importance samples are drawn from: "posterior" for the encoder's, as published figures have
-            it; "adaptive", the default, for the same widened where that is far too narrow (see
+        proposal: what to draw the importance samples from: "posterior" for the encoder's posterior, as in published
+            figures; "adaptive", the default, for the same, widened if it is far too narrow (see
             `kvae.runtime.importance.widening`).
         progress: called with the number of images done since the last call.
 
     Raises:
-        KvaeError: images of another type or shape, fewer than 2, or a number of samples out of range.
+        KvaeError: images of the wrong type or shape, fewer than 2 images, or a number of samples out of range.
     """
     if images.dtype != np.uint8 or len(images) < 2:
         raise KvaeError(f"evaluation takes at least 2 images of uint8; got {len(images)} of {images.dtype}.")
     if bundle.manifest.is_of_bits and np.any((images != 0) & (images != 255)):
         raise KvaeError(
-            "this is a model of binarised images: evaluate it on bytes 0 and 255 (kvae.bundle.binarization)."
+            "this is a model of binarised images: evaluate it on bytes 0 and 255 (see kvae.bundle.binarization)."
         )
     check_settings(importance_samples, proposal)
     densities.check(bundle.manifest.likelihood)
-    posteriors = [
-        bundle.encode(images[first : first + ENCODE_BATCH] / np.float32(255))
-        for first in range(0, len(images), ENCODE_BATCH)
-    ]
-    loc, scale = (np.concatenate(parts) for parts in zip(*posteriors, strict=True))
-
-    def of_images(first: int) -> list[tuple[float, ...]]:
-        part = slice(first, first + group)
-        pixels, own_loc, own_scale = pictures.to_float32(images[part]), loc[part], scale[part]
-        indices = range(first, first + len(pixels))
-        factors = [
-            importance.widening(bundle, *image, index, seed) if proposal == "adaptive" else 1.0
-            for index, image in zip(indices, zip(pixels, own_loc, own_scale, strict=True), strict=True)
-        ]
-        wide = np.stack(list(map(importance.widened, own_scale, factors)))
-        found = importance.estimates(bundle, pixels, own_loc, wide, indices, importance_samples, seed)
-        if any(factor != 1.0 for factor in factors):
-            pilots = importance.PILOT_SAMPLES
-            own = importance.estimates(bundle, pixels, own_loc, own_scale, indices, pilots, seed)
-            found = [
-                estimate if factor == 1.0 else estimate._replace(distortion=posterior.distortion)
-                for estimate, posterior, factor in zip(found, own, factors, strict=True)
-            ]
-        return [(*estimate, factor) for estimate, factor in zip(found, factors, strict=True)]
-
+    loc, scale = _encoded(bundle, images)
     group = max(1, importance.GROUP // importance_samples)
+
+    def of_group(first: int) -> list[tuple[float, ...]]:
+        part = slice(first, first + group)
+        indices = range(len(images))[part]
+        pixels = pictures.to_float32(images[part])
+        return _estimates(
+            bundle, pixels, loc[part], scale[part], indices, importance_samples, seed, proposal == "adaptive"
+        )
+
     estimates: list[tuple[float, ...]] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
-            for found in pool.map(of_images, range(0, len(images), group)):
+            for found in pool.map(of_group, range(0, len(images), group)):
                 estimates += found
                 if progress:
                     progress(len(found))
-        except BaseException:  # Ctrl-C: what is waiting in the pool is not begun
+        except BaseException:  # on Ctrl-C, do not start what is waiting in the pool
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     distortion, nll, effective, factors = np.array(estimates).T
-    loc, scale = loc.astype(np.float64), scale.astype(np.float64)
-    rate = information.rates(loc, scale).sum(axis=1)
-    first_draws = importance.draws(seed, range(len(loc)), 0, 1, loc.shape[1])[:, 0]
-    info = information.measure(loc, scale, loc + scale * first_draws)
+    means, deviations = loc.astype(np.float64), scale.astype(np.float64)
+    rate = latents.rates(means, deviations).sum(axis=1)
+    first_draws = importance.draws(seed, range(len(means)), 0, 1, means.shape[1])[:, 0]
+    info = information.measure(means, deviations, latents.posterior_draws(means, deviations, first_draws))
     return Evaluation(
         manifest=bundle.manifest,
         images_sha256=binarization.sha256(images),
@@ -126,13 +112,49 @@ def evaluate(
             "mutual_information": info.mutual_information,
             "marginal_kl": info.marginal_kl,
         },
-        loc=loc,
-        scale=scale,
+        loc=means,
+        scale=deviations,
     )
 
 
+def _encoded(bundle: Bundle, images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
+    """The means and standard deviations of the images' posteriors, `(n, latent_dim)` each."""
+    posteriors = [
+        bundle.encode(pictures.to_float32(images[first : first + ENCODE_BATCH]))
+        for first in range(0, len(images), ENCODE_BATCH)
+    ]
+    loc, scale = (np.concatenate(parts) for parts in zip(*posteriors, strict=True))
+    return loc, scale
+
+
+def _estimates(
+    bundle: Bundle,
+    pixels: Floats,
+    loc: Floats,
+    scale: Floats,
+    indices: Sequence[int],
+    importance_samples: int,
+    seed: int,
+    adaptive: bool,
+) -> list[tuple[float, ...]]:
+    """For each image of a group its distortion, its NLL, the effective sample size and the proposal's widening."""
+    factors = [
+        importance.widening(bundle, *image, index, seed) if adaptive else 1.0
+        for index, image in zip(indices, zip(pixels, loc, scale, strict=True), strict=True)
+    ]
+    wide = np.stack(list(map(importance.widened, scale, factors)))
+    found = importance.estimates(bundle, pixels, loc, wide, indices, importance_samples, seed)
+    if any(factor != 1.0 for factor in factors):
+        own = importance.estimates(bundle, pixels, loc, scale, indices, importance.PILOT_SAMPLES, seed)
+        found = [
+            estimate if factor == 1.0 else estimate._replace(distortion=posterior.distortion)
+            for estimate, posterior, factor in zip(found, own, factors, strict=True)
+        ]
+    return [(*estimate, factor) for estimate, factor in zip(found, factors, strict=True)]
+
+
 def check_comparable(one: Manifest, other: Manifest) -> None:
-    """Raise KvaeError where the numbers of two models are not of the same kind, or not of the same test images."""
+    """Raise KvaeError if the numbers of two models are of different kinds, or from different test images."""
     if caveats.kind(one.likelihood, one.binarize) != caveats.kind(other.likelihood, other.binarize):
         kinds = [caveats.about_numbers(manifest.likelihood, manifest.binarize) for manifest in (one, other)]
         raise KvaeError(f"the models cannot be compared: one has {kinds[0]}; the other {kinds[1]}.")
@@ -144,8 +166,8 @@ def check_comparable(one: Manifest, other: Manifest) -> None:
 
 
 def paired(one: Evaluation, other: Evaluation) -> dict[str, Estimate]:
-    """The mean difference of each number, `one` minus `other`, image by image; `check_comparable` says of which models.
+    """The mean of each number's difference, `one` minus `other`, image by image; first call `check_comparable`.
 
-    Two models find the same images easy: the standard error of the difference is far below that of either mean.
+    Two models find the same images easy, so the standard error of the difference is far below that of either mean.
     """
     return {name: Estimate.of(values - other.per_image[name]) for name, values in one.per_image.items()}

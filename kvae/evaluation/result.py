@@ -1,4 +1,4 @@
-"""What an evaluation found: numbers with their standard errors, and what they say is wrong, in words."""
+"""The result of an evaluation: numbers with their standard errors, and warnings derived from them."""
 
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -13,35 +13,35 @@ from kvae.evaluation.estimates import Estimate
 from kvae.runtime import information
 
 MIN_EFFECTIVE = 3.0
-"""An image whose effective sample size is below this has an NLL that rests on one or two draws."""
+"""Below this effective sample size, an image's NLL rests on one or two draws."""
 MAX_SHARE_BELOW = 0.1
-"""Share of such images from which on the mean NLL is not to be believed."""
+"""From this share of such images on, the mean NLL is unreliable."""
 MAX_BIAS = 0.02
-"""Nats of estimated bias from which on it is said."""
+"""Estimated bias, in nats, from which on a warning is given."""
 MAX_SHARE_WIDENED = 0.25
-"""Share of images with a widened proposal from which on the encoder is called too narrow."""
+"""From this share of images with a widened proposal on, the encoder is called too narrow."""
 COLLAPSED_RATE = 0.1
-"""Nats per latent dimension below which a code with (nearly) no active unit is called collapsed."""
+"""Below this many nats per latent dimension, a code with (nearly) no active unit is called collapsed."""
 DETERMINISTIC = 0.01
-"""A latent dimension whose posterior scale is below this share of the spread of its means acts without noise."""
+"""Below this ratio of its posterior scale to the spread of its means, a latent dimension counts as noiseless."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `evaluate` finds."""
+    """The result of `evaluate`."""
 
     manifest: Manifest
     images_sha256: str
-    """Hash of the images as the model met them: two evaluations are of the same images where it is the same."""
+    """Hash of the images as the model received them: if two evaluations share it, they used the same images."""
     importance_samples: int
     proposal: str
     seed: int
     per_image: dict[str, NDArray[np.float64]]
-    """One number per image, nats if not said otherwise: `elbo`, `distortion`, `rate`, `nll`, `gap` (the sharpness of
-    the bound: nll below -elbo), `bits_per_dim` (nll in bits per pixel and channel; of a density it is differential,
-    without the 8 bits of a level, and can be negative), `effective_sample_size` (draws),
-    `widening` (factor on the proposal's scale; 1 is the posterior itself), and, for one draw each,
-    `mutual_information` and `marginal_kl`, of which only the means mean something."""
+    """One number per image, in nats unless noted: `elbo`, `distortion`, `rate`, `nll`, `gap` (how loose the bound is:
+    -elbo minus nll), `bits_per_dim` (nll in bits per pixel and channel; for a density it is differential, without the
+    8 bits of a level, and can be negative), `effective_sample_size` (draws), `widening` (factor on the proposal's
+    scale; 1 is the posterior itself), and, for one draw each, `mutual_information` and `marginal_kl`, of which only the
+    means are meaningful."""
     loc: NDArray[np.float64]
     """Posterior means, `(n, latent_dim)`."""
     scale: NDArray[np.float64]
@@ -49,7 +49,7 @@ class Evaluation:
 
     @cached_property
     def metrics(self) -> dict[str, Estimate]:
-        """The means over images by name, and `active_units`, whose standard error is the bootstrap's."""
+        """The means over images by name, and `active_units`, with a bootstrap standard error."""
         active = Estimate(float(self.active.sum()), information.active_units_error(self.loc))
         return {name: Estimate.of(values) for name, values in self.per_image.items()} | {"active_units": active}
 
@@ -65,7 +65,7 @@ class Evaluation:
 
     @property
     def kind(self) -> str:
-        """What the NLL is of; see `kvae.bundle.caveats.kind`."""
+        """What kind of NLL it is; see `kvae.bundle.caveats.kind`."""
         return caveats.kind(self.manifest.likelihood, self.manifest.binarize)
 
     @property
@@ -75,19 +75,19 @@ class Evaluation:
 
     @property
     def loss_caveat(self) -> str | None:
-        """What to say of the loss the model was trained on, where it is not the negative ELBO."""
+        """What to say about the loss that the model was trained on, if it is not the negative ELBO."""
         return caveats.about_training(self.manifest.training)
 
     @property
     def nll_is_believable(self) -> bool:
-        """Whether (nearly) all images have more than a draw or two behind their NLL."""
+        """Whether the NLL of (nearly) all images rests on more than one or two draws."""
         return float(np.mean(self.per_image["effective_sample_size"] < MIN_EFFECTIVE)) <= MAX_SHARE_BELOW
 
     @property
     def nll_bias(self) -> float:
-        """How much too high the NLL is in expectation, in nats: the mean of 1/(2 ESS) - 1/(2 S).
+        """The expected upward bias of the NLL, in nats: the mean of 1/(2 ESS) - 1/(2 S).
 
-        It is the first term of the delta method for the logarithm of a mean, and too small where weights have heavy
+        It is the first term of the delta method for the logarithm of a mean, and too small if the weights have heavy
         tails.
         """
         effective = self.per_image["effective_sample_size"]
@@ -95,46 +95,46 @@ class Evaluation:
 
     @property
     def warnings(self) -> list[str]:
-        """What the numbers say is wrong, in words."""
+        """The problems that the numbers show, in words."""
         found = []
         rate, latent_dim = self.per_image["rate"].mean(), self.manifest.latent_dim
         num_active = int(self.active.sum())
         if num_active <= latent_dim // 10 and rate < COLLAPSED_RATE * latent_dim:
             found.append(
                 f"posterior collapse: {num_active} of {latent_dim} latent dimensions are in use, and the code carries "
-                f"{rate:.2f} nats; the decoder all but ignores it. Lower beta or warm it up."
+                f"{rate:.2f} nats; the decoder nearly ignores it. Lower beta or warm it up."
             )
         noiseless = int(np.sum(self.scale.mean(axis=0) < DETERMINISTIC * self.loc.std(axis=0)))
         if noiseless:
             found.append(
                 f"scales at the floor: in {noiseless} of {latent_dim} latent dimensions the posterior's scale is below "
                 f"{DETERMINISTIC:.0%} of the spread of its means; there the model is an autoencoder without noise, and "
-                f"draws of the prior need not fall where its codes are."
+                f"draws from the prior may miss its codes."
             )
         wide = float(np.mean(self.per_image["widening"] > 1))
         if wide > MAX_SHARE_WIDENED:
             found.append(
                 f"the encoder is too narrow: for {wide:.0%} of the images the NLL was sampled with the posterior's "
-                f"scale widened, by up to {self.per_image['widening'].max():g}; with the posterior as the proposal it "
-                f"would come out too high. The ELBO and the rate are the encoder's own."
+                f"scale widened by a factor of up to {self.per_image['widening'].max():g}; sampled from the posterior "
+                f"itself, it would be too high. The ELBO and the rate use the posterior itself."
             )
         if not self.nll_is_believable:
             below = float(np.mean(self.per_image["effective_sample_size"] < MIN_EFFECTIVE))
             found.append(
-                f"the NLL is not to be believed: for {below:.0%} of the images the effective sample size is below "
+                f"the NLL estimate is unreliable: for {below:.0%} of the images the effective sample size is below "
                 f"{MIN_EFFECTIVE:.0f} of {self.importance_samples}; in expectation it is an upper bound, and may be "
-                f"far above the model's own. Take more --importance-samples."
+                f"far above the model's own. Use more --importance-samples."
             )
         elif self.nll_bias > MAX_BIAS:
             found.append(
-                f"the NLL is too high by about {self.nll_bias:.2f} nats or more, judged by the effective sample size; "
-                f"its standard error does not hold that. Take more --importance-samples."
+                f"the NLL is too high by about {self.nll_bias:.2f} nats or more, judging by the effective sample size; "
+                f"its standard error does not include this bias. Use more --importance-samples."
             )
         limit = np.log(len(self.loc))
         if self.per_image["mutual_information"].mean() > 0.9 * limit:
             found.append(
                 f"the mutual information is near its limit for {len(self.loc)} images, {limit:.2f} nats: over all "
-                f"images I(x;z) is at least the value stated, and the marginal KL at most."
+                f"images, I(x;z) is at least the value shown, and the marginal KL at most."
             )
         return found
 

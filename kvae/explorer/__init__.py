@@ -1,4 +1,4 @@
-"""A page in which a browser explores a model, and its server."""
+"""A web page for exploring a model, and its server."""
 
 from kvae.explorer.pages import page, write
 from kvae.explorer.server import Server

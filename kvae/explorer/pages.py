@@ -1,7 +1,7 @@
-"""The latent explorer: a static page in which a visitor's browser decodes and encodes with a bundle's own graphs.
+"""The latent explorer: a static page that decodes and encodes in the browser with a bundle's own graphs.
 
-The page itself lies in `kvae/explorer/page`: HTML, a style sheet and JavaScript modules, without a build step. Here it
-is put together with a model and with onnxruntime-web, which runs the graphs in WebAssembly.
+The page itself is in `kvae/explorer/page`: HTML, a style sheet and JavaScript modules, without a build step. This
+module combines it with a model and with onnxruntime-web, which runs the graphs in WebAssembly.
 """
 
 import json
@@ -18,21 +18,21 @@ from kvae.runtime.bundle import Bundle
 
 PAGE = files("kvae.explorer") / "page"
 MARKER = ".kvae-explore"
-"""In a folder of ours: the names of its files, so that a later call may replace it."""
+"""Lists the names of the files in a folder that `write` made, so that a later call may replace it."""
 
 
 def page(bundle: Bundle, name: str, ort_dir: Path | None = None) -> dict[str, bytes]:
     """The files of the page, by their path in it.
 
     Args:
-        bundle: the model; a lone decoder makes a page that cannot encode.
-        name: what the page calls the model.
-        ort_dir: a folder with onnxruntime-web (the package or its `dist`), which the page then brings along; without
-            one, browsers fetch it from `kvae.bundle.onnxruntime_web.CDN`.
+        bundle: the model; with only a decoder, the page cannot encode.
+        name: the model's name on the page.
+        ort_dir: a folder with onnxruntime-web (the package or its `dist`) to include in the page; without one,
+            browsers fetch it from `kvae.bundle.onnxruntime_web.CDN`.
 
     Raises:
-        KvaeError: a model without a decoder, or of images that are no pictures; an `ort_dir` that is not the pinned
-            version.
+        KvaeError: the model has no decoder, or its images do not have 1 or 3 channels; or `ort_dir` does not hold the
+            pinned version.
     """
     manifest = bundle.manifest
     if "decoder" not in bundle.graphs:
@@ -65,11 +65,11 @@ def write(contents: Mapping[str, bytes], out: Path) -> None:
     """Write the files of a page to the folder `out`, for any web host.
 
     Args:
-        contents: what `page` made.
-        out: a folder that an earlier call wrote, and to which nothing was added, is replaced.
+        contents: the result of `page`.
+        out: it is replaced if an earlier call wrote it and nothing was added since.
 
     Raises:
-        KvaeError: `out` holds something else, or cannot be written.
+        KvaeError: `out` holds anything else, or cannot be written.
     """
     with atomic_folder(out, _is_ours, "a folder that kvae explore wrote") as folder:
         for name, content in contents.items():
@@ -79,7 +79,7 @@ def write(contents: Mapping[str, bytes], out: Path) -> None:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether an earlier call made the folder: it lists its files, and holds just them."""
+    """Whether an earlier call made the folder: it contains exactly the files that it lists."""
     try:
         listed = (folder / MARKER).read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
@@ -89,7 +89,7 @@ def _is_ours(folder: Path) -> bool:
 
 
 def model_name(path: Path) -> str:
-    """What a page calls the model at `path`: a bundle `runs/mine/bundle` is "mine", its decoder alone too."""
+    """The name that a page gives the model at `path`: for `runs/mine/bundle`, or a graph in it, "mine"."""
     path = path.resolve()
     if path.is_file():
         return model_name(path.parent) if path.stem == "decoder" else path.stem

@@ -1,4 +1,4 @@
-"""A web server of a fixed table of files, and of nothing else."""
+"""A web server for a fixed table of files, and nothing else."""
 
 import contextlib
 import sys
@@ -25,57 +25,58 @@ TYPES = {
 INDEX = "index.html"
 """The file that `/` stands for."""
 PATIENCE = 20.0
-"""Seconds in which a visitor has to ask; slower ones, and idle connections, are closed."""
+"""Seconds within which a visitor must send a request; slower and idle connections are closed."""
 STALL = 60.0
-"""Seconds that a visitor may take for each `PIECE` of an answer."""
+"""Seconds that a visitor may take to receive each `PIECE` of an answer."""
 PIECE = 2**16
 
 
 class Server(ThreadingMixIn, TCPServer):
-    """A server that listens once it is made, and answers in `serve_forever`, a thread a connection.
+    """A server that listens once it is created, and answers in `serve_forever`, with one thread per connection.
 
-    What is not a key of the table is not found, so that no request reaches another file. Bound to a loopback address
-    it answers only to that name: a page elsewhere whose own name was made to point here learns nothing.
+    A path that is not a key of the table is not found, so no request can reach any other file. Bound to a loopback
+    address, the server answers only requests to that name: a page elsewhere whose host name was made to resolve to this
+    address learns nothing.
 
     Args:
         files: contents by their path, such as "model/decoder.onnx".
-        host: the address to listen at.
-        port: 0 for a free one.
+        host: the address to listen on.
+        port: 0 for any free port.
 
     Raises:
-        KvaeError: the address cannot be had, or is empty.
+        KvaeError: the address cannot be opened, or is empty.
     """
 
-    allow_reuse_address = True  # a port whose last connections are still dying can be taken again
+    allow_reuse_address = True  # a port whose last connections are still closing can be reused
     daemon_threads = True
     request_queue_size = 64
 
     def __init__(self, files: Mapping[str, bytes], host: str = "127.0.0.1", port: int = 0) -> None:
-        if not host.strip():  # to the system it would be every address of the machine
-            raise KvaeError("the --host is empty; name an address, such as 127.0.0.1.")
+        if not host.strip():  # the system would take it as every address of the machine
+            raise KvaeError("--host is empty; give an address, such as 127.0.0.1.")
         self.files = dict(files)
         self.address_family = AF_INET6 if ":" in host else AF_INET
         try:
             super().__init__((host, port), _Handler)
         except (OSError, OverflowError, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise KvaeError(f"cannot serve at {host} port {port}: {reason}. Name another --port or --host.") from None
+            raise KvaeError(f"cannot serve at {host} port {port}: {reason}. Try another --port or --host.") from None
         self.host, self.port = host, int(self.server_address[1])
 
     @property
     def url(self) -> str:
-        """Where a browser on this machine finds the index."""
+        """The address of the index page for a browser on this machine."""
         local = "::1" if self.address_family == AF_INET6 else "127.0.0.1"
         return f"http://{_bracketed(local if self.is_everywhere else self.host)}:{self.port}/"
 
     @property
     def is_everywhere(self) -> bool:
-        """Whether the server listens at every address of the machine."""
+        """Whether the server listens on every address of the machine."""
         return ip_address(str(self.server_address[0])).is_unspecified
 
     @property
     def is_local(self) -> bool:
-        """Whether this machine alone can reach the server."""
+        """Whether only this machine can reach the server."""
         return ip_address(str(self.server_address[0])).is_loopback
 
     def answers_to(self, hosts: list[str]) -> bool:
@@ -87,7 +88,7 @@ class Server(ThreadingMixIn, TCPServer):
         return len(hosts) == 1 and hosts[0].strip().lower() in allowed
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of a visitor who left; any other error is a bug, and keeps its traceback."""
+        """Ignore a visitor who left; any other error is a bug, and keeps its traceback."""
         if not isinstance(sys.exc_info()[1], (ConnectionError, TimeoutError)):
             super().handle_error(request, client_address)
 
@@ -98,7 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = STALL
 
     def handle_one_request(self) -> None:
-        """Answer a request. Who sends it a byte at a time holds no thread for ever: reading ends after a while."""
+        """Answer a request. Reading has a time limit, so a client that sends a byte at a time cannot hold a thread."""
         timer = Timer(PATIENCE, self._stop_reading)
         timer.daemon = True
         timer.start()
@@ -119,7 +120,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, with_body: bool) -> None:
         if "Content-Length" in self.headers or "Transfer-Encoding" in self.headers:
-            self.close_connection = True  # the body, which nobody reads, would be the next request
+            self.close_connection = True  # the unread body would be taken as the next request
         if not self.server.answers_to(self.headers.get_all("Host", [])):
             return self.send_error(HTTPStatus.MISDIRECTED_REQUEST)
         path = self.path.partition("?")[0].removeprefix("/") or INDEX
@@ -130,7 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(HTTPStatus.OK, kind, body, with_body)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Answer with a line of text, and close: what follows may be the body of the request that is refused."""
+        """Answer with a line of text, and close: what follows may be the body of the rejected request."""
         status = HTTPStatus(code)
         if status == HTTPStatus.NOT_IMPLEMENTED:  # the base class's answer to a method without a `do_...`
             status = HTTPStatus.METHOD_NOT_ALLOWED
@@ -149,7 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()
-        for start in range(0, len(body) if with_body else 0, PIECE):  # the timeout is that of a call
+        for start in range(0, len(body) if with_body else 0, PIECE):  # the timeout applies to each call
             self.wfile.write(body[start : start + PIECE])
 
     def version_string(self) -> str:

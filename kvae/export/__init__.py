@@ -1,4 +1,4 @@
-"""A VAE becomes a bundle, proved before it appears."""
+"""Exports a VAE as a bundle, which is checked before it appears."""
 
 from kvae.bundle.parity import TOLERANCE, Difference
 from kvae.export.bundles import Exported, export

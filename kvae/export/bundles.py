@@ -1,4 +1,4 @@
-"""A VAE becomes a bundle: two ONNX graphs, a manifest, a card and a picture, proved before they appear."""
+"""Exports a VAE as a bundle: two ONNX graphs, a manifest, a card and a picture, checked before they appear."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -29,7 +29,7 @@ class Exported:
     path: Path
     manifest: Manifest
     parity: dict[str, float]
-    """Per output the largest difference between Keras and onnxruntime seen; see `kvae.bundle.parity.TOLERANCE`."""
+    """The largest difference seen between Keras and onnxruntime for each output; see `kvae.bundle.parity.TOLERANCE`."""
 
 
 def export(
@@ -43,28 +43,28 @@ def export(
     train_images: NDArray[np.uint8] | None = None,
     test_images: NDArray[np.uint8] | None = None,
 ) -> Exported:
-    """Write the bundle of a model, or nothing.
+    """Write a model's bundle; if a check fails, write nothing.
 
-    The graphs return the tensors that the model's distributions are made of; all noise is drawn outside of them. They
-    must pass the ONNX checker, hold nothing but standard operators, load in onnxruntime, and agree with Keras.
+    The graphs return the parameters of the model's distributions; all noise is drawn outside the graphs. They must pass
+    the ONNX checker, contain only standard operators, load in onnxruntime, and agree with Keras.
 
     Args:
         vae: a built VAE with a standard-normal prior, a diagonal Gaussian posterior and a likelihood of
             `kvae.likelihoods`.
-        out: folder to make; a bundle that stands there, and nothing beside it, is replaced.
-        dataset: `name`, `sha256` and `num_images` of the training images, and their `licence` where it is known.
-        metrics: test metrics, each `{value, standard_error}`, or a function that measures them on the proved
-            bundle, which it gets opened with one thread, as `kvae.evaluation.evaluation` is fastest.
+        out: folder to make; it is replaced if it already holds a bundle and nothing else.
+        dataset: `name`, `sha256` and `num_images` of the training images, and their `licence` if it is known.
+        metrics: test metrics, each `{value, standard_error}`, or a function that measures them on the checked
+            bundle. The bundle is opened with one thread, with which `kvae.evaluation.evaluation` is fastest.
         training: the training config as JSON values.
-        binarize: "dynamic" for a model of binarised images, "none", the default, for one of images as they are.
-        train_images: uint8 `(n, height, width, channels)`, grey also where the model is one of bits. The first
-            `kvae.runtime.scoring.STATISTICS_IMAGES` tell what each latent dimension does, and the percentiles of `kvae
-            score`; without them the bundle does not know.
-        test_images: uint8, as the model meets them; the first few are pictured on the card.
+        binarize: "dynamic" for a model of binarised images; "none", the default, for a model of images as they are.
+        train_images: uint8 `(n, height, width, channels)`, grey even for a model of binarised images. The statistics
+            of each latent dimension, and the percentiles of `kvae score`, are computed from the first
+            `kvae.runtime.scoring.STATISTICS_IMAGES`; without them the bundle has neither.
+        test_images: uint8, binarised if the model's images are; the card shows the first few.
 
     Raises:
-        BundleError: the graphs fail one of these proofs.
-        KvaeError: the model is of a kind that the format cannot hold, or `out` cannot be written.
+        BundleError: the graphs fail one of these checks.
+        KvaeError: the format does not support this kind of model, or `out` cannot be written.
     """
     if not vae.built:
         raise KvaeError("this VAE has no weights yet: fit it, or call it on a batch of images, before exporting it.")
@@ -89,11 +89,11 @@ def export(
         metrics=metrics if isinstance(metrics, dict) else {},
         training=vae.objective.settings() | (training or {}),
     )
-    Manifest.from_json(manifest.to_json(), "the new manifest")  # its checks are those of every reader
+    Manifest.from_json(manifest.to_json(), "the new manifest")  # runs the checks that every reader makes
     for name, model in models.items():
         proof.check_graph(name, model, tensors[name])
     with atomic_folder(Path(out), bundle_files.is_bundle, "a bundle", FILE_NAME, durable=True) as folder:
-        bundle = graph_files.write(folder, models, manifest)  # the bundle must open to be proved
+        bundle = graph_files.write(folder, models, manifest)  # the bundle must be opened to be checked
         errors = proof.check_parity(bundle, vae)
         manifest = replace(manifest, parity={"tolerance": parity.TOLERANCE, "errors": errors})
         if callable(metrics):

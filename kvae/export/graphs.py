@@ -1,4 +1,4 @@
-"""A VAE's networks as ONNX graphs, with the names that the bundle's contract gives them. TensorFlow ends here."""
+"""A VAE's networks as ONNX graphs, with the names from the bundle's contract. Nothing after this needs TensorFlow."""
 
 import logging
 from collections.abc import Callable
@@ -16,7 +16,7 @@ OPSET = 17
 
 
 class Functions(NamedTuple):
-    """The two functions of a VAE that become graphs: tensors in, the tensors of a distribution out."""
+    """The two functions of a VAE that become graphs: tensors in, a distribution's parameters out."""
 
     likelihood: str
     """The likelihood's name in `kvae.config.LIKELIHOODS`."""
@@ -55,7 +55,7 @@ def convert(function: Callable[..., Any], ends: dict[str, Any]) -> onnx.ModelPro
     inputs, outputs = ([tensor["name"] for tensor in ends[end]] for end in ("inputs", "outputs"))
     _, *shape = ends["inputs"][0]["shape"]
     signature = [tf.TensorSpec((None, *shape), tf.float32, name=inputs[0])]
-    # tf2onnx reports an unsupported op in its log and writes the graph all the same: kvae.export.proof finds it, in
+    # tf2onnx only logs an unsupported op and writes the graph anyway: kvae.export.proof finds it and reports it in
     # one line.
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     model, _ = tf2onnx.convert.from_function(
@@ -68,7 +68,7 @@ def convert(function: Callable[..., Any], ends: dict[str, Any]) -> onnx.ModelPro
 
 
 def _rename(graph: onnx.GraphProto, inputs: list[str], outputs: list[str]) -> None:
-    """Give the graph's ends and its dynamic dimension the contract's names, where tf2onnx has its own."""
+    """Rename the graph's inputs, outputs and dynamic dimension from tf2onnx's names to the contract's."""
     names = dict(zip([end.name for end in (*graph.input, *graph.output)], [*inputs, *outputs], strict=True))
     for node in graph.node:
         for ends in (node.input, node.output):
@@ -78,7 +78,7 @@ def _rename(graph: onnx.GraphProto, inputs: list[str], outputs: list[str]) -> No
         for dim in end.type.tensor_type.shape.dim[:1]:
             if not dim.dim_value:
                 dim.dim_param = "batch"
-    del graph.value_info[:]  # it names the dynamic dimension as tf2onnx did; onnxruntime infers shapes by itself
+    del graph.value_info[:]  # it uses tf2onnx's name for the dynamic dimension; onnxruntime infers shapes by itself
 
 
 def interface(model: onnx.ModelProto) -> dict[str, list[dict[str, Any]]]:

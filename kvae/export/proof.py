@@ -1,4 +1,4 @@
-"""What a bundle must prove before it appears: graphs as the contract has them, and parity with Keras."""
+"""The checks that a bundle must pass before it appears: graphs that match the contract, and parity with Keras."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -8,28 +8,29 @@ import onnx
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from kvae.bundle import noise, operators, parity
+from kvae.bundle import operators, parity
 from kvae.bundle.manifest import Manifest
 from kvae.bundle.parity import Difference
 from kvae.errors import BundleError
 from kvae.export.graphs import OPSET, interface
 from kvae.export.tensors import of_likelihood
 from kvae.model.vae import VAE
+from kvae.runtime import latents
 from kvae.runtime.bundle import Bundle
 
 PARITY_BATCHES = (1, 7, 64)
 
 
 def check_graph(name: str, model: onnx.ModelProto, tensors: dict[str, Any]) -> None:
-    """Refuse a graph that is not what the contract says: its ends, standard and deterministic ops only.
+    """Raise if a graph breaks the contract: its inputs and outputs, and only standard, deterministic ops.
 
     Args:
-        name: the graph's name, for messages.
+        name: the graph's name, for error messages.
         model: the graph.
         tensors: the inputs and outputs that `kvae.bundle.manifest.contract` prescribes for it.
 
     Raises:
-        BundleError: naming what was found.
+        BundleError: the graph breaks the contract; the message names what was found.
     """
     found = interface(model)
     for end, expected in tensors.items():
@@ -39,12 +40,12 @@ def check_graph(name: str, model: onnx.ModelProto, tensors: dict[str, Any]) -> N
 
 
 class Case(NamedTuple):
-    """Inputs of one graph, and what Keras says of them."""
+    """Inputs of one graph, and what Keras computes for them."""
 
     graph: str
     """"decoder" or "encoder"."""
-    values: NDArray[np.float32]
-    """Codes or images."""
+    inputs: dict[str, NDArray[np.float32]]
+    """The graph's inputs by name: codes or images."""
     expected: dict[str, NDArray[np.float32]]
     """The graph's outputs by name."""
 
@@ -52,23 +53,23 @@ class Case(NamedTuple):
 def cases(
     vae: VAE, batch_sizes: Sequence[int] = PARITY_BATCHES, images: NDArray[np.float32] | None = None
 ) -> Iterator[Case]:
-    """What to compare a bundle with.
+    """The inputs and expected outputs to compare a bundle with.
 
-    Codes are draws of the prior; images are what they decode to, and as many of white noise. The reference is what the
-    distributions themselves say, `mean()` and `stddev()`, not the tensors that were exported.
+    Codes are drawn from the prior; images are the decoded codes, and as many of white noise. The expected outputs are
+    the distributions' own `mean()` and `stddev()`, not the tensors that were exported.
 
     Args:
         vae: a built model.
-        batch_sizes: images per call, a decoder's and two encoder's each.
+        batch_sizes: images per call; each size gives one case for the decoder and two for the encoder.
         images: further images for the encoder, `(n, height, width, channels)` in [0, 1]; none by default.
     """
     white_noise = np.random.default_rng(0)
     for size in batch_sizes:
-        z = noise.standard_normal(seed=0, start=0, count=size, dim=vae.latent_dim)
+        z = latents.prior_draws(0, 0, size, vae.latent_dim)
         likelihood = vae.decoder(tf.constant(z), training=False)
         mean = likelihood.mean().numpy()
         parameters = of_likelihood(likelihood).parameters.numpy()
-        yield Case("decoder", z, {"mean": mean, "likelihood_parameters": parameters})
+        yield Case("decoder", {"z": z}, {"mean": mean, "likelihood_parameters": parameters})
         for pixels in (mean, white_noise.random(mean.shape, dtype=np.float32)):
             yield _encoder_case(vae, pixels)
     if images is not None:
@@ -78,11 +79,12 @@ def cases(
 def _encoder_case(vae: VAE, images: NDArray[np.float32]) -> Case:
     posterior = vae.encoder(tf.constant(images), training=False)
     loc, scale = posterior.mean().numpy(), posterior.stddev().numpy()
-    return Case("encoder", images, {"loc": loc, "scale": np.broadcast_to(scale, loc.shape)})  # all images may share it
+    expected = {"loc": loc, "scale": np.broadcast_to(scale, loc.shape)}  # all images may share one scale
+    return Case("encoder", {"images": images}, expected)
 
 
 def check_fits(manifest: Manifest, vae: VAE) -> None:
-    """Refuse a model whose codes or images have other shapes than the bundle's.
+    """Raise if the shape of a model's codes or images differs from the bundle's.
 
     Raises:
         BundleError: they differ.
@@ -94,17 +96,18 @@ def check_fits(manifest: Manifest, vae: VAE) -> None:
 
 
 def differences(bundle: Bundle, compared: Iterable[Case]) -> dict[str, Difference]:
-    """By output, what a bundle is off by over some cases; a lone graph is compared in its own.
+    """A bundle's differences from the expected outputs, by output name; if it has only one graph, just that graph's.
 
     Raises:
-        BundleError: a graph fails, or its outputs have other shapes.
+        BundleError: a graph fails, or its outputs have the wrong shape.
     """
     worst: dict[str, Difference] = {}
-    for graph, values, expected in compared:
+    for graph, inputs, expected in compared:
         if graph not in bundle.graphs:
             continue
-        for name, found in zip(expected, bundle.run(graph, values, list(expected)), strict=True):
-            parity.merge(worst, name, parity.difference(name, found, expected[name]))
+        found = bundle.run(graph, inputs, expected)
+        for name in expected:
+            parity.merge(worst, name, parity.difference(name, found[name], expected[name]))
     return worst
 
 
@@ -113,13 +116,13 @@ def check_parity(bundle: Bundle, vae: VAE) -> dict[str, float]:
 
     Args:
         bundle: the bundle, opened on the CPU.
-        vae: the model that it was made of.
+        vae: the model that it was made from.
 
     Returns:
         The largest difference of each output, measured as `kvae.bundle.parity.TOLERANCE` says.
 
     Raises:
-        BundleError: one is above `kvae.bundle.parity.TOLERANCE`, or the mean image leaves [0, 1].
+        BundleError: a difference is above `kvae.bundle.parity.TOLERANCE`, or the mean image leaves [0, 1].
     """
     compared = list(cases(vae))
     for case in compared:

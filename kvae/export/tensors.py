@@ -1,4 +1,4 @@
-"""The tensors that a VAE's distributions are made of, which a graph can return where a distribution object cannot."""
+"""The tensors that describe a VAE's distributions: a graph can return these, but not a distribution object."""
 
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ tfd = tfp.distributions
 
 
 class LikelihoodTensors(NamedTuple):
-    """What an exported decoder returns for the distribution it stands for."""
+    """What an exported decoder returns to describe its distribution."""
 
     name: str
     """The likelihood's name in `kvae.config.LIKELIHOODS`."""
@@ -32,16 +32,16 @@ def of_likelihood(distribution: Any) -> LikelihoodTensors:
         distribution: `tfd.Independent` over the family of a likelihood of `kvae.likelihoods`, as a decoder returns it.
 
     Raises:
-        KvaeError: another distribution, which the bundle format has no name for.
+        KvaeError: any other distribution; the bundle format has no name for it.
     """
-    # Not isinstance(..., tfd.Independent): over a family that is no CompositeTensor, TFP returns its base class.
+    # Not isinstance(..., tfd.Independent): if the family is not a CompositeTensor, TFP returns its base class.
     is_independent = "reinterpreted_batch_ndims" in getattr(distribution, "parameters", {})
     pixels = distribution.distribution if is_independent else None
     known = {name: likelihoods.get(name) for name in LIKELIHOODS}
     for name, likelihood in known.items():
         if isinstance(pixels, likelihood.family()):
             parameters = [getattr(pixels, parameter) for parameter in likelihood.parameters]
-            if any(parameter is None for parameter in parameters):  # e.g. a Bernoulli of probs
+            if any(parameter is None for parameter in parameters):  # e.g. a Bernoulli defined by probs
                 break
             mean = likelihood.mean(pixels)
             spread = [tf.ones_like(mean) * parameter for parameter in parameters]  # a scale that all pixels share
@@ -57,7 +57,7 @@ def _signature(likelihood: Likelihood) -> str:
 
 
 def of_posterior(posterior: Any) -> tuple[tf.Tensor, tf.Tensor]:
-    """loc and scale, read off the distribution: its mean() and stddev() broadcast by an op that tf2onnx lacks.
+    """loc and scale, read from the distribution, because its mean() and stddev() broadcast with an op tf2onnx lacks.
 
     Raises:
         KvaeError: it is not a diagonal Gaussian.
@@ -72,11 +72,11 @@ def of_posterior(posterior: Any) -> tuple[tf.Tensor, tf.Tensor]:
             f"the encoder returns {posterior}, which a bundle cannot describe. Return "
             f"tfd.MultivariateNormalDiag(loc=..., scale_diag=...) or tfd.Independent over tfd.Normal."
         )
-    return loc, tf.ones_like(loc) * scale  # a scale that all images share gets its batch
+    return loc, tf.ones_like(loc) * scale  # gives a scale that all images share a batch axis
 
 
 def check_prior(prior: Prior) -> None:
-    """Raise KvaeError unless the distribution that a prior returns is N(0, I): format 1 of a bundle has no other."""
+    """Raise KvaeError unless a prior returns N(0, I): format 1 of a bundle supports no other."""
     distribution = prior()
     is_diagonal_gaussian = isinstance(distribution, tfd.MultivariateNormalDiag) or (
         isinstance(distribution, tfd.Independent) and isinstance(distribution.distribution, tfd.Normal)
@@ -84,4 +84,4 @@ def check_prior(prior: Prior) -> None:
     if not is_diagonal_gaussian or not (
         tf.reduce_all(distribution.mean() == 0.0) and tf.reduce_all(distribution.stddev() == 1.0)
     ):
-        raise KvaeError("format 1 of a bundle has the prior N(0, I) alone; this VAE has another.")
+        raise KvaeError("format 1 of a bundle supports only the prior N(0, I); this VAE has another prior.")

@@ -1,4 +1,4 @@
 """Bytes on disk: arrays, pictures, atomic writes, locks, output.
 
-The face is empty, so that a module alone is loaded: cold start.
+The package imports nothing itself, so that importing one module loads no other: this keeps start-up fast.
 """

@@ -1,10 +1,9 @@
-"""Arrays in .npy and .npz files, read and written a few rows at a time; pickles are refused."""
+"""Read and write arrays in .npy and .npz files, a few rows at a time; pickles are refused."""
 
 import io
 import math
 import os
 import shutil
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,17 +16,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kvae.errors import DataError
-from kvae.files.atomic import atomic_file
+from kvae.files import npy, regular
+from kvae.files.atomic import atomic_file, scratch_folder
 from kvae.files.text import printable
 
 SUFFIXES = (".npy", ".npz")
 MAX_DIRECTORY = 2**20
-"""Bytes of the list of an archive's members: some ten thousand."""
+"""Maximum size of an archive's list of members in bytes, enough for some ten thousand."""
 Array = NDArray[Any]
 
 
 class Rows(Protocol):
-    """An array in a file, whose rows are read when they are asked for: an `ArrayFile`, a `kvae.files.idx.IdxFile`."""
+    """An array in a file, whose rows are read on demand: an `ArrayFile` or a `kvae.files.idx.IdxFile`."""
 
     @property
     def path(self) -> Path: ...
@@ -43,18 +43,18 @@ class Rows(Protocol):
 
 @dataclass(frozen=True)
 class ArrayFile:
-    """An array in a file, whose rows are read when they are asked for. Make one with `open_array`."""
+    """An array in a file, whose rows are read on demand. Make one with `open_array`."""
 
     path: Path
     member: str | None
-    """Its name in an .npz archive."""
+    """The array's name in an .npz archive; None for a .npy file."""
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
     def rows(self, count: int, start: int = 0, stop: int | None = None) -> Iterator[Array]:
-        """The array, `count` rows at a time: all of it, or from row `start` to before `stop`.
+        """The array, `count` rows at a time: all of it, or from row `start` up to, but without, row `stop`.
 
-        In a compressed archive what stands before `start` is read, too.
+        In a compressed archive, the rows before `start` are read too.
 
         Raises:
             DataError: the file ends before the array does, or is damaged.
@@ -62,7 +62,7 @@ class ArrayFile:
         stop = self.shape[0] if stop is None else stop
         row = self.dtype.itemsize * math.prod(self.shape[1:])
         with _reported(self.path), _opened(self.path, self.member) as file:
-            _read_header(file)
+            npy.read_header(file)
             file.seek(start * row, os.SEEK_CUR)
             for first in range(start, stop, count):
                 number = min(count, stop - first)
@@ -73,29 +73,28 @@ class ArrayFile:
 
 
 def open_array(path: Path, names: tuple[str, ...]) -> ArrayFile:
-    """An array of a .npy file, or of an .npz archive.
+    """The array in a .npy file, or one in an .npz archive.
 
     Args:
         path: the file.
-        names: which array of an archive is meant, the first that it has; where it holds a single array, that.
+        names: names of the array in an archive; the first one present is used. A single array may have any name.
 
     Raises:
-        DataError: no such file, no such array in it, a damaged file, or an array of objects (a pickle).
+        DataError: there is no such file or array, the file is damaged, or it holds an array of objects (a pickle).
     """
-    if path.exists() and not path.is_file():  # a pipe, say, for which one would wait forever
-        raise DataError(f"{path} is no regular file.")
     with _reported(path):
+        regular.check(path)
         member = _choose(path, names) if path.suffix.lower() == ".npz" else None
         with _opened(path, member) as file:
-            shape, fortran_order, dtype = _read_header(file)
+            shape, fortran_order, dtype = npy.read_header(file)
             room = _size(path, member) - file.tell()
     if dtype.hasobject:
-        raise DataError(f"{path} holds Python objects, which are not read: they could run code. Save numbers.")
+        raise DataError(f"{path} holds Python objects, which kvae does not read because they could run code.")
     if fortran_order and len(shape) > 1:
         raise DataError(f"{path} is stored column by column; save it with np.ascontiguousarray.")
     if min(shape, default=0) < 0 or dtype.itemsize * math.prod(shape) > room:
-        raise DataError(f"{path} is damaged, or cut short: its shape is {printable(shape)}, for which it is too small.")
-    if not dtype.itemsize * math.prod(shape) or not shape:  # any number of empty rows fits in no bytes
+        raise DataError(f"{path} is damaged or cut short: it is too small for its shape {printable(shape)}.")
+    if not dtype.itemsize * math.prod(shape) or not shape:  # any number of empty rows takes no bytes
         raise DataError(f"{path} holds no numbers: its shape is {printable(shape)}.")
     return ArrayFile(path, member, shape, dtype)
 
@@ -103,27 +102,26 @@ def open_array(path: Path, names: tuple[str, ...]) -> ArrayFile:
 def write_npz(
     batches: Iterable[Mapping[str, ArrayLike]], count: int, rows: Mapping[str, tuple[tuple[int, ...], str]], path: Path
 ) -> None:
-    """Write arrays to an .npz as their rows come; memory does not grow with their number.
+    """Write arrays to an .npz as their rows arrive; memory does not grow with their number.
 
     Args:
         batches: the rows of each array, by name, `count` in all.
         count: number of rows.
-        rows: by name the shape and the dtype of a row.
-        path: the file; one that exists is replaced.
+        rows: the shape and the dtype of a row of each array, by name.
+        path: the file, which is replaced if it exists.
 
     Raises:
         KvaeError: the file cannot be written.
     """
-    with atomic_file(path) as temporary, tempfile.TemporaryDirectory(dir=path.parent, prefix=".kvae-") as scratch:
-        files = {name: (Path(scratch) / f"{name}.npy").open("w+b") for name in rows}
+    with atomic_file(path) as temporary, scratch_folder(path) as scratch:
+        files = {name: (scratch / f"{name}.npy").open("w+b") for name in rows}
         try:
             for name, (shape, dtype) in rows.items():
-                header = {"descr": dtype, "fortran_order": False, "shape": (count, *shape)}
-                np.lib.format.write_array_header_1_0(files[name], header)
+                npy.write_header(files[name], dtype, (count, *shape))
             for batch in batches:
                 for name, (_, dtype) in rows.items():
                     files[name].write(np.ascontiguousarray(batch[name], dtype).tobytes())
-            # An archive takes one file at a time, which is why the arrays grow beside it.
+            # An archive can be written only one file at a time, so the arrays are first written to separate files.
             with zipfile.ZipFile(temporary, "w") as archive:
                 for name, file in files.items():
                     file.seek(0)
@@ -135,7 +133,7 @@ def write_npz(
 
 
 def write_arrays(arrays: Mapping[str, Any], path: Path) -> None:
-    """Write arrays under their names to the .npz `path`, which is replaced if it exists.
+    """Write named arrays to the .npz `path`, which is replaced if it exists.
 
     Raises:
         KvaeError: the file cannot be written.
@@ -145,13 +143,13 @@ def write_arrays(arrays: Mapping[str, Any], path: Path) -> None:
 
 
 class _ArchiveFile(io.BufferedReader):
-    """A zip archive's file, in which no list of members longer than `MAX_DIRECTORY` is read."""
+    """The file of a zip archive, which refuses to read a list of members longer than `MAX_DIRECTORY`."""
 
     listed = False
-    """Whether the list was read. zipfile reads it in one go, and makes far larger objects of it."""
+    """Whether the list has been read. zipfile reads it at once, and makes far larger objects from it."""
 
     def read(self, size: int | None = -1, /) -> bytes:
-        # Without a size it wants what is left of the file, a few bytes at its end.
+        # Without a size, zipfile wants the rest of the file, a few bytes at its end.
         asked = size if size is not None and size >= 0 else os.fstat(self.fileno()).st_size - self.tell()
         if not self.listed and asked > MAX_DIRECTORY:
             raise zipfile.BadZipFile("it has too many members")
@@ -180,7 +178,7 @@ def _choose(path: Path, names: tuple[str, ...]) -> str:
 
 @contextmanager
 def _opened(path: Path, member: str | None) -> Iterator[IO[bytes]]:
-    """The .npy file at a path, or inside the archive there."""
+    """The .npy file at a path, or in the archive at a path."""
     if member is None:
         with path.open("rb") as file:
             yield file
@@ -190,22 +188,11 @@ def _opened(path: Path, member: str | None) -> Iterator[IO[bytes]]:
 
 
 def _size(path: Path, member: str | None) -> int:
-    """Bytes of the .npy file, uncompressed."""
+    """Uncompressed bytes of the .npy file."""
     if member is None:
         return path.stat().st_size
     with _archive(path) as archive:
         return archive.getinfo(f"{member}.npy").file_size
-
-
-def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    try:
-        return read(file)
-    except (OSError, zipfile.BadZipFile, zlib.error):
-        raise
-    except Exception as error:  # it is parsed as Python, in which much can go wrong
-        raise ValueError(f"its header cannot be read: {type(error).__name__}, {printable(error)}") from None
 
 
 @contextmanager

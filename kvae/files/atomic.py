@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all: written under a temporary name beside the target, then renamed."""
+"""Files and folders that appear complete or not at all: written under a temporary name, then renamed."""
 
 import contextlib
 import ctypes
@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kvae.errors import KvaeError
+from kvae.files import regular
 
 
 @contextmanager
@@ -18,15 +19,15 @@ def atomic_file(path: Path, durable: bool = False) -> Iterator[Path]:
 
     Args:
         path: the file to make; one that exists is replaced. Missing parent folders are made.
-        durable: whether it is to be there after a loss of power too, which takes the disk's time.
+        durable: whether the file must survive a loss of power, which takes the disk some time.
 
     Raises:
-        KvaeError: the folder cannot be written to, the disk is full, or a device or a pipe stands there.
+        KvaeError: the folder cannot be written to, the disk is full, or `path` is a device or a pipe.
     """
     with _reported(path):
-        if path.exists() and not (path.is_file() or path.is_dir()):  # a device, say, which a rename would replace
-            raise KvaeError(f"{path} is no regular file; it is left as it is. Name another.")
-    temporary = path.with_name(f".{path.stem[:50]}.{os.getpid()}.tmp{path.suffix[:20]}")
+        if path.exists() and not path.is_dir():  # the rename would replace a device, for example
+            regular.check(path)
+    temporary = _temporary(path, path.stem, f"tmp{path.suffix[:20]}")
     try:
         with _reported(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,11 +49,11 @@ def atomic_folder(
     """Yield a temporary folder to fill; it becomes `path` if the block succeeds, and vanishes if it does not.
 
     Args:
-        path: the folder to make. One that exists is replaced only if it is empty or `replaceable` says it may be: an
-            empty one is filled (it may be a mount point, or a shell's current folder), another swapped as a whole.
-        replaceable: whether an existing folder is one of ours, and holds nothing else.
+        path: the folder to make. One that exists is replaced only if it is empty or `replaceable` allows it: an empty
+            one is filled (it may be a mount point, or a shell's current folder), another one is swapped as a whole.
+        replaceable: whether an existing folder was made by kvae, and holds nothing else.
         what: what a replaceable folder is called in the error, e.g. "a bundle".
-        last: the file without which the folder is none of ours; where an empty folder is filled, it comes last.
+        last: the file that marks a folder as made by kvae; if an empty folder is filled, it is written last.
         durable: as for `atomic_file`.
 
     Raises:
@@ -60,7 +61,7 @@ def atomic_folder(
     """
     check_replaceable(path, replaceable, what)
     path = path.resolve()
-    temporary, retired = (path.with_name(f".{path.name[:50]}.{os.getpid()}.{suffix}") for suffix in ("tmp", "old"))
+    temporary, retired = (_temporary(path, path.name, ending) for ending in ("tmp", "old"))
     if path.is_dir() and not any(path.iterdir()):
         temporary = path / temporary.name
     try:
@@ -78,7 +79,7 @@ def atomic_folder(
                 path.rename(retired)
                 try:
                     temporary.rename(path)
-                except BaseException:  # Ctrl-C between the two renames included
+                except BaseException:  # including Ctrl-C between the two renames
                     retired.rename(path)
                     raise
             if durable:
@@ -94,18 +95,32 @@ def check_replaceable(path: Path, replaceable: Callable[[Path], bool], what: str
     with _reported(path):
         if not os.path.lexists(path) or (path.is_dir() and (not any(path.iterdir()) or replaceable(path))):
             return
-    raise KvaeError(f"{path} exists and is not {what}; it is left as it is. Name another folder.")
+    raise KvaeError(f"{path} exists and is not {what}; it is left unchanged. Name another folder.")
 
 
-def remove_stale(folder: Path) -> None:
-    """Remove what processes that are no more left in a folder under temporary names: they were killed as they wrote.
+@contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder next to `path`, for files needed only while that is made; it vanishes with the block."""
+    folder = _temporary(path, path.stem, "tmp.parts")
+    with _reported(path):
+        folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
-    This process must be writing nothing there.
+
+def remove_stale(folder: Path, is_stale: Callable[[str, int], bool] | None = None) -> None:
+    """Remove what this module's functions left in a folder when their process was killed.
+
+    Args:
+        folder: where to look. This process must not be writing there.
+        is_stale: given the name that was being made, without its suffix, and the number of the process that made it,
+            returns whether nobody writes it any more; by default, whether this machine has no such process.
     """
     for entry in folder.iterdir():
-        found = re.fullmatch(r"\..*\.(\d+)\.(tmp|old)(\..*)?", entry.name)
-        # One with our own number is of a process before us, in a container, say, where the first one is always 1.
-        if found and (int(found[1]) == os.getpid() or not _is_alive(int(found[1]))):
+        found = _TEMPORARY.fullmatch(entry.name)
+        if found and (is_stale or _is_dead)(found["name"], int(found["process"])):
             if entry.is_dir():
                 shutil.rmtree(entry, ignore_errors=True)
             else:
@@ -113,12 +128,25 @@ def remove_stale(folder: Path) -> None:
                     entry.unlink()
 
 
+_TEMPORARY = re.compile(r"\.(?P<name>.*)\.(?P<process>\d+)\.(tmp|old)(\..*)?", re.DOTALL)
+
+
+def _temporary(path: Path, name: str, ending: str) -> Path:
+    """A path next to `path` that no other process on this machine uses, and that `remove_stale` recognises."""
+    return path.with_name(f".{name[:50]}.{os.getpid()}.{ending}")
+
+
+def _is_dead(name: str, process: int) -> bool:
+    # A file with this process's own number is from an earlier process: in a container, the first one is always 1.
+    return process == os.getpid() or not _is_alive(process)
+
+
 def _is_alive(process: int) -> bool:
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OverflowError:  # no number of a process
+    except OverflowError:  # not a valid process number
         return False
     except PermissionError:
         pass
@@ -126,8 +154,8 @@ def _is_alive(process: int) -> bool:
 
 
 def _flush(path: Path) -> None:
-    """Have the disk hold what was written, as a rename is only worth something once its content is there."""
-    with contextlib.suppress(OSError):  # not all file systems can do it for folders
+    """Flush what was written to the disk, because a rename is useful only after its content is there."""
+    with contextlib.suppress(OSError):  # not all file systems support it for folders
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -136,7 +164,7 @@ def _flush(path: Path) -> None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Swap two folders in one step, so that there is no moment without either; False where the system cannot."""
+    """Swap two folders in one step, so that neither is ever missing; False if the system cannot."""
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2  # Linux; 2 is its RENAME_EXCHANGE, -100 its AT_FDCWD
     except (OSError, AttributeError):

@@ -1,4 +1,4 @@
-"""The files under a folder of a user's own, whatever links and names it holds."""
+"""List the files under a user's folder, whatever links and names it holds."""
 
 import os
 from collections.abc import Iterator
@@ -9,12 +9,12 @@ from kvae.files.text import shown
 
 
 def files_under(folder: Path) -> Iterator[str]:
-    """The files under a folder by their names from there, hidden ones left aside.
+    """The files under a folder, as relative paths, without hidden ones.
 
-    Links are followed, but each folder is entered once: a link to a folder above would lead round for ever.
+    Links are followed, but each folder is entered only once, because a link to a parent folder would never end.
 
     Raises:
-        DataError: one of the folders cannot be read: to go without what it holds would be a silent loss.
+        DataError: one of the folders cannot be read; skipping it would lose files silently.
     """
     waiting, entered = [""], set()
     while waiting:

@@ -1,4 +1,4 @@
-"""The idx file format of MNIST and its kin: one array of bytes with a magic number, its shape, then its values."""
+"""The idx file format of MNIST and similar data sets: a magic number, the shape of an array, then its bytes."""
 
 import gzip
 import math
@@ -17,7 +17,7 @@ from kvae.errors import DataError
 UNSIGNED_BYTE = 0x08
 """The type code of uint8, the only one kvae reads."""
 MAX_DIMENSIONS = 8
-"""Dimensions of an array beyond which a file is refused."""
+"""Maximum number of dimensions of an array."""
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
@@ -25,10 +25,10 @@ def read_bytes(path: Path, limit: int) -> bytes:
 
     Args:
         path: the file.
-        limit: bytes the content may have; a longer one is cut at `limit` + 1, so that memory stays bounded.
+        limit: most bytes of the content; a longer one is cut at `limit` + 1, so that memory stays bounded.
 
     Raises:
-        DataError: the file cannot be read, is no gzip file, or is truncated.
+        DataError: the file cannot be read, is not a gzip file, or is truncated.
     """
     with _opened(path) as file:
         return file.read(limit + 1)
@@ -36,13 +36,13 @@ def read_bytes(path: Path, limit: int) -> bytes:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[IO[bytes]]:
-    """The content of a file, uncompressed; what goes wrong becomes a DataError."""
+    """The uncompressed content of a file; errors become a DataError."""
     try:
         opener: Any = gzip.open if path.suffix.lower() == ".gz" else open
         with opener(path, "rb") as file:
             yield file
     except EOFError:
-        raise DataError("the file is truncated: its gzip stream has no end") from None
+        raise DataError("the file is truncated: its gzip stream is incomplete") from None
     except (gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"the file is damaged: {error}") from None
     except OSError as error:
@@ -57,7 +57,7 @@ def parse(content: bytes, shape: tuple[int, ...]) -> NDArray[np.uint8]:
         shape: the shape it must have.
 
     Raises:
-        DataError: another magic number or shape, or a length that does not fit them.
+        DataError: the magic number or the shape is wrong, or the length does not fit them.
     """
     magic = UNSIGNED_BYTE << 8 | len(shape)
     found = int.from_bytes(content[:4], "big")
@@ -74,16 +74,16 @@ def parse(content: bytes, shape: tuple[int, ...]) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class IdxFile:
-    """The array of an idx file of any shape, whose rows are read when they are asked for."""
+    """The array of an idx file of any shape, whose rows are read on demand."""
 
     path: Path
     shape: tuple[int, ...]
     dtype: np.dtype[Any] = np.dtype(np.uint8)
 
     def rows(self, count: int, start: int = 0, stop: int | None = None) -> Iterator[NDArray[np.uint8]]:
-        """The array, `count` rows at a time: all of it, or from row `start` to before `stop`.
+        """The array, `count` rows at a time: all of it, or from row `start` up to, but without, row `stop`.
 
-        In a compressed file what stands before `start` is read, too.
+        In a compressed file, the rows before `start` are read too.
 
         Raises:
             DataError: the file ends before the array does, or is damaged.
@@ -104,12 +104,12 @@ def open_idx(path: Path) -> IdxFile:
     """The array in an idx file of bytes, compressed if its name ends in .gz.
 
     Raises:
-        DataError: no such file, or no idx file of bytes with at least one row.
+        DataError: there is no such file, or it is not an idx file of bytes with at least one row.
     """
     with _named(path), _opened(path) as file:
         magic = file.read(4)
         if len(magic) < 4 or magic[:3] != bytes([0, 0, UNSIGNED_BYTE]) or not magic[3]:
-            raise DataError(f"it is no idx file of bytes: it begins with 0x{magic.hex()}")
+            raise DataError(f"it is not an idx file of bytes: it begins with 0x{magic.hex()}")
         if magic[3] > MAX_DIMENSIONS:
             raise DataError(f"it has {magic[3]} dimensions; images have 3 or 4")
         sizes = file.read(4 * magic[3])
@@ -120,13 +120,13 @@ def open_idx(path: Path) -> IdxFile:
         raise DataError(f"{path} holds no rows: its shape is {shape}.")
     size = 4 + 4 * len(shape) + math.prod(shape)
     if path.suffix.lower() != ".gz" and path.stat().st_size < size:
-        raise DataError(f"{path} is cut short: its shape is {shape}, for which it is too small.")
+        raise DataError(f"{path} is cut short: it is too small for its shape {shape}.")
     return IdxFile(path, shape)
 
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Puts the file's name before what is wrong with it."""
+    """Put the file's name in front of an error message."""
     try:
         yield
     except DataError as error:

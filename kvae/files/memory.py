@@ -1,4 +1,4 @@
-"""How much memory a program may take: what the machine has left, or the container it runs in."""
+"""How much memory a program can use: what is left in the machine, or in the container it runs in."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def available() -> int:
-    """Bytes that can be taken without swapping; half of the machine's where the system does not say."""
+    """Bytes that can be used without swapping; half of the machine's memory if the system does not say."""
     found = [_left_in_container(CGROUP), _left_in_machine(MEMINFO)]
     known = [size for size in found if size is not None]
     return min(known) if known else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
@@ -24,8 +24,8 @@ def _left_in_machine(meminfo: Path) -> int | None:
 
 
 def _left_in_container(cgroup: Path) -> int | None:
-    """What control groups, version 2, leave of their limit; None where there is none."""
-    with contextlib.suppress(OSError, ValueError):  # "max" is no number
+    """What is left of the limit of control groups, version 2; None if there is no limit."""
+    with contextlib.suppress(OSError, ValueError):  # the file may say "max", which is not a number
         limit = int((cgroup / "memory.max").read_text())
         return max(0, limit - int((cgroup / "memory.current").read_text()))
     return None

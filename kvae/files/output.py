@@ -1,4 +1,4 @@
-"""Samples into files: a PNG grid, .npy, .npz or a folder of PNGs; each appears whole or not at all."""
+"""Write samples to files: a PNG grid, a .npy, an .npz or a folder of PNGs; each appears complete or not at all."""
 
 import math
 import shutil
@@ -11,32 +11,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvae.errors import KvaeError
-from kvae.files import pictures
+from kvae.files import npy, pictures
 from kvae.files.atomic import atomic_file, atomic_folder
 
 SUFFIXES = (".png", ".npy", ".npz")
-"""Those of the files; a name without a suffix is a folder's."""
+"""Suffixes of the files; a name without a suffix is a folder."""
 MAX_ROW = 16
-"""Images beside each other in a grid of reconstructions, until there are so many that it would not be square."""
+"""Images per row in a grid of reconstructions; more images make longer rows, so that the grid stays square."""
 MAX_GRID = 10_000
-"""Images in one grid; more would make a picture that viewers refuse."""
+"""Maximum number of images in one grid, because viewers refuse larger pictures."""
 MARKER = ".kvae-samples"
-"""In a folder of samples: the file that says kvae made it, so that a later call may replace it."""
+"""The file that marks a folder of samples as made by kvae, so that a later call may replace it."""
 
 
 def write(
     batches: Iterable[NDArray[np.float32]], n: int, image_shape: list[int], path: Path, columns: int | None = None
 ) -> None:
-    """Write images to `path`, in the format that its name says.
+    """Write images to `path`, in the format that its name implies.
 
     Args:
         batches: `n` images in all, in batches `(batch, height, width, channels)` in [0, 1]. They are written as they
-            come (but for a grid, which has a limit); memory does not grow with n.
+            arrive (except in a grid, which has a limit), so that memory does not grow with n.
         n: number of images.
         image_shape: `[height, width, channels]`.
         path: `.png` for one grid, `.npy` for float32 `(n, height, width, channels)`, `.npz` for the same under the
-            name `images`, or a folder (no suffix) for `000000.png`, `000001.png`, ...; a file that stands there is
-            replaced, a folder only if an earlier call wrote it and nothing was added.
+            name `images`, or a folder (no suffix) for `000000.png`, `000001.png`, ...; an existing file is replaced,
+            an existing folder only if an earlier call wrote it and nothing was added.
         columns: images per row of a grid; see `kvae.files.pictures.grid`.
 
     Raises:
@@ -56,7 +56,7 @@ def write(
         shape = (n, *image_shape)
         room = shutil.disk_usage(temporary.parent).free
         if 4 * math.prod(shape) > room:
-            raise KvaeError(f"{path} needs {4 * math.prod(shape):,} bytes; the disk has {room:,} left.")
+            raise KvaeError(f"{path} needs {4 * math.prod(shape):,} bytes, but the disk has only {room:,} left.")
         if path.suffix.lower() == ".npy":
             with temporary.open("wb") as file:
                 _write_npy(batches, shape, file)
@@ -71,7 +71,7 @@ def write(
 def write_reconstructions(
     pairs: Iterable[tuple[NDArray[np.float32], NDArray[np.float32]]], n: int, image_shape: list[int], path: Path
 ) -> None:
-    """Write reconstructions as `write` does; in a grid each stands below its original.
+    """Write reconstructions like `write`; in a grid, each is below its original.
 
     Args:
         pairs: originals and reconstructions, batch by batch, `n` images in all.
@@ -94,15 +94,17 @@ def write_reconstructions(
 
 def _check_file(path: Path, n: int) -> None:
     if path.suffix.lower() not in SUFFIXES:
-        raise KvaeError(f"{path}: the name must end in .png, .npy or .npz, or be a folder for one PNG per image.")
+        raise KvaeError(
+            f"{path}: the name must end in .png, .npy or .npz, or have no suffix, for a folder with one PNG per image."
+        )
     if path.is_dir():
-        raise KvaeError(f"{path} is a folder; name a file, or a folder without a suffix.")
+        raise KvaeError(f"{path} is a folder; give the name of a file, or of a folder without a suffix.")
     if path.suffix.lower() == ".png" and n > MAX_GRID:
         raise KvaeError(f"a grid holds at most {MAX_GRID} images; write {n} to .npy or a folder.")
 
 
 def _write_npy(batches: Iterable[NDArray[np.float32]], shape: tuple[int, ...], file: IO[bytes]) -> None:
-    np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    npy.write_header(file, "<f4", shape)
     for batch in batches:
         file.write(batch.astype("<f4", copy=False).tobytes())
 
@@ -112,7 +114,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _holds_samples(path: Path) -> bool:
-    """Whether an earlier call made the folder: it says how many images it wrote, and holds just them."""
+    """Whether an earlier call made the folder, and it still holds exactly the images of that call."""
     try:
         count = int((path / MARKER).read_text())
     except (OSError, ValueError):

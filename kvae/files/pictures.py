@@ -14,13 +14,13 @@ from kvae.errors import KvaeError
 GAP = 2
 """Pixels between the images of a grid."""
 FONT_SIZE = 14
-"""Pixels of the texts beside a grid."""
+"""Font size, in pixels, of the labels of a grid."""
 MIN_CELL = 56
-"""Images smaller than this are enlarged by a whole factor in a grid, so that one can see them."""
+"""Images smaller than this are enlarged by an integer factor in a grid, so that they are visible."""
 
 
 def to_uint8(images: NDArray[Any]) -> NDArray[np.uint8]:
-    """Floats in [0, 1] as bytes 0 to 255, rounded; values outside are clipped."""
+    """Floats in [0, 1] as bytes from 0 to 255, rounded; values outside are clipped."""
     return np.rint(np.clip(images, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
@@ -33,12 +33,12 @@ def picture(image: NDArray[Any]) -> Image.Image:
     """One image `(height, width, channels)`, floats in [0, 1] or bytes, as a Pillow image: grey (1 channel) or RGB (3).
 
     Raises:
-        KvaeError: another number of channels.
+        KvaeError: the image has another number of channels.
     """
     pixels = image if image.dtype == np.uint8 else to_uint8(image)
     channels = pixels.shape[-1]
     if channels not in (1, 3):
-        raise KvaeError(f"a picture has 1 or 3 channels; these images have {channels}. Write .npy or .npz instead.")
+        raise KvaeError(f"a picture has 1 or 3 channels, but these images have {channels}. Write .npy or .npz instead.")
     return Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
 
 
@@ -47,7 +47,7 @@ def grid(images: NDArray[Any], columns: int | None = None) -> Image.Image:
 
     Args:
         images: `(n, height, width, channels)`, floats in [0, 1] or bytes.
-        columns: images per row; by default as many as make the grid square (64 images: 8 by 8).
+        columns: images per row; by default the grid is square (64 images: 8 by 8).
     """
     n, height, width, channels = images.shape
     columns = columns or math.ceil(math.sqrt(n))
@@ -68,7 +68,7 @@ def reconstructions(originals: NDArray[Any], decoded: NDArray[Any], columns: int
     Args:
         originals: `(n, height, width, channels)`, floats in [0, 1] or bytes.
         decoded: their reconstructions, of the same shape and type.
-        columns: images per row, or n where that is less.
+        columns: images per row, or n if that is less.
     """
     columns = min(columns, len(originals))
     missing = -len(originals) % columns
@@ -78,14 +78,14 @@ def reconstructions(originals: NDArray[Any], decoded: NDArray[Any], columns: int
 
 
 def labelled_grid(images: NDArray[Any], rows: Sequence[str], columns: Sequence[str]) -> Image.Image:
-    """A grid with a text left of each row, and above each column.
+    """A grid with a label to the left of each row and above each column.
 
     Args:
         images: `(rows, columns, height, width, channels)`, floats in [0, 1] or bytes.
-        rows: a short text per row.
-        columns: a shorter one per column.
+        rows: a short label per row.
+        columns: a shorter label per column.
     """
-    from PIL import ImageDraw, ImageFont  # 4 ms that sampling can do without
+    from PIL import ImageDraw, ImageFont  # takes 4 ms, and sampling does not need it
 
     num_rows, num_columns = images.shape[:2]
     inner = grid(images.reshape(-1, *images.shape[2:]), num_columns).convert("RGB")
@@ -104,5 +104,5 @@ def labelled_grid(images: NDArray[Any], rows: Sequence[str], columns: Sequence[s
 
 
 def save(image: Image.Image, path: Path) -> None:
-    """Write a PNG, whatever the name of `path` ends with."""
+    """Write a PNG, whatever the suffix of `path`."""
     image.save(path, format="PNG")

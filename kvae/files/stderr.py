@@ -1,4 +1,4 @@
-"""What this process writes to its standard error, compiled code included, sent elsewhere for a while."""
+"""Redirect what this process, including compiled code, writes to its standard error."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ from typing import IO
 def redirected(file: IO[bytes]) -> Iterator[None]:
     """Send stderr to a file while the block runs.
 
-    Libraries in C++ write to file descriptor 2 itself, so it is the descriptor that is replaced, not `sys.stderr`.
+    C++ libraries write to file descriptor 2 directly, so this replaces the descriptor, not `sys.stderr`.
     """
     sys.stderr.flush()
     kept = os.dup(2)
@@ -26,6 +26,6 @@ def redirected(file: IO[bytes]) -> Iterator[None]:
 
 @contextmanager
 def silenced() -> Iterator[None]:
-    """Drop what is written to stderr while the block runs."""
+    """Discard what is written to stderr while the block runs."""
     with open(os.devnull, "wb") as nowhere, redirected(nowhere):
         yield

@@ -1,20 +1,20 @@
-"""Strangers' words, as they can be shown: one line, that nothing in a terminal or a page obeys."""
+"""Untrusted text made safe to show: one line, without control characters for a terminal or a page."""
 
 MAX_LENGTH = 200
 
 
 def printable(text: object, limit: int = MAX_LENGTH) -> str:
-    """Anybody's words in one line, for a message: white space folded, unprintable characters as "?", cut at `limit`.
+    """Any text as one line for a message: white space collapsed, unprintable characters as "?", cut at `limit`.
 
-    Escape sequences, ends of lines, marks that turn the direction of writing (U+202E), halves of surrogate pairs: none
-    of them is printable.
+    Escape sequences, line breaks, marks that change the direction of writing (U+202E) and halves of surrogate pairs
+    are not printable.
     """
     line = " ".join(str(text).split())[:limit]
     return "".join(sign if sign.isprintable() else "?" for sign in line)
 
 
 def shown(name: str) -> str:
-    """A name as it can be printed in a line and written as UTF-8: what is not printable is escaped, as Python does."""
+    """A name that can be printed in one line and written as UTF-8: unprintable characters are escaped as in Python."""
     if name.isprintable():
         return name
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in name)

@@ -1,4 +1,4 @@
-"""The likelihoods p(x|z), a file each: `get("bernoulli")` is the one in `bernoulli.py`.
+"""The likelihoods p(x|z), one file each: `get("bernoulli")` returns the one in `bernoulli.py`.
 
 | name | images it is for | log p(x|z) |
 |---|---|---|
@@ -7,7 +7,7 @@
 | discretized_logistic | 8-bit levels | a log-probability, hence bits per dimension |
 | normal | real numbers | a log-density |
 
-A new likelihood is one new file and its name in `kvae.config.LIKELIHOODS`.
+To add a likelihood, add a file here and its name to `kvae.config.LIKELIHOODS`.
 """
 
 from kvae.config import LIKELIHOODS
@@ -21,7 +21,7 @@ def get(name: str) -> Likelihood:
     """The likelihood of this name.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is no such likelihood.
     """
     likelihood: Likelihood = member(__name__, "likelihood", name, LIKELIHOODS)
     return likelihood

@@ -1,4 +1,4 @@
-"""The Bernoulli likelihood: each pixel is 1 with a probability of its own."""
+"""The Bernoulli likelihood: each pixel is 1 with its own probability."""
 
 from functools import cache
 from typing import Any
@@ -11,7 +11,7 @@ from kvae.likelihoods.softplus import sum_softplus
 
 
 class Bernoulli(Likelihood):
-    """log p(x|z) = x l - log(1 + exp(l)) with the logits l, summed over pixels: a log-probability of bits."""
+    """log p(x|z) = x l - log(1 + exp(l)) with logits l, summed over pixels: a log-probability of bits."""
 
     parameters = ("logits",)
     kind = PROBABILITY
@@ -42,27 +42,27 @@ class Bernoulli(Likelihood):
 
 @cache
 def fast_bernoulli() -> Any:
-    """TFP's Bernoulli of logits as a class whose log-probability has half as many transcendental functions.
+    """A variant of TFP's Bernoulli class whose log-probability needs half as many transcendental functions.
 
-    TFP works out the log-probabilities of both outcomes, log sigmoid(l) and log sigmoid(-l), and weighs them; the
-    cross-entropy x l - log(1 + exp(l)) needs one. It was a tenth of the dense network's training step.
+    TFP computes the log-probabilities of both outcomes, log sigmoid(l) and log sigmoid(-l), and weights them; the
+    cross-entropy x l - log(1 + exp(l)) needs only one. The other was a tenth of the dense network's training step.
     """
     import tensorflow as tf
     import tensorflow_probability as tfp
 
     class FastBernoulli(tfp.distributions.Bernoulli):
         def _log_prob(self, event: tf.Tensor) -> tf.Tensor:
-            event = tf.cast(event, self.logits.dtype) + tf.zeros_like(self.logits)  # of one shape
+            event = tf.cast(event, self.logits.dtype) + tf.zeros_like(self.logits)  # broadcast to one shape
             logits = self.logits + tf.zeros_like(event)
-            # In rows, whose loops XLA vectorises; it does not vectorise those over the one channel of an image's
-            # pixels.
+            # XLA vectorises loops over rows, but not over the single channel of a pixel, so the images are reshaped to
+            # rows.
             rows = [tf.shape(event)[0], -1]
             return tf.reshape(log_prob(tf.reshape(event, rows), tf.reshape(logits, rows)), tf.shape(event))
 
     @tf.custom_gradient
     def log_prob(event: tf.Tensor, logits: tf.Tensor) -> Any:
-        # Within 1.2e-7: a log1p would be exact, and slower. The gradient is that of the closed form; TensorFlow would
-        # differentiate each of the terms.
+        # Accurate to 1.2e-7: log1p would be exact, but slower. The gradient is that of the closed form; TensorFlow
+        # would differentiate each of the terms.
         exponential = tf.exp(-tf.abs(logits))
         value = event * logits - tf.maximum(logits, 0.0) - tf.math.log(1.0 + exponential)
 

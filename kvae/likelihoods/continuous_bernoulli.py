@@ -12,7 +12,7 @@ from kvae.likelihoods.likelihood import DENSITY, Doubles, Floats, Likelihood
 
 
 class ContinuousBernoulli(Likelihood):
-    """p(x|z) = exp(l x) l / (exp(l) - 1) with the logits l, for pixels that are real numbers in [0, 1]."""
+    """p(x|z) = exp(l x) l / (exp(l) - 1) with logits l, for pixels that are real numbers in [0, 1]."""
 
     parameters = ("logits",)
     kind = DENSITY
@@ -40,7 +40,7 @@ class ContinuousBernoulli(Likelihood):
         return self.family()(logits=outputs)
 
     def mean(self, pixels: Any) -> Any:
-        """1 / (1 - exp(-l)) - 1 / l, and its series near 0; TFP's is made of an Expm1, which ONNX does not have."""
+        """1 / (1 - exp(-l)) - 1 / l, and its series near 0; TFP's uses Expm1, which ONNX does not have."""
         import tensorflow as tf
 
         logits = pixels.logits

@@ -12,22 +12,22 @@ from kvae.likelihoods.likelihood import PROBABILITY, Doubles, Floats, Likelihood
 from kvae.likelihoods.softplus import sum_softplus
 
 TOP_LEVEL = 255
-"""The highest level of an 8-bit image, which has the intensity 1."""
+"""The highest level of an 8-bit image, whose intensity is 1."""
 MIN_SCALE = 1 / (8 * TOP_LEVEL)
-"""Floor of the scale: an eighth of a level, where a level can hold 96 % of the mass."""
+"""Floor of the scale: an eighth of a level, at which one level can hold 96 % of the mass."""
 MAX_SCALE = 10.0
-"""Its ceiling: ten times the range of pixels, which is as good as flat; beyond, float32 cannot hold the mean."""
+"""Ceiling of the scale: ten times the range of pixels, practically flat; above it, float32 cannot hold the mean."""
 
 
 class DiscretizedLogisticLikelihood(Likelihood):
-    """A log-probability of 8-bit levels, hence of bits per dimension."""
+    """A log-probability of 8-bit levels, hence bits per dimension."""
 
     parameters = ("loc", "scale")
     kind = PROBABILITY
     images = "8-bit images"
 
     def log_density(self, x: Floats, *parameters: Floats) -> Doubles:
-        # Which of the three terms of `discretized_logistic` a pixel has depends on the image alone.
+        # Which of the three terms of `discretized_logistic` applies to a pixel depends only on the image.
         loc, scale = parameters
         level = np.rint(x * TOP_LEVEL)
         inner, not_first, not_last = (level > 0) & (level < TOP_LEVEL), level > 0, level < TOP_LEVEL
@@ -59,9 +59,9 @@ class DiscretizedLogisticLikelihood(Likelihood):
 def discretized_logistic() -> Any:
     """A TFP class: a logistic distribution over the levels 0, 1/255, ..., 1, each with the mass of its bin.
 
-    Bins are 1/255 wide; the first and the last reach to minus and plus infinity, so all the mass is on levels. A value
+    Bins are 1/255 wide; the first and the last extend to minus and plus infinity, so all the mass is on levels. A value
     between two levels counts as the nearer one. The class takes `loc` and `scale`, in pixel units; the location may
-    lie outside of [0, 1].
+    be outside [0, 1].
     """
     import tensorflow as tf
     import tensorflow_probability as tfp
@@ -104,8 +104,8 @@ def discretized_logistic() -> Any:
 
         def _log_prob(self, value: tf.Tensor) -> tf.Tensor:
             # With a and b the bin's ends in units of the scale: log(sigmoid(b) - sigmoid(a))
-            # = log sigmoid(b) + log sigmoid(-a) + log(1 - exp(a - b)), of which no term cancels another, however far
-            # out.
+            # = log sigmoid(b) + log sigmoid(-a) + log(1 - exp(a - b)), in which no terms cancel, even in the far
+            # tails.
             level = tf.round(value * TOP_LEVEL)
             below = (level - 0.5) / TOP_LEVEL
             above = (level + 0.5) / TOP_LEVEL
@@ -116,9 +116,10 @@ def discretized_logistic() -> Any:
             return tf.where(level <= 0, log_upper, tf.where(level >= TOP_LEVEL, log_lower, inner))
 
         def _mean(self) -> tf.Tensor:
-            # That of the logistic clipped to [0, 1], int_0^1 P(X > t) dt, to which the levels are a midpoint rule. The
-            # two differ by less than 1e-4 if the scale is a level or more, and never by more than half a level. It is
-            # taken from the nearer end of the range: far beyond the other one, two large numbers would cancel.
+            # The mean of the logistic clipped to [0, 1], int_0^1 P(X > t) dt, which the levels approximate by the
+            # midpoint rule. The two differ by less than 1e-4 if the scale is a level or more, and never by more than
+            # half a level. It is computed from the nearer end of the range: from the other end, two large numbers
+            # would cancel.
             near = tf.minimum(self.loc, 1.0 - self.loc)
             from_end = self.scale * (tf.nn.softplus(near / self.scale) - tf.nn.softplus((near - 1.0) / self.scale))
             mean = tf.where(self.loc < 0.5, from_end, 1.0 - from_end)

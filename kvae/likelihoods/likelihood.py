@@ -1,4 +1,4 @@
-"""What a likelihood p(x|z) is, in both worlds: a density in numpy, and a TFP distribution for training."""
+"""What a likelihood p(x|z) is: both a density in numpy, and a TFP distribution for training."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -14,18 +14,18 @@ PROBABILITY, DENSITY = "log-probability", "log-density"
 class Likelihood(ABC):
     """One family of distributions over pixels.
 
-    A subclass is one file of this folder, which is called like the likelihood and ends in `LIKELIHOOD = Subclass()`.
-    The density is numpy, because programs without TensorFlow evaluate models too; TensorFlow Probability is imported
-    inside the methods that training needs. Tests hold the two together.
+    A subclass is one file of this folder, named after the likelihood, which ends in `LIKELIHOOD = Subclass()`.
+    The density uses numpy, because programs without TensorFlow evaluate models too; TensorFlow Probability is imported
+    inside the methods that training needs. Tests check that the two agree.
     """
 
     parameters: tuple[str, ...]
-    """Names of the parameters, attributes of the TFP distribution. The decoder's last layer has one channel for each
-    parameter and image channel."""
+    """Names of the parameters, which are attributes of the TFP distribution. The decoder's last layer has one channel
+    for each parameter and image channel."""
     kind: str
     """What log p(x|z) is: `PROBABILITY` or `DENSITY`."""
     images: str
-    """The images that the numbers are of, in words, e.g. "8-bit images"."""
+    """The images that it is for, in words, e.g. "8-bit images"."""
 
     @abstractmethod
     def log_density(self, x: Floats, *parameters: Floats) -> Doubles:
@@ -33,7 +33,7 @@ class Likelihood(ABC):
 
         Args:
             x: all values of the image, `(values,)` in [0, 1].
-            *parameters: for each name in `parameters` its values, `(n, values)`; the call may overwrite them.
+            *parameters: the values of each name in `parameters`, `(n, values)`; the call may overwrite them.
         """
 
     @abstractmethod
@@ -50,10 +50,10 @@ class Likelihood(ABC):
 
     @abstractmethod
     def mean(self, pixels: Any) -> Any:
-        """The mean of such a distribution, by operations that an ONNX graph can hold.
+        """The mean of such a distribution, using only operations that ONNX has.
 
-        `Normal.mean()`, for one, broadcasts by an operation that tf2onnx does not know. Each export proves that the
-        result is the distribution's own mean.
+        `Normal.mean()`, for example, broadcasts with an operation that tf2onnx does not support. Each export checks
+        that the result equals the distribution's own mean.
         """
 
     def of_images(self, outputs: Any) -> Any:

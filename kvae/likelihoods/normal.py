@@ -8,7 +8,7 @@ from kvae.likelihoods.likelihood import DENSITY, Doubles, Floats, Likelihood
 
 MIN_SCALE = 0.01
 """Floor of the scale, in pixel units of [0, 1]: on a constant pixel (the black background) the density is unbounded as
-the scale goes to 0, and training would do nothing but chase it."""
+the scale goes to 0, and training would only chase it."""
 LOG_ROOT_2_PI = 0.5 * np.log(2.0 * np.pi)
 
 

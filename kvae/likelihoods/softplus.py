@@ -1,4 +1,4 @@
-"""Sums of softplus over an image, which most densities are made of."""
+"""Sums of softplus over an image, on which most densities are built."""
 
 import numpy as np
 
@@ -8,8 +8,8 @@ from kvae.likelihoods.likelihood import Doubles, Floats
 def sum_softplus(values: Floats) -> Doubles:
     """The sum over the last axis of log(1 + exp(values)), `(n,)`; `values` `(n, k)` is overwritten.
 
-    Logarithms of single pixels would cost more than the decoder itself. The factors 1 + exp(-|v|) lie in [1, 2], so
-    64 of them can be multiplied before a logarithm is taken, without overflow.
+    A logarithm per pixel would cost more than the decoder itself. The factors 1 + exp(-|v|) are in [1, 2], so 64 of
+    them can be multiplied without overflow before taking a logarithm.
     """
     magnitude = np.abs(values)
     total = np.add(values, magnitude, out=values).sum(axis=1, dtype=np.float32).astype(np.float64) / 2  # max(v, 0)

@@ -1,6 +1,6 @@
-"""KL divergences that TFP has no closed form for, registered so that `tfd.kl_divergence` stays the one way to the KL.
+"""KL divergences that TFP has no closed form for, registered so that `tfd.kl_divergence` works for every KL.
 
-Register yours with `tfd.RegisterKL`. For a pair that neither TFP nor this module knows, `kvae.model.terms.rate` takes
+Register yours with `tfd.RegisterKL`. For a pair that neither TFP nor this module knows, `kvae.model.terms.rate` uses
 log q(z|x) - log p(z) at the step's own draws.
 """
 
@@ -15,7 +15,7 @@ tfd = tfp.distributions
 @tfd.RegisterKL(tfd.Independent, tfd.MultivariateNormalDiag)
 @tfd.RegisterKL(tfd.MultivariateNormalDiag, tfd.Independent)
 def _diagonal_normals(q: Any, p: Any, name: str | None = None) -> tf.Tensor:
-    """KL of two diagonal Gaussians, one of them spelled as independent normals: the sum over dimensions."""
+    """KL of two diagonal Gaussians, one of them written as independent normals: the sum over dimensions."""
     for distribution in (q, p):
         base = getattr(distribution, "distribution", None)
         if isinstance(distribution, tfd.Independent) and not isinstance(base, tfd.Normal):

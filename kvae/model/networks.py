@@ -1,7 +1,7 @@
 """Encoder and decoder: Keras networks that return TFP distributions.
 
-An image becomes a posterior in `Encoder.call`; a code becomes a distribution over images in `Decoder.call`. The layers
-in between, the *body*, are an ordinary Keras network: those of `kvae.model.architectures`, or any other of the same
+`Encoder.call` turns images into a posterior; `Decoder.call` turns codes into a distribution over images. The layers in
+between, the *body*, are an ordinary Keras network: one from `kvae.model.architectures`, or any other with the same
 shapes.
 """
 
@@ -56,7 +56,7 @@ class Encoder(SetOnce, keras.Model):
 
     def call(self, images: tf.Tensor) -> Any:
         features = self.body(images)
-        # Whatever the layers compute in, the distribution is one of float32.
+        # Whatever precision the layers compute in, the distribution is float32.
         loc, raw_scale = (tf.cast(head(features), tf.float32) for head in (self.loc, self.raw_scale))
         return tfd.MultivariateNormalDiag(loc=loc, scale_diag=MIN_POSTERIOR_SCALE + tf.nn.softplus(raw_scale))
 
@@ -126,4 +126,4 @@ def build_decoder(config: ModelConfig, image_shape: tuple[int, int, int]) -> Dec
 
 
 def _width(config: ModelConfig) -> int:
-    return cast(int, config.hidden_units)  # None became the architecture's default when the config was made
+    return cast(int, config.hidden_units)  # the config has replaced None with the architecture's default

@@ -1,4 +1,4 @@
-"""A step model whose loss is an exchangeable objective, with a weight that can change while it is trained."""
+"""A step model whose loss is a replaceable objective, with a weight that can change during training."""
 
 from dataclasses import replace
 from typing import Any
@@ -14,7 +14,7 @@ class ObjectiveModel(StepModel):
     """A model that minimises an objective.
 
     Args:
-        objective: what is minimised.
+        objective: what training minimises.
         **kwargs: as for `StepModel`.
     """
 
@@ -25,7 +25,7 @@ class ObjectiveModel(StepModel):
 
     @property
     def objective(self) -> Objective:
-        """What training minimises. Another one takes effect at once; a compiled step is traced again for it."""
+        """What training minimises. Setting it takes effect at once; a compiled step is traced again."""
         return self._objective
 
     @objective.setter
@@ -36,7 +36,7 @@ class ObjectiveModel(StepModel):
 
     @property
     def beta(self) -> float:
-        """The weight of the regulariser, a variable: setting it takes effect at the next step, also in a callback."""
+        """The weight of the regulariser, a variable: setting it, even in a callback, takes effect at the next step."""
         return self._objective.beta
 
     @beta.setter
@@ -45,6 +45,6 @@ class ObjectiveModel(StepModel):
         self._beta.assign(value)
 
     def weighted_loss(self, terms: Terms, training: bool = False) -> tf.Tensor:
-        """The objective's loss of some terms, in nats per image: at the full weight, or at that of the next step."""
+        """The objective's loss for these terms, in nats per image: at the full weight, or at that of the next step."""
         share = self._objective.ramp(self.optimizer.iterations) if training else 1.0
         return self._objective.loss(terms, self._beta * share)

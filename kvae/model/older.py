@@ -1,13 +1,13 @@
-"""What earlier kvaes wrote into `.keras` files, as this one reads it."""
+"""Reads the model configs that earlier versions of kvae wrote into `.keras` files."""
 
 from typing import Any
 
 OBJECTIVE = {"beta": "beta", "entropy_weight": "entropy_weight", "kl_warmup_steps": "warmup_steps"}
-"""The arguments that a VAE had before it had an objective, and what they are called there."""
+"""The arguments that a VAE took before it had an objective, and their names in the objective."""
 
 
 def older_config(config: dict[str, Any]) -> dict[str, Any]:
-    """The config of a VAE as `VAE.get_config` writes it now; one that is written so stays as it is."""
+    """The config of a VAE as `VAE.get_config` writes it now; a config already in that form is unchanged."""
     config = dict(config)
     old = {OBJECTIVE[name]: config.pop(name) for name in OBJECTIVE if name in config}
     if "objective" not in config:
@@ -18,7 +18,7 @@ def older_config(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _prior(distribution: dict[str, Any]) -> dict[str, Any]:
-    """A prior that was saved as the TFP distribution it was: N(0, I), or another, which stays fixed."""
+    """A prior that was saved as a TFP distribution: N(0, I) becomes a `StandardNormal`, any other a `Fixed` prior."""
     arguments = distribution["arguments"]
     loc, scale = arguments.get("loc"), arguments.get("scale_diag")
     is_diagonal = distribution["distribution"] == "MultivariateNormalDiag" and bool(loc) and bool(scale)

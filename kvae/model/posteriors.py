@@ -1,4 +1,4 @@
-"""The posterior of a batch and what a network is given: draws, labels, and the shapes that distributions must have."""
+"""Draws from a batch's posterior, the inputs of the networks, and a check of their distributions' shapes."""
 
 from typing import Any
 
@@ -13,15 +13,15 @@ tfd = tfp.distributions
 
 
 def draw(posterior: Any, draws: Draws, num_draws: int, count: tf.Tensor | int) -> tf.Tensor:
-    """Reparameterised draws of a posterior, `(num_draws, batch, latent_dim)`.
+    """Reparameterised draws from a posterior, `(num_draws, batch, latent_dim)`.
 
-    An image's draws depend on the seed and on its place in the step's batch, whoever holds the others. (Those of a
-    posterior that is not a MultivariateNormalDiag depend on who holds them too.)
+    An image's draws depend only on the seed and its position in the step's batch, however the batch is divided among
+    replicas. (If the posterior is not a MultivariateNormalDiag, they depend on that division too.)
 
     Args:
         posterior: q(z|x) of the batch.
         draws: the batch's random numbers.
-        num_draws: draws of each image.
+        num_draws: draws for each image.
         count: number of images.
     """
     if isinstance(posterior, tfd.MultivariateNormalDiag):
@@ -31,12 +31,12 @@ def draw(posterior: Any, draws: Draws, num_draws: int, count: tf.Tensor | int) -
 
 
 def given(*values: tf.Tensor | None) -> tuple[tf.Tensor, ...]:
-    """What a network is called with: the label is left out if there is none."""
+    """The arguments for a network: the label is left out if there is none."""
     return tuple(value for value in values if value is not None)
 
 
 def repeated(example: Example, num_draws: int) -> Example:
-    """A batch once for each draw, `(num_draws * batch, ...)`."""
+    """A batch repeated once for each draw, `(num_draws * batch, ...)`."""
     if num_draws == 1:
         return example
     parts = (None if part is None else tf.tile(part, [num_draws] + [1] * (part.shape.rank - 1)) for part in example)
@@ -44,12 +44,13 @@ def repeated(example: Example, num_draws: int) -> Example:
 
 
 def check_event(network: str, distribution: Any, expected: Any) -> None:
-    """Raise KvaeError unless a distribution's event is `expected`, and its batch the images.
+    """Raise KvaeError unless a distribution has the event shape `expected`, and one batch axis, the images.
 
-    With an axis of the image in the batch, terms would broadcast, and the loss be a mean over pixels.
+    If an axis of the image were in the batch, terms would broadcast, and the loss would be a mean over pixels.
     """
     if not distribution.event_shape.is_compatible_with(expected) or distribution.batch_shape.rank not in (None, 1):
         raise KvaeError(
-            f"the {network} must return a distribution with event {tuple(expected)} and batch (batch,), by "
-            f"tfd.Independent; got event {tuple(distribution.event_shape)} and batch {tuple(distribution.batch_shape)}."
+            f"the {network} must return a distribution with event {tuple(expected)} and batch (batch,); "
+            f"got event {tuple(distribution.event_shape)} and batch {tuple(distribution.batch_shape)}. "
+            f"Wrap it in tfd.Independent."
         )

@@ -1,4 +1,4 @@
-"""What the ELBO, its neighbours and log weights are made of."""
+"""The terms of the ELBO, its variants and the log weights."""
 
 from typing import Any, NamedTuple
 
@@ -25,25 +25,25 @@ class Terms(NamedTuple):
     @property
     def distortion(self) -> tf.Tensor:
         """An unbiased estimate of -E_q log p(x|z), `(batch,)`."""
-        # Not the mean of a single draw: XLA would sum the pixels of all images for it once more, in one thread.
+        # Not the mean of a single draw: for that, XLA would sum the pixels of all images again, in one thread.
         single = self.log_likelihood.shape[0] == 1
         return -self.log_likelihood[0] if single else -tf.reduce_mean(self.log_likelihood, axis=0)
 
     @property
     def elbo(self) -> tf.Tensor:
-        """Evidence lower bound log p(x) >= -distortion - rate, `(batch,)`, whatever the loss weighs."""
+        """Evidence lower bound log p(x) >= -distortion - rate, `(batch,)`, whatever the weights in the loss."""
         return -self.distortion - self.rate
 
     @property
     def log_weights(self) -> tf.Tensor:
-        """log p(x|z) + log p(z) - log q(z|x), `(draws, batch)`: exp of it is unbiased for p(x)."""
+        """log p(x|z) + log p(z) - log q(z|x), `(draws, batch)`; its exp is an unbiased estimate of p(x)."""
         return self.log_likelihood + self.log_prior - self.log_posterior
 
 
 def rate(posterior: Any, prior: Any, log_posterior: tf.Tensor, log_prior: tf.Tensor) -> tf.Tensor:
     """KL(q || p), `(batch,)`: in closed form if there is one, else the mean of log q - log p over the step's own draws.
 
-    The latter is unbiased, and takes no draw of its own: what a step draws depends on its seed alone.
+    The latter is unbiased, and makes no draws of its own, so what a step draws depends on its seed alone.
     """
     try:
         return tfd.kl_divergence(posterior, prior)
@@ -52,7 +52,7 @@ def rate(posterior: Any, prior: Any, log_posterior: tf.Tensor, log_prior: tf.Ten
 
 
 def entropy(posterior: Any, log_posterior: tf.Tensor) -> tf.Tensor:
-    """H(q), `(batch,)`: in closed form if there is one, else -log q in the mean over the step's own draws."""
+    """H(q), `(batch,)`: in closed form if there is one, else the mean of -log q over the step's own draws."""
     try:
         return posterior.entropy()
     except NotImplementedError:

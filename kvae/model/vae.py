@@ -28,12 +28,12 @@ PARTS = ("encoder", "decoder", "prior", "objective")
 class VAE(SetOnce, ObjectiveModel):
     """A variational autoencoder composed of an encoder, a decoder, a prior and an objective.
 
-    It is an ordinary Keras model (see `kvae.steps.StepModel`); `predict` gives mean reconstructions. Labels, if `fit`
-    gets any, are left aside.
+    It is an ordinary Keras model (see `kvae.steps.StepModel`); `predict` returns mean reconstructions. Labels passed
+    to `fit` are ignored.
 
     Args:
         encoder: subclass of `keras.Model`, images `(batch, height, width, channels)` in [0, 1] -> TFP distribution
-            with event `(latent_dim,)`. (Keras's Sequential and functional models return tensors alone.)
+            with event `(latent_dim,)`. (Keras's Sequential and functional models can only return tensors.)
         decoder: subclass of `keras.Model`, z `(batch, latent_dim)` -> TFP distribution with event
             `(height, width, channels)`.
         prior: a `Prior`, such as `StandardNormal(latent_dim)`, or a TFP distribution with event `(latent_dim,)`.
@@ -67,15 +67,15 @@ class VAE(SetOnce, ObjectiveModel):
 
         Args:
             example: images `(batch, height, width, channels)`, floats in [0, 1], or an `Example`.
-            draws: the random numbers of the batch, `Draws` or a seed of two integers; by default the model's own
-                generator moves on.
-            training: what layers such as Dropout are told.
+            draws: the random numbers of the batch, `Draws` or a seed of two integers; by default they come from the
+                model's own generator.
+            training: the `training` argument for layers such as Dropout.
 
         Raises:
-            KvaeError: images of integers, or a network whose distribution does not cover all axes but the batch.
+            KvaeError: the images are integers, or a network's distribution does not cover all axes except the batch.
         """
         example = Example.of(example)
-        if not self.built:  # Keras builds a model when it is called, and training calls the networks instead
+        if not self.built:  # Keras builds a model when it is called, but training calls the networks instead
             self.build(example.images.shape)
         draws = self.next_draws(example.num_images) if draws is None else Draws.of(draws, example.num_images)
         parts = num_parts(xla=bool(self.jit_compile) or self._jit_replicas)
@@ -107,7 +107,7 @@ class VAE(SetOnce, ObjectiveModel):
     def measure(self, example: Example, draws: Draws, training: bool) -> Means:
         found = self.terms(example, draws, training)
         elbo, rate = tf.reduce_mean(found.elbo), tf.reduce_mean(found.rate)
-        # Not the mean of the distortion: XLA would sum the pixels of all images for it once more, in one thread.
+        # Not the mean of the distortion: for that, XLA would sum the pixels of all images again, in one thread.
         return {"loss": self.weighted_loss(found, training), "elbo": elbo, "distortion": -elbo - rate, "rate": rate}
 
     def elbo(self, example: Any, draws: Any = None) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""A run's folder, read without TensorFlow."""
+"""Reads a run's folder without TensorFlow."""
 
 from kvae.runs.files import RunFiles
 from kvae.runs.listing import find

@@ -1,4 +1,4 @@
-"""The training curves of a run, and what its latent dimensions do, as figures that read in grey."""
+"""Figures of a run's training curves and of its latent dimensions, readable in grey."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 CURVES = {"elbo": "ELBO", "distortion": "distortion", "rate": "rate"}
-"""The columns of a history that are drawn, and their titles."""
+"""The columns of a history to draw, and their titles."""
 
 
 def save(history: Mapping[str, Sequence[float]], path: Path) -> None:
@@ -29,7 +29,7 @@ def save(history: Mapping[str, Sequence[float]], path: Path) -> None:
 
 
 def curve(history: Mapping[str, Sequence[float]], name: str) -> Figure:
-    """One of the curves as a figure of its own; arguments as for `save`."""
+    """One of the curves as a separate figure; arguments as for `save`."""
     figure = Figure(figsize=(4.2, 3.2), layout="constrained")
     axes = figure.subplots()
     _draw(axes, history, name)
@@ -46,12 +46,12 @@ def _draw(axes: Axes, history: Mapping[str, Sequence[float]], name: str) -> None
 
 
 def scales(scale: Sequence[float], rate: Sequence[float], entropy_weight: float) -> Figure:
-    """The mean posterior scale of each latent dimension, those that carry most first.
+    """The mean posterior scale of each latent dimension, the most informative first.
 
     Args:
         scale: mean posterior standard deviations, one per dimension.
-        rate: the nats that each carries.
-        entropy_weight: of the loss; the scale of a dimension that is not used follows from it.
+        rate: the nats that each dimension carries.
+        entropy_weight: the loss's entropy weight, which determines the scale of an unused dimension.
     """
     figure, axes, order = _dimensions(rate)
     axes.plot(np.arange(1, len(order) + 1), np.asarray(scale)[order], "o", color="black", markersize=4)
@@ -68,7 +68,7 @@ def scales(scale: Sequence[float], rate: Sequence[float], entropy_weight: float)
 
 
 def rates(rate: Sequence[float]) -> Figure:
-    """The nats that each latent dimension carries, those that carry most first."""
+    """The nats that each latent dimension carries, the most informative first."""
     figure, axes, order = _dimensions(rate)
     axes.bar(np.arange(1, len(order) + 1), np.asarray(rate)[order], color="0.4")
     axes.set(ylabel="rate, nats per image")

@@ -1,4 +1,4 @@
-"""What the small files of a run's folder say, read without TensorFlow, and whatever state the run is in."""
+"""Reads the small files of a run's folder, without TensorFlow, whatever state the run is in."""
 
 import csv
 import json
@@ -11,40 +11,41 @@ from typing import Any
 from kvae.bundle.manifest import FILE_NAME
 from kvae.config import TrainConfig
 from kvae.errors import ConfigError, KvaeError
-from kvae.files import locks
+from kvae.files import locks, regular
 from kvae.files.atomic import atomic_file
+from kvae.numbers import is_finite
 from kvae.runs.layout import BUNDLE, CHECKPOINT, CONFIG, HISTORY, METRICS
 
 MAX_BYTES = 50_000_000
-"""A file larger than this is not read: no run writes one."""
+"""A file larger than this is not read: no run writes such a file."""
 
 
 @dataclass(frozen=True)
 class RunFiles:
-    """A run as its folder tells it."""
+    """A run as its folder describes it."""
 
     path: Path
     config: TrainConfig
     history: dict[str, list[float]]
-    """A number per finished epoch by name, as `history.csv` has them; empty before the first."""
+    """By name, one number per finished epoch, as in `history.csv`; empty before the first."""
     metrics: dict[str, dict[str, float]] | None
-    """Test metrics, each `{value, standard_error}`; None where the run is not finished."""
+    """Test metrics, each `{value, standard_error}`; None if the run is not finished."""
     is_training: bool
-    """Whether a process trains there now."""
+    """Whether a process is training there now."""
     has_checkpoint: bool
     written: datetime
-    """When it was finished, or its last epoch was, or it was begun; in local time."""
+    """When the run was finished, or else its last epoch, or else when it began; in local time."""
 
     @classmethod
     def read(cls, path: Path) -> "RunFiles":
         """Read a run's folder.
 
         Raises:
-            KvaeError: it holds no config, or a file that cannot be read or is not what it should be.
+            KvaeError: it has no config, or one of its files is unreadable or invalid.
         """
         values = read_json(path / CONFIG)
         if values is None:
-            raise KvaeError(f"{path} is not a run: it holds no {CONFIG}.")
+            raise KvaeError(f"{path} is not a run: it has no {CONFIG}.")
         try:
             config = TrainConfig.from_dict(values)
         except ConfigError as error:
@@ -64,7 +65,7 @@ class RunFiles:
 
     @property
     def num_epochs(self) -> int:
-        """Epochs done."""
+        """Number of finished epochs."""
         return len(next(iter(self.history.values()), []))
 
     @property
@@ -74,19 +75,19 @@ class RunFiles:
 
     @property
     def best_epoch(self) -> int | None:
-        """The number of the epoch with the lowest validation loss, from 1 on: the model that was kept."""
+        """The number, from 1, of the epoch with the lowest validation loss, whose model was kept."""
         losses = self.history.get("val_loss", [])
         known = [epoch for epoch, loss in enumerate(losses) if math.isfinite(loss)]
         return min(known, key=losses.__getitem__) + 1 if known else None
 
 
 def is_finished(run: Path) -> bool:
-    """Whether a folder holds a whole run."""
+    """Whether a folder holds a finished run."""
     return all((run / part).is_file() for part in (CONFIG, METRICS, HISTORY, f"{BUNDLE}/{FILE_NAME}"))
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds; None where there is none.
+    """The contents of a JSON file; None if there is no file.
 
     Raises:
         KvaeError: it cannot be read, or is not JSON.
@@ -101,21 +102,21 @@ def read_json(path: Path) -> Any:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """What a JSON file of a run holds, an object.
+    """The object in a run's JSON file.
 
     Raises:
-        KvaeError: there is no such file, or it holds something else.
+        KvaeError: there is no such file, or it does not hold an object.
     """
     values = read_json(path)
     if values is None:
-        raise KvaeError(f"{path.parent} is not a finished run: it holds no {path.name}.")
+        raise KvaeError(f"{path.parent} is not a finished run: it has no {path.name}.")
     if not isinstance(values, dict):
-        raise KvaeError(f"{path} is not what kvae train writes.")
+        raise KvaeError(f"{path} was not written by kvae train.")
     return values
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Write JSON, indented; the file appears whole."""
+    """Write indented JSON; the file appears complete or not at all."""
     with atomic_file(path, durable=True) as temporary:
         temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
@@ -124,15 +125,15 @@ def read_config(run: Path) -> TrainConfig:
     """The settings of a run.
 
     Raises:
-        KvaeError: the folder holds none, or they cannot be read.
+        KvaeError: the folder has none, or they cannot be read.
     """
     if not (run / CONFIG).is_file():
-        raise KvaeError(f"{run} is no run: it holds no {CONFIG}. kvae runs lists those of a folder.")
+        raise KvaeError(f"{run} is not a run: it has no {CONFIG}. kvae runs lists the runs in a folder.")
     return TrainConfig.from_dict(read_object(run / CONFIG))
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a file with one in each line; none where there is no file. A last line may be cut off.
+    """The objects of a file with one per line; an empty list if there is no file. The last line may be cut off.
 
     Raises:
         KvaeError: it cannot be read.
@@ -149,7 +150,7 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def read_history(path: Path) -> dict[str, list[float]]:
-    """The columns of a history, without `epoch`; up to the first row that is not whole, if one is not.
+    """The columns of a history, without `epoch`, up to the first incomplete row.
 
     Raises:
         KvaeError: it cannot be read.
@@ -171,11 +172,12 @@ def read_history(path: Path) -> dict[str, list[float]]:
 
 def _text(path: Path) -> str | None:
     try:
-        if not path.is_file():  # nor a pipe, whose reader would wait
-            return None
+        regular.check(path)
         if path.stat().st_size > MAX_BYTES:
             raise KvaeError(f"{path} has more than {MAX_BYTES:,} bytes.")
         return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
     except OSError as error:
         raise KvaeError(f"cannot read {path}: {error.strerror}.") from None
     except UnicodeDecodeError:
@@ -187,11 +189,7 @@ def _are_metrics(values: Any) -> bool:
 
 
 def _is_metric(value: Any) -> bool:
-    return isinstance(value, dict) and all(_is_finite(value.get(name)) for name in ("value", "standard_error"))
-
-
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300
+    return isinstance(value, dict) and all(is_finite(value.get(name)) for name in ("value", "standard_error"))
 
 
 def _last_written(path: Path) -> datetime:

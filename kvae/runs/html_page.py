@@ -1,4 +1,4 @@
-"""An HTML page that holds its figures and pictures itself, and opens with no network: the style of kvae's reports."""
+"""Builds kvae's reports: HTML pages that contain their figures and pictures, and open offline."""
 
 import base64
 import html
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from matplotlib.figure import Figure
 from PIL import Image
 
-# Figures are black on white. Where the reader's screen is dark they are inverted, hues kept; pictures stay as they are.
+# Figures are black on white. In dark mode they are inverted, keeping hues; pictures stay as they are.
 _STYLE = """
 :root { color-scheme: light dark; --text: #111; --paper: #fff; --faint: #555; --line: #ddd; --mark: #eef3fb; }
 @media screen and (prefers-color-scheme: dark) {
@@ -50,7 +50,7 @@ def page(title: str, body: str) -> str:
     """A whole page.
 
     Args:
-        title: text, which becomes the heading too.
+        title: text, also used as the heading.
         body: HTML below the heading.
     """
     title = html.escape(title)
@@ -62,12 +62,12 @@ def page(title: str, body: str) -> str:
 
 
 def section(heading: str, body: str) -> str:
-    """A heading, which is text, and HTML below it."""
+    """A heading, given as text, and HTML below it."""
     return f"<section>\n<h2>{html.escape(heading)}</h2>\n{body}\n</section>"
 
 
 def svg(figure: Figure, caption: str) -> str:
-    """A matplotlib figure with a text below it."""
+    """A matplotlib figure with a caption below it."""
     text = io.StringIO()
     figure.savefig(text, format="svg", dpi=150, metadata={"Date": None})
     data = base64.b64encode(text.getvalue().encode()).decode()
@@ -78,19 +78,19 @@ def svg(figure: Figure, caption: str) -> str:
 
 
 def png(image: Image.Image, alt: str) -> str:
-    """A picture; `alt` is text for whoever cannot see it."""
+    """A picture; `alt` is the text for readers who cannot see it."""
     buffer = io.BytesIO()
     image.save(buffer, format="PNG")
     return f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
 
 
 def captioned(picture: str, caption: str) -> str:
-    """HTML of a picture with a text below it."""
+    """HTML of a picture with a caption below it."""
     return f"<figure>{picture}<figcaption>{html.escape(caption)}</figcaption></figure>"
 
 
 def rows_table(rows: Iterable[tuple[str, str, bool]]) -> str:
-    """A table of names and texts, one row each; rows whose third part is true are marked."""
+    """A table of names and texts, one row each; rows whose third item is true are highlighted."""
     body = "".join(
         f"{MARKED if marked else '<tr>'}<td>{html.escape(name)}</td><td>{html.escape(text)}</td></tr>\n"
         for name, text, marked in rows

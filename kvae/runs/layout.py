@@ -1,35 +1,35 @@
-"""The files of a run's folder, by name: each is spelt here, and nowhere else.
+"""The names of the files in a run's folder, defined only here.
 
-The bundle's folder, by which `kvae sample` finds the newest run, is named in `kvae.bundle.locate`.
+The name of the bundle's folder, by which `kvae sample` finds the newest run, is in `kvae.bundle.locate`.
 """
 
 from kvae.bundle.locate import BUNDLE_FOLDER as BUNDLE
 
 CONFIG = "config.json"
-"""The settings: the run begins with it, and goes on from it."""
+"""The settings: written when the run begins, and read when it resumes."""
 ENVIRONMENT = "environment.json"
-"""Versions of the programs that it was made with."""
+"""Versions of the packages that the run was made with."""
 DATASET = "dataset.json"
-"""Name, sha256 and numbers of the images."""
+"""Name, sha256 and numbers of the images in the data set."""
 IMAGES = "images.csv"
-"""Name, label, split and sha256 of each image of a user's own."""
+"""Name, label, split and sha256 of each image, if the data set is the user's own."""
 HISTORY = "history.csv"
-"""A line per epoch."""
+"""The losses and metrics, one line per epoch."""
 SKIPPED = "skipped.jsonl"
-"""Steps that were not applied."""
+"""The steps that were not applied."""
 MODEL = "model.keras"
-"""The model, best on the validation loss."""
+"""The model with the lowest validation loss."""
 CHECKPOINT = "checkpoints/last.keras"
 """The last model, with its optimizer."""
 PICTURES = "pictures"
 """Folder of the samples and reconstructions of some epochs."""
 SAMPLES, RECONSTRUCTIONS, CURVES = "samples.png", "reconstructions.png", "curves.png"
 TENSORBOARD = "tensorboard"
-"""Folder of the events."""
+"""Folder of the TensorBoard events."""
 REPORT = "report.html"
-"""All of it to look at."""
+"""The HTML report on the run."""
 METRICS = "metrics.json"
-"""Test metrics: the run is finished."""
+"""Test metrics; present only if the run is finished."""
 
 __all__ = [
     "BUNDLE", "CHECKPOINT", "CONFIG", "CURVES", "DATASET", "ENVIRONMENT", "HISTORY", "IMAGES", "METRICS", "MODEL",

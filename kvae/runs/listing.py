@@ -1,4 +1,4 @@
-"""The runs of a folder as a table: what each is of, how far it came, and what came of it."""
+"""Lists the runs in a folder as a table: what each trains on, how far it got, and its results."""
 
 import math
 from collections.abc import Sequence
@@ -14,22 +14,22 @@ from kvae.runs.files import RunFiles
 from kvae.runs.layout import CHECKPOINT, CONFIG, HISTORY, METRICS
 
 TRACES = (METRICS, HISTORY, CHECKPOINT, locks.FILE)
-"""Files of which one says that a folder without a config was to be a run."""
+"""Files that show that a folder without a config was meant to be a run."""
 MIN_NAME, MIN_DATASET = 12, 8
-"""Characters that names keep at least in a narrow table."""
+"""The fewest characters that names keep in a narrow table."""
 HEADER = ("run", "data set", "network", "epochs", "state", "test ELBO", "", "best val.", "when")
 RIGHT = (3, 5, 7)
-"""Columns that are set to the right."""
+"""Columns that are right-aligned."""
 
 
 def find(folder: Path) -> tuple[list[RunFiles], list[str]]:
-    """The runs in a folder, or the one that it is, the newest first.
+    """The runs in a folder, the newest first, or the folder itself if it is a run.
 
     Args:
-        folder: what `kvae train` or `kvae compare` put runs into.
+        folder: where `kvae train` or `kvae compare` put runs.
 
     Returns:
-        The runs; and a line for each folder that was to be one, and cannot be read.
+        The runs; and a line for each folder that should be a run but cannot be read.
 
     Raises:
         KvaeError: there is no such folder, or it cannot be listed.
@@ -55,7 +55,7 @@ def find(folder: Path) -> tuple[list[RunFiles], list[str]]:
 
 
 def as_json(runs: Sequence[RunFiles], skipped: Sequence[str]) -> dict[str, Any]:
-    """The same for programs; what is not there yet is null."""
+    """The runs as JSON values for programs; anything that does not exist yet is null."""
     return {"runs": [_object(run) for run in runs], "skipped": list(skipped)}
 
 
@@ -78,12 +78,12 @@ def _object(run: RunFiles) -> dict[str, Any]:
 
 
 def as_text(runs: Sequence[RunFiles], width: int | None = None, now: datetime | None = None) -> str:
-    """A table for people, with a line below it on what the numbers are of.
+    """A table for people, with a line below it that says what the numbers measure.
 
     Args:
         runs: at least one.
-        width: characters that a line may have: names are cut in their middle, times are short. None for no limit.
-        now: the time that times are told from, where they are short; by default the clock's.
+        width: the most characters in a line: names are cut in the middle, times are shortened. None for no limit.
+        now: the current time, to which shortened times refer; by default the clock's.
     """
     now = now or datetime.now().astimezone()
     abouts = list(dict.fromkeys(_about(run) for run in runs))
@@ -105,7 +105,7 @@ def as_text(runs: Sequence[RunFiles], width: int | None = None, now: datetime | 
 
 
 def shortened(text: str, length: int) -> str:
-    """Text of at most `length` characters, cut in its middle: the ends of names tell them apart."""
+    """Text of at most `length` characters, cut in the middle, because the ends of names tell them apart."""
     if len(text) <= length:
         return text
     tail = length // 2
@@ -129,9 +129,9 @@ def _row(run: RunFiles, mark: str, now: datetime | None) -> tuple[str, ...]:
 
 
 def _narrowed(rows: list[tuple[str, ...]], width: int) -> tuple[list[tuple[str, ...]], int]:
-    """The rows with names that leave room for the rest, and the spaces between columns: 2, or 1 where it is tight.
+    """The rows with names shortened to fit, and the spaces between columns: 2, or 1 if space is tight.
 
-    First the data set's name is cut, then the run's.
+    The data set's name is cut first, then the run's.
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     least = (min(MIN_NAME, widths[0]), min(MIN_DATASET, widths[1]))
@@ -144,7 +144,7 @@ def _narrowed(rows: list[tuple[str, ...]], width: int) -> tuple[list[tuple[str, 
 
 
 def _short_time(written: datetime, now: datetime) -> str:
-    """As `ls` does: the clock of today, the day of this year, else the month."""
+    """As in `ls`: the time if it was today, the day if it was this year, else the month."""
     if written.date() == now.date():
         return written.strftime("%H:%M")
     return written.strftime("%d %b" if written.year == now.year else "%b %Y")
@@ -155,7 +155,7 @@ def _about(run: RunFiles) -> str:
 
 
 def _best_elbo(run: RunFiles) -> float | None:
-    """The validation ELBO of the epoch that was kept."""
+    """The validation ELBO of the epoch whose model was kept."""
     elbos = run.history.get("val_elbo", [])
     return elbos[run.best_epoch - 1] if run.best_epoch and elbos else None
 

@@ -1,4 +1,4 @@
-"""What came of one run, as an HTML page that holds its figures itself; made of the run's files, without TensorFlow."""
+"""The report on one run, an HTML page that contains its figures; made from the run's files, without TensorFlow."""
 
 import html
 import shlex
@@ -18,22 +18,22 @@ from kvae.runs import curves, html_page, layout
 from kvae.runs.files import RunFiles, read_json, read_json_lines
 
 NUM_PROGRESS = 4
-"""Epochs whose pictures are shown, at most."""
+"""The most epochs whose pictures are shown."""
 NUM_SKIPPED = 20
-"""Skipped steps that are listed, at most."""
+"""The most skipped steps that are listed."""
 MAX_PIXELS, MAX_PROGRESS_PIXELS = 1600, 500
-"""Width and height of a picture in the page, at most; larger ones are made smaller."""
+"""The largest width and height of a picture in the page; larger ones are scaled down."""
 MAX_TEXT = 200
-"""Characters of a value in a table, at most."""
+"""The most characters of a value in a table."""
 
 
 def write(run: Path) -> Path:
     """Write `report.html` into a run's folder, and return its path.
 
-    What the run does not hold (yet) is left out: metrics, pictures, a bundle with its posterior's statistics, ...
+    Anything that the run does not have (yet) is left out: metrics, pictures, a bundle with its posterior's statistics.
 
     Raises:
-        KvaeError: the folder holds no run, one of its files is not what it should be, or it cannot be written to.
+        KvaeError: the folder does not hold a run, one of its files is invalid, or it cannot be written to.
     """
     path = run / layout.REPORT
     text = render(run)
@@ -43,14 +43,14 @@ def write(run: Path) -> Path:
 
 
 def render(run: Path) -> str:
-    """The page as text; raises what `write` does."""
+    """The page as text; raises the same errors as `write`."""
     files = RunFiles.read(run)
     manifest = _manifest(run)
     sections = [
         ("Training", _curves(files)),
-        ("Samples", _picture(run / layout.SAMPLES, "Mean images of codes that were drawn from the prior N(0, I).")),
+        ("Samples", _picture(run / layout.SAMPLES, "Mean images of codes drawn from the prior N(0, I).")),
         ("Reconstructions", _picture(run / layout.RECONSTRUCTIONS, "Test images, each above its reconstruction.")),
-        ("While it was trained", _progress(run / layout.PICTURES)),
+        ("During training", _progress(run / layout.PICTURES)),
         ("Latent dimensions", _dimensions(manifest, files.config)),
         ("Skipped steps", _skipped(run / layout.SKIPPED)),
         ("Data set", _table(read_json(run / layout.DATASET))),
@@ -71,7 +71,7 @@ def _manifest(run: Path) -> Manifest | None:
 
 
 def _numbers(files: RunFiles, manifest: Manifest | None) -> str:
-    """The first lines: test metrics and what they are of, epochs, the caveat of the loss."""
+    """The first lines: test metrics and what they measure, epochs, and any caveat about the loss."""
     config = files.config
     metrics = files.metrics or (manifest.metrics if manifest else {})
     names = {"elbo": "test ELBO", "distortion": "distortion", "rate": "rate"}
@@ -87,19 +87,20 @@ def _numbers(files: RunFiles, manifest: Manifest | None) -> str:
     about = [f"{files.num_epochs} of {config.epochs} epochs, {files.written:%Y-%m-%d %H:%M}."]
     if files.best_epoch is not None and "val_elbo" in files.history:
         elbo = files.history["val_elbo"][files.best_epoch - 1]
-        about.append(f"The model is that of epoch {files.best_epoch}, whose validation ELBO is {elbo:,.2f}.")
+        about.append(f"The model is from epoch {files.best_epoch}, whose validation ELBO is {elbo:,.2f}.")
     if cells:
         numbers = caveats.about_numbers(config.model.likelihood, str(config.binarize))
         about.append(f"The numbers are {numbers}. ± is the standard error over the test images.")
     else:
         about.append("The run is not finished: it has no test metrics.")
-    caveat = caveats.about_loss(config.beta, config.entropy_weight)
+    caveat = caveats.about_training(manifest.training if manifest else {})
+    caveat = caveat or caveats.about_loss(config.beta, config.entropy_weight)
     if caveat:
         about.append(f"{caveat[0].upper()}{caveat[1:]}.")
     words = " ".join(f"<span>{html.escape(shlex.quote(word))}</span>" for word in settings.command(config))
     return (
         f'<div class="numbers">{"".join(cells)}</div>\n<p>{html.escape(" ".join(about))}</p>\n'
-        f"<p>The same again:</p>\n<pre>{words}</pre>"
+        f"<p>To train it again:</p>\n<pre>{words}</pre>"
     )
 
 
@@ -117,7 +118,7 @@ def _curves(files: RunFiles) -> str:
 
 
 def _picture(path: Path, caption: str, limit: int = MAX_PIXELS) -> str:
-    """A PNG of the run with a text below it; nothing where there is none, or none that can be read."""
+    """A PNG of the run with a caption below it; empty if it is missing or unreadable."""
     try:
         with Image.open(path) as image:
             image.load()
@@ -128,7 +129,7 @@ def _picture(path: Path, caption: str, limit: int = MAX_PIXELS) -> str:
 
 
 def _progress(folder: Path) -> str:
-    """Samples and reconstructions of a few epochs, the first and the last among them."""
+    """Samples and reconstructions of a few epochs, including the first and the last."""
     parts = []
     for name, text, style in (("samples", "Samples", "steps"), ("reconstructions", "Reconstructions", "pairs")):
         paths = sorted(folder.glob(f"{name}-[0-9]*.png"), key=_epoch)
@@ -153,8 +154,8 @@ def _dimensions(manifest: Manifest | None, config: TrainConfig) -> str:
     scale = html_page.svg(
         curves.scales(posterior["scale_mean"], posterior["rate"], config.entropy_weight),
         f"Over {posterior['num_images']:,} training images. A dimension that the decoder does not use has the scale "
-        f"√λ, with λ the weight of the posterior's entropy in the loss (here {config.entropy_weight:g}); a used one "
-        f"has less.",
+        f"√λ, where λ is the weight of the posterior's entropy in the loss (here {config.entropy_weight:g}); one in "
+        f"use has less.",
     )
     text = f"{len(used)} of {manifest.latent_dim} dimensions carry {USED_RATE} nats or more."
     return f'<div class="figures">{scale}{html_page.svg(curves.rates(posterior["rate"]), text)}</div>'
@@ -173,7 +174,7 @@ def _skipped(path: Path) -> str:
     )
     more = f" The first {NUM_SKIPPED} of them:" if len(steps) > NUM_SKIPPED else ""
     return (
-        f"<p>{len(steps)} steps were not applied, for the loss or a gradient was not finite.{more}</p>\n"
+        f"<p>{len(steps)} steps were not applied, because the loss or a gradient was not finite.{more}</p>\n"
         f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>\n{rows}</tbody></table></div>'
     )
 
@@ -181,7 +182,7 @@ def _skipped(path: Path) -> str:
 def _settings(config: TrainConfig) -> str:
     different = settings.changed(config)
     rows = [(name, _text(value), name in different) for name, value in settings.flat(config).items()]
-    return "<p>Those that differ from the defaults are marked.</p>\n" + html_page.rows_table(rows)
+    return "<p>Settings that differ from the defaults are highlighted.</p>\n" + html_page.rows_table(rows)
 
 
 def _table(values: Any) -> str:
@@ -191,7 +192,7 @@ def _table(values: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    """A JSON value for people: numbers with their thousands apart, a long list by its length."""
+    """A JSON value for people: numbers with thousands separators, a long list cut short with its length."""
     if value is None:
         return "–"
     if isinstance(value, bool):

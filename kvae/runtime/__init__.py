@@ -1,5 +1,6 @@
-"""Run exported models with numpy and onnxruntime, nothing else."""
+"""Run exported models with only numpy and onnxruntime."""
 
-from kvae.runtime.bundle import Bundle, Posterior
+from kvae.runtime.bundle import Bundle
+from kvae.runtime.latents import Posterior
 
 __all__ = ["Bundle", "Posterior"]

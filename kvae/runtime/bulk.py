@@ -1,6 +1,6 @@
-"""Encode, score and sample in shards: what is to be made, and how one shard is made, by whatever engine.
+"""Encode, score and sample in shards: what to make, and how to make one shard, with any engine.
 
-Each part is what the command without shards would write of the same images. Nothing here knows of other shards, so
+Each part is what the command without shards would write for the same images. Shards do not depend on each other, so
 they can be made in any order, on any machine that has the model and the files under the same names.
 """
 
@@ -25,7 +25,7 @@ SUFFIXES = {"encode": ".npz", "score": ".csv", "sample": ".npy"}
 
 @dataclass(frozen=True)
 class Job:
-    """A long work. Make one with `of_images` or `of_samples`."""
+    """A large task, cut into shards. Make one with `of_images` or `of_samples`."""
 
     plan: shards.Plan
     out: Path
@@ -34,7 +34,7 @@ class Job:
     """The bundle's folder, or a lone graph; absolute."""
     device: str
     folder: Path
-    """The folder that the images' names are relative to."""
+    """The folder that the names of the images are relative to."""
 
 
 def of_images(
@@ -55,12 +55,12 @@ def of_images(
         paths: files and folders of images; see `kvae.data.images.open_images`.
         out: the folder of the parts.
         resize: as for `open_images`.
-        reading: likewise.
+        reading: as for `open_images`.
         device: where the graphs run; see `Bundle.open`.
-        shard_size: images of a shard; by default `shards.size_for` says.
+        shard_size: images in a shard; by default `shards.size_for` decides.
 
     Raises:
-        KvaeError: a bundle, or images, that cannot be used.
+        KvaeError: the bundle or the images cannot be used.
     """
     manifest = Bundle.open(model, "cpu").manifest
     images = open_images(paths, manifest.image_shape, resize, reading)
@@ -82,31 +82,31 @@ def of_samples(
     device: str = "auto",
     shard_size: int | None = None,
 ) -> Job:
-    """The job that draws `n` images of a model; arguments as for `of_images` and `Bundle.sample`.
+    """The job that samples `n` images from a model; arguments as for `of_images` and `Bundle.sample`.
 
     Raises:
-        KvaeError: a bundle that cannot be used, or an argument out of range.
+        KvaeError: the bundle cannot be used, or an argument is out of range.
     """
     bundle = Bundle.open(model, "cpu")
-    bundle.sample_batches(n, seed, temperature)  # draws nothing yet, but checks
+    bundle.sample_batches(n, seed, temperature)  # checks the arguments, but draws nothing yet
     size = shard_size or shards.size_for(bundle.manifest.image_shape, BATCH_SIZE)
     settings = {"seed": seed, "temperature": temperature}
     return _job(shards.Plan("sample", _digest(model), n, size, SUFFIXES["sample"], settings, []), model, out, device)
 
 
 class Maker:
-    """Makes the shards of a job one after the other, each on one core; it opens the model once."""
+    """Makes the shards of a job one after the other, on one core; it opens the model once."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
         self._bundle: Bundle | None = None
 
     def make(self, shard: int, images: Images | None) -> None:
-        """Write the part of a shard.
+        """Write the file of a shard.
 
         Args:
             shard: its index.
-            images: its images; None where they are drawn.
+            images: its images; None if the job samples images.
 
         Raises:
             KvaeError: the model or an image cannot be read, or the part cannot be written.
@@ -116,7 +116,7 @@ class Maker:
             self._bundle = Bundle.open(job.model, job.device, threads=1)
             if images is not None:
                 _enter(job.folder)
-        # The parts' own writers rename, too; this one sees to it that a part is on the disk before it has its name.
+        # The writers of the parts rename too; this makes sure that a part is on the disk before it gets its name.
         with atomic_file(job.out / job.plan.part(shard), durable=True) as path:
             _write(self._bundle, job.plan, shard, images, path)
 
@@ -134,7 +134,7 @@ def _write(bundle: Bundle, plan: shards.Plan, shard: int, images: Images | None,
 
 
 def _given(reading: Reading) -> dict[str, Any]:
-    """Those of a reading's settings that were given: a plan without any is that of an earlier kvae."""
+    """The settings of a reading that were given; without any, the plan equals that of an earlier kvae."""
     return {name: list(value) if name == "levels" else value for name, value in reading._asdict().items() if value}
 
 
@@ -143,23 +143,23 @@ def _job(plan: shards.Plan, model: Path, out: Path, device: str) -> Job:
 
 
 def _enter(folder: Path) -> None:
-    """Make a folder the current one, so that relative names of images mean what they meant where they were given."""
+    """Make a folder the current one, so that relative names of images mean the same as where they were given."""
     try:
         os.chdir(folder)
     except OSError as error:
         raise KvaeError(
-            f"{folder} cannot be entered on a worker: {error.strerror}. Images, model and --out must be on a file "
-            f"system that all machines share."
+            f"a worker cannot enter {folder}: {error.strerror}. Images, model and --out must be on a file system that "
+            f"all machines share."
         ) from None
 
 
 def _digest(model: Path) -> str:
-    """The sha256 that stands for a model."""
+    """The sha256 that identifies a model."""
     return sha256(model / FILE_NAME if model.is_dir() else model)
 
 
 def _fingerprint(images: Images) -> str:
-    """A digest of where images come from: names, and the files' sizes and times of change."""
+    """A digest of the source of images: their names, and the sizes and modification times of the files."""
     found = hashlib.sha256()
     for line in _file_lines(images):
         found.update(os.fsencode(line))

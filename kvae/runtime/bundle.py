@@ -1,4 +1,4 @@
-"""A bundle as an object: sample, decode, encode and reconstruct with numpy and onnxruntime, nothing else.
+"""A bundle as an object: sample, decode, encode and reconstruct with only numpy and onnxruntime.
 
 from kvae.runtime import Bundle
 
@@ -9,40 +9,33 @@ images = bundle.sample(64, seed=0)  # float32 (64, 28, 28, 1) in [0, 1]
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from kvae.bundle import noise
 from kvae.bundle.manifest import METADATA_KEY, Manifest, sha256
 from kvae.errors import BundleError, KvaeError
 from kvae.files.text import printable
+from kvae.runtime import latents
+from kvae.runtime.latents import Floats, Posterior
 from kvae.runtime.sessions import DEVICES, check_tensors, role, start_session
 
-Floats = NDArray[np.float32]
+Inputs = Mapping[str, Floats]
 Result = TypeVar("Result")
 BATCH_SIZE = 256
-"""Images per call of onnxruntime; results do not depend on it. Many batches are worked on side by side, a core each,
-which is faster than sharing out the inside of one call: nobody waits for the other core."""
+"""Images per call of onnxruntime; results do not depend on it. Several batches run in parallel, one per core, which is
+faster than running one call on several cores, because no core waits for another."""
 NOISE_BATCHES = 4
-"""Batches whose noise is drawn at once. Noise is many short calls of numpy, which wait for Python's lock while other
-threads call onnxruntime: fewer, longer ones, in the one thread that hands out the batches, wait less. That thread
-draws some 40 million numbers a second, which is what bounds a large latent_dim, or a great many cores."""
+"""Batches whose noise is drawn at once. Drawing noise takes many short numpy calls, which wait for Python's lock while
+other threads call onnxruntime; fewer, longer calls, in the one thread that hands out the batches, wait less. That
+thread draws some 40 million numbers a second, which is the limit for a large latent_dim or very many cores."""
 CORES = os.cpu_count() or 1
 MAX_TEMPERATURE = 1e6
-"""Far beyond any use; it keeps z within float32."""
-
-
-class Posterior(NamedTuple):
-    """q(z|x) of a batch of images, a diagonal Gaussian."""
-
-    loc: Floats
-    """Means, `(batch, latent_dim)`."""
-    scale: Floats
-    """Standard deviations, `(batch, latent_dim)`."""
+"""Far beyond any useful value; it keeps z within float32."""
 
 
 class Bundle:
@@ -62,13 +55,13 @@ class Bundle:
 
         Args:
             path: the folder, or a graph that kvae exported (it can sample and decode, but not encode).
-            device: "cpu", "cuda", or "auto" (the default) for CUDA where it works, else the CPU. "cuda" is strict.
-            threads: CPU threads; 0, the default, for one per core. Programs that call from threads of their own, as
+            device: "cpu", "cuda", or "auto" (the default) for CUDA if it works, else the CPU. "cuda" is strict.
+            threads: CPU threads; 0, the default, is one per core. Programs that call from their own threads, as
                 `kvae.evaluation.evaluation` does, are faster with 1.
 
         Raises:
-            BundleError: no bundle there, a later format, or a file whose sha256 is not the manifest's.
-            KvaeError: an unknown device, or CUDA asked for and not to be had.
+            BundleError: there is no bundle, it has a later format, or a file does not have the sha256 in the manifest.
+            KvaeError: the device is unknown, or is "cuda" and CUDA does not work.
         """
         path = Path(path)
         if device not in DEVICES:
@@ -81,7 +74,7 @@ class Bundle:
             for graph in graphs.values():
                 _check_hash(graph, manifest)
             bundle = cls(manifest, graphs, device, threads)
-            bundle._session("decoder", threads)  # here, so that a bundle that opens can be sampled
+            bundle._session("decoder", threads)  # here, so that any bundle that opens can be sampled
             return bundle
         session = start_session(path, device, threads)
         text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
@@ -96,7 +89,7 @@ class Bundle:
 
     @property
     def graphs(self) -> dict[str, Path]:
-        """The files of the graphs, by "decoder" and "encoder"; a lone graph is the only one."""
+        """The files of the graphs "decoder" and "encoder", by name; only one for a lone graph."""
         return dict(self._graphs)
 
     @property
@@ -107,12 +100,12 @@ class Bundle:
         return "cuda" if session.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
 
     def sample(self, n: int, seed: int = 0, temperature: float = 1.0, start: int = 0) -> Floats:
-        """Decode `n` draws of the prior.
+        """Decode `n` draws from the prior.
 
         Args:
             n: number of images, at least 1.
-            seed: seed of the noise; image i depends on (seed, i) alone (see `kvae.bundle.noise`).
-            temperature: factor on the prior's standard deviation; below 1 images are more typical, less varied.
+            seed: seed of the noise; image i depends only on (seed, i) (see `kvae.bundle.noise`).
+            temperature: factor on the prior's standard deviation; below 1, images are more typical and less varied.
             start: index of the first image.
 
         Returns:
@@ -123,8 +116,8 @@ class Bundle:
         """
         images = np.empty((_checked_count(n, seed, temperature, start), *self.manifest.image_shape), np.float32)
 
-        def fill(part: slice, z: Floats, threads: int) -> None:
-            self._call("decoder", z, {"mean": images[part]}, threads)
+        def fill(part: slice, inputs: Inputs, threads: int) -> None:
+            self._call("decoder", inputs, {"mean": images[part]}, threads)
 
         for _ in self._batch_by_batch(n, self._codes(n, seed, temperature, start), fill):
             pass
@@ -132,62 +125,78 @@ class Bundle:
 
     def sample_batches(self, n: int, seed: int = 0, temperature: float = 1.0, start: int = 0) -> Iterator[Floats]:
         """The images of `sample`, in batches of `BATCH_SIZE`, so that memory does not grow with `n`."""
-        _checked_count(n, seed, temperature, start)  # now, not when the first batch is asked for
+        _checked_count(n, seed, temperature, start)  # now, not when the first batch is requested
 
-        def batch(part: slice, z: Floats, threads: int) -> Floats:
-            images = np.empty((len(z), *self.manifest.image_shape), np.float32)
-            self._call("decoder", z, {"mean": images}, threads)
+        def batch(part: slice, inputs: Inputs, threads: int) -> Floats:
+            images = np.empty((part.stop - part.start, *self.manifest.image_shape), np.float32)
+            self._call("decoder", inputs, {"mean": images}, threads)
             return images
 
         return self._batch_by_batch(n, self._codes(n, seed, temperature, start), batch)
 
-    def _codes(self, n: int, seed: int, temperature: float, start: int) -> Iterator[Floats]:
-        """Draws of the prior, batch by batch."""
-        stretch = NOISE_BATCHES * BATCH_SIZE
+    def _codes(self, n: int, seed: int, temperature: float, start: int) -> Iterator[Inputs]:
+        """The decoder's inputs for draws from the prior, batch by batch."""
+        stretch, latent_dim = NOISE_BATCHES * BATCH_SIZE, self.manifest.latent_dim
         for first in range(0, n, stretch):
-            z = noise.standard_normal(seed, start + first, min(stretch, n - first), self.manifest.latent_dim)
-            z *= np.float32(temperature)
-            yield from _split(z)
+            count = min(stretch, n - first)
+            yield from _split({"z": latents.prior_draws(seed, start + first, count, latent_dim, temperature)})
 
     def decode(self, z: ArrayLike) -> Floats:
-        """Expected images `(batch, height, width, channels)` in [0, 1] of the codes `z`, `(batch, latent_dim)`."""
+        """The expected images `(batch, height, width, channels)`, in [0, 1], of codes `z`, `(batch, latent_dim)`."""
         codes = _checked(z, (self.manifest.latent_dim,), "z")
-        return self.run("decoder", codes, ["mean"])[0]
+        return self.run("decoder", {"z": codes}, ["mean"])["mean"]
 
     def encode(self, images: ArrayLike) -> Posterior:
         """The posterior of each image; `images` is `(batch, height, width, channels)` in [0, 1]."""
         pixels = _checked(images, tuple(self.manifest.image_shape), "images")
         if not (pixels.min() >= 0.0 and pixels.max() <= 1.0):
             raise KvaeError(f"images must be in [0, 1]; got [{pixels.min():g}, {pixels.max():g}].")
-        return Posterior(*self.run("encoder", pixels, ["loc", "scale"]))
+        return Posterior(**self.run("encoder", {"images": pixels}, ["loc", "scale"]))
 
     def reconstruct(self, images: ArrayLike) -> Floats:
         """Each image encoded to its posterior's mean and decoded again; shapes as in `encode`."""
         return self.decode(self.encode(images).loc)
 
-    def run(self, graph: str, values: Floats, outputs: list[str] | None = None) -> list[Floats]:
-        """Run "decoder" or "encoder" as it is: its one input `values`, and the named outputs, or all of them.
+    def run(
+        self, graph: str, inputs: Mapping[str, ArrayLike], outputs: Iterable[str] | None = None
+    ) -> dict[str, Floats]:
+        """Run a graph as it is, without checking the values.
+
+        Args:
+            graph: "decoder" or "encoder".
+            inputs: the graph's inputs by name, `z` or `images`, with the same number of rows, at least one.
+            outputs: names of the outputs to compute; by default all of them.
+
+        Returns:
+            The outputs by name, float32, with one row per row of the inputs.
 
         Raises:
-            BundleError: the graph fails on these values.
+            BundleError: this model has no such graph, or the graph fails on these values.
+            KvaeError: the inputs or their shapes are not those of the graph, or it has no such output.
         """
-        values = np.ascontiguousarray(values)
-        shapes = {tensor["name"]: tensor["shape"][1:] for tensor in self.manifest.tensors[graph]["outputs"]}
-        results = {name: np.empty((len(values), *shapes[name]), np.float32) for name in outputs or shapes}
+        self._check_has(graph)
+        ends = self.manifest.tensors[graph]
+        values = _checked_inputs(graph, inputs, ends["inputs"])
+        n = len(next(iter(values.values())))
+        shapes = {tensor["name"]: tensor["shape"][1:] for tensor in ends["outputs"]}
+        wanted = list(outputs or shapes)
+        if not set(wanted) <= set(shapes):
+            raise KvaeError(f"the {graph} has the outputs {', '.join(shapes)}; got {', '.join(map(str, wanted))}.")
+        results = {name: np.empty((n, *shapes[name]), np.float32) for name in wanted}
 
-        def fill(part: slice, batch: Floats, threads: int) -> None:
+        def fill(part: slice, batch: Inputs, threads: int) -> None:
             self._call(graph, batch, {name: result[part] for name, result in results.items()}, threads)
 
-        for _ in self._batch_by_batch(len(values), _split(values), fill):
+        for _ in self._batch_by_batch(n, _split(values), fill):
             pass
-        return list(results.values())
+        return results
 
     def _batch_by_batch(
-        self, n: int, inputs: Iterable[Floats], work: Callable[[slice, Floats, int], Result]
+        self, n: int, inputs: Iterable[Inputs], work: Callable[[slice, Inputs, int], Result]
     ) -> Iterator[Result]:
-        """What `work(part, input, threads)` returns for each batch of `n` images in all, in order.
+        """The results of `work(part, inputs, threads)` for each batch of `n` images in all, in order.
 
-        On a CPU several batches are worked on at a time; `inputs` is advanced in the caller's thread, as they go.
+        On a CPU several batches are processed at a time; `inputs` is advanced in the caller's thread meanwhile.
         """
         firsts = range(0, n, BATCH_SIZE)
         parts = (slice(first, min(first + BATCH_SIZE, n)) for first in firsts)
@@ -196,14 +205,14 @@ class Bundle:
             for part, batch in zip(parts, inputs, strict=True):
                 yield work(part, batch, self._threads)
             return
-        from concurrent.futures import Future, ThreadPoolExecutor  # 3 ms that a single batch can do without
+        from concurrent.futures import Future, ThreadPoolExecutor  # takes 3 ms, and one batch does not need it
 
         with ThreadPoolExecutor(workers) as pool:
             pending: deque[Future[Result]] = deque()
             try:
                 for part, batch in zip(parts, inputs, strict=True):
                     pending.append(pool.submit(work, part, batch, 1))
-                    if len(pending) > 2 * workers:  # enough that no worker waits, and memory stays bounded
+                    if len(pending) > 2 * workers:  # enough for no worker to wait, with bounded memory
                         yield pending.popleft().result()
                 while pending:
                     yield pending.popleft().result()
@@ -211,12 +220,12 @@ class Bundle:
                 for future in pending:
                     future.cancel()
 
-    def _call(self, graph: str, values: Floats, results: dict[str, Floats], threads: int) -> None:
-        """Run a graph on one batch; onnxruntime writes right into `results`."""
+    def _call(self, graph: str, inputs: Inputs, results: dict[str, Floats], threads: int) -> None:
+        """Run a graph on one batch; onnxruntime writes directly into `results`."""
         session = self._session(graph, threads)
         binding = session.io_binding()
-        (end,) = session.get_inputs()
-        binding.bind_cpu_input(end.name, values)
+        for name, values in inputs.items():
+            binding.bind_cpu_input(name, values)
         for name, result in results.items():
             binding.bind_output(name, "cpu", 0, np.float32, result.shape, result.ctypes.data)
         try:
@@ -224,9 +233,12 @@ class Bundle:
         except Exception as error:  # onnxruntime's exceptions share no narrower base
             raise BundleError(f"onnxruntime cannot run {self._graphs[graph]}: {printable(error)}") from None
 
+    def _check_has(self, graph: str) -> None:
+        if graph not in self._graphs:
+            raise BundleError(f"this model has no graph '{graph}'; open the whole bundle folder.")
+
     def _session(self, name: str, threads: int) -> Any:
-        if name not in self._graphs:
-            raise BundleError(f"this model has no {self.manifest.graph_file(name)}; open the whole bundle folder.")
+        self._check_has(name)
         with self._starting:
             if (name, threads) not in self._sessions:
                 session = start_session(self._graphs[name], self._device, threads)
@@ -235,12 +247,28 @@ class Bundle:
         return self._sessions[name, threads]
 
 
-def _split(values: Floats) -> Iterator[Floats]:
-    return (values[row : row + BATCH_SIZE] for row in range(0, len(values), BATCH_SIZE))
+def _split(inputs: Inputs) -> Iterator[Inputs]:
+    """The inputs of each batch."""
+    n = len(next(iter(inputs.values())))
+    for first in range(0, n, BATCH_SIZE):
+        yield {name: values[first : first + BATCH_SIZE] for name, values in inputs.items()}
+
+
+def _checked_inputs(graph: str, inputs: Mapping[str, ArrayLike], ends: list[dict[str, Any]]) -> Inputs:
+    """The inputs of a graph as onnxruntime takes them; raises KvaeError if they do not fit the graph."""
+    names = [end["name"] for end in ends]
+    if set(inputs) != set(names):
+        given = ", ".join(map(str, inputs)) or "none"
+        raise KvaeError(f"the {graph} has the inputs {', '.join(names)}; got {given}.")
+    values = {end["name"]: _checked(inputs[end["name"]], tuple(end["shape"][1:]), end["name"]) for end in ends}
+    lengths = {name: len(array) for name, array in values.items()}
+    if len(set(lengths.values())) > 1:
+        raise KvaeError(f"the inputs of the {graph} must have the same number of rows; got {lengths}.")
+    return values
 
 
 def _checked_count(n: int, seed: int, temperature: float, start: int) -> int:
-    """`n`, where it and the other arguments of `sample` are in their ranges."""
+    """`n`; raises KvaeError if it or another argument of `sample` is out of range."""
     if not isinstance(n, (int, np.integer)) or n < 1:
         raise KvaeError(f"n must be at least 1; got {n}.")
     if not 0 <= temperature <= MAX_TEMPERATURE:
@@ -256,7 +284,7 @@ def _check_hash(path: Path, manifest: Manifest) -> None:
         raise BundleError(f"cannot read {path}: {error.strerror}.") from None
     if digest != manifest.files.get(path.name):
         raise BundleError(
-            f"{path} has sha256 {digest[:12]}..., the manifest says {str(manifest.files.get(path.name))[:12]}...: "
+            f"{path} has sha256 {digest[:12]}..., but the manifest has {str(manifest.files.get(path.name))[:12]}...: "
             f"it was changed or cut short. Export or copy the bundle again."
         )
 

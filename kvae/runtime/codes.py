@@ -1,18 +1,19 @@
-"""Codes in files: posteriors written as .npz while the images stream by, and codes read back for decoding."""
+"""Codes in files: posteriors written to an .npz as the images stream, and codes read back for decoding."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from numpy.typing import ArrayLike
 
+from kvae.bundle import binarization
 from kvae.data.images import Batch, Images
 from kvae.errors import DataError, KvaeError
 from kvae.files import arrays
-from kvae.runtime import scoring
-from kvae.runtime.bundle import Bundle, Floats
+from kvae.runtime.bundle import Bundle
+from kvae.runtime.latents import Floats
 
 NAMES = ("z", "loc")
-"""The array of an .npz that is decoded: codes of the user's own, else the means that `write` wrote."""
+"""Names of the array in an .npz that is decoded: the user's own codes, or else the means that `write` wrote."""
 ROWS = 1024
 """Codes decoded at a time."""
 
@@ -22,12 +23,12 @@ def write(bundle: Bundle, images: Images, batches: Iterator[Batch], path: Path) 
 
     Args:
         bundle: the model.
-        images: where the images come from.
-        batches: those of `images`; apart, so that a caller can show how far they are.
+        images: the images.
+        batches: the batches of `images`; a separate argument, so that a caller can show progress.
         path: the file, which is replaced if it exists.
 
     Raises:
-        KvaeError: another file name than .npz, an image that does not fit, or a file that cannot be written.
+        KvaeError: the file name does not end in .npz, an image does not fit, or the file cannot be written.
     """
     if path.suffix.lower() != ".npz":
         raise KvaeError(f"{path}: the name must end in .npz.")
@@ -40,7 +41,7 @@ def write(bundle: Bundle, images: Images, batches: Iterator[Batch], path: Path) 
 
     def encoded() -> Iterator[dict[str, ArrayLike]]:
         for names, pixels in batches:
-            posterior = bundle.encode(scoring.as_encoded(bundle.manifest, pixels))
+            posterior = bundle.encode(binarization.as_encoded(bundle.manifest, pixels))
             yield {"loc": posterior.loc, "scale": posterior.scale, "names": names}
 
     arrays.write_npz(encoded(), images.count, rows, path)
@@ -50,7 +51,7 @@ def open_codes(path: Path, latent_dim: int) -> arrays.ArrayFile:
     """Codes in a .npy, or in an .npz under one of `NAMES`.
 
     Raises:
-        DataError: no such file, or not `(n, latent_dim)` floating-point numbers.
+        DataError: there is no such file, or it does not hold `(n, latent_dim)` floating-point numbers.
     """
     if path.suffix.lower() not in arrays.SUFFIXES:
         raise DataError(f"{path}: codes are read from .npy or .npz.")
@@ -68,7 +69,7 @@ def decode(bundle: Bundle, codes: arrays.ArrayFile) -> Iterator[Floats]:
 
 
 def reconstruct(bundle: Bundle, batches: Iterator[Batch]) -> Iterator[tuple[Floats, Floats]]:
-    """For each batch the images as the model meets them, and their reconstructions."""
+    """For each batch, the images as the encoder gets them, and their reconstructions."""
     for batch in batches:
-        originals = scoring.as_encoded(bundle.manifest, batch.images)
+        originals = binarization.as_encoded(bundle.manifest, batch.images)
         yield originals, bundle.reconstruct(originals)

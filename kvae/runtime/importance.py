@@ -1,17 +1,17 @@
 """log p(x) of a decoder by importance sampling, with the encoder's posterior, or a wider one, as the proposal.
 
 For z_1 ... z_S drawn from q(z|x), with weights w_s = p(x|z_s) p(z_s) / q(z_s|x), the mean of the weights is unbiased
-for p(x). Its logarithm lies below log p(x) in expectation, and rises with S (Burda, Grosse & Salakhutdinov, Importance
-Weighted Autoencoders, arXiv 1509.00519). How much the estimate rests on a few draws is told by the effective sample
-size (sum w)^2 / sum w^2 (Kish, 1965): S for a proposal that is the true posterior, 1 where one weight has all.
+for p(x). Its logarithm is below log p(x) in expectation, and rises with S (Burda, Grosse & Salakhutdinov, Importance
+Weighted Autoencoders, arXiv 1509.00519). The effective sample size (sum w)^2 / sum w^2 (Kish, 1965) shows how much the
+estimate rests on a few draws: it is S if the proposal is the true posterior, and 1 if one weight has the whole sum.
 
 An encoder can be far narrower than the true posterior p(z|x) of its decoder; one without an entropy term in its loss
-is. Then weights have no finite variance, and the estimate says more of the encoder than of the model: it can be wrong
-by a hundred nats. `widening` finds the factor on the proposal's scale that mends most of it. The mean weight stays
-unbiased for p(x) whatever the proposal, for the factor is chosen on draws of its own.
+is. Then the weights have no finite variance, and the estimate says more about the encoder than about the model: it can
+be wrong by a hundred nats. `widening` finds the factor on the proposal's scale that repairs most of this. The mean
+weight stays unbiased for p(x) with any proposal, because the factor is chosen on separate draws.
 
-Draw s of image i is a function of the seed, i and s alone: more samples contain the fewer, and two models meet the same
-noise.
+Draw s of image i is a function of the seed, i and s alone: a larger sample contains the smaller one, and two models get
+the same noise.
 """
 
 from collections.abc import Sequence
@@ -20,28 +20,30 @@ from typing import NamedTuple
 import numpy as np
 
 from kvae.bundle import densities, noise
-from kvae.runtime.bundle import Bundle, Floats
+from kvae.runtime import latents
+from kvae.runtime.bundle import Bundle
+from kvae.runtime.latents import Floats
 
 CHUNK = 512
-"""Draws of an image at a time: memory does not grow with their number."""
+"""Maximum number of draws of one image at a time, so that memory does not grow with their number."""
 GROUP = 256
-"""Draws of several images at a time, where each has fewer."""
+"""Draws of several images at a time, if each image has fewer."""
 MAX_SAMPLES = 2**32
-"""Draws of one image; image i begins at draw i * MAX_SAMPLES of the noise."""
+"""Maximum number of draws of one image; image i starts at draw i * MAX_SAMPLES of the noise."""
 
 
 PILOT_SAMPLES = 32
 PILOT_FIRST = 2**31
-"""The pilot draws of `widening`: their number, and the first of them, far from those of an estimate."""
+"""The pilot draws of `widening`: how many there are, and the first of them, far from the draws of an estimate."""
 PILOT_GAIN = 2.0
-"""Nats by which a wider proposal must tighten the pilot's bound to be taken, and by which the bound must fall for the
-search to end: more than its noise in a healthy model."""
-MAX_SCALE = 1.0
+"""Nats by which a wider proposal must improve the pilot's bound to be chosen, and by which the bound must fall for the
+search to end: more than the bound's noise in a healthy model."""
+MAX_SCALE = latents.PRIOR_SCALE
 """The prior's scale, beyond which no proposal is widened."""
 
 
 class ImageEstimate(NamedTuple):
-    """What the draws of one image's posterior say, in nats."""
+    """Estimates from the draws of one image's posterior, in nats."""
 
     distortion: float
     """-E_q log p(x|z), the mean over the draws."""
@@ -52,7 +54,7 @@ class ImageEstimate(NamedTuple):
 
 
 def draws(seed: int, images: Sequence[int], first: int, count: int, latent_dim: int) -> Floats:
-    """Standard-normal noise `(len(images), count, latent_dim)` of the draws from `first` on of each image."""
+    """Standard-normal noise, `(len(images), count, latent_dim)`: for each image the draws from number `first`."""
     return noise.standard_normals(seed, [image * MAX_SAMPLES + first for image in images], count, latent_dim)
 
 
@@ -66,7 +68,7 @@ def estimate(
     seed: int,
     start: int = 0,
 ) -> ImageEstimate:
-    """Distortion, NLL and effective sample size of one image.
+    """The distortion, NLL and effective sample size of one image.
 
     Args:
         bundle: the model.
@@ -91,26 +93,24 @@ def estimates(
     seed: int,
     start: int = 0,
 ) -> list[ImageEstimate]:
-    """`estimate` of several images at once, which is faster where each has few draws: one call decodes for all of them.
+    """`estimate` for several images at once, which is faster if each has few draws, because one call decodes for all.
 
-    Arguments as for `estimate`, with an axis for the images before all others. `GROUP // num_samples` images, and one
-    at least, are as many as it is made for: memory grows with their number.
+    Arguments as for `estimate`, with a leading axis for the images. It is meant for `GROUP // num_samples` images, but
+    at least one: memory grows with their number.
     """
     num_images = len(indices)
-    log_scale = np.sum(np.log(scale.astype(np.float64)), axis=1)
     log_likelihood, total, total_of_squares = np.zeros((3, num_images))
     top = np.full(num_images, -np.inf)
     for first in range(0, num_samples, CHUNK):
         count = min(CHUNK, num_samples - first)
         epsilon = draws(seed, indices, start + first, count, loc.shape[1])
-        z = loc[:, None] + scale[:, None] * epsilon  # (images, draws, latent_dim)
-        (parameters,) = bundle.run("decoder", z.reshape(-1, z.shape[-1]), ["likelihood_parameters"])
+        z = latents.posterior_draws(loc[:, None], scale[:, None], epsilon)  # (images, draws, latent_dim)
+        found = bundle.run("decoder", {"z": z.reshape(-1, z.shape[-1])}, ["likelihood_parameters"])
+        parameters = found["likelihood_parameters"]
         of_images = parameters.reshape(num_images, count, *parameters.shape[1:])
         likelihood = bundle.manifest.likelihood
         log_p = np.stack([densities.log_density(likelihood, *pair) for pair in zip(of_images, pixels, strict=True)])
-        # The constants of log p(z) - log q(z|x) cancel.
-        log_ratio = 0.5 * (np.sum(epsilon**2, axis=2, dtype=np.float64) - np.sum(z**2, axis=2, dtype=np.float64))
-        log_weight = log_p + log_ratio + log_scale[:, None]
+        log_weight = log_p + latents.log_ratio(z, epsilon, scale)
         # A running sum of the weights, in units of the largest so far.
         largest = np.maximum(top, log_weight.max(axis=1))
         weights = np.exp(log_weight - largest[:, None])
@@ -123,11 +123,11 @@ def estimates(
 
 
 def widening(bundle: Bundle, pixels: Floats, loc: Floats, scale: Floats, index: int, seed: int) -> float:
-    """The factor, a power of 2, by which a wider proposal serves the image best; 1 for a healthy posterior.
+    """The factor, a power of 2, by which to widen the proposal for an image; 1 for a healthy posterior.
 
-    It is doubled until the bound of `PILOT_SAMPLES` draws clearly falls; the best is taken where it gains more than
-    `PILOT_GAIN`. All dimensions are widened alike: where only some are too narrow, some of the fault remains, and shows
-    in the effective sample size. Arguments as for `estimate`; `widened` applies the factor.
+    The factor is doubled until the bound of `PILOT_SAMPLES` draws clearly falls; the best one is chosen if it gains
+    more than `PILOT_GAIN`. All dimensions are widened alike: if only some are too narrow, some of the problem remains,
+    and shows in the effective sample size. Arguments as for `estimate`; `widened` applies the factor.
     """
 
     def bound(factor: float) -> float:
@@ -147,5 +147,5 @@ def widening(bundle: Bundle, pixels: Floats, loc: Floats, scale: Floats, index: 
 
 
 def widened(scale: Floats, factor: float) -> Floats:
-    """`scale` times `factor`, but not beyond `MAX_SCALE` where it was below."""
+    """`scale` times `factor`, but limited to `MAX_SCALE`; scales above that are kept."""
     return np.maximum(scale, np.minimum(scale * np.float32(factor), np.float32(MAX_SCALE)))

@@ -1,4 +1,4 @@
-"""The pictures of a bundle's card, drawn by the bundle itself."""
+"""The pictures on a bundle's card, drawn by the bundle itself."""
 
 from pathlib import Path
 
@@ -16,11 +16,11 @@ NUM_RECONSTRUCTED = 32
 def draw_pictures(bundle: Bundle, images: NDArray[np.uint8] | None, folder: Path) -> list[str]:
     """Draw the pictures of the model card: samples, and images with their reconstructions.
 
-    Nothing is drawn of a model whose images are neither grey nor colour.
+    Nothing is drawn for a model whose images are neither grey nor RGB.
 
     Args:
         bundle: the model.
-        images: uint8 `(n, height, width, channels)` as the model meets them, of which some are reconstructed; or None.
+        images: uint8 `(n, height, width, channels)` as the encoder expects them; some are reconstructed. May be None.
         folder: where to write.
 
     Returns:

@@ -1,7 +1,7 @@
-"""The shards of a job on Ray Data: on the cores of this machine, or of the cluster that RAY_ADDRESS names.
+"""Make the shards of a job with Ray Data, on the cores of this machine or of the cluster at RAY_ADDRESS.
 
-Ray is an optional extra, and is loaded when a job runs. Each worker of a pool opens the model once, and makes a shard
-at a time; a shard whose worker died is made again, `RETRIES` times.
+Ray is an optional extra, and is loaded when a job runs. Each worker of a pool opens the model once and makes one shard
+at a time. If a worker dies, its shard is made again, up to `RETRIES` times.
 """
 
 import importlib.util
@@ -21,13 +21,13 @@ from kvae.files.text import printable
 from kvae.runtime import bulk
 
 RETRIES = 3
-"""Times that a shard is made again whose worker died; Ray by itself would never give up."""
+"""How often a shard is made again after its worker died; Ray by itself would never give up."""
 PATIENCE = 10.0
-"""Seconds in which a cluster's address must take a connection."""
+"""Seconds within which the address of a cluster must accept a connection."""
 
 
 def check_installed() -> None:
-    """Raise KvaeError where Ray is not installed."""
+    """Raise KvaeError if Ray is not installed."""
     if importlib.util.find_spec("ray") is None:
         raise KvaeError(
             "ray is not installed; --engine ray needs it. Install it: pip install 'kvae-onnx[ray]' "
@@ -36,16 +36,16 @@ def check_installed() -> None:
 
 
 def run(job: bulk.Job, missing: Sequence[int], images: Sequence[Images] | None = None) -> Iterator[int]:
-    """Make shards of a job, and yield the number of images in each as it is done, in any order.
+    """Make shards of a job, in any order, and yield the number of images in each when it is done.
 
     Args:
-        job: the work.
-        missing: the shards to make, as `kvae.runtime.shards.opened` gives them.
-        images: those of every shard; None where they are drawn.
+        job: the job.
+        missing: the shards to make, as `kvae.runtime.shards.opened` returns them.
+        images: the images of every shard; None if the job samples images.
 
     Raises:
-        KvaeError: Ray is not installed or its cluster does not answer, a shard's worker died again and again, or the
-            first error of a shard. The parts that are done stay.
+        KvaeError: Ray is not installed, its cluster does not answer, the workers of a shard died too often, or a shard
+            failed. The parts that are done are kept.
     """
     check_installed()
     if not missing:
@@ -55,7 +55,7 @@ def run(job: bulk.Job, missing: Sequence[int], images: Sequence[Images] | None =
         rows = [{"shard": shard, "images": pickle.dumps(images[shard] if images else None)} for shard in missing]
         workers = min(_slots(ray, gpus), len(rows))
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # Ray deprecates the last two, and has no others
+            warnings.simplefilter("ignore", DeprecationWarning)  # Ray deprecates the last two without a replacement
             done = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
                 _Worker,
                 fn_constructor_args=(job,),
@@ -75,26 +75,26 @@ def run(job: bulk.Job, missing: Sequence[int], images: Sequence[Images] | None =
 
 @contextmanager
 def _reported(ray: Any) -> Iterator[None]:
-    """What Ray raises becomes a KvaeError."""
+    """Turn Ray's errors into a KvaeError."""
     try:
         yield
     except (ray.exceptions.ActorDiedError, ray.exceptions.ActorUnavailableError, ray.exceptions.WorkerCrashedError):
         raise KvaeError(
-            f"a shard's worker died {RETRIES + 1} times, for want of memory perhaps. The parts that are done stay; "
-            f"make room or have fewer workers (fewer CPUs for Ray), and run again."
+            f"the worker of a shard died {RETRIES + 1} times, perhaps because it ran out of memory. The finished parts "
+            f"are kept; free some memory or use fewer workers (fewer CPUs for Ray), and run again."
         ) from None
     except ray.exceptions.RayError as error:
-        raise KvaeError(f"Ray could not go on: {printable(error)}.") from None
+        raise KvaeError(f"Ray failed: {printable(error)}.") from None
 
 
 class _Worker:
-    """Makes the shards that Ray hands to it."""
+    """Makes the shards that Ray assigns to it."""
 
     def __init__(self, job: bulk.Job) -> None:
         self._maker = bulk.Maker(job)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        # What the user can put right is a result: as an exception Ray would try it again, and wrap it in its own.
+        # An error the user can fix is returned: if it were raised, Ray would retry it, and wrap it in its own.
         try:
             self._maker.make(row["shard"], pickle.loads(row["images"]))
         except KvaeError as error:
@@ -104,7 +104,7 @@ class _Worker:
 
 @contextmanager
 def _connected() -> Iterator[Any]:
-    """Ray, quiet. One that the calling program has started is used as it is, and goes on."""
+    """Ray, without its messages. If the calling program has started Ray, that is used, and keeps running."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
     import ray
     import ray.data
@@ -123,9 +123,9 @@ def _connected() -> Iterator[Any]:
 
 
 def _start(ray: Any) -> None:
-    """Join the cluster that RAY_ADDRESS names, or one that was started on this machine; else start one for the job."""
+    """Join the cluster at RAY_ADDRESS, or one that runs on this machine; else start one for the job."""
     _check_answers(os.environ.get("RAY_ADDRESS", ""))
-    # Else it writes an error for every pool of workers of Ray Data's own making. What Ray has to say is in /tmp/ray.
+    # Otherwise Ray writes an error for every worker pool that Ray Data makes. Its logs are in /tmp/ray.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         with silenced():
@@ -136,14 +136,14 @@ def _start(ray: Any) -> None:
 
 
 def _check_answers(address: str) -> None:
-    """Raise KvaeError where nothing listens at an address; Ray would try for minutes."""
+    """Raise KvaeError if nothing listens at an address; Ray would try for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdecimal():  # none, or a word that Ray knows, such as "local"
+    if not host or not port.isdecimal():  # no address, or a word that Ray understands, such as "local"
         return
     try:
         socket.create_connection((host, int(port)), PATIENCE).close()
     except (OSError, OverflowError) as error:
-        raise KvaeError(f"no Ray cluster answers at {address}, which RAY_ADDRESS names: {error}.") from None
+        raise KvaeError(f"no Ray cluster answers at RAY_ADDRESS, {address}: {error}.") from None
 
 
 def _slots(ray: Any, gpus: bool) -> int:
@@ -151,5 +151,5 @@ def _slots(ray: Any, gpus: bool) -> int:
     name = "GPU" if gpus else "CPU"
     slots = int(ray.cluster_resources().get(name, 0))
     if not slots:
-        raise KvaeError(f"Ray's cluster has no {name}; --engine ray needs one a worker.")
+        raise KvaeError(f"the Ray cluster has no {name}; --engine ray needs one per worker.")
     return slots

@@ -1,10 +1,11 @@
-"""The scores of a stream of images, a row each: what `kvae score` prints, and writes."""
+"""The scores of a stream of images, one row each, as `kvae score` prints and writes them."""
 
 import csv
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from kvae.bundle import binarization
 from kvae.data.images import Images
 from kvae.errors import KvaeError
 from kvae.files.atomic import atomic_file
@@ -12,7 +13,7 @@ from kvae.runtime import scoring
 from kvae.runtime.bundle import Bundle
 
 HEADING = f"{'percentile':>10}{'elbo':>12}{'rate':>10}{'distortion':>12}  image"
-"""The names above what `Row.as_text` gives; nats, but for the percentile."""
+"""The column names for `Row.as_text`; all in nats, except the percentile."""
 
 
 class Row(NamedTuple):
@@ -21,31 +22,31 @@ class Row(NamedTuple):
     image: str
     """Its name; see `kvae.data.images.Batch`."""
     percentile: float | None
-    """The share of the training images, in percent, whose ELBO is lower; None where the bundle does not know them."""
+    """The share of the training images, in percent, with a lower ELBO; None if the bundle has no such statistics."""
     elbo: float
-    """In nats, as the other two."""
+    """In nats, like the rate and the distortion."""
     rate: float
     distortion: float
 
     def as_text(self) -> str:
         """The row under `HEADING`."""
         percentile = "-" if self.percentile is None else f"{self.percentile:.1f}"
-        name = self.image if self.image.isprintable() else ascii(self.image)[1:-1]  # a newline would break the row
+        name = self.image if self.image.isprintable() else ascii(self.image)[1:-1]  # a line break would split the row
         return f"{percentile:>10}{self.elbo:>12.2f}{self.rate:>10.2f}{self.distortion:>12.2f}  {name}"
 
 
 def score(bundle: Bundle, images: Images, threads: int | None = None) -> Iterator[list[Row]]:
-    """The rows of the images, batch by batch, in their order; memory does not grow with their number.
+    """The rows of the images, batch by batch, in order; memory does not grow with their number.
 
     Args:
-        bundle: the model, opened with `threads=1` to be fast.
-        images: the images; grey ones are binarised for a model of bits.
+        bundle: the model; open it with `threads=1` to be fast.
+        images: the images; for a model of bits, grey ones are binarised.
         threads: as for `kvae.runtime.scoring.score`.
     """
     manifest = bundle.manifest
     draws, seed = scoring.recorded_settings(manifest)
     for names, pixels in images.batches():
-        found = scoring.score(bundle, scoring.as_encoded(manifest, pixels), draws, seed, threads)
+        found = scoring.score(bundle, binarization.as_encoded(manifest, pixels), draws, seed, threads)
         known = manifest.scoring is not None
         percentiles = scoring.percentile(manifest, found.elbo).tolist() if known else [None] * len(names)
         columns = (names, percentiles, found.elbo.tolist(), found.rate.tolist(), found.distortion.tolist())
@@ -53,10 +54,10 @@ def score(bundle: Bundle, images: Images, threads: int | None = None) -> Iterato
 
 
 def write_csv(batches: Iterable[list[Row]], path: Path) -> None:
-    """Write rows under their names to a .csv, which is replaced if it exists.
+    """Write rows, below a row of column names, to a .csv, which is replaced if it exists.
 
     Raises:
-        KvaeError: another file name, or a file that cannot be written.
+        KvaeError: the file name does not end in .csv, or the file cannot be written.
     """
     if path.suffix.lower() != ".csv":
         raise KvaeError(f"{path}: the name must end in .csv.")

@@ -1,7 +1,7 @@
-"""The score of an image: its ELBO in nats, with the percentile it has among the training images. Low is odd.
+"""The score of an image: its ELBO in nats, and its percentile among the training images. Low means unusual.
 
-The score is a function of the image alone: the draws of its posterior use the same noise for every image, draw j that
-of `noise.standard_normal(seed, j)`. docs/bundle-format.md specifies it for other languages.
+The score depends only on the image: the draws from its posterior use the same noise for every image, namely
+`noise.standard_normal(seed, j)` for draw j. docs/bundle-format.md specifies it for other languages.
 """
 
 import os
@@ -15,23 +15,23 @@ from kvae.bundle import binarization
 from kvae.bundle.manifest import Manifest
 from kvae.errors import BundleError
 from kvae.files import pictures
-from kvae.runtime import importance, information
-from kvae.runtime.bundle import Bundle, Floats, Posterior
+from kvae.runtime import importance, latents
+from kvae.runtime.bundle import Bundle
+from kvae.runtime.latents import Doubles, Floats, Posterior
 
-Doubles = NDArray[np.float64]
 DRAWS = 10
-"""Draws of an image's posterior. They leave about 1 nat of noise in a score; the shipped model's differ by 77."""
+"""Draws from an image's posterior. They leave about 1 nat of noise in a score; the shipped model's differ by 77."""
 SEED = 0
 PERCENTS = (0.0, 0.1, 0.2, 0.5, *map(float, range(1, 100)), 99.5, 99.8, 99.9, 100.0)
-"""Shares of the training images whose ELBO a bundle records: finer at the ends, where anomalies are."""
+"""Percentiles of the training images' ELBO that a bundle records: finer at the ends, where anomalies are."""
 STATISTICS_IMAGES = 5000
-"""Training images that a bundle's statistics are of: a few seconds for the convolutional network."""
+"""Training images used for a bundle's statistics, which takes a few seconds with the convolutional network."""
 BATCH = 1024
 """Images encoded at a time by `training_statistics`."""
 
 
 class Scores(NamedTuple):
-    """What the model says of each image, `(n,)`, in nats; elbo = -distortion - rate."""
+    """The scores of images, `(n,)` each, in nats; elbo = -distortion - rate."""
 
     elbo: Doubles
     distortion: Doubles
@@ -39,18 +39,19 @@ class Scores(NamedTuple):
 
 
 def score(bundle: Bundle, images: Floats, draws: int = DRAWS, seed: int = SEED, threads: int | None = None) -> Scores:
-    """Score images; all of them are held in memory, and worked on in parallel.
+    """Score images in parallel; all of them are held in memory.
 
     Args:
-        bundle: the model, with its encoder; opened with `threads=1` it is faster.
-        images: `(n, height, width, channels)` float32 in [0, 1], binary for a model of bits (see `as_encoded`).
-        draws: draws of each posterior.
+        bundle: the model, with its encoder; it is faster if opened with `threads=1`.
+        images: `(n, height, width, channels)` float32 in [0, 1], binary for a model of bits (see
+            `kvae.bundle.binarization.as_encoded`).
+        draws: draws from each posterior.
         seed: seed of their noise.
-        threads: groups of images worked on at a time; None, the default, for one per core.
+        threads: groups of images to process at a time; None, the default, is one per core.
 
     Raises:
-        KvaeError: images of another shape or range.
-        BundleError: the model has no encoder, or a likelihood without a density here.
+        KvaeError: the images have the wrong shape or range.
+        BundleError: the model has no encoder, or kvae knows no density for its likelihood.
     """
     return _score(bundle, images, bundle.encode(images), draws, seed, threads)
 
@@ -63,62 +64,56 @@ def _score(
     def distortions(first: int) -> list[float]:
         part = slice(first, first + group)
         loc, scale = posterior.loc[part], posterior.scale[part]
-        same_noise = [0] * len(loc)  # the index that chooses an image's noise
+        same_noise = [0] * len(loc)  # the index that selects the noise of an image
         found = importance.estimates(bundle, images[part], loc, scale, same_noise, draws, seed)
         return [estimate.distortion for estimate in found]
 
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         distortion = np.concatenate(list(pool.map(distortions, range(0, len(images), group))))
-    rate = information.rates(posterior.loc, posterior.scale).sum(axis=1)
+    rate = latents.rates(posterior.loc, posterior.scale).sum(axis=1)
     return Scores(-distortion - rate, distortion, rate)
 
 
-def as_encoded(manifest: Manifest, images: Floats) -> Floats:
-    """Images as the model's encoder takes them: binarised, by one pattern for all, if the model is one of bits."""
-    return binarization.binarize_alike(images) if manifest.is_of_bits else images
-
-
 def recorded_settings(manifest: Manifest) -> tuple[int, int]:
-    """The draws and the seed that the bundle's percentiles were made with, or the defaults where it has none."""
+    """The draws and the seed of the bundle's percentiles, or the defaults if it has none."""
     scoring = manifest.scoring or {"draws": DRAWS, "seed": SEED}
     return scoring["draws"], scoring["seed"]
 
 
 def percentile(manifest: Manifest, elbo: Doubles) -> Doubles:
-    """The share of the training images, in percent, that have a lower ELBO.
+    """The share of the training images, in percent, with a lower ELBO.
 
     Args:
-        manifest: of a bundle with statistics of its training images.
-        elbo: as `score` gives it with `recorded_settings`.
+        manifest: the manifest of a bundle with statistics of its training images.
+        elbo: as `score` returns it with `recorded_settings`.
 
     Raises:
         BundleError: the bundle has no such statistics.
     """
     if manifest.scoring is None:
-        raise BundleError("this bundle has no statistics of its training images: export it again with this kvae.")
+        raise BundleError("this bundle has no statistics of its training images; export it again with this kvae.")
     known = np.asarray(manifest.scoring["elbo"])
     percents = np.asarray(manifest.scoring["percents"])
-    below = np.searchsorted(known, elbo, side="right") - 1  # of equal entries the one with the greatest percent
+    below = np.searchsorted(known, elbo, side="right") - 1  # of equal entries, the one with the highest percent
     at = np.clip(below, 0, len(known) - 2)
-    with np.errstate(divide="ignore", invalid="ignore"):  # where both ends are the same, and elbo is beyond them
+    with np.errstate(divide="ignore", invalid="ignore"):  # if both ends are equal, and elbo is beyond them
         share = (elbo - known[at]) / (known[at + 1] - known[at])
     inside = percents[at] + share * (percents[at + 1] - percents[at])
     found = np.where(below < 0, 0.0, np.where(below > at, 100.0, inside))
-    return np.where(np.isnan(elbo), np.nan, found)  # sorted behind all numbers, it would rank as the best
+    return np.where(np.isnan(elbo), np.nan, found)  # NaN sorts after all numbers, and would rank as the best
 
 
 def training_statistics(bundle: Bundle, images: NDArray[np.uint8]) -> dict[str, Any]:
-    """The manifest's fields `posterior` and `scoring`, over training images.
+    """The manifest's fields `posterior` and `scoring`, from training images.
 
     Args:
         bundle: the model.
-        images: uint8 `(n, height, width, channels)`, as the data set has them; the first `STATISTICS_IMAGES` are
-            taken.
+        images: uint8 `(n, height, width, channels)`, as in the data set; only the first `STATISTICS_IMAGES` are used.
     """
     images = images[:STATISTICS_IMAGES]
     posteriors, scores = [], []
     for first in range(0, len(images), BATCH):
-        batch = as_encoded(bundle.manifest, pictures.to_float32(images[first : first + BATCH]))
+        batch = binarization.as_encoded(bundle.manifest, pictures.to_float32(images[first : first + BATCH]))
         posteriors.append(bundle.encode(batch))
         scores.append(_score(bundle, batch, posteriors[-1], DRAWS, SEED).elbo)
     loc, scale = (np.concatenate(parts).astype(np.float64) for parts in zip(*posteriors, strict=True))
@@ -126,7 +121,7 @@ def training_statistics(bundle: Bundle, images: NDArray[np.uint8]) -> dict[str, 
         "loc_mean": loc.mean(axis=0),
         "loc_std": loc.std(axis=0),
         "scale_mean": scale.mean(axis=0),
-        "rate": information.rates(loc, scale).mean(axis=0),
+        "rate": latents.rates(loc, scale).mean(axis=0),
     }
     elbo = np.percentile(np.concatenate(scores), PERCENTS)
     return {

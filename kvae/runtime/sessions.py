@@ -1,5 +1,5 @@
-"""onnxruntime's sessions: a graph that was looked through, on the device that was asked for, with the contract's
-ends."""
+"""onnxruntime's sessions: of a graph that was checked, on the requested device, with the contract's inputs and
+outputs."""
 
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ def load_onnxruntime() -> Any:
 
 
 def check_tensors(path: Path, session: Any, tensors: dict[str, Any]) -> None:
-    """Raise BundleError where a session's inputs and outputs are not `tensors`, those of the graph in its manifest."""
+    """Raise BundleError if a session's inputs and outputs are not `tensors`, those of the graph in its manifest."""
     for end, found in (("inputs", session.get_inputs()), ("outputs", session.get_outputs())):
         expected = [(tensor["name"], "tensor(float)", tensor["shape"]) for tensor in tensors[end]]
         if [(tensor.name, tensor.type, tensor.shape) for tensor in found] != expected:
@@ -39,18 +39,18 @@ def check_tensors(path: Path, session: Any, tensors: dict[str, Any]) -> None:
 
 
 def role(session: Any) -> str:
-    """What a lone graph is, "encoder" or "decoder", by what it takes."""
+    """What a lone graph is, "encoder" or "decoder", according to its inputs."""
     return "encoder" if [end.name for end in session.get_inputs()] == ["images"] else "decoder"
 
 
 def start_session(path: Path, device: str, threads: int) -> Any:
     """An onnxruntime session of a graph on the device; arguments and errors as for `Bundle.open`.
 
-    Nothing is given to onnxruntime that `onnx_scan.check` refuses.
+    onnxruntime never reads a graph that `onnx_scan.check` refuses.
     """
     onnx_scan.check(path)
     onnxruntime = load_onnxruntime()
-    # onnxruntime falls back to the CPU in silence, so the provider is read back from the session that came.
+    # onnxruntime falls back to the CPU silently, so the provider is read back from the session.
     if device == "cpu":
         return _session_on(onnxruntime, path, "CPUExecutionProvider", threads)
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
@@ -58,30 +58,30 @@ def start_session(path: Path, device: str, threads: int) -> Any:
         if device == "auto" or session.get_providers()[0] == "CUDAExecutionProvider":
             return session
         raise KvaeError(
-            "device cuda: onnxruntime-gpu is installed, but its CUDA provider does not start; check the driver and the "
-            "CUDA and cuDNN libraries it needs, or use --device cpu."
+            "device cuda: onnxruntime-gpu is installed, but its CUDA provider does not start. Check the driver and the "
+            "CUDA and cuDNN libraries that it needs, or use --device cpu."
         )
     if device == "auto":
         return _session_on(onnxruntime, path, "CPUExecutionProvider", threads)
     raise KvaeError(
         "device cuda: this onnxruntime has no CUDA provider. Its CPU and GPU wheels overwrite each other: run "
-        "pip uninstall onnxruntime onnxruntime-gpu, then pip install onnxruntime-gpu; or use --device cpu."
+        "pip uninstall onnxruntime onnxruntime-gpu, then pip install onnxruntime-gpu, or use --device cpu."
     )
 
 
 def _session_on(onnxruntime: Any, path: Path, provider: str, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = 4  # a failing provider is reported by us, in one line
+    options.log_severity_level = 4  # kvae reports a failing provider itself, in one line
     providers: list[Any] = [provider]
     if provider == "CUDAExecutionProvider":
-        # TF32 would be 1e-3 off the CPU's results (onnxruntime#19288).
+        # With TF32, results would be off by 1e-3 from the CPU's (onnxruntime#19288).
         providers = [(provider, {"use_tf32": "0"}), "CPUExecutionProvider"]
-    # Said, not guessed from the name, so that onnxruntime reads the file as what it was checked as.
+    # Set explicitly, not guessed from the name, so that onnxruntime reads the file in the format it was checked as.
     options.add_session_config_entry("session.load_model_format", "ORT" if onnx_scan.is_ort(path) else "ONNX")
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=providers)
-        # Here too, since texts in a graph that are no UTF-8 are found when they are asked for.
+        # Read here, because text in a graph that is not UTF-8 fails only when it is read.
         _ = session.get_modelmeta().custom_metadata_map
         _ = [(end.name, end.type, end.shape) for end in (*session.get_inputs(), *session.get_outputs())]
         return session

@@ -1,4 +1,4 @@
-"""The step machine: batches, the compiled loop, devices, steps that are not finite. It knows no VAE."""
+"""The training step: batches, the compiled loop, devices, non-finite steps. It knows nothing of VAEs."""
 
 from kvae.steps.draws import Draws
 from kvae.steps.example import Example

@@ -1,9 +1,9 @@
-"""What training is fed with: single batches of images, or many steps' worth of them in one element of the stream.
+"""The input of training: single batches of images, or many steps' worth of batches in one element of the stream.
 
 Both give the same batches in the same order. The second lets one call run many optimiser steps in one compiled loop.
-The data set stays in memory as bytes, or on disk as a memory-mapped array; a batch becomes floats where it is used, in
-the step. What a step is given is a function of the seed and of the step's number alone, so that training can go on at
-any step as if it had never stopped.
+The data set stays in memory as bytes, or on disk as a memory-mapped array; a batch becomes floats only in the step that
+uses it. A step's batch depends only on the seed and the step's number, so training can resume at any step as if it had
+never stopped.
 """
 
 import math
@@ -16,21 +16,21 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 PARALLEL_CALLS = 2
-"""Elements of a stream that are made side by side."""
+"""Elements of a stream that are made in parallel."""
 BEYOND_SEEDS = 2**32
-"""Sets apart the words that order the images from those that their bits are drawn from."""
+"""Separates the random numbers that order the images from those that their bits are drawn from."""
 
 
 class Steps(NamedTuple):
     """The batches of several optimiser steps.
 
-    `VAE.train_step` takes one in the place of a batch, and makes all its steps.
+    `StepModel.train_step` accepts one in place of a batch, and runs all its steps.
     """
 
     pixels: tf.Tensor
     """Bytes, uint8 `(steps, batch, height, width, channels)`."""
     count: tf.Tensor
-    """How many of the steps are to be made, int64 `()`: the last element of an epoch may be filled up."""
+    """How many of the steps to run, int64 `()`: the last element of an epoch may be padded."""
 
     def batch(self, step: tf.Tensor) -> tf.Tensor:
         """The images of one step, float32 `(batch, height, width, channels)` in [0, 1]."""
@@ -38,23 +38,23 @@ class Steps(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A replica's share of a batch that not all replicas have as many images of."""
+    """A replica's share of a batch that does not divide evenly among the replicas."""
 
     images: tf.Tensor
     """float32 `(share, height, width, channels)` in [0, 1]."""
     first: tf.Tensor
-    """The number of the first of them in the batch, int32 `()`."""
+    """The index of the first of them in the batch, int32 `()`."""
     total: tf.Tensor
-    """Images of the whole batch, int32 `()`."""
+    """Number of images in the whole batch, int32 `()`."""
 
 
 class Shares(NamedTuple):
-    """Which shares of every batch a stream is made of; by default the batch is one share."""
+    """Which shares of every batch a stream contains; by default the batch is one share."""
 
     num_shares: int = 1
-    """Shares of a batch: the number of all replicas."""
+    """The number of shares in a batch: the number of replicas."""
     own: range = range(1)
-    """The numbers of those in the stream, which are its elements in turn."""
+    """The indices of those in the stream, which are its elements in turn."""
 
 
 WHOLE = Shares()
@@ -70,18 +70,18 @@ def steps(
 ) -> tf.data.Dataset:
     """The batches of `batches` with the same arguments, `steps_per_call` of them in each element, as `Steps`.
 
-    Every element has the same shapes, so that one compiled loop serves all of them: the last one of an epoch is filled
-    up beyond its `count`. One epoch follows another without end, for at each epoch's start Keras makes new iterators,
-    which draw an order first and have nothing ready: `fit` takes `steps_per_epoch`, which is `calls_per_epoch` with
-    the same arguments.
+    Every element has the same shapes, so that one compiled loop handles all of them: the last one of an epoch is padded
+    beyond its `count`. The stream never ends, because if it did Keras would make a new iterator for each epoch, which
+    must first draw an order and has nothing ready. So pass `fit` `steps_per_epoch`: `calls_per_epoch` of the same
+    arguments.
 
     Args:
         images: uint8 `(num_images, height, width, channels)`.
         batch_size: images per optimiser step.
         steps_per_call: optimiser steps in one element.
         shuffle_seed: seed of the order, new in each epoch, and of the bits.
-        binarize: draw each pixel as 0 or 1 with its intensity as the probability.
-        start: number of the step to begin with, counted from the first epoch's first; 0 by default.
+        binarize: draw each pixel as 0 or 1, with its intensity as the probability of 1.
+        start: number of the step to begin with, counted from the first step of the first epoch; 0 by default.
     """
     gather = _gatherer(images)
 
@@ -100,7 +100,7 @@ def steps(
 
 
 def calls_per_epoch(num_images: int, batch_size: int, steps_per_call: int) -> int:
-    """The number of elements of `steps` that make an epoch."""
+    """The number of elements of `steps` in an epoch."""
     return math.ceil(num_images // batch_size / steps_per_call)
 
 
@@ -117,16 +117,16 @@ def batches(
     Args:
         images: the images.
         batch_size: images per batch.
-        shuffle_seed: with one, one epoch follows another without end, each in an order of its own, and what does not
-            fill a batch is left out of that epoch, so that all steps have one shape. Without one, all images come
-            once, in their order.
-        binarize: draw each pixel as 0 or 1, anew in each epoch, with its intensity as the probability; it takes a
-            `shuffle_seed`.
-        start: number of the step to begin with, as in `steps`; it takes a `shuffle_seed`.
+        shuffle_seed: with one, the stream never ends; each epoch has its own order, and images that do not fill a
+            batch are left out of that epoch, so that all steps have the same shape. Without one, all images come
+            once, in order.
+        binarize: draw each pixel as 0 or 1, anew in each epoch, with its intensity as the probability of 1; requires
+            a `shuffle_seed`.
+        start: number of the step to begin with, as in `steps`; requires a `shuffle_seed`.
         shares: which shares of each batch are elements of the stream, one after the other; by default the batch is
-            one. With a `shuffle_seed`, they have the same size, which must divide `batch_size`. Without one, they are
-            as even as can be, the elements are `Part`s, and the images come again without end: `evaluate` takes
-            `steps`. Where replicas reach an end, Keras makes one more step, of nothing.
+            one share. With a `shuffle_seed`, all shares have the same size, so their number must divide `batch_size`.
+            Without one, they are as even as possible, the elements are `Part`s, and the images repeat for ever, so
+            pass `steps` to `evaluate`: at the end of a stream, Keras would make the replicas run one more, empty step.
     """
     gather = _gatherer(images)
     if shuffle_seed is None:
@@ -150,17 +150,17 @@ def batches(
 
 
 def chosen_images(num_images: int, batch_size: int, shuffle_seed: int, step: int) -> NDArray[np.int64]:
-    """Which images a step is given, as indices `(batch,)`; arguments as for `steps`, `step` as its `start`."""
+    """The indices of the images in a step's batch, `(batch,)`; arguments as for `steps`, with `step` as its `start`."""
     epoch, step_in_epoch = divmod(step, num_images // batch_size)
     order: NDArray[np.int64] = _permutation(num_images, batch_size, shuffle_seed, tf.constant(epoch, tf.int64)).numpy()
     return order[step_in_epoch]
 
 
 def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """The same stream without the thread that tunes it.
+    """The same stream without tf.data's autotuning thread.
 
-    Where an iterator ends, tf.data waits for that thread, which now and then misses the call to stop and sleeps on:
-    half a second for a young iterator, five or ten for an old one.
+    When an iterator ends, tf.data waits for that thread, which sometimes misses the signal to stop and sleeps on:
+    half a second for a young iterator, five or ten seconds for an old one.
     """
     options = tf.data.Options()
     options.autotune.enabled = False
@@ -174,7 +174,7 @@ def _floats(pixels: tf.Tensor) -> tf.Tensor:
 def _gatherer(images: NDArray[np.uint8]) -> Callable[[tf.Tensor], tf.Tensor]:
     """A function from indices of any shape to the bytes of these images."""
     if isinstance(images, np.memmap):
-        # What lies on disk stays there: TensorFlow would make a constant of it, in memory.
+        # Images on disk stay there: TensorFlow would copy them into a constant, in memory.
         def read(chosen: tf.Tensor) -> tf.Tensor:
             pixels = tf.numpy_function(images.__getitem__, [chosen], tf.uint8, stateful=False)
             return tf.ensure_shape(pixels, [*chosen.shape, *images.shape[1:]])
@@ -185,11 +185,11 @@ def _gatherer(images: NDArray[np.uint8]) -> Callable[[tf.Tensor], tf.Tensor]:
 
 
 def _bits(grey: tf.Tensor, seed: tf.Tensor, batch_size: int, first: tf.Tensor | int = 0) -> tf.Tensor:
-    """Bytes 0 and 255 in place of grey ones; a pixel's probability is off by 2^-16 at most, and black and white stay.
+    """Grey bytes as 0 or 255; a pixel's probability is off by at most 2^-16, and black and white stay as they are.
 
-    Sixteen random bits a pixel take half as long as TensorFlow's uniform floats. They are drawn here in the data
-    pipeline, not in the step: of TensorFlow's generator XLA makes code for a CPU that takes half as long as the step.
-    They are drawn for a whole batch, of which `grey` may be the part that begins with image number `first`.
+    Sixteen random bits per pixel take half as long as TensorFlow's uniform floats. They are drawn here in the data
+    pipeline, not in the step: on a CPU, XLA's code for TensorFlow's generator would take half as long as the step.
+    They are drawn for the whole batch; `grey` may be only the part of it that begins with image number `first`.
     """
     per_image = grey.shape[1:].num_elements()
     words = tf.random.stateless_uniform(
@@ -206,7 +206,7 @@ def _numbers(shares: Shares) -> tf.data.Dataset:
 
 
 def _parts(chosen: tf.Tensor, shares: Shares) -> tf.data.Dataset:
-    """Of a batch's indices those of each of the stream's shares, the number of the first, and that of them all."""
+    """For each of the stream's shares: its indices from the batch, the position of the first, and the batch's size."""
     total = tf.shape(chosen, tf.int64)[0]
 
     def part(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -221,13 +221,13 @@ def _order(
 ) -> tf.data.Dataset:
     """The steps from number `start` on, without end: indices of images, int64 `(batch,)`, and a seed, int64 `(2,)`.
 
-    With `steps_per_call`, as many steps of one epoch in each element, or what is left of it.
+    With `steps_per_call`, each element holds that many steps of one epoch, or the rest of the epoch if fewer remain.
     """
     per_epoch = num_images // batch_size
     first_epoch, first_step = divmod(start, per_epoch)
 
     def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        # A permutation at a time: to shuffle a stream of indices took as long as a tenth of the training steps.
+        # One permutation per epoch: shuffling a stream of indices took a tenth as long as the training steps.
         chosen = _permutation(num_images, batch_size, shuffle_seed, epoch)
         numbers = epoch * per_epoch + tf.range(per_epoch, dtype=tf.int64)
         seeds = tf.stack([tf.fill([per_epoch], tf.constant(shuffle_seed, tf.int64)), numbers], axis=1)
@@ -239,7 +239,7 @@ def _order(
 
 
 def _permutation(num_images: int, batch_size: int, shuffle_seed: int, epoch: tf.Tensor) -> tf.Tensor:
-    """The indices of all whole batches of an epoch, int64 `(steps, batch)`."""
+    """The indices of all full batches of an epoch, int64 `(steps, batch)`."""
     steps = num_images // batch_size
     seed = tf.stack([tf.constant(shuffle_seed + BEYOND_SEEDS, tf.int64), epoch])
     shuffled = tf.random.experimental.stateless_shuffle(tf.range(num_images, dtype=tf.int64), seed)

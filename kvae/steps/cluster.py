@@ -1,9 +1,9 @@
-"""The cluster that TF_CONFIG describes: read by TensorFlow's own resolver, and checked before anything waits for it.
+"""The cluster that TF_CONFIG describes: read by TensorFlow's own resolver, and checked before training waits for it.
 
     TF_CONFIG='{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
 
-TensorFlow itself waits for ever, and deaf to Ctrl-C, for a host that is misspelt or not there, and shares a port with
-another program in silence.
+TensorFlow itself waits for ever, ignoring Ctrl-C, for a host that is misspelt or missing, and silently shares a port
+with another program.
 """
 
 import errno
@@ -29,31 +29,31 @@ EXAMPLE = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type"
 
 @dataclass(frozen=True)
 class Cluster:
-    """The processes of a training, and which of them this one is."""
+    """The processes that train together, and which of them this one is."""
 
     addresses: tuple[str, ...]
-    """host:port of each, the chief's first."""
+    """host:port of each process, the chief's first."""
     index: int
-    """This process's own place among them."""
+    """This process's position among them."""
 
     @property
     def is_chief(self) -> bool:
-        """Whether this process is the one that writes the run: the chief, or where none is named the first worker."""
+        """Whether this process writes the run: the chief does, or the first worker if TF_CONFIG names no chief."""
         return self.index == 0
 
 
 def from_environment() -> Cluster | None:
-    """The cluster of the variable TF_CONFIG; None where it is not set, or names no cluster.
+    """The cluster that the variable TF_CONFIG describes; None if it is not set, or names no cluster.
 
     Raises:
-        ConfigError: it is not a cluster of a chief and workers in which this process has a place.
+        ConfigError: it is not a cluster of a chief and workers that includes this process.
     """
     if not os.environ.get(VARIABLE, "").strip():
         return None
     try:
         resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
         jobs, kind, index = resolver.cluster_spec().as_dict(), resolver.task_type, resolver.task_id
-    except (ValueError, TypeError, KeyError, AttributeError) as error:  # what TensorFlow raises on other JSON, or none
+    except (ValueError, TypeError, KeyError, AttributeError) as error:  # what TensorFlow raises for bad JSON
         raise _error(f"does not describe a cluster ({printable(error, 160)})") from None
     if not jobs:
         return None
@@ -64,20 +64,20 @@ def from_environment() -> Cluster | None:
 
 
 def meet(cluster: Cluster, seconds: float = WAIT_SECONDS) -> None:
-    """Wait until all processes of the cluster listen; TensorFlow, which takes the port after it, has no such limit.
+    """Wait until all processes of the cluster listen. TensorFlow, which opens the port afterwards, would wait for ever.
 
     Args:
         cluster: from `from_environment`.
         seconds: how long to wait for the last of them.
 
     Raises:
-        ConfigError: another program has this process's own port.
-        KvaeError: a process did not come.
+        ConfigError: another program uses this process's port.
+        KvaeError: a process did not appear in time.
     """
     missing = [address for index, address in enumerate(cluster.addresses) if index != cluster.index]
     end = time.monotonic() + seconds
     told = False
-    with _listener(cluster.addresses[cluster.index]):  # one that is there before the others must let them see it
+    with _listener(cluster.addresses[cluster.index]):  # keep listening, so that later processes find this one
         while True:
             reasons = {address: _why_silent(address) for address in missing}
             missing = [address for address in missing if reasons[address]]
@@ -97,7 +97,7 @@ def meet(cluster: Cluster, seconds: float = WAIT_SECONDS) -> None:
 def _listener(address: str) -> socket.socket:
     server = socket.socket(socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET, socket.SOCK_STREAM)
     try:
-        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as after a process that has just ended
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the last process to use it may have just ended
         if server.family == socket.AF_INET6:
             server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         server.bind(("", _port(address)))
@@ -110,7 +110,7 @@ def _listener(address: str) -> socket.socket:
 
 
 def _why_silent(address: str) -> str | None:
-    """Why a connection to an address fails; None where it does not."""
+    """Why a connection to an address fails; None if it succeeds."""
     host = address.rpartition(":")[0].strip("[]")
     try:
         socket.create_connection((host, _port(address)), timeout=POLL_SECONDS * 4).close()

@@ -1,4 +1,4 @@
-"""All randomness of a step, as a value: what a step draws depends on nothing else, and on no generator of a process."""
+"""All the randomness of a step, as a value: a step's draws depend on nothing else, such as a process's generator."""
 
 from typing import Any, NamedTuple
 
@@ -6,42 +6,42 @@ import tensorflow as tf
 
 
 class Rows(NamedTuple):
-    """Which rows of a batch somebody holds: a replica its share, a part of a step its images."""
+    """Which rows of a batch are held: the share of a replica, or the images of a part of a step."""
 
     first: tf.Tensor | int
-    """The first one's number."""
+    """The index of the first row."""
     total: tf.Tensor | int
-    """Rows of the whole batch."""
+    """Number of rows in the whole batch."""
 
     def skip(self, count: tf.Tensor | int) -> "Rows":
-        """The rows that follow the next `count` ones."""
+        """The rows after the next `count`."""
         return Rows(self.first + count, self.total)
 
 
 class Draws(NamedTuple):
-    """The random numbers of the images of a step: image i's depend on the seed and on i, whoever holds the others."""
+    """The random numbers for a step's images: image i's depend only on the seed and i, however a batch is split."""
 
     seed: tf.Tensor
     """int32 `(2,)`."""
     rows: Rows
-    """Which images of the step's batch they are for."""
+    """Which images of the step's batch the numbers are for."""
     algorithm: str = "philox"
-    """TensorFlow's generator. Its default, Philox, becomes code for a CPU that takes a fifth of the dense network's
-    step if XLA compiles it; "threefry", which XLA alone has, takes next to nothing."""
+    """TensorFlow's generator. Its default, Philox, takes a fifth of the dense network's step when XLA compiles it for
+    a CPU; "threefry", which only XLA has, takes next to nothing."""
 
     @classmethod
     def of(cls, seed: Any, count: tf.Tensor | int) -> "Draws":
-        """Those of a batch of `count` images, from a seed, two integers; `Draws` as they are."""
+        """The draws for a batch of `count` images, from a seed of two integers; `Draws` are returned as they are."""
         if isinstance(seed, cls):
             return seed
         return cls(tf.convert_to_tensor(seed, tf.int32), Rows(0, count))
 
     def skip(self, count: tf.Tensor | int) -> "Draws":
-        """Those of the images that follow the next `count` ones."""
+        """The draws for the images after the next `count`."""
         return self._replace(rows=self.rows.skip(count))
 
     def normal(self, num_draws: int, count: tf.Tensor | int, size: int, dtype: Any = tf.float32) -> tf.Tensor:
-        """Standard normal noise `(num_draws, count, size)` for `count` images; draw 0 is the same for any number."""
+        """Standard normal noise `(num_draws, count, size)` for `count` images; draw 0 is the same for any num_draws."""
         first = self._normal(self.seed, count, size, dtype)[None]
         if num_draws == 1:
             return first
@@ -50,9 +50,9 @@ class Draws(NamedTuple):
 
     def _normal(self, seed: tf.Tensor, count: tf.Tensor | int, size: int, dtype: Any) -> tf.Tensor:
         noise = tf.random.stateless_normal([self.rows.total, size], seed, dtype=dtype, alg=self.algorithm)
-        # XLA takes no noise[first:...] of a variable `first`.
+        # XLA does not accept noise[first:...] with a variable `first`.
         return tf.slice(noise, [self.rows.first, 0], [count, size])
 
     def folded(self, number: tf.Tensor | int) -> tf.Tensor:
-        """Another seed, a function of this one and a number."""
+        """A new seed, derived from this one and a number."""
         return tf.random.experimental.stateless_fold_in(self.seed, number)

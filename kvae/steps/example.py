@@ -1,4 +1,4 @@
-"""What a model is given: images, and the label of each if there are labels."""
+"""The input of a model: images, and their labels if they have any."""
 
 from typing import Any, NamedTuple
 
@@ -8,7 +8,7 @@ from kvae.errors import KvaeError
 
 
 class Example(NamedTuple):
-    """A batch of images with their labels. Make one of a user's images with `Example.of`, which checks them."""
+    """A batch of images with their labels. Make one from a user's images with `Example.of`, which checks them."""
 
     images: tf.Tensor
     """float32 `(batch, height, width, channels)` in [0, 1]."""
@@ -17,14 +17,14 @@ class Example(NamedTuple):
 
     @classmethod
     def of(cls, images: Any) -> "Example":
-        """Images as a batch; an `Example` as it is.
+        """Images as a batch; an `Example` is returned as it is.
 
         Raises:
-            KvaeError: images of integers, or of another rank than 4.
+            KvaeError: the images are integers, or their rank is not 4.
         """
         if isinstance(images, cls):
             return images
-        # A tensor, also of a user's numpy array: TFP would cast an array to the likelihood's own dtype, which for its
+        # Make even a numpy array a tensor: TFP would cast an array to the likelihood's own dtype, which for its
         # Bernoulli is an integer.
         images = tf.convert_to_tensor(images)
         if not images.dtype.is_floating:
@@ -39,5 +39,5 @@ class Example(NamedTuple):
         return self.images.shape[0] if self.images.shape[0] is not None else tf.shape(self.images)[0]
 
     def part(self, first: tf.Tensor | int, size: tf.Tensor | int) -> "Example":
-        """`size` images from number `first` on, or those that are left."""
+        """`size` images from number `first` on, or as many as are left."""
         return Example(*(None if values is None else values[first : first + size] for values in self))

@@ -1,6 +1,6 @@
-"""The private names of Keras that kvae needs, all of them: a new Keras is tried here first (tests/steps).
+"""All the private names of Keras that kvae needs: test a new release of Keras here first (tests/steps).
 
-pyproject.toml admits the minor release alone that these were tried with.
+pyproject.toml admits only the minor release that these were tested with.
 """
 
 from typing import Any
@@ -10,10 +10,10 @@ import tensorflow as tf
 
 
 class BuiltByHand(keras.Model):
-    """A model that Keras does not build from a batch of its own.
+    """A model that Keras does not build from the first batch.
 
-    Under `tf.distribute` Keras builds a model from the mean of the first batch over all replicas, which it cannot take
-    of the elements of `kvae.steps.batches`.
+    Under `tf.distribute` Keras builds a model from the mean of the first batch over all replicas, which it cannot
+    compute for the elements of `kvae.steps.batches`.
     """
 
     def prepare_replicas(self) -> None:
@@ -29,11 +29,11 @@ class BuiltByHand(keras.Model):
 
 
 def adam_slots(optimizer: keras.optimizers.Adam, variable: Any) -> tuple[tf.Variable, tf.Variable]:
-    """The moments that Adam keeps of a variable: of its gradients, and of their squares."""
+    """The moments that Adam keeps for a variable: of its gradients, and of their squares."""
     index = optimizer._get_variable_index(variable)
     return optimizer._momentums[index].value, optimizer._velocities[index].value
 
 
 def flat_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """All layers of a model, those inside of others too, and the model itself."""
+    """All layers of a model, including nested ones, and the model itself."""
     return list(model._flatten_layers())

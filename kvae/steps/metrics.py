@@ -1,14 +1,14 @@
-"""Means over the images of an epoch, which every replica keeps for itself."""
+"""Means over the images of an epoch, of which every replica keeps its own copy."""
 
 import keras
 import tensorflow as tf
 
 
 class ImageMean(keras.metrics.Metric):
-    """A weighted mean that is NaN, not 0, as long as nothing went into it, e.g. because all steps were skipped.
+    """A weighted mean that is NaN, not 0, while it is empty, e.g. because all steps were skipped.
 
-    It is given the means of a whole batch on every replica, which keep a copy each, and so agree at any time. Keras's
-    own metrics are summed over replicas when they are read, and would wait for all processes to read them.
+    Every replica keeps its own copy and adds the means of the whole batch, so the copies always agree. Keras's own
+    metrics are summed over replicas when they are read, and would wait for all processes to read them.
     """
 
     def __init__(self, name: str) -> None:

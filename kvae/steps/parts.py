@@ -1,4 +1,4 @@
-"""A batch cut into parts that are computed side by side, so that each core has one."""
+"""Splits a batch into parts that are computed in parallel, one per core."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -12,13 +12,13 @@ Terms = TypeVar("Terms", bound=tuple[Any, ...])
 
 
 def side_by_side(function: Callable[[Example, Draws], Terms], example: Example, draws: Draws, num_parts: int) -> Terms:
-    """What `function` returns of a batch, a named tuple of tensors `(..., batch)`, computed in parts.
+    """What `function` returns for a batch, a named tuple of tensors `(..., batch)`, computed in parts.
 
     Args:
-        function: computes each image by itself; it is given the images of a part, and the random numbers of these.
+        function: treats each image independently; it is given the images of a part and their random numbers.
         example: the batch.
         draws: its random numbers.
-        num_parts: how many; 1 calls `function` once.
+        num_parts: number of parts; 1 calls `function` once.
     """
     if num_parts == 1:
         return function(example, draws)

@@ -1,4 +1,4 @@
-"""Attributes that are set when an object is made, and whose later change would have no effect: it is refused."""
+"""Attributes that can be set only when an object is made: changing them later would have no effect, so it raises."""
 
 from typing import Any
 
@@ -6,11 +6,11 @@ from kvae.errors import KvaeError
 
 
 class SetOnce:
-    """A base for Keras layers and models: what is named in `set_once` can be set once."""
+    """A base for Keras layers and models: the attributes named in `set_once` can be set only once."""
 
     set_once: tuple[str, ...] = ()
     set_elsewhere: dict[str, str] = {}
-    """Names that would be new attributes without any effect, and the attribute that has them as its fields."""
+    """Names that would become new attributes without any effect, and the attribute that has them as fields."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self.set_once and name in self.__dict__:
@@ -20,5 +20,5 @@ class SetOnce:
             )
         if name in self.set_elsewhere:
             place = self.set_elsewhere[name]
-            raise KvaeError(f"{type(self).__name__} has no {name}: set its {place}, which does, to another one.")
+            raise KvaeError(f"{type(self).__name__} has no {name}: replace its {place}, which has one.")
         super().__setattr__(name, value)

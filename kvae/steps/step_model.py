@@ -1,6 +1,6 @@
-"""The step machine: a Keras model whose steps are checked, counted, repeatable, and made many at a time.
+"""The training step: a Keras model whose steps are checked, counted and repeatable, and can run many per call.
 
-It knows no VAE: a subclass says what it measures of a batch, and the first of these numbers is minimised.
+It knows nothing of VAEs: a subclass defines what to measure on a batch, and training minimises "loss" among these.
 """
 
 from abc import abstractmethod
@@ -23,13 +23,13 @@ Means = dict[str, tf.Tensor]
 
 
 class StepModel(BuiltByHand):
-    """A model that is trained by `measure`, which a subclass defines.
+    """A model that is trained on the loss of `measure`, which a subclass defines.
 
     It is an ordinary Keras model: `compile(optimizer)`, `fit(images)`, `evaluate`, callbacks and `.keras` files work as
-    usual. The loss is its own, so `compile` takes none (regularisers of layers are added to it). `fit` takes
-    `kvae.steps.batches.steps(...)` too, with `steps_per_epoch`: then one call makes many optimiser steps, in one loop,
-    with the same losses. A step whose loss or gradient is not finite is not applied, but counted and recorded. Under
-    `tf.distribute` each replica takes its share of every batch, and all make the same update.
+    usual. It defines its own loss, so `compile` takes none (the layers' regularisers are added to it). `fit` also
+    accepts `kvae.steps.batches.steps(...)`, with `steps_per_epoch`: then one call runs many optimiser steps in one
+    loop, with the same losses. A step whose loss or gradient is not finite is not applied, but counted and recorded.
+    Under `tf.distribute` each replica takes its share of every batch, and all make the same update.
 
     Args:
         seed: seed of all random numbers of the steps; a random one by default.
@@ -45,35 +45,35 @@ class StepModel(BuiltByHand):
         self._jit_replicas = False
         self._means = {name: ImageMean(name=name) for name in self.measured}
         self.made_steps = counter()
-        """Training steps made, skipped ones included: the number of the next step."""
+        """Training steps made, including skipped ones: the number of the next step."""
         self.skips = SkipRecord()
-        """Those of them that were not applied, because the loss or a gradient was not finite."""
+        """The steps that were not applied, because the loss or a gradient was not finite."""
 
     @abstractmethod
     def measure(self, example: Example, draws: Draws, training: bool) -> Means:
         """Means over a batch: a scalar for each name of `measured`; training minimises "loss"."""
 
     def compile(self, optimizer: Any = "rmsprop", *, jit_compile: bool | str = "auto", **kwargs: Any) -> None:
-        """As Keras does; with several replicas XLA compiles what each computes, but not the exchange between them."""
+        """As in Keras; with several replicas XLA compiles what each computes, but not the exchange between them."""
         replicated = self.distribute_strategy.num_replicas_in_sync > 1
         self._jit_replicas = replicated and jit_compile is True
         super().compile(optimizer=optimizer, jit_compile=False if replicated else jit_compile, **kwargs)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compile as a saved model was; Keras itself would not do it for a `compile` of one's own."""
+        """Compile as the saved model was; Keras does not do so for a class that overrides `compile`."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.built:
             self.optimizer.build(self.trainable_variables)
 
     def trace_again(self) -> None:
-        """Have what was compiled into the steps take notice of a change in Python."""
+        """Trace the compiled steps again, so that a change in Python takes effect."""
         if self.train_function is not None:
             self.make_train_function(force=True)
         if self.test_function is not None:
             self.make_test_function(force=True)
 
     def next_draws(self, count: tf.Tensor | int) -> Draws:
-        """The random numbers of a batch of `count` images; the model's generator moves on."""
+        """The random numbers for a batch of `count` images; this advances the model's generator."""
         return Draws(tf.cast(self.seed_generator.next(), tf.int32), Rows(0, count))
 
     def _step_draws(self, rows: Rows) -> Draws:
@@ -82,7 +82,7 @@ class StepModel(BuiltByHand):
         return draws._replace(rows=rows, algorithm="threefry" if compiled else draws.algorithm)
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        """One step on a batch, or all steps of `Steps` in one loop; the running means of the epoch."""
+        """Make one step on a batch, or all steps of `Steps` in one loop; returns the running means of the epoch."""
         if not isinstance(data, Steps):
             example = self._example(data)
             means, applied = self._step(example)
@@ -120,11 +120,11 @@ class StepModel(BuiltByHand):
         if not self.built:
             self.build(example.images.shape)
         draws = self._step_draws(replicas.rows(example.num_images))
-        statistics = [tf.identity(value) for value in self.non_trainable_weights]  # of a batch normalisation, say
-        # Once they are summed, all replicas hold the same bits, and come to the same decision.
+        statistics = [tf.identity(value) for value in self.non_trainable_weights]  # e.g. of batch normalisation
+        # Once these are summed, all replicas hold the same bits and make the same decision.
         means, gradients = replicas.summed(self._on_replica(self._gradients)(example, draws))
         values = [means[self.measured.index("loss")]]
-        if not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):  # which meets infinities by design
+        if not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):  # it produces infinities by design
             values += [gradient for gradient in gradients if gradient is not None]
         finite = tf.reduce_all([is_finite(value) for value in values])
         self._apply_if(finite, gradients)
@@ -135,7 +135,7 @@ class StepModel(BuiltByHand):
         return tf.where(finite, means, tf.zeros_like(means)), tf.cast(finite, tf.int64)
 
     def _gradients(self, example: Example, draws: Draws) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """This replica's share in the means, and in the gradients of the loss."""
+        """This replica's share of the means and of the gradients of the loss."""
         with tf.GradientTape() as tape:
             loss, means = self._with_penalty(self.measure(example, draws, training=True))
             scaled_loss = self.optimizer.scale_loss(loss) / replicas.count()
@@ -153,7 +153,7 @@ class StepModel(BuiltByHand):
             tf.cond(finite, lambda: optimizer.apply(gradients, variables), lambda: None)
 
     def _with_penalty(self, values: Means) -> tuple[tf.Tensor, tf.Tensor]:
-        """The loss with the regularisers of layers, and all means as one tensor with it among them."""
+        """The loss with the layers' regularisers added, and all means, including this loss, as one tensor."""
         loss = values["loss"] + (tf.add_n(self.losses) if self.losses else 0.0)
         return loss, tf.stack([(values | {"loss": loss})[name] for name in self.measured])
 
@@ -166,33 +166,32 @@ class StepModel(BuiltByHand):
         return list(self._means.values())
 
     def _updated_means(self, means: tf.Tensor, num_images: tf.Tensor) -> dict[str, Any]:
-        """The metrics, once the means of `num_images` more images are in them."""
+        """The metrics after adding the means of `num_images` more images."""
         for metric, mean in zip(self.metrics, tf.unstack(means), strict=True):
             metric.update_state(mean, sample_weight=num_images)
         return replicas.logs({metric.name: metric.result() for metric in self.metrics})
 
     def _example(self, data: Any) -> Example:
-        """What `fit` and `evaluate` got; anything that would be ignored without a word is refused."""
+        """The batch that `fit` or `evaluate` passed; raises for anything that would otherwise be silently ignored."""
         if self._has_loss_or_metrics():
-            raise KvaeError(f"{type(self).__name__} has its own loss and metrics: compile it with an optimizer alone.")
+            raise KvaeError(f"{type(self).__name__} has its own loss and metrics: compile it with only an optimizer.")
         images, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if sample_weight is not None:
-            raise KvaeError(f"{type(self).__name__} weighs every image alike: fit and evaluate take no sample_weight.")
+            raise KvaeError(f"{type(self).__name__} weights all images alike: fit and evaluate take no sample_weight.")
         return Example.of(images)
 
     def prepare_replicas(self) -> None:
         """Raise KvaeError for a model that cannot be trained under `tf.distribute`; build the optimizer of others."""
         if not self.built:
             raise KvaeError(
-                f"under tf.distribute a {type(self).__name__} is built before it is fitted: "
-                f"build((None, *image_shape))."
+                f"under tf.distribute, build a {type(self).__name__} before fitting it: build((None, *image_shape))."
             )
         if self.optimizer is None:
             return
         replicated = self.distribute_strategy.num_replicas_in_sync > 1
         if replicated and not isinstance(self.optimizer, optimizers.FusedAdam):
             raise KvaeError(
-                f"under tf.distribute a {type(self).__name__} takes kvae.steps.FusedAdam; "
+                f"under tf.distribute a {type(self).__name__} needs kvae.steps.FusedAdam; "
                 f"got {type(self.optimizer).__name__}."
             )
         with self.distribute_strategy.scope():
@@ -200,11 +199,11 @@ class StepModel(BuiltByHand):
                 self.optimizer.build(self.trainable_variables)
 
     def save_own_variables(self, store: dict[str, Any]) -> None:
-        # Keras leaves the state of a seed generator out: a model that goes on from a checkpoint would repeat its noise.
+        # Keras does not save a seed generator's state: a model resumed from a checkpoint would repeat its noise.
         store["seed_generator"] = self.seed_generator.state.numpy()
         store["made_steps"] = self.made_steps.numpy()
 
     def load_own_variables(self, store: dict[str, Any]) -> None:
         self.seed_generator.state.assign(store["seed_generator"])
-        if "made_steps" in store:  # not in models of kvae 0.1
+        if "made_steps" in store:  # models from kvae 0.1 lack it
             self.made_steps.assign(store["made_steps"])

@@ -1,7 +1,7 @@
-"""On which devices a model is trained: one, all GPUs of this machine, or the machines that TF_CONFIG names.
+"""The devices a model is trained on: one, all GPUs of this machine, or the machines that TF_CONFIG names.
 
-The work is that of TensorFlow's `tf.distribute`: each replica holds a copy of the model and its share of every batch,
-and all make the same update. See docs/scaling.md.
+TensorFlow's `tf.distribute` does the work: each replica holds a copy of the model and its share of every batch, and
+all make the same update. See docs/scaling.md.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,23 +18,23 @@ NAMES = ("auto", "single", "mirrored", "multi_worker")
 LOST_WORKER = (
     tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError,
 )  # fmt: skip
-"""What TensorFlow raises where another worker is gone; or another error, which tells that collectives are aborted."""
+"""What TensorFlow raises when another worker is gone; or another error that says that collectives are aborted."""
 
 
 def create(name: str = "auto") -> tf.distribute.Strategy:
-    """The strategy of this name; of TensorFlow's own for a single device where that is what it comes to.
+    """The strategy of this name; TensorFlow's default strategy if training uses a single device.
 
     Call it before TensorFlow has done anything. With several workers it waits for all of them.
 
     Args:
         name: "single"; "mirrored", over the GPUs of this machine; "multi_worker", over the machines of TF_CONFIG; or
-            "auto" (the default): multi_worker where TF_CONFIG names more than one, else mirrored where TensorFlow sees
+            "auto" (the default): multi_worker if TF_CONFIG names more than one, else mirrored if TensorFlow sees
             several GPUs, else single.
 
     Raises:
-        ConfigError: TF_CONFIG does not describe a cluster in which this process has a place; or there is but one
-            device for a strategy of many.
-        KvaeError: a worker did not come.
+        ConfigError: TF_CONFIG does not describe a cluster that includes this process; or there is only one device
+            for a strategy that needs several.
+        KvaeError: a worker did not appear in time.
     """
     if name not in NAMES:
         raise ConfigError(f"strategy must be one of {', '.join(NAMES)}; got '{name}'.")
@@ -46,9 +46,9 @@ def create(name: str = "auto") -> tf.distribute.Strategy:
     if name == "mirrored" or name == "auto" and not several_workers:
         return _mirrored(len(gpus))
     if processes is None or not several_workers:
-        found = "it is not set, or names no cluster" if processes is None else "it names one"
+        found = "it is not set, or names no cluster" if processes is None else "it names only one"
         raise ConfigError(
-            f"strategy multi_worker takes the addresses of several workers from {cluster.VARIABLE}, and {found}. "
+            f"strategy multi_worker reads the addresses of several workers from {cluster.VARIABLE}, but {found}. "
             f"Expected, for example, {cluster.EXAMPLE}."
         )
     cluster.meet(processes)
@@ -57,7 +57,7 @@ def create(name: str = "auto") -> tf.distribute.Strategy:
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process is the one that writes the run; the only one is."""
+    """Whether this process writes the run; if it is the only one, it does."""
     processes = cluster.from_environment() if is_multi_worker(strategy) else None
     return processes is None or processes.is_chief
 
@@ -68,22 +68,22 @@ def is_multi_worker(strategy: tf.distribute.Strategy) -> bool:
 
 
 def check_batch_size(strategy: tf.distribute.Strategy, batch_size: int) -> None:
-    """Raise ConfigError where a batch cannot be shared out evenly."""
+    """Raise ConfigError if a batch does not divide evenly among the replicas."""
     replicas = strategy.num_replicas_in_sync
     if batch_size % replicas:
         raise ConfigError(
-            f"batch_size is that of all replicas together, and must be a multiple of their number, {replicas}; "
-            f"got {batch_size}. Take {max(1, round(batch_size / replicas)) * replicas}."
+            f"batch_size counts the images of all replicas together, and must be a multiple of their number, "
+            f"{replicas}; got {batch_size}. Use {max(1, round(batch_size / replicas)) * replicas}."
         )
 
 
 def distributed(strategy: tf.distribute.Strategy, stream: Callable[[Shares], tf.data.Dataset]) -> tf.data.Dataset:
-    """What `fit` takes under a strategy: the shares of this process's replicas in the batches of a stream.
+    """The data for `fit` under a strategy: the shares of a stream's batches for this process's replicas.
 
     Args:
         strategy: from `create`.
-        stream: makes the stream of some shares of all batches, such as those of `kvae.steps.batches.batches`. Each
-            process makes its own, and nothing but gradients and metrics goes from one to another.
+        stream: makes the stream of the given shares of all batches, e.g. with `kvae.steps.batches.batches`. Each
+            process makes its own; only gradients and metrics pass between them.
     """
     if strategy.num_replicas_in_sync == 1:
         return stream(WHOLE)
@@ -97,7 +97,7 @@ def distributed(strategy: tf.distribute.Strategy, stream: Callable[[Shares], tf.
 
 
 def lost_workers_told(strategy: tf.distribute.Strategy) -> AbstractContextManager[None]:
-    """A block in which, where a strategy has several workers, TensorFlow's error at the loss of one is a KvaeError."""
+    """A block in which TensorFlow's error when one of several workers is lost becomes a KvaeError."""
     return _losses_told() if is_multi_worker(strategy) else nullcontext()
 
 
@@ -110,16 +110,14 @@ def _losses_told() -> Iterator[None]:
         if cause is None and not isinstance(error, LOST_WORKER):
             raise
         raise KvaeError(
-            f"another worker is gone, or cannot be reached ({printable(cause or error.message, 160)}). "
-            f"Start all of them again, with --resume and the run's folder."
+            f"another worker is gone or cannot be reached ({printable(cause or error.message, 160)}). "
+            f"Start all workers again, with --resume and the run's folder."
         ) from None
 
 
 def _mirrored(num_gpus: int) -> tf.distribute.Strategy:
-    # TensorFlow would take the one CPU for its only replica, in silence.
+    # TensorFlow would silently use the one CPU as its only replica.
     logical = tf.config.list_logical_devices("GPU") if num_gpus else tf.config.list_logical_devices("CPU")
     if len(logical) < 2:
-        raise ConfigError(
-            f"strategy mirrored takes several GPUs, of which TensorFlow sees {num_gpus} here. Take single or auto."
-        )
+        raise ConfigError(f"strategy mirrored needs several GPUs; TensorFlow sees {num_gpus} here. Use single or auto.")
     return tf.distribute.MirroredStrategy([device.name for device in logical])

@@ -1,4 +1,4 @@
-"""How a step shares out its work on the cores of a CPU."""
+"""How a step divides its work among the cores of a CPU."""
 
 import os
 
@@ -11,21 +11,20 @@ def on_gpu() -> bool:
 
 
 def useful_parts(xla: bool) -> int:
-    """The parts of a batch that are best computed side by side: one per core, or 1 if XLA or a GPU does the step.
+    """The best number of parts to split a batch into: one per core, or 1 if XLA or a GPU runs the step.
 
-    Without XLA, operations on parts that run side by side, one thread each, are faster than one after the other on all
-    threads, which wait for each other at the end of each.
+    Without XLA, operations on parts that run in parallel, one thread each, are faster than one operation after another
+    on all threads, which wait for each other at the end of each.
     """
     return 1 if xla or on_gpu() else os.cpu_count() or 1
 
 
 def num_parts(xla: bool) -> int:
-    """`useful_parts` in a process whose operations have one thread each, as `use_threads_for_parts` makes it; else
-    1."""
+    """`useful_parts` if this process gives each operation one thread (see `use_threads_for_parts`); else 1."""
     return useful_parts(xla) if tf.config.threading.get_intra_op_parallelism_threads() == 1 else 1
 
 
 def use_threads_for_parts(count: int) -> None:
-    """Give each operation one thread, and run `count` side by side; RuntimeError once TensorFlow has begun to work."""
+    """Give each operation one thread, and run `count` in parallel; RuntimeError if TensorFlow is already in use."""
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(count)

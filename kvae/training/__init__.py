@@ -1,4 +1,4 @@
-"""A run: made, resumed, finished and exported; and the callbacks for a `fit` of your own."""
+"""Makes, resumes, finishes and exports runs; also the callbacks to use in your own `fit`."""
 
 from kvae.training.building import build
 from kvae.training.callbacks import Pictures, TensorBoard

@@ -1,4 +1,4 @@
-"""From a config to a compiled VAE with fresh weights."""
+"""Builds a compiled VAE with fresh weights from a config."""
 
 import keras
 import tensorflow as tf
@@ -19,17 +19,17 @@ def build(
 ) -> VAE:
     """A compiled VAE with fresh weights, which depend on the seed alone.
 
-    A `deterministic` config makes all that TensorFlow does in this process from now on deterministic.
+    A `deterministic` config makes everything that TensorFlow does in this process from now on deterministic.
 
     Args:
         config: the settings.
         image_shape: `(height, width, channels)`.
-        num_train: number of training images, for the schedules.
-        strategy: from `kvae.steps.strategies.create`, on whose devices the model is trained; by default on one.
+        num_train: number of training images, from which the schedules' lengths follow.
+        strategy: from `kvae.steps.strategies.create`; the model is trained on its devices. Default: one device.
 
     Raises:
-        ConfigError: a batch larger than the training split, or one that the strategy cannot share out evenly; or a
-            warm-up of the learning rate that does not end.
+        ConfigError: the batch is larger than the training split or does not divide evenly among the strategy's
+            replicas, or the learning rate's warm-up is as long as the run.
     """
     check_size(config, num_train)
     strategy = strategy or tf.distribute.get_strategy()

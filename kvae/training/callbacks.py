@@ -1,6 +1,6 @@
-"""Keras callbacks that show a training as it goes: pictures every few epochs, and TensorBoard events.
+"""Keras callbacks that show how training goes: pictures every few epochs, and TensorBoard events.
 
-They are for any `fit` of a `kvae.model.vae.VAE`, and only look: the weights are the same with and without them.
+They work in any `fit` of a `kvae.model.vae.VAE`, and only observe: the weights are the same with and without them.
 """
 
 from collections.abc import Callable
@@ -13,34 +13,34 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from PIL import Image
 
-from kvae.bundle import noise
 from kvae.errors import KvaeError
 from kvae.files import pictures
 from kvae.files.atomic import atomic_file
 from kvae.files.text import printable
 from kvae.model.vae import VAE
+from kvae.runtime import latents
 
 NUM_SAMPLES = 64
 """Samples in a picture."""
 COLUMNS = 16
 """Images per row of the reconstructions."""
 MAX_PIXELS = 2**18
-"""Pixels that go through a network at a time: more would fill the memory beside the training."""
+"""Pixels that go through a network at a time: more could fill the memory during training."""
 
 
 class TensorBoard(keras.callbacks.Callback):
-    """Writes what `fit` logs after each epoch, and the learning rate, as events that TensorBoard shows.
+    """Writes what `fit` logs after each epoch, and the learning rate, as events for TensorBoard.
 
-    The tags, and the folders `train` and `validation`, are those of `keras.callbacks.TensorBoard`. That one needs the
-    package tensorboard, which TensorFlow brings no more; this one writes without it (`pip install tensorboard` where
-    the events are looked at), and each epoch's events are on the disk when the epoch ends. A training that goes on
+    The tags, and the folders `train` and `validation`, are those of `keras.callbacks.TensorBoard`. That callback needs
+    the package tensorboard, which TensorFlow no longer installs; this one writes without it (`pip install tensorboard`
+    on the machine where you view the events), and each epoch's events are on disk when the epoch ends. Resumed training
     adds a file to the folder. The step of an event is the number of epochs done.
 
     Args:
-        folder: where the events go, for `tensorboard --logdir`; made if it is missing.
+        folder: where the events go, for `tensorboard --logdir`; created if it is missing.
 
     Raises:
-        KvaeError: in training, where the folder cannot be written to.
+        KvaeError: during training, if the folder cannot be written to.
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -60,13 +60,13 @@ class TensorBoard(keras.callbacks.Callback):
         self._writers = {}
 
     def picture(self, tag: str, path: Path, epoch: int) -> None:
-        """Write a PNG file as an image of an epoch, counted as `fit` does."""
+        """Write a PNG file as an epoch's image; `epoch` counts from 0, as in `fit`."""
         with Image.open(path) as image:
             size = [str(length) for length in image.size]
         self._write("validation", tag, tf.constant([*size, path.read_bytes()]), epoch, "images")
 
     def _write(self, part: str, tag: str, value: tf.Tensor, epoch: int, plugin: str) -> None:
-        # tf.summary.scalar and tf.summary.image are those of the package tensorboard; this is what they write.
+        # tf.summary.scalar and tf.summary.image need the package tensorboard; this is what they write.
         kind = tf.compat.v1.SummaryMetadata.PluginData(plugin_name=plugin)
         try:
             if part not in self._writers:
@@ -82,19 +82,19 @@ class TensorBoard(keras.callbacks.Callback):
 class Pictures(keras.callbacks.Callback):
     """Draws samples and reconstructions every few epochs: `samples-0005.png` and `reconstructions-0005.png` after five.
 
-    The samples are the mean images of the codes that `kvae sample` has under seed 0, the same in every picture. The
-    draws do not come from the model's own generator, which training moves on.
+    The samples are the mean images of the codes that `kvae sample` draws with seed 0, the same in every picture. They
+    do not use the model's own generator, whose state training advances.
 
     Args:
-        folder: where the pictures go; made if it is missing.
-        images: those to reconstruct, `(n, height, width, channels)`, bytes or floats in [0, 1], grey or RGB; for a
-            model of bits, bits.
+        folder: where the pictures go; created if it is missing.
+        images: the images to reconstruct, `(n, height, width, channels)`, bytes or floats in [0, 1], grey or RGB;
+            already binarised for a model of binarised images.
         every: epochs between two pictures, at least 1.
-        tensorboard: a callback of the same `fit` that is to show them too.
+        tensorboard: a callback of the same `fit` that should show them too.
 
     Raises:
-        KvaeError: images or a number that are none of this; in training, a model that is not a VAE, or a folder that
-            cannot be written to.
+        KvaeError: `images` or `every` is invalid; during training, if the model is not a VAE, or the folder cannot be
+            written to.
     """
 
     def __init__(
@@ -115,19 +115,19 @@ class Pictures(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if not isinstance(self.model, VAE):
-            raise KvaeError(f"Pictures draws what a kvae.model.vae.VAE makes; got a {type(self.model).__name__}.")
+            raise KvaeError(f"Pictures works only with a kvae.model.vae.VAE; got a {type(self.model).__name__}.")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if (epoch + 1) % self._every:
             return
-        z = noise.standard_normal(0, 0, NUM_SAMPLES, self.model.latent_dim)
+        z = latents.prior_draws(0, 0, NUM_SAMPLES, self.model.latent_dim)
         samples = self._images(lambda part: self.model.decoder(part, training=False).mean(), z)
         decoded = self._images(lambda part: self.model(part, training=False), self._originals)
         self._save("samples", pictures.grid(samples), epoch)
         self._save("reconstructions", pictures.reconstructions(self._originals, decoded, COLUMNS), epoch)
 
     def _images(self, network: Callable[[tf.Tensor], tf.Tensor], values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What a network makes of the values; NaN, of a training that diverged, is black."""
+        """A network's output images for these values; NaN, after training diverged, is black."""
         height, width = self._originals.shape[1:3]
         size = max(1, MAX_PIXELS // (height * width))
         parts = [network(tf.constant(values[first : first + size])) for first in range(0, len(values), size)]

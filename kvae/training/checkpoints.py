@@ -1,7 +1,7 @@
-"""Checkpoints: all that a training needs to go on as if it had never stopped, in one file that is replaced whole.
+"""Checkpoints: all that training needs to resume as if it had never stopped, in one file that is replaced as a whole.
 
 checkpoints/last.keras is an ordinary Keras model with its optimizer; beside Keras's own members the archive holds
-`kvae.json`, the `State`. Where a process is killed, at whatever moment, the last checkpoint is there.
+`kvae.json`, the `State`. Whenever the process is killed, the last checkpoint is intact.
 """
 
 import csv
@@ -33,21 +33,21 @@ SECONDS = 300.0
 
 @dataclass(frozen=True)
 class State:
-    """How far a training is."""
+    """How far training has got."""
 
     epoch: int = 0
-    """Whole epochs that are done."""
+    """Number of finished epochs."""
     step: int = 0
-    """Steps made in the epoch after them."""
+    """Steps made in the next epoch, which is unfinished."""
     history: dict[str, list[float]] = field(default_factory=dict)
-    """By name a number for each whole epoch, as `fit` returns them."""
+    """By name, one number for each finished epoch, as `fit` returns them."""
     means: dict[str, list[float]] = field(default_factory=dict)
-    """By metric the values of its variables in the midst of an epoch."""
+    """By metric, the values of its variables in the middle of an epoch."""
     skipped_steps: int = 0
 
     @property
     def monitored(self) -> list[float]:
-        """What models are chosen by: the validation loss of each epoch, or where there is none the training loss."""
+        """The loss that selects the best model: each epoch's validation loss, or its training loss if it has none."""
         return self.history.get("val_loss") or self.history.get("loss") or []
 
     @property
@@ -65,21 +65,21 @@ class State:
 class Checkpoints(keras.callbacks.Callback):
     """Saves a checkpoint after each epoch, and every few minutes; keeps the best model, and the history as CSV.
 
-    The best is that with the lowest validation loss: the highest validation ELBO, unless `beta` or `entropy_weight`
-    make the loss another thing, which then is what the model is trained for. An epoch whose loss is not finite ends
-    the training; its weights are not saved.
+    The best model is the one with the lowest validation loss. That is also the highest validation ELBO, unless `beta`
+    or `entropy_weight` changes the loss. An epoch whose loss is not finite ends the training; its weights are not
+    saved.
 
     Args:
         folder: where `checkpoints/last.keras`, `model.keras` (the best) and `history.csv` go.
-        state: what `restore` gave, for a training that goes on.
-        patience: epochs without a better loss after which training stops; None, the default, for no such stop.
-        interrupt: asks for an end after the step that is being made; see `kvae.training.interrupts`.
-        writes: whether it writes; without, it stops the training at the moments at which another process stops, which
-            trains the same model and writes.
+        state: what `restore` returned, if training resumes.
+        patience: epochs without a better loss after which training stops; None, the default, for no early stop.
+        interrupt: asks training to end after the current step; see `kvae.training.interrupts`.
+        writes: whether to write; if not, it only stops the training when the process that trains the same model and
+            writes stops it.
 
     Raises:
-        KvaeError: in training, where the folder cannot be written to, or the loss is not finite.
-        Interrupted: in training, where `interrupt` asked for it; what was done is saved.
+        KvaeError: during training, if the folder cannot be written to, or the loss is not finite.
+        Interrupted: during training, if `interrupt` asked for it; progress is saved.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Checkpoints(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if not isinstance(self.model, VAE):
-            raise KvaeError(f"Checkpoints are of a kvae.model.vae.VAE; got {type(self.model).__name__}.")
+            raise KvaeError(f"Checkpoints works only with a kvae.model.vae.VAE; got a {type(self.model).__name__}.")
         self._saved = time.monotonic()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -111,7 +111,7 @@ class Checkpoints(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         if not self._interrupt.asked and time.monotonic() - self._saved < SECONDS:
             return
-        if batch + 1 == self.params["steps"]:  # the epoch is about to end, which saves
+        if batch + 1 == self.params["steps"]:  # the epoch is about to end, and on_epoch_end saves
             return
         self.state = State(
             epoch=self.state.epoch,
@@ -125,7 +125,7 @@ class Checkpoints(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         logs, known = logs or {}, self.state.history
-        history = {  # NaN where an epoch was not validated, or was made elsewhere
+        history = {  # NaN if an epoch was not validated, or was trained by another process
             name: [*(known.get(name, []) + [math.nan] * epoch)[:epoch], float(logs.get(name, math.nan))]
             for name in known | logs
         }
@@ -133,8 +133,8 @@ class Checkpoints(keras.callbacks.Callback):
         loss = float(logs.get("val_loss", logs.get("loss", 0.0)))
         if not math.isfinite(loss):
             raise KvaeError(
-                f"training diverged: the loss of epoch {epoch + 1} is {loss}. Train anew with a lower learning rate; "
-                f"what was good until then, if any, is in {self._folder}."
+                f"training diverged: the loss of epoch {epoch + 1} is {loss}. Train again with a lower learning rate; "
+                f"the last good checkpoint, if any, is in {self._folder}."
             )
         self.state = state
         self._save()
@@ -146,14 +146,14 @@ class Checkpoints(keras.callbacks.Callback):
         self._end_if_asked()
 
     def keep_best(self) -> None:
-        """Make the last checkpoint the best model, too."""
+        """Save the last checkpoint as the best model too."""
         if not self._writes:
             return
         with atomic_file(self._folder / BEST, durable=True) as path:
             shutil.copyfile(self._folder / LAST, path)
 
     def write_history(self) -> None:
-        """Write the history anew, a row per epoch."""
+        """Rewrite the history, one row per epoch."""
         if not self._writes:
             return
         history = self.state.history
@@ -184,19 +184,19 @@ class Checkpoints(keras.callbacks.Callback):
 
 
 def restore(vae: keras.Model, folder: Path | str) -> State:
-    """Give a compiled VAE the weights, the optimizer's state and the seed of the last checkpoint.
+    """Load the last checkpoint's weights, optimizer state and seed into a compiled VAE.
 
     Args:
-        vae: a `kvae.model.vae.VAE` of the same networks and optimizer.
-        folder: that of `Checkpoints`.
+        vae: a `kvae.model.vae.VAE` with the same networks and optimizer.
+        folder: the folder of `Checkpoints`.
 
     Returns:
-        How far the training was; `State()` where there is no checkpoint yet. In a `fit` of your own begin with the
-        epoch `state.epoch`; where an epoch takes minutes `state.step` steps of it may be made already, which
-        `kvae.training.fitting.fit` goes on after, and which `kvae.steps.batches.steps(..., start=...)` leaves out.
+        How far training had got; `State()` if there is no checkpoint yet. In your own `fit`, begin with the epoch
+        `state.epoch`. If an epoch takes minutes, `state.step` of its steps may already be done:
+        `kvae.training.fitting.fit` continues after them, and `kvae.steps.batches.steps(..., start=...)` skips them.
 
     Raises:
-        KvaeError: the checkpoint cannot be read, or is one of another model.
+        KvaeError: the checkpoint cannot be read, or belongs to another model.
     """
     path = Path(folder) / LAST
     if not path.exists():
@@ -210,7 +210,7 @@ def restore(vae: keras.Model, folder: Path | str) -> State:
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         best = f"; {BEST} holds the best model so far" if (Path(folder) / BEST).exists() else ""
         raise KvaeError(
-            f"cannot go on from {path}: {printable(error)}. Bring the file back, or train anew{best}."
+            f"cannot resume from {path}: {printable(error)}. Restore the file, or train again{best}."
         ) from None
     vae.skips.count.assign(state.skipped_steps)
     return state

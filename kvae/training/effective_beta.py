@@ -1,4 +1,4 @@
-"""What the KL really weighs in a loss, read off the loss itself."""
+"""The actual weight of the KL in a loss, measured on the loss itself."""
 
 import numpy as np
 import tensorflow as tf
@@ -10,10 +10,10 @@ from kvae.steps.draws import Draws
 
 
 def effective_beta(vae: VAE, images: NDArray[np.uint8]) -> float:
-    """What a nat of the rate weighs in the loss against a nat of distortion, once a warm-up is over.
+    """The weight of a nat of rate relative to a nat of distortion in the loss, once any warm-up is over.
 
-    It is not read off a setting, but is the ratio of two derivatives of the loss that training minimises: by the rate,
-    and by the distortion, both of them sums over pixels and dimensions.
+    It does not come from a setting: it is the ratio of two derivatives of the loss that training minimises, with
+    respect to the rate and to the distortion, both of them sums over pixels and dimensions.
 
     Args:
         vae: the model.

@@ -1,4 +1,4 @@
-"""The bundle of a finished run, written anywhere else."""
+"""Exports the bundle of a finished run to any folder."""
 
 import logging
 from dataclasses import replace
@@ -19,16 +19,16 @@ logger = logging.getLogger(__name__)
 def export_run(run: Path, out: Path, data_dir: Path | None = None, own: Path | None = None) -> bundles.Exported:
     """Write the bundle of a run's best model into the folder `out`.
 
-    Where the run's data are not to be had, it goes without their statistics, and a warning is logged.
+    If the run's data cannot be loaded, the bundle is written without their statistics, and a warning is logged.
 
     Args:
         run: the run's folder.
-        out: the bundle's.
+        out: the bundle's folder.
         data_dir: where the data set's files are; see `kvae.data.datasets.load`.
-        own: where a user's own images are, if not where they were.
+        own: where the user's own images are now, if they have moved.
 
     Raises:
-        KvaeError: `run` is no finished run, or the export fails its proofs.
+        KvaeError: `run` is not a finished run, or the export fails its checks.
     """
     config = read_config(run)
     metrics, dataset = (run_files.read_object(run / name) for name in (layout.METRICS, layout.DATASET))
@@ -36,11 +36,11 @@ def export_run(run: Path, out: Path, data_dir: Path | None = None, own: Path | N
     try:
         data = datasets.of(config if own is None else replace(config, data=str(own)), data_dir)
         if data.sha256 != dataset.get("sha256"):
-            raise DataError(f"the images are not those that {run} was trained on: sha256 {data.sha256[:12]}...")
+            raise DataError(f"the images differ from those that {run} was trained on: sha256 {data.sha256[:12]}...")
         train_images = data.train.images
         test_images = held_out(data, "test", config.is_of_bits)
     except DataError as error:
-        logger.warning("the bundle will know no percentiles, and picture no reconstructions: %s", error)
+        logger.warning("the bundle will have no percentiles and no pictures of reconstructions: %s", error)
     return bundles.export(
         load_model(run),
         out,

@@ -1,4 +1,4 @@
-"""What is made of a run's best model: its metrics, its bundle, its pictures and its report."""
+"""What is made from a run's best model: its metrics, its bundle, its pictures and its report."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from kvae.training.effective_beta import effective_beta
 from kvae.training.keras_files import load_model
 
 TEST_DRAWS = 10
-"""Draws of each test image's posterior for the metrics of a run; `kvae evaluate` takes more, and gives the NLL."""
+"""Draws from each test image's posterior for a run's metrics; `kvae evaluate` takes more, and reports the NLL."""
 EFFECTIVE_BETA_IMAGES = 1000
 NUM_PICTURED = 64
 """Samples, and images with their reconstructions, in a run's pictures."""
@@ -34,14 +34,14 @@ class Run:
 
     path: Path
     metrics: dict[str, Estimate]
-    """`elbo`, `distortion`, `rate` (nats per test image) and `active_units`."""
+    """`elbo`, `distortion` and `rate` (nats per test image), and `active_units`."""
     effective_beta: float
-    """What the regulariser weighs in the loss; see `kvae.training.effective_beta`."""
+    """The regulariser's weight in the loss; see `kvae.training.effective_beta`."""
     exported: bundles.Exported
 
 
 def finish(out: Path, config: TrainConfig, data: datasets.Dataset, history: dict[str, list[float]]) -> Run:
-    """Evaluate and export the best model, and draw; it can be done again, until the last file is there."""
+    """Evaluate, export and picture the best model; if interrupted, it can simply be run again."""
     best = load_model(out)
     test = held_out(data, "test", config.is_of_bits)
     metrics: dict[str, Estimate] = {}
@@ -64,7 +64,7 @@ def finish(out: Path, config: TrainConfig, data: datasets.Dataset, history: dict
     _draw_pictures(out, test)
     curves.save(history, out / layout.CURVES)
     run_report.write(out)
-    run_files.write_json(out / layout.METRICS, exported.manifest.metrics)  # last: it says that the run is whole
+    run_files.write_json(out / layout.METRICS, exported.manifest.metrics)  # last: it marks the run as finished
     return Run(out, metrics, effective_beta(best, test[:EFFECTIVE_BETA_IMAGES]), exported)
 
 

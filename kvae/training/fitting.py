@@ -1,4 +1,4 @@
-"""From a built VAE and a data set to a fitted one: streams the batches, runs `fit`."""
+"""Fits a built VAE to a data set: streams the batches, runs `fit`."""
 
 import math
 from collections.abc import Sequence
@@ -25,31 +25,31 @@ def fit(
     epoch: int = 0,
     step: int = 0,
 ) -> dict[str, list[float]]:
-    """Fit on the training split; the validation split is evaluated after each epoch, the test split is not touched.
+    """Fit on the training split, and evaluate the validation split after each epoch; the test split is not used.
 
     Args:
         vae: from `kvae.training.building.build`.
         config: the settings.
         data: the data set.
         callbacks: Keras callbacks.
-        epoch: whole epochs that are done already, where a training goes on; see `kvae.training.checkpoints`.
-        step: steps that are done in the epoch after them.
+        epoch: number of epochs already finished, if training resumes; see `kvae.training.checkpoints`.
+        step: steps already made in the next epoch.
 
     Returns:
-        The history of the epochs that were made: `loss`, `elbo`, `distortion`, `rate` and the same with `val_`, one
-        number per epoch.
+        The history of the epochs made in this call: `loss`, `elbo`, `distortion`, `rate` and the same with `val_`,
+        one number per epoch.
     """
     num_train = len(data.train.images)
     per_epoch = num_train // config.batch_size
-    # TensorFlow lets replicas exchange no gradients within a loop of theirs: a call is a step.
+    # TensorFlow does not let replicas exchange gradients inside a loop, so each call makes one step.
     per_call = 1 if replicated(vae) else steps_per_call(config, num_train)
     num_validation = len(data.validation.images)
     validation = _validation_stream(vae, config, data)
     history: dict[str, list[float]] = {}
-    # Keras begins an epoch at its begin: what is left of one is an epoch of its own.
+    # Keras cannot start in the middle of an epoch, so the rest of an epoch is run as an epoch of its own.
     ends = [epoch + 1, config.epochs] if step else [config.epochs]
     for end in ends:
-        if epoch == end:  # the last epoch was what was left
+        if epoch == end:  # the rest of that epoch was all that was left
             break
         with strategies.lost_workers_told(vae.distribute_strategy):
             made = vae.fit(
@@ -94,7 +94,7 @@ def replicated(vae: VAE) -> bool:
 
 
 def batch_of(config: TrainConfig, data: Dataset, step: int) -> dict[str, Any]:
-    """What a training step was given: its epoch, and indices (and names, where they have any) of training images."""
+    """The batch of a training step: its epoch, and the indices (and names, if they have any) of its images."""
     num_train = len(data.train.images)
     epoch, step_in_epoch = divmod(step, num_train // config.batch_size)
     chosen = batches.chosen_images(num_train, config.batch_size, config.seed, step).tolist()
@@ -105,7 +105,7 @@ def batch_of(config: TrainConfig, data: Dataset, step: int) -> dict[str, Any]:
 def steps_per_call(config: TrainConfig, num_train: int) -> int:
     """Optimiser steps that `fit` makes between two returns to Python, and so between two calls of a callback.
 
-    An epoch is shared out evenly, so that no call is nearly empty; the last one may have fewer.
+    An epoch is divided evenly, so that no call is nearly empty; the last one may have fewer steps.
     """
     per_epoch = num_train // config.batch_size
     calls = math.ceil(per_epoch / architectures.get(config.model.architecture).steps_per_call)

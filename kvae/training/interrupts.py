@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, heard at a moment that suits: after the step that is being made."""
+"""Ctrl-C and SIGTERM, handled at a convenient moment: after the current step."""
 
 import logging
 import signal
@@ -13,11 +13,11 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(KeyboardInterrupt):
-    """Raised where the work was ended as asked, and nothing is lost."""
+    """Raised when work ended as requested, with nothing lost."""
 
 
 class Interrupt:
-    """Whether the user, or the machine's scheduler, asked for an end."""
+    """Whether the user, or the machine's scheduler, asked the work to end."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -25,23 +25,23 @@ class Interrupt:
 
 @contextmanager
 def deferred() -> Iterator[Interrupt]:
-    """Within the block a first signal is noted, for the block to look at; a second one interrupts at once.
+    """Within the block, the first signal is only recorded, for the block to check; a second one interrupts at once.
 
-    Outside of the main thread, where Python hears no signals, nothing is deferred.
+    Outside the main thread, where Python receives no signals, nothing is deferred.
     """
     interrupt = Interrupt()
     if threading.current_thread() is not threading.main_thread():
         yield interrupt
         return
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
-    # Ignored in a background job of a script; None is a handler that is not Python's.
+    # Signals are ignored in a script's background job; None means a handler that Python did not install.
     before = {number: handler for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)}
 
     def note(number: int, frame: FrameType | None) -> None:
         if interrupt.asked:
             raise KeyboardInterrupt
         interrupt.asked = True
-        logger.warning("finishing the step, then saving; once more ends at once")
+        logger.warning("finishing this step, then saving; interrupt again to stop at once")
 
     for number in before:
         signal.signal(number, note)

@@ -1,4 +1,4 @@
-"""A model out of a `.keras` file, whoever made the file: nothing in it is run, and what is no model is one line."""
+"""Loads a model from a `.keras` file from any source: runs nothing in it, and reports a bad file in one line."""
 
 import json
 import zipfile
@@ -14,19 +14,19 @@ from kvae.runs import layout
 from kvae.steps.keras_private import flat_layers
 
 MAX_EXPANSION = 20
-"""How many times its size a file may unpack to. Keras does not compress; its own limit begins at 4 GB."""
+"""How many times its size a file may unpack to. Keras does not compress; its own limit applies only from 4 GB."""
 
 
 def load(path: Path) -> VAE:
     """The model in a file that `model.save` wrote.
 
-    Keras's safe mode is on: Python inside the file (a Lambda layer) and classes that are not Keras's own, kvae's or
-    registered by the program are refused, and so, by Keras 3.15, which kvae asks for, are weights that stand in another
-    file. The older `.h5` files, which Keras reads by older code, are not given to it. Layers that are described as
-    larger than their weights are refused before they are made.
+    Keras's safe mode is on: it rejects Python code in the file (a Lambda layer) and any class that is not from Keras or
+    kvae or registered by the program. Keras 3.15, which kvae requires, also rejects weights stored in another file. The
+    older `.h5` files, which Keras reads with older code, are never passed to it. Layers described as larger than their
+    weights are rejected before they are created.
 
     Raises:
-        KvaeError: another kind of file, a damaged one, or one that holds something else than a VAE.
+        KvaeError: the file is of another kind, or damaged, or does not hold a VAE.
     """
     if path.suffix != ".keras":
         raise KvaeError(f"cannot load {path}: expected a .keras file, as Keras 3 saves a model.")
@@ -37,25 +37,25 @@ def load(path: Path) -> VAE:
                 raise ValueError(f"it would unpack to {unpacked:,} bytes")
             weights = archive.getinfo("model.weights.h5").file_size // 4
             if (largest := _largest_layer(json.loads(archive.read("config.json")))) > weights:
-                raise ValueError(f"it describes a layer of {largest:,} weights, and holds {weights:,} at most")
+                raise ValueError(f"it describes a layer of {largest:,} weights, but holds at most {weights:,}")
         model = keras.models.load_model(path, safe_mode=True)
-    except Exception as error:  # what damage raises in zip, JSON, HDF5 and the layers' own code has no common base
-        cause = str(error).rpartition("Exception encountered: ")[2]  # before it Keras tells all the model's settings
+    except Exception as error:  # errors in zip, JSON, HDF5 and the layers' own code have no common base
+        cause = str(error).rpartition("Exception encountered: ")[2]  # before this, Keras lists all the model's settings
         raise KvaeError(f"cannot load {path}: {printable(cause) or type(error).__name__}") from None
     if not isinstance(model, VAE):
-        raise KvaeError(f"cannot load {path}: it holds a {type(model).__name__}; expected a VAE of kvae.")
+        raise KvaeError(f"cannot load {path}: it holds a {type(model).__name__}; expected a kvae VAE.")
     return model
 
 
 def load_model(run: Path) -> Any:
-    """The best model of a run, or that of a .keras file, computing in float32, whatever it was trained in.
+    """The best model of a run, or the model in a .keras file, set to compute in float32 whatever it was trained in.
 
     Raises:
-        KvaeError: the run holds none, or it cannot be read.
+        KvaeError: the run has no model, or it cannot be read.
     """
     path = run if run.is_file() else run / layout.MODEL
     if not path.is_file():
-        raise KvaeError(f"{run} holds no {layout.MODEL}.")
+        raise KvaeError(f"{run} has no {layout.MODEL}.")
     model = load(path)
     for layer in flat_layers(model):
         layer.dtype_policy = "float32"
@@ -63,7 +63,7 @@ def load_model(run: Path) -> Any:
 
 
 def _largest_layer(described: Any) -> int:
-    """How many weights the largest layer in a model's config has at least: one for each input of each output."""
+    """The least number of weights in the largest layer of a model's config: one per input and output."""
     if isinstance(described, list):
         return max(map(_largest_layer, described), default=0)
     if not isinstance(described, dict):

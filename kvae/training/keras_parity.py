@@ -1,4 +1,4 @@
-"""The check of `kvae verify --run`: a bundle against the run's own model, computed by Keras."""
+"""The check of `kvae verify --run`: compares a bundle with the run's own model in Keras."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from kvae.training.keras_files import load_model
 
 
 def keras_parity(subject: Subject, run: Path) -> Finding:
-    """The graphs compute what the run's model computes in Keras, now."""
+    """Check that the graphs compute what the run's model computes in Keras."""
     graphs = {name: subject.graphs[name] for name in graph_checks.trial(subject)}
     vae = load_model(run)
     bundle = Bundle(subject.known(), graphs, subject.device)

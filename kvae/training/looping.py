@@ -1,4 +1,4 @@
-"""What is left of a training, from the first step or from a checkpoint: the steps, and all that looks on."""
+"""The rest of a training run, from the first step or from a checkpoint: the steps, and the callbacks that watch."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,9 +6,9 @@ from typing import Any
 
 import keras
 
-from kvae.bundle import binarization
 from kvae.config import TrainConfig
 from kvae.data import datasets
+from kvae.data.held_out_split import held_out
 from kvae.runs import layout
 from kvae.training import callbacks as training_callbacks
 from kvae.training import checkpoints, fitting, interrupts, skipped
@@ -23,7 +23,7 @@ def go_on(
     state: checkpoints.State,
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> Run:
-    """Make what is left of a training, and then what is made of the model; the folder is locked."""
+    """Make the remaining steps, then everything that is made from the model; the caller has locked the folder."""
     state = fit_rest(out, config, data, vae, state, [*_lookers(out, config, data), *callbacks])
     return finish(out, config, data, state.history)
 
@@ -37,10 +37,10 @@ def fit_rest(
     callbacks: Sequence[keras.callbacks.Callback],
     writes: bool = True,
 ) -> checkpoints.State:
-    """Make what is left of a training; all processes end it at the same step, and one writes."""
+    """Make the remaining steps; all processes stop at the same step, and one writes."""
     with interrupts.deferred() as interrupt:
         keeper = checkpoints.Checkpoints(out, state, config.patience, interrupt, writes)
-        if state.epoch:  # it may have been killed between the checkpoint and these
+        if state.epoch:  # the process may have been killed between the checkpoint and these
             if state.best_epoch == state.epoch - 1 and not state.step:
                 keeper.keep_best()
             keeper.write_history()
@@ -48,18 +48,16 @@ def fit_rest(
             skips = skipped.SkippedSteps(
                 out, config.max_skipped_steps, lambda step: fitting.batch_of(config, data, step), writes
             )
-            # What is seen of an epoch comes before its checkpoint: nothing would make it later.
+            # Pictures and logs of an epoch come before its checkpoint, because a resumed run would not make them.
             fitting.fit(vae, config, data, [skips, *callbacks, keeper], state.epoch, state.step)
     return keeper.state
 
 
 def _lookers(out: Path, config: TrainConfig, data: datasets.Dataset) -> list[keras.callbacks.Callback]:
-    """The callbacks that show a training as it goes."""
+    """The callbacks that show how training goes."""
     board = [training_callbacks.TensorBoard(out / layout.TENSORBOARD)] if config.tensorboard else []
     if not config.pictures_every:
         return board
-    images = data.validation.images[:NUM_PICTURED]
-    if config.is_of_bits:
-        images = binarization.binarize(images, binarization.KEYS["validation"])
+    images = held_out(data, "validation", config.is_of_bits)[:NUM_PICTURED]
     shown = training_callbacks.Pictures(out / layout.PICTURES, images, config.pictures_every, *board)
     return [*board, shown]

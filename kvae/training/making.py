@@ -1,4 +1,4 @@
-"""How a run is made: one folder with everything that a training leaves behind (`kvae.runs.layout` lists it)."""
+"""Makes a run: one folder with everything that training writes (`kvae.runs.layout` lists it)."""
 
 import datetime
 import shlex
@@ -41,20 +41,20 @@ def train(
 
     Args:
         config: the settings.
-        out: the run's folder; it must not exist, or be empty.
+        out: the run's folder; it must be empty or not exist.
         data_dir: where the data set's files are; see `kvae.data.datasets.load`.
         callbacks: further Keras callbacks, such as a progress bar.
-        decoding: called while a user's own images are decoded, with how many are done and how many there are.
-        strategy: the devices, from `kvae.steps.strategies.create`; by default one. Of several processes the chief
-            calls this, and the others call `follow`.
+        decoding: called while the user's own images are decoded, with how many are done and how many there are.
+        strategy: the devices, from `kvae.steps.strategies.create`; by default one device. If there are several
+            processes, the chief calls this, and the others call `follow`.
 
     Raises:
-        KvaeError: bad settings, missing data, a folder that holds something already or is being trained, a disk that
-            is full, or a loss that is not finite.
-        Interrupted: the process was told to end; `resume` goes on.
+        KvaeError: bad settings, missing data, a folder that is not empty or is in use by another training process, a
+            full disk, or a loss that is not finite.
+        Interrupted: the process was told to end; `resume` continues the run.
     """
     if config.data is not None:
-        config = replace(config, data=str(Path(config.data).absolute()))  # the run may go on in another folder
+        config = replace(config, data=str(Path(config.data).absolute()))  # the run may be resumed from another folder
     locks.check_free(out)
     _check_new(out)
     data = datasets.of(config, data_dir, decoding)
@@ -64,17 +64,17 @@ def train(
     except OSError as error:
         raise KvaeError(f"cannot write {out}: {error.strerror}.") from None
     with locks.held(out):
-        _check_new(out)  # again: nobody else may begin now
+        _check_new(out)  # again, now that nobody else can begin
         atomic.remove_stale(out)
         run_files.write_json(out / layout.ENVIRONMENT, environment.versions())
         run_files.write_json(out / layout.DATASET, _about(data))
         datasets.write_record(data, out / layout.IMAGES)
-        run_files.write_json(out / layout.CONFIG, config.to_dict())  # from here on it is a run
+        run_files.write_json(out / layout.CONFIG, config.to_dict())  # from here on the folder is a run
         return go_on(out, config, data, vae, checkpoints.State(), callbacks)
 
 
 def _about(data: datasets.Dataset) -> dict[str, Any]:
-    """What a run tells of its images."""
+    """What a run records about its images."""
     sizes = {name: len(getattr(data, name).images) for name in ("train", "validation", "test")}
     found = data.provenance() | {"splits": sizes, "image_shape": list(data.image_shape)}
     if data.folder is not None:
@@ -84,18 +84,18 @@ def _about(data: datasets.Dataset) -> dict[str, Any]:
 
 
 def _check_new(out: Path) -> None:
-    """Raise KvaeError where a run cannot begin in a folder: it holds one, or something else."""
+    """Raise KvaeError if a run cannot begin in a folder because it holds a run or anything else."""
     if (out / layout.CONFIG).is_file():
         advice = (
             "it is finished"
             if run_files.is_finished(out)
-            else f"kvae train --resume {shlex.quote(str(out))} goes on with it"
+            else f"kvae train --resume {shlex.quote(str(out))} continues it"
         )
-        raise KvaeError(f"{out} holds a run already: {advice}. Name another folder.")
+        raise KvaeError(f"{out} already holds a run: {advice}. Choose another folder.")
     check_replaceable(out, _is_only_begun, "an empty folder")
 
 
 def _is_only_begun(folder: Path) -> bool:
-    """Whether a training was killed there before it was a run."""
+    """Whether a training process was killed there before the folder became a run."""
     names = {entry.name for entry in folder.iterdir() if not entry.name.startswith(".")}
     return names <= {layout.ENVIRONMENT, layout.DATASET, layout.IMAGES} and (folder / locks.FILE).exists()

@@ -1,4 +1,4 @@
-"""The process of a training: its device, and the threads that suit the network."""
+"""Sets up the training process: its device, and the threads that suit the network."""
 
 import contextlib
 
@@ -11,16 +11,16 @@ from kvae.steps import threads
 
 
 def set_up_process(config: TrainConfig, device: str = "auto") -> None:
-    """Choose the device, and the threads that suit the network, for a process that is to train it and nothing else.
+    """Choose the device, and the threads that suit the network, for a process that only trains this network.
 
-    Call it before TensorFlow has done anything: later, its threads stay as they are, and training is a little slower.
+    Call it before TensorFlow has done anything: after that its threads cannot change, and training is a little slower.
 
     Args:
         config: the settings.
-        device: "cpu", "cuda", or "auto" (the default) for a GPU if TensorFlow sees one. "cuda" is strict.
+        device: "cpu", "cuda", or "auto" (the default): a GPU if TensorFlow sees one. "cuda" fails without one.
 
     Raises:
-        KvaeError: CUDA was asked for and does not work; or a GPU is to be left aside that TensorFlow already uses.
+        KvaeError: CUDA was asked for and does not work; or the CPU was asked for and TensorFlow already uses a GPU.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if device == "cuda" and not gpus:
@@ -32,7 +32,7 @@ def set_up_process(config: TrainConfig, device: str = "auto") -> None:
         try:
             tf.config.set_visible_devices([], "GPU")
         except RuntimeError:
-            raise KvaeError("device cpu: TensorFlow is at work on the GPU in this process already.") from None
+            raise KvaeError("device cpu: TensorFlow is already using the GPU in this process.") from None
     parts = threads.useful_parts(uses_xla(config))
     if parts > 1:
         with contextlib.suppress(RuntimeError):
@@ -40,8 +40,8 @@ def set_up_process(config: TrainConfig, device: str = "auto") -> None:
 
 
 def uses_xla(config: TrainConfig) -> bool:
-    """Whether XLA compiles the training step; with `jit` "auto", if that is faster and allowed."""
-    if config.deterministic:  # Keras has no XLA then
+    """Whether XLA compiles the training step; with `jit` "auto", whether that is faster and allowed."""
+    if config.deterministic:  # Keras then does not allow XLA
         return False
     if config.jit == "auto":
         return threads.on_gpu() or architectures.get(config.model.architecture).xla_on_cpu

@@ -1,4 +1,4 @@
-"""The progress of a training run on stderr: a bar in a terminal, a line per epoch anywhere else."""
+"""The progress of training on stderr: a bar in a terminal, a line per epoch anywhere else."""
 
 import time
 from typing import Any
@@ -12,9 +12,9 @@ class TrainingProgress(keras.callbacks.Callback):
     """Shows images/s, ELBO, rate and distortion (nats per image, running means of the epoch).
 
     Args:
-        batch_size: images per optimiser step, of which a step of Keras may hold many.
-        epochs: those of the whole training, where `fit` makes but a part of it; by default those of `fit`.
-        lines: whether a line is left for each epoch; without, there is the bar of a terminal alone.
+        batch_size: images per optimiser step; one Keras step may make many optimiser steps.
+        epochs: total epochs of the run, if `fit` makes only part of it; by default those of `fit`.
+        lines: whether to leave a line for each epoch; if not, only a terminal's bar is shown.
     """
 
     def __init__(self, batch_size: int, lines: bool = True, epochs: int | None = None) -> None:
@@ -33,7 +33,7 @@ class TrainingProgress(keras.callbacks.Callback):
         )
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        for task in self._bar.task_ids:  # of an earlier training
+        for task in self._bar.task_ids:  # from an earlier `fit`
             self._bar.remove_task(task)
         self._task = self._bar.add_task("compiling", figures="", total=self.params["steps"])
         self._bar.start()
@@ -64,7 +64,7 @@ class TrainingProgress(keras.callbacks.Callback):
         self.close()
 
     def close(self) -> None:
-        """Take the bar off the screen; also where training was interrupted."""
+        """Remove the bar from the screen, even if training was interrupted."""
         self._bar.stop()
 
     def _images_per_second(self) -> float:

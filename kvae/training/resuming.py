@@ -1,4 +1,4 @@
-"""How a run goes on from its last checkpoint, and how other processes take part in a training."""
+"""Resumes a run from its last checkpoint, and lets other processes take part in training."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,19 +25,20 @@ def resume(
     decoding: Callable[[int, int], None] | None = None,
     strategy: tf.distribute.Strategy | None = None,
 ) -> Run:
-    """Go on with a run from its last checkpoint, as if it had never stopped.
+    """Resume a run from its last checkpoint, as if it had never stopped.
 
     On one machine, with a `deterministic` config, it ends with the weights of a run that was never interrupted.
     Arguments are those of `train`.
 
     Raises:
-        KvaeError: no run, one that is finished or being trained, other data than it began with; and what `train` says.
+        KvaeError: `out` is not a run, is finished or is being trained; the data differ from those it began with; or as
+            for `train`.
         Interrupted: the process was told to end, again.
     """
     config = read_config(out)
     with locks.held(out):
         if run_files.is_finished(out):
-            raise KvaeError(f"{out} is finished: nothing is left to do.")
+            raise KvaeError(f"{out} is finished: there is nothing left to do.")
         for folder in (out, (out / layout.CHECKPOINT).parent, out / layout.PICTURES):
             if folder.is_dir():
                 atomic.remove_stale(folder)
@@ -46,8 +47,8 @@ def resume(
         began_with = str(run_files.read_object(out / layout.DATASET).get("sha256"))
         if data.sha256 != began_with:
             raise KvaeError(
-                f"the images are not those that {out} began with: sha256 {data.sha256[:12]}..., "
-                f"expected {began_with[:12]}.... Bring them back, or train anew."
+                f"the images differ from those that {out} began with: sha256 {data.sha256[:12]}..., "
+                f"expected {began_with[:12]}.... Restore them, or start a new run."
             )
         vae = building.build(config, data.image_shape, len(data.train.images), strategy)
         state = checkpoints.restore(vae, out)
@@ -62,17 +63,17 @@ def follow(
     data_dir: Path | None = None,
     decoding: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Take part, in a process that is not the chief, in the training that the chief makes; nothing is written.
+    """Take part in the chief's training, in a process that is not the chief; writes nothing.
 
     Args:
         config: the settings, the same as the chief's.
         strategy: from `kvae.steps.strategies.create`.
-        resumed: the run's folder, where the chief calls `resume`: the checkpoint is read from it by all of them.
+        resumed: the run's folder, if the chief calls `resume`: all processes read the checkpoint from it.
         data_dir: as for `train`.
         decoding: as for `train`.
 
     Raises:
-        KvaeError: as `train`; and where another process is gone.
+        KvaeError: as for `train`; or another process is gone.
         Interrupted: the process was told to end.
     """
     data = datasets.of(config, data_dir, decoding)

@@ -1,4 +1,4 @@
-"""Steps that were not applied, their loss or a gradient not being finite: recorded, and too many end the training."""
+"""Steps not applied because the loss or a gradient was not finite: records them, and stops training after too many."""
 
 import json
 import os
@@ -14,25 +14,25 @@ from kvae.runs import files as run_files
 from kvae.runs.layout import SKIPPED
 
 CAUSES = (
-    "Likely causes: a learning rate that is too high (try a tenth of it, or a warm-up), images that are not numbers in "
-    "[0, 1], or a likelihood whose scale went to 0 (constant pixels under one with a learned scale)."
+    "Likely causes: the learning rate is too high (try a tenth of it, or a warm-up), the images are not numbers in "
+    "[0, 1], or the likelihood's learned scale went to 0 (because some pixels are constant)."
 )
 
 
 class SkippedSteps(keras.callbacks.Callback):
     """Writes a line of JSON for each skipped step of a `kvae.model.vae.VAE`, and stops the training after too many.
 
-    A line has `step` (its number from the training's start), `seed` (of the posterior's draws), and what `describe`
-    tells of the step's batch: enough to repeat it.
+    A line has `step` (its number from the start of training), `seed` (of the posterior's draws), and what `describe`
+    returns about the step's batch: enough to repeat the step.
 
     Args:
         folder: where `skipped.jsonl` goes.
-        maximum: steps that may be skipped.
-        describe: from a step's number to what its line is to say besides.
-        writes: whether it writes, or only stops the training.
+        maximum: number of steps that may be skipped.
+        describe: given a step's number, returns further entries for its line.
+        writes: whether to write; if not, it only stops the training.
 
     Raises:
-        KvaeError: in training, after more than `maximum`.
+        KvaeError: during training, after more than `maximum` skipped steps.
     """
 
     def __init__(
@@ -61,8 +61,8 @@ class SkippedSteps(keras.callbacks.Callback):
         if count > self._maximum:
             raise KvaeError(
                 f"training stopped: {count} steps had a loss or a gradient that is not finite (max_skipped_steps: "
-                f"{self._maximum}). They were not applied, and are in {self._path}; the last checkpoint, if any, is "
-                f"kept. To go on under the same settings would meet them again: train anew. {CAUSES}"
+                f"{self._maximum}). They were not applied, and are listed in {self._path}; the last checkpoint, if "
+                f"any, is kept. Resuming would skip the same steps again: train again with other settings. {CAUSES}"
             )
 
     def _write(self) -> None:
@@ -75,7 +75,7 @@ class SkippedSteps(keras.callbacks.Callback):
 
 
 def forget_after(folder: Path, step: int) -> None:
-    """Drop the lines of steps from number `step` on, which will be made again, and those that are of none."""
+    """Drop the lines of steps from number `step` on, which will be made again, and any invalid lines."""
     path = folder / SKIPPED
     if not path.exists():
         return

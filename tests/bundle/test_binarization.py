@@ -1,4 +1,4 @@
-"""Binarised images: the specification word by word, the frozen bits by their hashes."""
+"""Binarised images: the specification, word by word, and the hashes of the frozen bits."""
 
 import dataclasses
 import hashlib
@@ -10,8 +10,8 @@ from philox import philox  # in Python integers
 
 from kvae.bundle import binarization
 from kvae.bundle.binarization import binarize
-from kvae.data import datasets, held_out_split
-from kvae.data.datasets import SOURCES, Dataset, Split
+from kvae.data import datasets, held_out_split, named
+from kvae.data.datasets import Dataset, Split
 from kvae.data.held_out_split import held_out
 from kvae.errors import DataError
 
@@ -31,8 +31,8 @@ def small_dataset(**changes):
 
 
 @pytest.mark.parametrize("key", [1, 2])
-def test_bits_are_those_of_the_specification(key):
-    """In Python's integers: pixel i is 1 where (w[i] >> 11) / 2^53 < intensity / 255, w the words of Philox."""
+def test_bits_follow_the_specification(key):
+    """In Python integers: pixel i is 1 if (w[i] >> 11) / 2^53 < intensity / 255, where w are the words of Philox."""
     images = np.random.default_rng(3).integers(0, 256, (3, 5, 4, 2), dtype=np.uint8)
     words = [word for counter in range(1, 31) for word in philox(counter, key)]
     expected = [
@@ -51,7 +51,7 @@ def test_black_is_always_0_and_white_always_255():
 
 
 def test_a_pixel_is_1_with_its_intensity_as_the_probability():
-    """Over 20,000 draws of each of three greys, within 5 standard errors."""
+    """With 20,000 draws of each of three greys, within 5 standard errors."""
     images = np.tile(np.uint8([1, 100, 254]), (20_000, 1))
     intensity = images[0] / 255
     share = (binarize(images, 1) == 255).mean(axis=0)
@@ -68,13 +68,13 @@ def test_a_non_contiguous_view_has_the_bits_of_its_c_order():
 def test_parts_have_the_bits_of_the_whole(monkeypatch):
     images = np.random.default_rng(0).integers(0, 256, (7, 5, 4, 3), dtype=np.uint8)
     whole = binarize(images, 2)
-    for size in (1, 130, 419):  # less than an image, two, and all but one
+    for size in (1, 130, 419):  # less than one image, two images, and all but one
         monkeypatch.setattr(binarization, "PART", size)
         np.testing.assert_array_equal(binarize(images, 2), whole)
 
 
-def test_memory_is_that_of_the_bits_and_of_a_part(tmp_path, monkeypatch):
-    """Of images that are mapped from the disk, 2 MB of them."""
+def test_memory_is_that_of_the_bits_and_one_part(tmp_path, monkeypatch):
+    """For 2 MB of images that are mapped from the disk."""
     monkeypatch.setattr(binarization, "PART", 2**12)
     images = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.uint8, (2000, 32, 32, 1))
     tracemalloc.start()
@@ -103,9 +103,9 @@ def test_the_mini_set_s_frozen_bits_are_pinned(mini):
 
 
 def test_the_full_set_s_hash_is_pinned():
-    """Results in docs/results.md are of these bits."""
+    """The results in docs/results.md were measured on these bits."""
     digest = "5a9877a0a97d088a030417e52548c32331d4f91f9d45f0098c2157a9edeabbbd"
-    assert SOURCES["fashion_mnist"].test_bits_sha256 == digest
+    assert named.get("fashion_mnist").test_bits_sha256 == digest
 
 
 def test_validation_has_bits_of_its_own(mini):
@@ -114,7 +114,7 @@ def test_validation_has_bits_of_its_own(mini):
     assert not np.array_equal(binarize(mini.validation.images, 2), bits)
 
 
-def test_grey_models_meet_grey_images(mini):
+def test_models_of_grey_images_get_grey_images(mini):
     for split in ("validation", "test"):
         assert held_out(mini, split, False) is getattr(mini, split).images
 
@@ -127,7 +127,7 @@ def test_other_bits_than_the_pinned_ones_are_refused(mini):
     assert len(held_out(other, "test", False)) == 500
 
 
-def test_a_data_set_without_a_pinned_hash_is_binarised_all_the_same():
+def test_a_data_set_without_a_pinned_hash_is_binarised_too():
     data = small_dataset()
     np.testing.assert_array_equal(held_out(data, "test", True), binarize(data.test.images, 2))
 
@@ -149,8 +149,8 @@ def test_a_pixel_of_intensity_p_is_one_with_probability_p():
 
 
 @pytest.mark.parametrize("binarize_images", [False, True])
-def test_of_a_split_that_is_too_large_evenly_spread_images_are_taken(mini, monkeypatch, binarize_images):
-    """500 test images in the room of 200: every third."""
+def test_a_split_that_is_too_large_is_sampled_evenly(mini, monkeypatch, binarize_images):
+    """500 test images in the space of 200: every third one is kept."""
     monkeypatch.setattr(held_out_split, "MAX_HELD_OUT", 200 * 784)
     data = dataclasses.replace(mini, test_bits_sha256=None)
     found = held_out(data, "test", binarize_images)

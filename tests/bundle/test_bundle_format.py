@@ -1,4 +1,4 @@
-"""The numbers that docs/bundle-format.md gives to implementers, against the code: the page cannot drift from it."""
+"""The numbers that docs/bundle-format.md gives to implementers, checked against the code."""
 
 import json
 import re
@@ -20,11 +20,11 @@ from kvae import likelihoods
 from kvae.bundle import noise
 from kvae.bundle.densities import log_density
 from kvae.config import LIKELIHOODS
-from kvae.runtime import information, scoring
+from kvae.runtime import latents, scoring
 
 
-def test_noise_is_that_of_the_page():
-    """Words, and every digit of the noise: what is printed is the shortest text of that float32."""
+def test_noise_matches_the_page():
+    """The words, and every digit of the noise: the page prints the shortest text of each float32."""
     assert len(noise_vectors()) == 5
     for seed, image, dim, words, numbers in noise_vectors():
         blocks = -(-dim // 4)
@@ -34,7 +34,7 @@ def test_noise_is_that_of_the_page():
         assert [np.format_float_positional(number) for number in found] == numbers
 
 
-def test_densities_are_those_of_the_page():
+def test_densities_match_the_page():
     vectors = likelihood_vectors()
     assert [name for name, _, _ in vectors] == sorted(LIKELIHOODS)
     for name, parameters, value in vectors:
@@ -42,29 +42,29 @@ def test_densities_are_those_of_the_page():
         assert found[0] == pytest.approx(value, abs=5e-6), name  # the page's parameters are decimals, ours float32
 
 
-def test_the_pattern_of_binarisation_is_that_of_the_page():
+def test_the_binarisation_pattern_matches_the_page():
     words, thresholds = binarization_vectors()
     assert [philox(1, 3)[word] for word in range(4)] == words
     np.testing.assert_allclose([(word >> 11) / 2**53 for word in words], thresholds, rtol=0, atol=5e-9)
 
 
-def test_likelihoods_have_the_parameters_of_the_page():
-    """The table of formulas, which comes before the vectors, names each parameter in its order."""
+def test_the_parameters_of_likelihoods_match_the_page():
+    """The table of formulas, before the test vectors, names the parameters in order."""
     rows = re.findall(r"^\| `(\w+)` \| (`\w+` \w(?:, `\w+` \w)*) \|", PAGE, re.MULTILINE)
     assert {name: tuple(re.findall(r"`(\w+)`", parts)) for name, parts in rows} == {
         name: likelihoods.get(name).parameters for name in LIKELIHOODS
     }
 
 
-def test_the_manifest_has_the_fields_of_the_page(bundle_path):
+def test_the_fields_of_the_manifest_match_the_page(bundle_path):
     section = PAGE.split("## The manifest")[1].split("\n## ")[0]
     heads = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
     fields = [name for head in heads for name in re.findall(r"`(\w+)`", head)]
     assert sorted(fields) == sorted(json.loads((bundle_path / "manifest.json").read_text()))
 
 
-def test_percentiles_are_those_of_the_page():
-    """By the entries that the page names, in Python and in JavaScript."""
+def test_percentiles_match_the_page():
+    """With the page's entries, in Python and in JavaScript."""
     ((percents, elbo),) = re.findall(r"With `percents` ([\d,\s]+) and `elbo` ([-\d,\s]+) an", PAGE)
     scoring_field = {"percents": numbers(percents), "elbo": numbers(elbo)}
     (head,) = re.findall(r"^\| elbo \|(.*)\|$", PAGE, re.MULTILINE)
@@ -82,10 +82,10 @@ output(input.values.map((value) => percentile(input.scoring, value)));
     np.testing.assert_allclose(javascript_found, expected)
 
 
-def test_the_rate_is_that_of_the_page():
+def test_the_rate_matches_the_page():
     pattern = r"Test vectors: `loc` (.*?) and `scale` (.*?) have a rate of ([\d.]+) nats \(([\d.]+) and ([\d.]+)\)"
     ((loc, scale, total, *parts),) = re.findall(pattern, PAGE, re.DOTALL)
-    found = information.rates(np.array([numbers(loc)]), np.array([numbers(scale)]))[0]
+    found = latents.rates(np.array([numbers(loc)]), np.array([numbers(scale)]))[0]
     np.testing.assert_allclose(found, [float(part) for part in parts], atol=1e-7)
     np.testing.assert_allclose(found.sum(), float(total), atol=1e-7)
 

@@ -1,7 +1,8 @@
-"""The model card: front matter that hubs read, what the manifest says, and Python that runs."""
+"""The model card: front matter for model hubs, the facts of the manifest, and code that runs."""
 
 import json
 import re
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,15 @@ from browser import browser_fixture, served  # noqa: F401
 from programs import javascript, node_modules
 from tiny import DATASET, make_vae, random_images
 
+from kvae import recipes
 from kvae.bundle import card, locate, onnxruntime_web
 from kvae.bundle.manifest import Manifest
+from kvae.cli.config_options import given
+from kvae.cli.main import main
+from kvae.config import TrainConfig
 from kvae.export.bundles import export
+from kvae.runs.files import read_config
+from kvae.settings import flat
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 METRICS = {"elbo": {"value": -230.125, "standard_error": 0.75}, "active_units": {"value": 3, "standard_error": 0.0}}
@@ -40,7 +47,7 @@ def front_matter(text):
     return yaml.safe_load(matter)
 
 
-def test_the_front_matter_is_the_hubs_convention(text):
+def test_the_front_matter_follows_the_convention_of_model_hubs(text):
     found = front_matter(text)
     assert (found["license"], found["library_name"]) == ("mit", "onnx")
     assert found["pipeline_tag"] == "unconditional-image-generation"
@@ -61,7 +68,7 @@ def test_the_front_matter_of_a_model_without_metrics_or_licence(bundle_path):
     assert "model-index" not in found
 
 
-def test_a_name_that_yaml_would_take_for_something_else(exported):
+def test_a_name_with_characters_that_are_special_in_yaml(exported):
     manifest = replace(exported.manifest, dataset=DATASET | {"name": 'no: [a, "b"]', "licence": "#1"})
     found = front_matter(card.render(manifest))
     assert (found["datasets"], found["license"]) == (['no: [a, "b"]'], "#1")
@@ -91,11 +98,11 @@ def test_dimensions_that_are_not_in_use_are_not_listed(exported):
     assert "training images: z1 1.50." in text
 
 
-def test_pictures_that_are_not_there_are_not_shown(exported):
+def test_missing_pictures_are_not_shown(exported):
     assert "![" not in card.render(exported.manifest)
 
 
-def test_another_precision_is_told_with_its_cost(exported):
+def test_another_precision_is_described_with_its_cost(exported):
     conversion = {
         "num_images": 1000, "split": "test",
         "worst_pixel_error": 0.25, "mean_pixel_error": 0.00123, "mean_code_error": 0.02,
@@ -112,7 +119,7 @@ def test_another_precision_is_told_with_its_cost(exported):
         assert fact in text, fact
 
 
-def test_graphs_of_onnxruntime_s_own_format_go_by_their_names(exported):
+def test_the_card_names_the_files_of_graphs_in_onnxruntime_s_own_format(exported):
     text = card.render(replace(exported.manifest, graph_format="ort"))
     assert "decoder.onnx" not in text
     assert 'InferenceSession("decoder.ort")' in text
@@ -128,16 +135,18 @@ def test_the_python_on_the_card_runs(exported, text, monkeypatch):
 
 
 def test_the_command_of_a_run_is_on_its_card(run):
-    """The settings that kvae train was given; a test of the README runs such commands."""
+    """The options are those of `kvae train`, and make the config of the run."""
     text = (run.path / "bundle" / "README.md").read_text()
     (command,) = re.findall(r"```sh\n(.*?)\n```", text)
     assert command.startswith("kvae train ")
-    assert "--dataset fashion_mnist_mini" in command and "--latent-dim 4" in command
+    with main.commands["train"].make_context("train", shlex.split(command)[2:]) as context:
+        options = {name: context.params[name] for name in context.params if name in flat(TrainConfig())}
+        assert recipes.resolve(None, given(context, options)) == read_config(run.path)
     assert Manifest.read(run.path / "bundle").posterior is not None
 
 
 def test_the_javascript_on_the_card_runs_in_node(exported, text, tmp_path):
-    """Beside the graph, with onnxruntime-node."""
+    """In the folder of the graph, with onnxruntime-node."""
     (code,) = re.findall(r"```js\n(.*?)```", text, re.DOTALL)
     shutil.copy(exported.path / "decoder.onnx", tmp_path)
     (tmp_path / "node_modules").symlink_to(node_modules(EXAMPLES / "node"))
@@ -147,7 +156,7 @@ def test_the_javascript_on_the_card_runs_in_node(exported, text, tmp_path):
 
 
 def test_the_page_on_the_card_runs_in_a_browser(exported, text, tmp_path, browser):
-    """Beside the graph, with the onnxruntime-web of the same version that the examples have."""
+    """In the folder of the graph, with the same version of onnxruntime-web that the examples have."""
     (code,) = re.findall(r"```html\n(.*?)```", text, re.DOTALL)
     package = node_modules(EXAMPLES / "browser") / "onnxruntime-web"
     assert json.loads((package / "package.json").read_text())["version"] == onnxruntime_web.VERSION
@@ -166,8 +175,8 @@ def test_the_page_on_the_card_runs_in_a_browser(exported, text, tmp_path, browse
 
 
 @pytest.mark.parametrize("name", locate.shipped())
-def test_a_shipped_card_is_the_one_that_would_be_written_now(name):
-    """After a change of the card: make shipped, or kvae export of the run that it was made of."""
+def test_a_shipped_card_is_up_to_date(name):
+    """After a change to the card, run `make shipped`, or `kvae export` on the run that the bundle was made from."""
     path = locate.shipped()[name]
     manifest = Manifest.read(path)
     assert (path / "README.md").read_text() == card.render(manifest, manifest.files)

@@ -1,4 +1,4 @@
-"""What is said beside the numbers, for every kind of model and of loss."""
+"""The caveats beside the numbers, for every kind of model and of loss."""
 
 import pytest
 
@@ -22,7 +22,7 @@ from kvae.config import LIKELIHOODS
         ("normal", "none", "log-density", "log-densities (normal) of pixels in [0, 1]"),
     ],
 )
-def test_each_likelihood_s_numbers_are_called_what_they_are(likelihood, binarize, kind, words):
+def test_the_numbers_of_each_likelihood_are_named_correctly(likelihood, binarize, kind, words):
     assert caveats.kind(likelihood, binarize) == kind
     assert caveats.about_numbers(likelihood, binarize).startswith(words)
 
@@ -33,50 +33,50 @@ def test_every_likelihood_has_a_kind():
     assert [name for name, kind in kinds.items() if kind == likelihoods.DENSITY] == ["continuous_bernoulli", "normal"]
 
 
-def test_densities_are_said_not_to_compare_with_probabilities():
+def test_densities_are_not_comparable_with_probabilities():
     for likelihood in ("continuous_bernoulli", "normal"):
         assert caveats.about_numbers(likelihood, "none").endswith("not comparable with log-probabilities")
 
 
-def test_of_the_negative_elbo_there_is_nothing_to_say():
+def test_the_negative_elbo_has_no_caveat():
     assert caveats.about_loss(1.0, 1.0) is None
 
 
 @pytest.mark.parametrize(
     ("beta", "entropy_weight", "words"),
     [
-        (0.5, 1.0, "the loss weighs the KL by 0.5: below 1 it is not a bound on the negative log-likelihood"),
-        (0.0, 1.0, "the loss weighs the KL by 0: below 1 it is not a bound"),
-        (4.0, 1.0, "the loss weighs the KL by 4: a looser bound than the negative ELBO"),
-        (1.0, 0.0, "the loss weighs the posterior's entropy by 0, not 1: it is not a bound"),
-        (1.0, 2.0, "the loss weighs the posterior's entropy by 2, not 1: it is not a bound"),
-        (4.0, 0.5, "the loss weighs the posterior's entropy by 0.5, not 1: it is not a bound"),
+        (0.5, 1.0, "the loss weights the KL by 0.5: below 1 it is not a bound on the negative log-likelihood"),
+        (0.0, 1.0, "the loss weights the KL by 0: below 1 it is not a bound"),
+        (4.0, 1.0, "the loss weights the KL by 4: a looser bound than the negative ELBO"),
+        (1.0, 0.0, "the loss weights the posterior's entropy by 0, not 1: it is not a bound"),
+        (1.0, 2.0, "the loss weights the posterior's entropy by 2, not 1: it is not a bound"),
+        (4.0, 0.5, "the loss weights the posterior's entropy by 0.5, not 1: it is not a bound"),
     ],
 )
-def test_another_loss_is_said_to_be_one(beta, entropy_weight, words):
+def test_every_other_loss_has_a_caveat(beta, entropy_weight, words):
     assert caveats.about_loss(beta, entropy_weight).startswith(words)
     assert caveats.about_training({"beta": beta, "entropy_weight": entropy_weight}) == caveats.about_loss(
         beta, entropy_weight
     )
 
 
-def test_a_bound_is_never_said_to_be_none_and_the_other_way_round():
-    """Distortion + beta KL is an upper bound where beta is at least 1; with another entropy weight it is none."""
+def test_the_caveat_says_not_a_bound_exactly_if_the_loss_is_not_one():
+    """Distortion + beta KL is an upper bound if beta is at least 1; with another entropy weight it is not a bound."""
     for beta in (0.0, 0.99, 1.0, 1.01, 10.0):
         for entropy_weight in (0.0, 1.0, 1.5):
             words = caveats.about_loss(beta, entropy_weight) or ""
             assert ("not a bound" in words) == (beta < 1 or entropy_weight != 1)
 
 
-def test_training_settings_that_are_missing_are_the_defaults():
+def test_missing_training_settings_have_their_defaults():
     assert caveats.about_training({}) is None
     assert caveats.about_training({"epochs": 3, "beta": 1}) is None
     assert caveats.about_training({"entropy_weight": 1, "beta": 2}) == caveats.about_loss(2.0, 1.0)
 
 
 @pytest.mark.parametrize("odd", [None, "0.5", [0.5], {"value": 0.5}, [], {}])
-def test_settings_that_are_no_numbers_are_left_aside(odd):
-    """A manifest may have been written by another program: its training settings are any JSON object."""
+def test_settings_that_are_not_numbers_are_ignored(odd):
+    """Another program may have written the manifest: its training settings can be any JSON object."""
     assert caveats.about_training({"beta": odd}) is None
     assert caveats.about_training({"beta": 0.5, "entropy_weight": odd}) is None
 
@@ -85,4 +85,4 @@ def test_settings_that_are_no_numbers_are_left_aside(odd):
 def test_odd_numbers_break_nothing(odd):
     for name in ("beta", "entropy_weight"):
         words = caveats.about_training({name: odd})
-        assert words is None or words.startswith("the loss weighs")
+        assert words is None or words.startswith("the loss weights")

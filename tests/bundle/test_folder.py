@@ -1,4 +1,4 @@
-"""The files beside the graphs: their hashes, the pictures, and what may be replaced."""
+"""The files besides the graphs: their hashes, the pictures, and what may be replaced."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ from kvae.runtime.bundle import Bundle
 
 @pytest.fixture
 def folder(bundle_path, tmp_path):
-    """A copy of the tiny bundle, to change."""
+    """A copy of the tiny bundle, which the tests may change."""
     shutil.copytree(bundle_path, tmp_path / "b")
     return tmp_path / "b"
 
@@ -33,20 +33,20 @@ def test_the_manifest_holds_the_hash_of_every_other_file(folder):
     assert {key for key in was if was[key] != now[key]} == {"files"}
 
 
-def test_a_bundle_with_nothing_beside_it_may_be_replaced(folder, tmp_path):
+def test_a_bundle_without_other_files_may_be_replaced(folder, tmp_path):
     assert bundle_files.is_bundle(folder)
     (folder / "notes.txt").write_text("mine")
     assert not bundle_files.is_bundle(folder)
     (folder / "notes.txt").unlink()
-    (folder / "preview.png").unlink()  # less than a bundle holds nothing of another's either
+    (folder / "preview.png").unlink()  # a bundle with a missing file holds no other files either
     assert bundle_files.is_bundle(folder)
     (folder / "manifest.json").write_text("{}")
     assert not bundle_files.is_bundle(folder)
     assert not bundle_files.is_bundle(tmp_path)
 
 
-def test_pictures_are_of_the_model(bundle_path, tmp_path):
-    """Samples, and reconstructions only where there are images."""
+def test_pictures_are_drawn_by_the_model(bundle_path, tmp_path):
+    """Samples, and reconstructions only if there are images."""
     bundle = Bundle.open(bundle_path, device="cpu")
     assert previews.draw_pictures(bundle, None, tmp_path) == ["preview.png"]
     images = np.rint(random_images(40) * 255).astype(np.uint8)
@@ -59,7 +59,7 @@ def test_pictures_are_of_the_model(bundle_path, tmp_path):
     np.testing.assert_array_equal(first, images[0, ..., 0])
 
 
-def test_images_that_are_no_pictures_are_not_drawn(tmp_path):
+def test_images_that_are_neither_grey_nor_rgb_are_not_drawn(tmp_path):
     path = export(make_vae((4, 4, 2)), tmp_path / "b", dataset=DATASET).path
     assert previews.draw_pictures(Bundle.open(path, device="cpu"), None, tmp_path) == []
     assert [entry.name for entry in tmp_path.iterdir()] == ["b"]

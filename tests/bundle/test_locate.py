@@ -1,4 +1,4 @@
-"""Which bundle a name means."""
+"""Which bundle a name refers to."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ def test_shipped_bundles_are_found_by_name():
     assert locate("fashion_mnist") == shipped()["fashion_mnist"]
 
 
-def test_without_a_name_the_newest_run_goes_before_the_shipped_one(bundle_path, tmp_path):
+def test_without_a_name_the_newest_run_takes_precedence_over_the_shipped_bundle(bundle_path, tmp_path):
     assert locate(None, tmp_path) == shipped()["fashion_mnist"]
     for age, run in enumerate(("runs/new", "runs/old", "mine")):
         shutil.copytree(bundle_path, tmp_path / run / "bundle")
@@ -23,7 +23,7 @@ def test_without_a_name_the_newest_run_goes_before_the_shipped_one(bundle_path, 
     assert locate(None, tmp_path) == tmp_path / "runs/new" / "bundle"
 
 
-def test_a_run_a_bundle_and_a_graph_are_paths(bundle_path, tmp_path, monkeypatch):
+def test_a_run_a_bundle_and_a_graph_are_found_by_path(bundle_path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(bundle_path, tmp_path / "run" / "bundle")
     assert str(locate("run")) == "run/bundle"

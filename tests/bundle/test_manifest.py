@@ -1,4 +1,4 @@
-"""The manifest: JSON both ways, and each way in which it can be wrong."""
+"""The manifest: to JSON and back, and every way in which it can be wrong."""
 
 import json
 
@@ -27,23 +27,23 @@ def test_round_trip(bundle_path):
     assert Manifest.from_json(manifest.to_json(), "text") == manifest
 
 
-def test_in_a_graph_it_has_no_hashes(bundle_path):
+def test_the_manifest_in_a_graph_has_no_hashes(bundle_path):
     manifest = Manifest.read(bundle_path)
     assert set(manifest.files) == {"README.md", "decoder.onnx", "encoder.onnx", "preview.png", "reference.npz"}
     assert Manifest.from_json(manifest.for_graph(), "graph").files == {}
 
 
 def test_a_later_format_is_refused_whatever_else_it_holds():
-    with pytest.raises(BundleError, match="format_version 2; this kvae reads up to 1"):
+    with pytest.raises(BundleError, match="format_version 2; .* up to 1"):
         Manifest.from_json('{"format_version": 2}', "m.json")
 
 
-def test_fields_of_a_later_kvae_are_left_aside(values):
+def test_unknown_fields_of_a_later_kvae_are_ignored(values):
     assert Manifest.from_json(json.dumps(values | {"colour": "blue"}), "m.json").latent_dim == 3
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"\xff\xfe", b"[1]", b"{}", b'{"format_version": "1"}', b"[" * 100_000])
-def test_text_that_is_no_manifest(text):
+def test_text_that_is_not_a_manifest_is_refused(text):
     with pytest.raises(BundleError, match=r"m\.json is not"):
         Manifest.from_json(text, "m.json")
 
@@ -136,14 +136,14 @@ def test_a_field_of_the_wrong_kind_is_named(values, field, value):
         Manifest.from_json(json.dumps(values | {field: value}), "m.json")
 
 
-def test_the_largest_values_are_taken(values):
+def test_the_largest_values_are_accepted(values):
     shape, latent_dim = [2**11, 2**11, 1], 2**16
     wide = {"image_shape": shape, "latent_dim": latent_dim, "tensors": contract(shape, latent_dim, 1)}
     assert Manifest.from_json(json.dumps(values | wide), "m.json").latent_dim == latent_dim
 
 
 def test_sizes_are_integers_whatever_the_json_calls_them(values):
-    """JSON knows numbers alone: 3.0 equals 3, and in Python true equals 1, but neither is a size for numpy."""
+    """JSON has only one type of number: 3.0 equals 3, and in Python True equals 1, but neither is a size for numpy."""
     values["tensors"]["decoder"]["inputs"][0]["shape"][1] = 3.0
     values["tensors"]["decoder"]["outputs"][0]["shape"][3] = True
     tensors = Manifest.from_json(json.dumps(values), "m.json").tensors
@@ -152,7 +152,7 @@ def test_sizes_are_integers_whatever_the_json_calls_them(values):
     assert tensors == contract([8, 8, 1], 3, 1)
 
 
-def test_settings_may_be_whatever_json_has(values):
+def test_settings_may_have_any_type_of_json(values):
     training = {"beta": 1, "data": None, "jit": "auto", "sizes": [8, 8.5], "model": {"units": 3, "wide": True}}
     assert Manifest.from_json(json.dumps(values | {"training": training}), "m.json").training == training
 
@@ -161,22 +161,22 @@ def test_settings_may_be_whatever_json_has(values):
     ("field", "deep"),
     [("training", '{"a":' * 30 + "1" + "}" * 30), ("colour", "[" * 500 + "]" * 500), ("labels", "[" * 900 + "]" * 900)],
 )
-def test_what_is_deep_inside_is_refused(values, field, deep):
-    """Also in a field that is left aside: what is written of a manifest goes as deep."""
+def test_deep_nesting_is_refused(values, field, deep):
+    """Even in a field that is ignored."""
     text = json.dumps(values | {field: "@"}).replace('"@"', deep)
-    with pytest.raises(BundleError, match="lists and objects are more than 20 deep"):
+    with pytest.raises(BundleError, match="more than 20 deep"):
         Manifest.from_json(text, "m.json")
 
 
-def test_a_name_that_stands_twice_is_refused(values):
-    """Readers differ on which of two values counts."""
+def test_a_duplicate_name_is_refused(values):
+    """Readers differ on which of the two values they use."""
     text = json.dumps(values)
     for twice in ('{"latent_dim": 3, ' + text[1:], text.replace('"name":', '"name": "x", "name":', 1)):
-        with pytest.raises(BundleError, match="not valid JSON .a name stands twice"):
+        with pytest.raises(BundleError, match="not valid JSON .*same name twice"):
             Manifest.from_json(twice, "m.json")
 
 
-def test_numbers_without_end_are_refused(values):
+def test_endless_numbers_are_refused(values):
     text = json.dumps(values | {"latent_dim": "@"}).replace('"@"', "9" * 5000)
     with pytest.raises(BundleError, match="not valid JSON .*4300 digits") as caught:
         Manifest.from_json(text, "m.json")
@@ -185,12 +185,12 @@ def test_numbers_without_end_are_refused(values):
 
 def test_a_file_too_large_is_not_read(tmp_path):
     with (tmp_path / "manifest.json").open("wb") as file:
-        file.truncate(2**40)  # a hole, which takes no room on the disk, and would take a terabyte of memory
+        file.truncate(2**40)  # a sparse file, which takes no disk space, but would take a terabyte of memory
     with pytest.raises(BundleError, match="has more than 8,388,608 bytes"):
         Manifest.read(tmp_path)
 
 
-def test_what_a_bundle_knows_of_its_data_is_read(values):
+def test_statistics_of_the_data_are_read(values):
     known = {"posterior": POSTERIOR, "scoring": SCORING, "conversion": CONVERSION}
     manifest = Manifest.from_json(json.dumps(values | known), "m.json")
     assert {name: getattr(manifest, name) for name in known} == known
@@ -198,11 +198,11 @@ def test_what_a_bundle_knows_of_its_data_is_read(values):
 
 def test_statistics_of_another_latent_dim_are_refused(values):
     posterior = POSTERIOR | {"rate": [0.5, 1]}
-    with pytest.raises(BundleError, match="lists of 'posterior' must have latent_dim numbers"):
+    with pytest.raises(BundleError, match="'posterior' must have latent_dim numbers"):
         Manifest.from_json(json.dumps(values | {"posterior": posterior}), "m.json")
 
 
-def test_bundles_of_the_first_kvae_know_less(values):
+def test_fields_that_the_first_bundles_lack_have_defaults(values):
     later = ("graph_format", "parity", "posterior", "scoring", "conversion")
     for name in later:
         del values[name]
@@ -217,24 +217,24 @@ def test_a_missing_field_is_named(values):
         Manifest.from_json(json.dumps(values), "m.json")
 
 
-def test_a_bundle_of_a_kvae_that_could_not_binarise_is_one_of_images_as_they_are(values):
-    """Format 1 was written without the field once."""
+def test_a_bundle_from_before_binarisation_is_for_images_as_they_are(values):
+    """The first versions wrote format 1 without the field."""
     del values["binarize"]
     assert Manifest.from_json(json.dumps(values), "m.json").binarize == "none"
 
 
 @pytest.mark.parametrize("binarize", ["none", "dynamic"])
-def test_it_says_whether_the_model_is_one_of_bits(values, binarize):
+def test_the_manifest_says_whether_the_model_is_for_bits(values, binarize):
     manifest = Manifest.from_json(json.dumps(values | {"binarize": binarize}), "m.json")
     assert manifest.binarize == binarize
     assert json.loads(manifest.for_graph())["binarize"] == binarize
 
 
-def test_a_model_is_one_of_images_as_they_are_where_nothing_is_said(bundle_path):
-    """`export` without `binarize`."""
+def test_a_model_is_for_images_as_they_are_by_default(bundle_path):
+    """Exported without `binarize`."""
     assert Manifest.read(bundle_path).binarize == "none"
 
 
-def test_a_folder_without_one_is_no_bundle(tmp_path):
-    with pytest.raises(BundleError, match="is not a bundle: it holds no manifest.json"):
+def test_a_folder_without_a_manifest_is_not_a_bundle(tmp_path):
+    with pytest.raises(BundleError, match=r"is not a bundle: .* manifest\.json"):
         Manifest.read(tmp_path)

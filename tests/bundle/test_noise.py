@@ -10,15 +10,15 @@ from kvae.bundle import noise
 from kvae.errors import KvaeError
 
 
-def test_philox_is_numpy_s():
-    """The test's own Philox gives the known words of key 7 at numpy's counter 0."""
+def test_the_tests_philox_equals_numpy_s():
+    """It gives the known words of key 7 at numpy's counter 0."""
     words = [0xDF4034B829E9FBA4, 0x4B9D10CDF8E64087, 0x6B8B857E506AAC98, 0x67C7C945B1BA6E52]
     assert philox(1, 7) == words
     assert np.random.Philox(key=7, counter=0).random_raw(4).tolist() == words
 
 
 @pytest.mark.parametrize(("seed", "start", "dim"), [(0, 0, 16), (7, 3, 5), (2**64 - 1, 5_000_000, 1)])
-def test_noise_is_the_specified_one(seed, start, dim):
+def test_noise_follows_the_specification(seed, start, dim):
     expected = [specified_noise(seed, image, dim) for image in range(start, start + 3)]
     np.testing.assert_allclose(noise.standard_normal(seed, start, 3, dim), expected, rtol=1e-6, atol=1e-7)
 
@@ -32,7 +32,7 @@ def test_any_split_gives_the_same_bits(dim):
 
 
 def test_noise_is_standard_normal():
-    """Mean, variance, kurtosis and correlation of 400,000 numbers, within 5 standard errors."""
+    """The mean, variance, kurtosis and correlation of 400,000 numbers, within 5 standard errors."""
     draws = noise.standard_normal(1, 0, 100_000, 4).astype(np.float64)
     n = draws.size
     assert abs(draws.mean()) < 5 / math.sqrt(n)

@@ -1,4 +1,4 @@
-"""Graphs that onnxruntime is not given: what is in them is written by `onnx`, or byte by byte."""
+"""Graphs that are refused before onnxruntime reads them; they are written by `onnx`, or byte by byte."""
 
 import os
 import time
@@ -23,7 +23,7 @@ def model(*nodes, weights=(WEIGHT,), **settings):
 
 
 def outside(tensor):
-    """The tensor, whose numbers are said to stand in another file."""
+    """The tensor, with its numbers declared to be in another file."""
     moved = TensorProto()
     moved.CopyFrom(tensor)
     moved.ClearField("raw_data")
@@ -57,8 +57,8 @@ def test_good_graphs_pass(tmp_path, bundle_path):
         onnx_scan.check(locate.shipped()["fashion_mnist"] / f"{name}.onnx")
 
 
-def test_it_costs_little():
-    """Weights are stepped over, not read: 2 MB take less than 5 ms, however busy the machine is."""
+def test_the_check_is_fast():
+    """Weights are skipped, not read: 2 MB take less than 5 ms, however busy the machine is."""
     path = locate.shipped()["fashion_mnist"] / "decoder.onnx"
     times = []
     for _ in range(10):
@@ -68,7 +68,7 @@ def test_it_costs_little():
     assert min(times) < 0.005
 
 
-def test_weights_in_another_file_are_refused_wherever_they_stand(tmp_path):
+def test_weights_in_another_file_are_refused_wherever_they_are_named(tmp_path):
     constant = helper.make_node("Constant", [], ["w"], value=outside(WEIGHT))
     product = helper.make_node("MatMul", ["x", "w"], ["y"])
     truth = helper.make_node("Constant", [], ["truth"], value=helper.make_tensor("t", TensorProto.BOOL, [], [True]))
@@ -82,11 +82,11 @@ def test_weights_in_another_file_are_refused_wherever_they_stand(tmp_path):
         model(truth, choice, weights=[]),
         model(several),
     ):
-        refused(tmp_path, content, "keeps the tensor 'w' in another file; a bundle's weights are in its graphs")
+        refused(tmp_path, content, "tensor 'w' in another file")
 
 
-def test_either_mark_of_another_file_is_enough(tmp_path):
-    """A file's name without the flag, and the flag without a name."""
+def test_either_sign_of_another_file_is_enough(tmp_path):
+    """The name of a file without the flag, and the flag without a name."""
     named, flagged = outside(WEIGHT), outside(WEIGHT)
     named.ClearField("data_location")
     del flagged.external_data[:]
@@ -94,7 +94,7 @@ def test_either_mark_of_another_file_is_enough(tmp_path):
         refused(tmp_path, model(weights=[weight]), "in another file")
 
 
-def test_operators_of_others_are_refused_wherever_they_stand(tmp_path):
+def test_operators_that_are_not_onnx_s_are_refused_in_branches_too(tmp_path):
     custom = helper.make_node("Evil", ["x"], ["y"], domain="com.example")
     truth = helper.make_node("Constant", [], ["truth"], value=helper.make_tensor("t", TensorProto.BOOL, [], [True]))
     inner = helper.make_node("If", ["truth"], ["y"], then_branch=branch(custom), else_branch=branch(custom))
@@ -106,11 +106,9 @@ def test_operators_of_others_are_refused_wherever_they_stand(tmp_path):
 
 
 @pytest.mark.parametrize("operator", ["Loop", "Scan"])
-def test_operators_without_an_end_are_refused(tmp_path, operator):
-    """A trip count of 2^62 is eight bytes, and onnxruntime cannot be stopped."""
-    refused(
-        tmp_path, model(helper.make_node(operator, ["z"], ["mean"])), f"holds a {operator}, of which nobody can say"
-    )
+def test_operators_that_may_never_end_are_refused(tmp_path, operator):
+    """A trip count of 2^62 takes eight bytes, and onnxruntime cannot be stopped."""
+    refused(tmp_path, model(helper.make_node(operator, ["z"], ["mean"])), f"has a {operator}, which may never end")
 
 
 def test_noise_in_a_graph_is_refused(tmp_path):
@@ -121,19 +119,19 @@ def test_parts_that_kvae_never_writes_are_refused(tmp_path):
     function = helper.make_function(
         "local", "F", ["x"], ["y"], [helper.make_node("Relu", ["x"], ["y"])], [helper.make_opsetid("", 17)]
     )
-    refused(tmp_path, model(functions=[function]), "has what kvae's have not: a model with a field 25\\.")
+    refused(tmp_path, model(functions=[function]), "a model has a field 25\\.")
     sparse = model()
     values = helper.make_tensor("s", TensorProto.FLOAT, [1], [1.0])
     indices = helper.make_tensor("i", TensorProto.INT64, [1], [3])
     sparse.graph.sparse_initializer.append(helper.make_sparse_tensor(values, indices, [2, 2]))
-    refused(tmp_path, sparse, "has what kvae's have not: a graph with a field 15\\.")
+    refused(tmp_path, sparse, "a graph has a field 15\\.")
     trained = model()
     trained.training_info.add().algorithm.CopyFrom(trained.graph)
-    refused(tmp_path, trained, "has what kvae's have not: a model with a field 20\\.")
+    refused(tmp_path, trained, "a model has a field 20\\.")
     texts = helper.make_tensor("w", TensorProto.STRING, [1], [b"text"])
-    refused(tmp_path, model(weights=[texts]), r"a tensor with a field 6\.")
+    refused(tmp_path, model(weights=[texts]), r"a tensor has a field 6\.")
     texts.ClearField("string_data")
-    refused(tmp_path, model(weights=[texts]), "a tensor 'w' that is not of numbers")
+    refused(tmp_path, model(weights=[texts]), "a tensor 'w' that does not hold numbers")
 
 
 @pytest.mark.parametrize(
@@ -148,13 +146,13 @@ def test_parts_that_kvae_never_writes_are_refused(tmp_path):
         ([1] * 33, bytes(4)),
     ],
 )
-def test_a_tensor_that_says_it_is_of_another_size_is_refused(tmp_path, dims, data):
+def test_a_tensor_whose_shape_does_not_fit_its_bytes_is_refused(tmp_path, dims, data):
     weight = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=dims, raw_data=data)
-    refused(tmp_path, model(weights=[weight]), "a tensor 'w' of the shape|more than 32 sizes")
+    refused(tmp_path, model(weights=[weight]), "a tensor 'w' .* shape|more than 32 sizes")
 
 
-def test_numbers_one_by_one_are_counted(tmp_path):
-    """Fields of floats, of doubles and of varints, which are of different lengths."""
+def test_numbers_in_separate_fields_are_counted(tmp_path):
+    """Fields of floats, doubles and varints, which have different lengths."""
     good = [
         helper.make_tensor(f"t{kind}", kind, [3], [1, 2, 300 if kind in (6, 7, 13) else 3])
         for kind in (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.INT32, TensorProto.INT64, TensorProto.UINT64)
@@ -162,7 +160,7 @@ def test_numbers_one_by_one_are_counted(tmp_path):
     check(tmp_path, model(weights=[WEIGHT, *good]))
     for tensor in good:
         tensor.dims[0] = 10**9
-        refused(tmp_path, model(weights=[WEIGHT, tensor]), f"a tensor '{tensor.name}' of the shape")
+        refused(tmp_path, model(weights=[WEIGHT, tensor]), f"a tensor '{tensor.name}' .* shape")
 
 
 def test_sizes_of_four_bits_are_rounded_up(tmp_path):
@@ -173,15 +171,15 @@ def test_sizes_of_four_bits_are_rounded_up(tmp_path):
 def test_a_padding_beyond_any_image_is_refused(tmp_path):
     for name in ("pads", "strides", "dilations", "kernel_shape", "output_padding", "output_shape"):
         node = helper.make_node("ConvTranspose", ["x", "w"], ["y"], **{name: [0, 10**6, 0, 0]})
-        refused(tmp_path, model(node), f"holds {name} of 1000000, where 0 to 4096 makes sense")
-        if name != "pads":  # ConvTranspose knows negative ones
+        refused(tmp_path, model(node), f"{name} of 1000000.*0 to 4096")
+        if name != "pads":  # ConvTranspose allows negative ones
             node = helper.make_node("ConvTranspose", ["x", "w"], ["y"], **{name: [0, -1]})
-            refused(tmp_path, model(node), f"holds {name} of -1")
+            refused(tmp_path, model(node), f"{name} of -1")
     check(tmp_path, model(helper.make_node("ConvTranspose", ["x", "w"], ["y"], pads=[0, -1, 1, 4096])))
 
 
 def test_a_window_larger_than_the_images_is_refused(tmp_path):
-    """onnxruntime ends the process where a Slice meets the negative size that is left."""
+    """onnxruntime ends the process when a Slice gets the negative size that is left."""
 
     def convolution(**settings):
         graph = model(helper.make_node("Conv", ["x", "w"], ["y"], **settings))
@@ -205,8 +203,8 @@ def test_a_negative_size_is_refused(tmp_path):
     refused(tmp_path, graph, "a shape with a negative size")
 
 
-def test_what_stands_twice_is_refused(tmp_path):
-    """The last of two counts for a reader of protobuf, or both together: what was checked must be what is read."""
+def test_a_duplicate_field_is_refused(tmp_path):
+    """Readers of protobuf take the last of two, or merge them; kvae must check the same that onnxruntime reads."""
     content = model().SerializeToString()
     refused(tmp_path, content + content, "two fields")
     tensor = WEIGHT.SerializeToString() + TensorProto(raw_data=bytes(4)).SerializeToString()
@@ -214,22 +212,22 @@ def test_what_stands_twice_is_refused(tmp_path):
     refused(tmp_path, b"\x08\x08\x3a" + bytes([len(graph)]) + graph, "a tensor with two fields 9")
 
 
-def test_bytes_that_are_no_graph_are_refused(tmp_path):
+def test_bytes_that_are_not_a_graph_are_refused(tmp_path):
     whole = model().SerializeToString()
     for content, message in {
         b"": "has 0 bytes",
-        b"hello": "is no ONNX graph",
-        b"\xff" * 40: "is no ONNX graph, or damaged: there is no number",
-        b"\x08": "there is no number at byte 1",
-        b"\x3b": "byte 1 begins nothing that is known",  # a group, long gone from protobuf
-        whole[:-3]: "bytes are missing at byte",
-        b"\x08\x08": "holds no graph",
+        b"hello": "not an ONNX graph",
+        b"\xff" * 40: "not an ONNX graph, or is damaged: .* number",
+        b"\x08": "number at byte 1",
+        b"\x3b": "byte 1 begins",  # a group, removed from protobuf long ago
+        whole[:-3]: "cut short: .* bytes after byte",
+        b"\x08\x08": "does not hold a graph",
     }.items():
         refused(tmp_path, content, message)
 
 
-def test_messages_inside_messages_have_an_end(tmp_path):
-    """Ten thousand graphs, each in an attribute of the other's node, are no stack overflow."""
+def test_the_nesting_of_messages_is_limited(tmp_path):
+    """Ten thousand nested graphs, each in an attribute of a node of the one before, do not overflow the stack."""
     content = b""
     for tag in (b"\x2a", b"\x0a", b"\x32") * 3000:  # node.attribute, graph.node, attribute.g, from inside to outside
         length, size = b"", len(content)
@@ -240,9 +238,7 @@ def test_messages_inside_messages_have_an_end(tmp_path):
                 break
         content = tag + length + content
     outer = content[content.index(b"\x0a") :] if content[:1] != b"\x0a" else content
-    refused(
-        tmp_path, b"\x3a" + _varint(len(outer)) + outer, "more than 40 messages inside one another|is no ONNX graph"
-    )
+    refused(tmp_path, b"\x3a" + _varint(len(outer)) + outer, "more than 40 deep|not an ONNX graph")
 
 
 def _varint(value):
@@ -253,22 +249,22 @@ def _varint(value):
     return bytes([*groups, value])
 
 
-def test_parts_without_end_are_refused_soon(tmp_path, monkeypatch):
+def test_the_number_of_parts_is_limited(tmp_path, monkeypatch):
     node = helper.make_node("Relu", ["x"], ["y"]).SerializeToString()
     nodes = (b"\x0a" + bytes([len(node)]) + node) * 21_000
-    refused(tmp_path, b"\x3a" + _varint(len(nodes)) + nodes, "holds more than 20,000 operators")
-    names = b"\x12\x00" * 10  # names of no letters: two bytes each
+    refused(tmp_path, b"\x3a" + _varint(len(nodes)) + nodes, "more than 20,000 operators")
+    names = b"\x12\x00" * 10  # empty names, of two bytes each
     monkeypatch.setattr(onnx_scan, "MAX_PARTS", 8)
     refused(tmp_path, b"\x08\x08" + b"\x42\x00" * 10 + names, "has more than 8 parts")
 
 
-def test_names_cannot_speak_to_the_terminal(tmp_path):
+def test_names_cannot_send_control_characters_to_the_terminal(tmp_path):
     node = helper.make_node("\x1b[2JEvil\nline", ["x"], ["y"], domain="com.example\r")
     refused(tmp_path, model(node), r"com.example \?\[2JEvil line is not a standard")
 
 
-def test_ort_files_need_their_mark(tmp_path):
-    for content, message in {b"": "has 0 bytes", b"1234ORT?": "lacks the mark ORTM"}.items():
+def test_ort_files_need_their_identifier(tmp_path):
+    for content, message in {b"": "has 0 bytes", b"1234ORT?": "ORTM"}.items():
         (tmp_path / "lone.ORT").write_bytes(content)
         with pytest.raises(BundleError, match=message):
             onnx_scan.check(tmp_path / "lone.ORT")
@@ -276,12 +272,12 @@ def test_ort_files_need_their_mark(tmp_path):
     onnx_scan.check(tmp_path / "lone.ORT")
 
 
-def test_what_is_no_file_is_not_waited_for(tmp_path):
+def test_a_path_that_is_not_a_file_is_refused_without_waiting(tmp_path):
     os.mkfifo(tmp_path / "pipe.onnx")
     for name, message in {
-        "pipe.onnx": "it is no regular file",
+        "pipe.onnx": "it is not a regular file",
         "missing.onnx": "No such file",
-        ".": "no regular",
+        ".": "it is not a regular file",
     }.items():
         with pytest.raises(BundleError, match=f"cannot read .*{message}"):
             onnx_scan.check(tmp_path / name)

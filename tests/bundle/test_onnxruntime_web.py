@@ -1,4 +1,4 @@
-"""The onnxruntime-web that pages load: its hashes are those of the package that the examples install."""
+"""The onnxruntime-web that pages load has the hashes of the package that the examples install."""
 
 import json
 
@@ -7,14 +7,14 @@ from programs import ROOT, node_modules
 from kvae.bundle import onnxruntime_web
 
 
-def test_integrity_is_that_of_the_standard():
-    """The example of the specification (W3C, Subresource Integrity, section 3.2)."""
+def test_integrity_follows_the_standard():
+    """The example from the specification (W3C, Subresource Integrity, section 3.2)."""
     expected = "sha384-H8BRh8j48O9oYatfu5AZzq6A9RINhZO5H16dQZngK7T62em8MUt1FLm52t+eX6xO"
     assert onnxruntime_web.integrity(b"alert('Hello, world.');") == expected
 
 
-def test_the_hashes_of_onnxruntime_web_are_those_of_the_pinned_package():
-    """`read` recomputes them; the version is that of package.json and of the file itself."""
+def test_the_hashes_of_onnxruntime_web_match_the_pinned_package():
+    """`read` recomputes them; the version matches package.json and the file itself."""
     ort_dir = node_modules(ROOT / "examples" / "browser") / "onnxruntime-web"
     assert json.loads((ort_dir / "package.json").read_text())["version"] == onnxruntime_web.VERSION
     found = onnxruntime_web.read(ort_dir)

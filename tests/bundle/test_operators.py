@@ -1,4 +1,4 @@
-"""Operators by their graph: those of branches, of functions and of onnxruntime's own format are seen too."""
+"""The operators of a graph, including those in branches, in functions, and in onnxruntime's own format."""
 
 import numpy as np
 import onnx
@@ -46,12 +46,12 @@ def test_an_operator_of_a_later_opset_is_refused():
     assert operators.check_model("decoder", model(helper.make_node("Gelu", ["x"], ["y"]), opset=20), 20) == {"Gelu"}
 
 
-def test_the_graph_s_opset_must_be_the_one_named():
-    with pytest.raises(BundleError, match="the manifest says opset 18; the graph, 17"):
+def test_the_graph_s_opset_must_be_that_of_the_manifest():
+    with pytest.raises(BundleError, match="the manifest has opset 18, the graph 17"):
         operators.check_model("decoder", model(helper.make_node("Relu", ["x"], ["y"])), 18)
 
 
-def test_a_name_that_is_no_text_is_one_line(tmp_path):
+def test_a_name_that_is_not_text_is_an_error_of_one_line(tmp_path):
     content = model(helper.make_node("Relu", ["x"], ["y"])).SerializeToString()
     (tmp_path / "decoder.onnx").write_bytes(content.replace(b"Relu", b"\xff\xfe\xfd\xfc"))
     with pytest.raises(BundleError, match="decoder: onnx cannot read") as caught:
@@ -59,8 +59,8 @@ def test_a_name_that_is_no_text_is_one_line(tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_a_type_that_is_none_is_one_line(tmp_path):
-    """onnx's checker lets it pass, and its shape inference fails on it."""
+def test_an_invalid_type_is_an_error_of_one_line(tmp_path):
+    """onnx's checker accepts it, and its shape inference fails on it."""
     weight = TensorProto(name="w", data_type=5000, dims=[1], raw_data=bytes(4))
     node = helper.make_node("Constant", [], ["y"], value=weight)
     (tmp_path / "decoder.onnx").write_bytes(model(node).SerializeToString())
@@ -68,20 +68,20 @@ def test_a_type_that_is_none_is_one_line(tmp_path):
         operators.check_file(tmp_path / "decoder.onnx", 17)
 
 
-def test_a_missing_file_and_one_that_is_no_graph_are_one_line(tmp_path):
+def test_a_missing_file_and_one_that_is_not_a_graph_are_errors_of_one_line(tmp_path):
     (tmp_path / "decoder.onnx").write_bytes(b"\xff no graph")
     for name in ("decoder.onnx", "encoder.onnx"):
         with pytest.raises(BundleError, match="onnx cannot read"):
             operators.check_file(tmp_path / name, 17)
 
 
-def test_weights_in_another_file_which_no_hash_covers_are_refused(tmp_path):
+def test_weights_in_another_file_are_refused(tmp_path):
     graph = model(helper.make_node("Add", ["x", "w"], ["y"]))
     graph.graph.initializer.append(onnx.numpy_helper.from_array(np.ones((64, 2), np.float32), "w"))
     path = tmp_path / "decoder.onnx"
     onnx.save(graph, path, save_as_external_data=True, location="weights.bin", size_threshold=0)
     assert (tmp_path / "weights.bin").exists()
-    with pytest.raises(BundleError, match="decoder: w is kept in another file"):
+    with pytest.raises(BundleError, match="decoder: w is .* another file"):
         operators.check_file(path, 17)
 
 

@@ -1,4 +1,4 @@
-"""Differences of two computations, against numpy by hand."""
+"""Differences between two computations, checked against plain numpy."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from kvae.bundle import parity
 from kvae.errors import BundleError
 
 
-def test_the_largest_difference_is_found_with_its_place():
+def test_the_largest_difference_is_found_with_its_index():
     expected = np.zeros((4, 3), np.float32)
     found = expected.copy()
     found[2, 1], found[0, 0] = -0.5, 0.25
@@ -23,13 +23,13 @@ def test_only_likelihood_parameters_are_measured_by_their_magnitude(name, worst)
     assert result.worst == pytest.approx(worst)
 
 
-def test_small_likelihood_parameters_are_not_blown_up():
+def test_differences_of_small_likelihood_parameters_are_not_scaled_up():
     result = parity.difference("likelihood_parameters", np.array([[0.125]]), np.array([[0.0625]]))
     assert result.worst == 0.0625
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_what_is_not_finite_passes_no_tolerance(value):
+def test_a_value_that_is_not_finite_exceeds_every_tolerance(value):
     for found, expected in ((value, 0.0), (value, value)):
         result = parity.difference("mean", np.array([[0.0, found]]), np.array([[1.0, expected]]))
         assert not result.worst <= 1e30

@@ -1,4 +1,4 @@
-"""`kvae doctor` on installations that work, and on those that do not."""
+"""`kvae doctor` on installations that work and on broken ones."""
 
 import json
 import subprocess
@@ -13,11 +13,12 @@ from kvae.bundle import locate
 from kvae.checks import doctor, requirements
 from kvae.checks.providers import FAILS, WORKS, Provider
 from kvae.cli.checks import doctor as command
+from kvae.data import named
 
 
 @pytest.fixture
 def installed(monkeypatch):
-    """Pretends that distributions are installed in other versions, None for not at all."""
+    """Pretends that distributions are installed in other versions, or not at all (None)."""
 
     def pretend(**versions):
         known = requirements.installed
@@ -41,7 +42,7 @@ def test_this_installation_samples_and_trains():
     assert commands(diagnosis) == ["pip uninstall -y onnxruntime", "pip install 'kvae-onnx[gpu]'"]
 
 
-def test_two_wheels_are_a_clash_with_the_commands_that_mend_it(installed):
+def test_two_wheels_are_a_clash_with_the_commands_that_fix_it(installed):
     installed(onnxruntime_gpu="1.31.0")
     diagnosis = doctor.examine()
     assert diagnosis.clash
@@ -62,8 +63,8 @@ def test_without_onnxruntime_there_is_a_table_and_a_command(installed, monkeypat
     assert commands(diagnosis) == ["pip install 'kvae-onnx[cpu]'", "pip install 'kvae-onnx[gpu]'"]
 
 
-def test_an_onnxruntime_that_another_wheel_took_along_is_broken(installed, monkeypatch):
-    """What is left after one of two wheels was uninstalled: a module without its content."""
+def test_an_onnxruntime_damaged_by_another_wheel_s_removal_is_broken(installed, monkeypatch):
+    """Uninstalling one of two wheels leaves a module without its contents."""
     monkeypatch.delattr(onnxruntime, "get_available_providers")
     diagnosis = doctor.examine()
     assert not diagnosis.healthy
@@ -71,7 +72,7 @@ def test_an_onnxruntime_that_another_wheel_took_along_is_broken(installed, monke
     assert commands(diagnosis)[:2] == ["pip uninstall -y onnxruntime", "pip install 'kvae-onnx[cpu]'"]
 
 
-def test_packages_of_other_versions_and_missing_ones_are_named(installed):
+def test_missing_packages_and_wrong_versions_are_named(installed):
     installed(keras="3.14.2", tf2onnx=None)
     diagnosis = doctor.examine()
     assert not diagnosis.can_train
@@ -83,12 +84,12 @@ def test_packages_of_other_versions_and_missing_ones_are_named(installed):
     assert commands(diagnosis)[-1] == "pip install 'kvae-onnx[train]'"
 
 
-def test_an_onnxruntime_that_is_too_old_says_so(installed):
+def test_an_onnxruntime_that_is_too_old_is_reported(installed):
     installed(onnxruntime="1.19.0")
     assert dict(doctor.examine().rows)["  onnxruntime"] == "1.19.0; needs >=1.20"
 
 
-def test_a_base_package_that_does_not_fit_is_mended_first(installed):
+def test_a_base_package_of_the_wrong_version_is_fixed_first(installed):
     installed(numpy="1.25.0")
     assert commands(doctor.examine())[0] == "pip install --upgrade kvae-onnx"
 
@@ -105,20 +106,20 @@ def test_cuda_that_does_not_start_leaves_sampling_on_the_cpu(installed, monkeypa
     assert commands(diagnosis) == []
 
 
-def test_no_provider_that_works_is_no_sampling(monkeypatch):
+def test_without_a_working_provider_there_is_no_sampling(monkeypatch):
     failing = [Provider("CPUExecutionProvider", FAILS, "fails: x")]
     monkeypatch.setattr(doctor.providers, "try_all", lambda module, graph: failing)
     assert not doctor.examine().healthy
 
 
-def test_without_a_shipped_bundle_nothing_can_be_tried(monkeypatch):
+def test_without_a_shipped_bundle_no_provider_is_tried(monkeypatch):
     monkeypatch.setattr(locate, "shipped", dict)
     diagnosis = doctor.examine()
     assert not diagnosis.healthy
     assert "shipped bundle is missing" in diagnosis.onnxruntime
 
 
-def test_data_sets_are_found_where_all_their_files_are(monkeypatch, tmp_path):
+def test_data_sets_are_found_if_all_their_files_are_there(monkeypatch, tmp_path):
     monkeypatch.setenv("KVAE_CACHE_DIR", str(tmp_path / "cache"))
     diagnosis = doctor.examine()
     assert diagnosis.cache == f"{tmp_path / 'cache'} (not there yet)"
@@ -126,7 +127,7 @@ def test_data_sets_are_found_where_all_their_files_are(monkeypatch, tmp_path):
     assert diagnosis.data_sets["fashion_mnist_mini"].endswith("fashion_mnist_mini")
     folder = tmp_path / "cache" / "mnist"
     folder.mkdir(parents=True)
-    files = doctor.datasets.SOURCES["mnist"].files
+    files = named.get("mnist").files
     for file in files[:3]:
         (folder / f"{file.name}.gz").touch()
     assert doctor.examine().data_sets["mnist"] is None
@@ -157,8 +158,8 @@ def test_the_command_s_json_is_one_object():
     assert report["providers"][0]["name"] == "CPUExecutionProvider"
 
 
-def test_it_needs_the_base_install_alone_and_imports_no_tensorflow(tmp_path):
-    """A process in which nothing else can be imported, as in an environment of the base install."""
+def test_it_needs_only_the_base_install_and_does_not_import_tensorflow(tmp_path):
+    """In a process that can import nothing else, as in an environment with the base install."""
     code = (
         "import sys\n"
         "class Refuse:\n"

@@ -1,4 +1,4 @@
-"""Providers that onnxruntime lists: those that work, and those that it silently replaces by the CPU."""
+"""Providers that onnxruntime lists: those that work, and those that it silently replaces with the CPU."""
 
 import os
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ FAILED_TO_LOAD = (
 
 
 class Session:
-    """A session on the CPU that claims to be on `name`, and changes what comes out."""
+    """A session on the CPU that claims to be on `name`, and changes the results."""
 
     def __init__(self, graph, options, name, change=lambda image: image, ran_by=None):
         self._session = onnxruntime.InferenceSession(graph, options, providers=[CPU])
@@ -69,7 +69,7 @@ def test_the_real_cpu_provider_works(bundle_path):
     assert set(tried) == set(onnxruntime.get_available_providers())
 
 
-def test_a_session_that_fell_back_is_no_provider_and_the_log_says_why(bundle_path, capfd):
+def test_a_provider_whose_session_fell_back_fails_and_the_log_says_why(bundle_path, capfd):
     def start(graph, options):
         os.write(2, FAILED_TO_LOAD)
         print("EP Error, falling back")
@@ -83,7 +83,7 @@ def test_a_session_that_fell_back_is_no_provider_and_the_log_says_why(bundle_pat
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_session_that_fell_back_without_a_word(bundle_path):
+def test_a_provider_whose_session_fell_back_silently_fails(bundle_path):
     provider = tried_on_cuda(
         lambda graph, options: onnxruntime.InferenceSession(graph, options, providers=[CPU]), bundle_path
     )
@@ -109,7 +109,7 @@ def test_a_provider_that_runs_nothing_is_unused(bundle_path):
         (lambda image: image * np.nan, "decodes pixels in"),
     ],
 )
-def test_a_provider_that_computes_something_else_fails(change, message, bundle_path):
+def test_a_provider_with_wrong_results_fails(change, message, bundle_path):
     provider = tried_on_cuda(lambda graph, options: Session(graph, options, CUDA, change), bundle_path)
     assert provider.status == FAILS
     assert message in provider.detail

@@ -1,4 +1,4 @@
-"""Requirements as metadata have them, against pyproject.toml, and of a distribution made for the test."""
+"""Requirements read from metadata: kvae's, against pyproject.toml, and those of a distribution made for the test."""
 
 import sys
 import tomllib
@@ -22,7 +22,7 @@ def test_every_requirement_of_kvae_is_found_with_its_extra():
 
 @pytest.fixture
 def made(tmp_path, monkeypatch):
-    """Installs a distribution with these requirements where Python looks."""
+    """Installs a distribution with these requirements where Python finds it."""
 
     def install(*lines):
         folder = tmp_path / "made-1.0.dist-info"
@@ -52,6 +52,6 @@ def test_a_requirement_for_another_python_is_left_out(made, marker, applies):
     assert bool(made(f"numpy; {marker} and extra == 'train'")) == applies
 
 
-def test_what_is_not_installed_requires_nothing():
+def test_a_distribution_that_is_not_installed_requires_nothing():
     assert requirements.installed("no-such-distribution-of-kvae") is None
     assert requirements.of("no-such-distribution-of-kvae") == []

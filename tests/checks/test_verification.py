@@ -1,4 +1,4 @@
-"""`kvae verify`: a good bundle passes every check, and each way of breaking one fails the check of that name."""
+"""`kvae verify`: a good bundle passes every check, and each kind of damage fails the corresponding check."""
 
 import json
 import shutil
@@ -33,7 +33,7 @@ def quick(monkeypatch):
 
 @pytest.fixture
 def remade(bundle_path, tmp_path):
-    """Copies the tiny bundle with a graph, files or fields changed, and all hashes and metadata right again."""
+    """Copies the tiny bundle with a graph, files or fields changed, and corrects all hashes and metadata."""
 
     def remake(edit=None, graph="decoder", touch=None, **fields):
         folder = shutil.copytree(bundle_path, Path(tempfile.mkdtemp(dir=tmp_path)) / "bundle")
@@ -81,7 +81,7 @@ def scale_weights(factor):
 
 
 def insert(output, *nodes):
-    """Nodes between what gave the graph's output `output`, now called `before`, and that output."""
+    """Insert nodes before the graph's output `output`, whose previous value is now named `before`."""
 
     def edit(model):
         maker = next(node for node in model.graph.node if output in node.output)
@@ -157,15 +157,15 @@ def test_the_shipped_bundle_passes_without_tensorflow():
         (fix_the_batch, "encoder", {"shapes"}, r"inputs are images [1, 8, 8, 1]"),
         (rename_the_input, "decoder", {"shapes"}, r"inputs are code ['batch', 3]"),
         (THREE_IMAGES_AT_LEAST, "decoder", {"batch sizes"}, "cannot run a batch of 1"),
-        (MEAN_OF_ITS_BATCH, "decoder", {"batch sizes", "parity"}, "'mean' is off an image alone by up to"),
+        (MEAN_OF_ITS_BATCH, "decoder", {"batch sizes", "parity"}, "differs from the image computed alone by up to"),
         (scale_weights("nan"), "decoder", {"batch sizes", "range", "parity"}, "'mean' is nan"),
         (SHIFTED_MEAN, "decoder", {"range", "parity"}, "'mean' must be in [0, 1]; on prior draws it is in ["),
         (NEGATIVE_SCALE, "encoder", {"range", "parity"}, "'scale' must be above 0; on a black image it is -"),
-        (scale_weights(1.001), "decoder", {"parity"}, "is off Keras at export by up to"),
-        (scale_weights(1.001), "encoder", {"parity"}, "is off Keras at export by up to"),
+        (scale_weights(1.001), "decoder", {"parity"}, "differs from Keras at export by up to"),
+        (scale_weights(1.001), "encoder", {"parity"}, "differs from Keras at export by up to"),
     ],
 )
-def test_a_broken_graph_fails_the_check_of_that(edit, graph, expected, message, remade):
+def test_a_broken_graph_fails_the_corresponding_check(edit, graph, expected, message, remade):
     report = verify(remade(edit, graph))
     assert failures(report) == expected
     first = next(name for name in verification.CHECKS if name in expected)
@@ -173,13 +173,13 @@ def test_a_broken_graph_fails_the_check_of_that(edit, graph, expected, message, 
     assert not report.passed
 
 
-def test_the_opset_must_be_the_manifest_s(remade):
+def test_the_opset_must_match_the_manifest(remade):
     report = verify(remade(opset=18))
     assert failures(report) == {"operators"}
-    assert "the manifest says opset 18; the graph, 17" in detail(report, "operators")
+    assert "the manifest has opset 18, the graph 17" in detail(report, "operators")
 
 
-def test_what_the_onnx_checker_refuses_fails_operators(remade):
+def test_a_graph_that_the_onnx_checker_refuses_fails_operators(remade):
     def name_a_node_s_output_twice(model):
         model.graph.node.append(helper.make_node("Identity", ["nowhere"], ["unused"]))
 
@@ -189,10 +189,10 @@ def test_what_the_onnx_checker_refuses_fails_operators(remade):
 
 
 @pytest.mark.parametrize("name", ["README.md", "preview.png", "reference.npz"])
-def test_a_changed_byte_fails_the_hashes_alone(name, remade):
+def test_a_changed_byte_fails_only_the_hashes(name, remade):
     folder = remade()
     content = bytearray((folder / name).read_bytes())
-    content[-1] ^= 1  # in a zip, the length of its comment, which numpy does not read
+    content[-1] ^= 1  # in a zip, this is the length of its comment, which numpy does not read
     (folder / name).write_bytes(content)
     report = verify(folder)
     assert "hashes" in failures(report)
@@ -208,7 +208,7 @@ def test_missing_files_are_named(remade):
     assert failures(report) == {"hashes", "loading"}
     assert "README.md is missing" in detail(report, "hashes")
     assert "encoder.onnx is missing" in detail(report, "hashes")
-    assert statuses(report)["range"] == verification.OK  # of the decoder that is left
+    assert statuses(report)["range"] == verification.OK  # for the remaining decoder
 
 
 def test_a_graph_without_a_hash_fails_the_hashes(remade):
@@ -219,7 +219,7 @@ def test_a_graph_without_a_hash_fails_the_hashes(remade):
     assert failures(verify(folder)) == {"hashes"}
 
 
-def test_added_files_are_named_and_no_failure(remade):
+def test_added_files_are_listed_but_not_a_failure(remade):
     folder = remade()
     (folder / "notes.txt").write_text("mine")
     report = verify(folder)
@@ -229,9 +229,9 @@ def test_added_files_are_named_and_no_failure(remade):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "is not valid JSON"), ('{"format_version": 99}', "format_version 99"), (None, "holds no manifest.json")],
+    [("{", "is not valid JSON"), ('{"format_version": 99}', "format_version 99"), (None, "is not a bundle")],
 )
-def test_without_a_valid_manifest_the_graphs_own_is_used(text, message, remade):
+def test_without_a_valid_manifest_the_one_in_the_graphs_is_used(text, message, remade):
     folder = remade()
     (folder / FILE_NAME).unlink() if text is None else (folder / FILE_NAME).write_text(text)
     report = verify(folder)
@@ -248,7 +248,7 @@ def test_another_manifest_inside_the_graphs_fails_metadata(remade):
     (folder / FILE_NAME).write_text(changed.to_json())
     report = verify(folder)
     assert failures(report) == {"metadata"}
-    assert "has other dataset than manifest.json" in detail(report, "metadata")
+    assert "differs from manifest.json in dataset" in detail(report, "metadata")
 
 
 def test_a_graph_without_metadata_fails_metadata(remade):
@@ -260,14 +260,14 @@ def test_a_graph_without_metadata_fails_metadata(remade):
     assert failures(verify(remade(touch=drop))) == {"metadata"}
 
 
-def test_a_graph_cut_short_fails_loading_and_the_encoder_is_still_tried(remade):
+def test_a_truncated_graph_fails_loading_and_the_encoder_is_still_checked(remade):
     def cut(folder):
         path = folder / "decoder.onnx"
         path.write_bytes(path.read_bytes()[:-100])
 
     report = verify(remade(touch=cut))
     assert failures(report) == {"loading", "operators"}
-    assert "is no ONNX graph, or cut short" in detail(report, "loading")
+    assert "cut short" in detail(report, "loading")
     assert "loc" in detail(report, "parity")
     assert "mean" not in detail(report, "parity")
 
@@ -302,13 +302,13 @@ def rewrite_reference(**arrays):
     ("arrays", "message"),
     [
         ({"loc": None}, "expected one named loc"),
-        ({"loc": np.array([object()])}, "holds Python objects, which are not read"),
+        ({"loc": np.array([object()])}, "holds Python objects"),
         ({"mean": np.zeros((1, 2), np.float32)}, "'mean' must be float32 ('n', 8, 8, 1); got float32 (1, 2)"),
         ({"z": np.zeros((1, 3))}, "'z' must be float32"),
         ({"z": np.zeros((1, 7), np.float32)}, "'z' must be float32 ('n', 3); got float32 (1, 7)"),
     ],
 )
-def test_a_reference_of_other_arrays_fails_parity(arrays, message, remade):
+def test_a_reference_with_wrong_arrays_fails_parity(arrays, message, remade):
     report = verify(remade(touch=rewrite_reference(**arrays)))
     assert failures(report) == {"parity"}
     assert message in detail(report, "parity")
@@ -324,13 +324,13 @@ def conversion(limit):
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(1e-3, set()), (1e-7, {"parity"})])
-def test_another_precision_is_held_to_its_conversion_s_limit(limit, expected, remade):
+def test_another_precision_must_meet_its_conversion_s_limit(limit, expected, remade):
     report = verify(remade(scale_weights(1.001), precision="float16", conversion=conversion(limit)))
     assert failures(report) == expected
     assert f"{limit:g}" in detail(report, "parity")
 
 
-def test_a_bundle_can_be_stricter_with_itself_and_no_laxer(remade):
+def test_a_bundle_s_own_limits_can_be_stricter_but_not_laxer(remade):
     for settings in (
         {"parity": {"tolerance": 0.5, "errors": {}}},
         {"precision": "float16", "conversion": conversion(1e299)},
@@ -342,14 +342,14 @@ def test_a_bundle_can_be_stricter_with_itself_and_no_laxer(remade):
 
 
 def test_another_encoder_fails_parity_whatever_the_precision(remade):
-    """Its weights scaled: the codes are wrong, the pictures are not."""
+    """With its weights scaled, the codes are wrong but the pictures are right."""
     report = verify(remade(scale_weights(3.0), "encoder", precision="float16", conversion=conversion(1e-3)))
     assert failures(report) == {"parity"}
-    assert "'loc' is off Keras" in detail(report, "parity") or "'scale' is off Keras" in detail(report, "parity")
+    assert "'loc' differs from Keras" in detail(report, "parity") or "'scale' differs from" in detail(report, "parity")
 
 
-def test_parity_errors_are_numpy_s(bundle_path):
-    """The figures of the report against a comparison by hand."""
+def test_parity_errors_match_numpy(bundle_path):
+    """The report's figures against a direct comparison."""
     report = verify(bundle_path)
     (figures,) = (check.figures for check in report.checks if check.name == "parity")
     session = onnxruntime.InferenceSession(bundle_path / "encoder.onnx", providers=["CPUExecutionProvider"])
@@ -360,7 +360,7 @@ def test_parity_errors_are_numpy_s(bundle_path):
 
 
 def test_other_noise_fails_noise(bundle_path, monkeypatch):
-    """One number of 4,096, off by its last bit."""
+    """One number in 4,096 differs in its last bit."""
     draw = noise.standard_normal
 
     def almost(seed, start, count, dim):
@@ -372,8 +372,8 @@ def test_other_noise_fails_noise(bundle_path, monkeypatch):
     assert failures(verify(bundle_path)) == {"noise"}
 
 
-def test_the_pinned_noise_is_the_specified_one():
-    """Its hash is that of Philox and Box-Muller in Python's own integers and mathematics."""
+def test_the_pinned_noise_matches_the_specification():
+    """Its hash is that of Philox and Box-Muller computed with Python's own integers and math."""
     import hashlib
 
     count, dim = graph_checks.NOISE_SHAPE
@@ -382,7 +382,7 @@ def test_the_pinned_noise_is_the_specified_one():
 
 
 @pytest.mark.parametrize(("graph", "word"), [("decoder", "z [batch, 3]"), ("encoder", "images [batch, 8, 8, 1]")])
-def test_of_a_lone_graph_what_can_be_checked_is(graph, word, bundle_path, tmp_path):
+def test_a_lone_graph_is_checked_as_far_as_possible(graph, word, bundle_path, tmp_path):
     path = tmp_path / "model.onnx"
     shutil.copyfile(bundle_path / f"{graph}.onnx", path)
     report = verify(path)
@@ -392,7 +392,7 @@ def test_of_a_lone_graph_what_can_be_checked_is(graph, word, bundle_path, tmp_pa
     assert word in detail(report, "shapes")
 
 
-def test_a_lone_graph_of_somebody_else_fails(bundle_path, tmp_path):
+def test_a_lone_graph_that_kvae_did_not_export_fails(bundle_path, tmp_path):
     model = onnx.load(bundle_path / "decoder.onnx")
     del model.metadata_props[:]
     onnx.save(model, tmp_path / "decoder.onnx")
@@ -401,13 +401,13 @@ def test_a_lone_graph_of_somebody_else_fails(bundle_path, tmp_path):
     assert statuses(report)["range"] == verification.SKIPPED
 
 
-def test_a_file_that_is_no_graph_fails_loading(tmp_path):
+def test_a_file_that_is_not_a_graph_fails_loading(tmp_path):
     (tmp_path / "decoder.onnx").write_text("no graph")
     assert failures(verify(tmp_path / "decoder.onnx")) == {"loading"}
 
 
 def to_ort(level):
-    """Turns the graphs of a bundle into onnxruntime's own format."""
+    """Converts the graphs of a bundle to onnxruntime's own format."""
 
     def touch(folder):
         for name in ("decoder", "encoder"):
@@ -443,7 +443,7 @@ def test_without_onnx_the_operators_are_skipped(bundle_path, monkeypatch):
     assert detail(report, "operators") == "needs onnx, pip install onnx"
 
 
-def test_cuda_where_there_is_none_fails_loading(bundle_path):
+def test_cuda_on_a_machine_without_it_fails_loading(bundle_path):
     report = verify(bundle_path, "cuda")
     assert failures(report) == {"loading"}
     assert "device cuda" in detail(report, "loading")
@@ -456,7 +456,7 @@ def test_the_tolerance_is_wider_on_cuda(bundle_path):
     assert graph_checks.tolerance(graph_checks.Subject(bundle_path, "cuda", manifest)) == 1e-4
 
 
-def test_nothing_there_and_an_unknown_device_are_one_line(tmp_path, bundle_path):
+def test_a_missing_path_and_an_unknown_device_are_errors_in_one_line(tmp_path, bundle_path):
     with pytest.raises(KvaeError, match="does not exist"):
         verify(tmp_path / "nowhere")
     with pytest.raises(KvaeError, match="device must be one of"):
@@ -468,7 +468,7 @@ def test_a_folder_of_something_else_fails(tmp_path):
     assert failures(report) == {"manifest", "loading"}
 
 
-def test_a_run_s_bundle_is_its_model_in_keras(run):
+def test_a_run_s_bundle_matches_its_model_in_keras(run):
     report = verify(run.path / "bundle", further=with_keras(run.path))
     assert statuses(report)["keras"] == verification.OK, report.checks
     assert report.passed
@@ -487,13 +487,13 @@ def test_other_weights_than_the_run_s_fail_keras(run, tmp_path):
     onnx.save(model, folder / "encoder.onnx")
     report = verify(folder, further=with_keras(run.path))
     assert failures(report) == {"hashes", "parity", "keras"}
-    assert "is off Keras by up to" in detail(report, "keras")
+    assert "differs from Keras by up to" in detail(report, "keras")
 
 
-def test_a_folder_that_is_no_run_fails_keras(bundle_path, tmp_path):
+def test_a_folder_that_is_not_a_run_fails_keras(bundle_path, tmp_path):
     report = verify(bundle_path, further=with_keras(tmp_path))
     assert failures(report) == {"keras"}
-    assert "holds no model.keras" in detail(report, "keras")
+    assert "has no model.keras" in detail(report, "keras")
 
 
 def test_the_command_prints_a_line_per_check_and_exits_0(bundle_path):

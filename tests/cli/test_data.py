@@ -19,7 +19,7 @@ def run(*arguments):
     return CliRunner(env={"COLUMNS": "60"}).invoke(data, ["inspect", *map(str, arguments)], catch_exceptions=False)
 
 
-def test_people_read_what_is_there_and_what_is_not_used(tmp_path):
+def test_the_text_says_what_was_found_and_what_cannot_be_used(tmp_path):
     write_colour_folder(tmp_path / "data", 30, labels=("a", "b"))
     write_bad(tmp_path / "data" / "b")
     (tmp_path / "data" / "notes.txt").write_text("x")
@@ -31,18 +31,18 @@ def test_people_read_what_is_there_and_what_is_not_used(tmp_path):
     assert all(len(line) <= 60 for line in lines[1:])
     text = " ".join(done.stdout.split())
     for row in (
-        "images 31 of 57 can be used; files left aside for their names: 1",
-        "colour RGB; 3 in grey are taken as RGB",
+        "images 31 of 57 can be used; files ignored because of their names: 1",
+        "colour RGB; 3 grey images",
         "labels 2: a (16), b (15)",
         "skipped 26",
         "3 it is animated, or has several pages: b/animated.gif, b/animated.png, b/animated.webp",
         "5 it is transparent (see --alpha): b/key.png, b/la.png, b/rgba.png, ...",
-        "1 it is not 24 x 32 (height x width), as most are (see --image-size): b/other_size.png",
+        "1 it is not 24 x 32 (height x width) like most images (see --image-size): b/other_size.png",
     ):
         assert row in text
 
 
-def test_an_orderly_folder_is_said_to_be_one(tmp_path):
+def test_the_text_for_a_folder_without_problems(tmp_path):
     write_grey_folder(tmp_path / "grey", 100)
     done = run(tmp_path / "grey")
     for row in (
@@ -78,16 +78,16 @@ def test_examples_are_written_as_a_picture(tmp_path):
     np.testing.assert_array_equal(np.asarray(cell), np.asarray(first))
 
 
-def test_a_picture_at_the_top_is_why_there_are_no_labels(tmp_path):
+def test_one_picture_outside_the_sub_folders_means_no_labels(tmp_path):
     write_colour_folder(tmp_path / "data", 10, labels=("a", "b"))
     assert "labels      2: a (5), b (5)\n" in run(tmp_path / "data").stdout
     (tmp_path / "data" / "a" / "0000.png").rename(tmp_path / "data" / "stray.png")
-    assert "labels      none: 1 of 10 pictures are in no sub-folder\n" in run(tmp_path / "data").stdout
+    assert "labels      none: 1 of 10 pictures" in run(tmp_path / "data").stdout
     write_colour_folder(tmp_path / "flat", 10)
     assert "labels      none\n" in run(tmp_path / "flat").stdout
 
 
-def test_many_labels_are_cut(tmp_path):
+def test_a_long_list_of_labels_is_cut(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (300, 8, 8), dtype=np.uint8)
     np.savez(tmp_path / "x.npz", images=images, labels=np.arange(300))
     text = " ".join(run(tmp_path / "x.npz").stdout.split())
@@ -95,7 +95,7 @@ def test_many_labels_are_cut(tmp_path):
     assert "19 (1) and 280 more splits" in text
 
 
-def test_max_bad_says_whether_a_training_would_be_refused(tmp_path):
+def test_max_bad_decides_whether_training_would_be_refused(tmp_path):
     write_colour_folder(tmp_path / "data", 60)
     write_bad(tmp_path / "data" / "bad")
     assert "training    can begin\n" in run(tmp_path / "data").stdout
@@ -103,25 +103,25 @@ def test_max_bad_says_whether_a_training_would_be_refused(tmp_path):
     assert "would be refused: 26 are skipped, more than the 25 of --max-bad" in text
 
 
-def test_the_images_are_looked_for_once(tmp_path, monkeypatch):
+def test_the_folder_is_listed_once(tmp_path, monkeypatch):
     data, found = write_colour_folder(tmp_path / "data", 10), []
     monkeypatch.setattr("kvae.data.listing.files_under", lambda path: found.append(path) or files_under(path))
     run(data)
     assert found == [data]
 
 
-def test_examples_that_cannot_be_written_are_said_to_be_missing(tmp_path):
+def test_a_missing_picture_of_examples_is_reported(tmp_path):
     (tmp_path / "data").mkdir()
     Image.new("L", (4, 4)).save(tmp_path / "data" / "small.png")
     done = run(tmp_path / "data", "--out", tmp_path / "x.png")
-    assert "no picture: no image can be used\n" in done.stderr
+    assert "no picture" in done.stderr
     assert "no picture" not in done.stdout
     assert not (tmp_path / "x.png").exists()
-    with pytest.raises(KvaeError, match="x.jpg: examples are written as a PNG; name a file that ends in .png"):
+    with pytest.raises(KvaeError, match=r"x\.jpg: .* a PNG.*ends in \.png"):
         run(tmp_path / "data", "--out", tmp_path / "x.jpg")
 
 
-def test_what_is_wrong_is_an_error(tmp_path):
+def test_bad_arguments_are_an_error(tmp_path):
     with pytest.raises(DataError, match="cannot be read: No such file"):
         run(tmp_path / "nowhere")
     with pytest.raises(ConfigError, match="image_size must be"):
@@ -129,7 +129,7 @@ def test_what_is_wrong_is_an_error(tmp_path):
 
 
 def test_tensorflow_is_not_loaded(tmp_path):
-    """But for TFRecords."""
+    """Except for TFRecords."""
     write_colour_folder(tmp_path / "data", 20)
     code = (
         "import sys; from kvae.cli.data import data; data(['inspect', sys.argv[1]], standalone_mode=False); "

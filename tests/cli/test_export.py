@@ -1,4 +1,4 @@
-"""`kvae export`: which of its two works is meant, and what it prints."""
+"""`kvae export`: whether it exports or converts, and what it prints."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ from kvae.errors import BundleError, KvaeError
 
 
 def test_a_bundle_and_a_run_are_converted_alike(run, tmp_path, capsys):
-    """A run stands for its own bundle; the answer for machines has the manifest's figures, stderr is empty."""
+    """A run stands for its own bundle; the JSON has the manifest's figures, and stderr is empty."""
     for name, model in (("run", run.path), ("bundle", run.exported.path)):
         run_export(str(model), tmp_path / name, "float16", "onnx", None, as_json=True)
         printed = capsys.readouterr()
@@ -36,32 +36,32 @@ def test_people_get_the_cost_and_the_path(run, tmp_path, capsys):
     assert path == str(tmp_path / "out")
 
 
-def test_the_ort_format_of_float32_is_told_by_its_differences(bundle_path, tmp_path, capsys):
+def test_converting_float32_to_ort_prints_the_differences(bundle_path, tmp_path, capsys):
     run_export(str(bundle_path), tmp_path / "out", "float32", "ort", None, as_json=False)
     first, path = capsys.readouterr().out.splitlines()
     assert first.startswith("against the ONNX graphs: mean ")
     assert path == str(tmp_path / "out")
 
 
-def test_a_run_without_more_said_is_exported_by_keras(run, tmp_path, capsys):
+def test_a_run_without_options_is_exported_by_keras(run, tmp_path, capsys):
     run_export(str(run.path), tmp_path / "out", "float32", "onnx", None, as_json=True)
     report = json.loads(capsys.readouterr().out)
     assert set(report) == {"bundle", "parity"}
     assert Manifest.read(tmp_path / "out").precision == "float32"
 
 
-def test_a_bundle_without_more_said_has_nothing_to_convert(bundle_path, tmp_path):
+def test_a_bundle_without_options_has_nothing_to_convert(bundle_path, tmp_path):
     for model in (str(bundle_path), "fashion_mnist"):
-        with pytest.raises(BundleError, match="is a float32 ONNX bundle already"):
+        with pytest.raises(BundleError, match="is already a float32 ONNX bundle"):
             run_export(model, tmp_path / "out", "float32", "onnx", None, as_json=False)
 
 
-def test_what_is_neither_run_nor_bundle_is_refused(bundle_path, tmp_path):
-    with pytest.raises(KvaeError, match="is no run: it holds no config.json"):
+def test_a_folder_that_is_neither_a_run_nor_a_bundle_is_refused(bundle_path, tmp_path):
+    with pytest.raises(KvaeError, match=r"run.*config\.json"):
         run_export(str(tmp_path), tmp_path / "out", "float32", "onnx", None, as_json=False)
     with pytest.raises(BundleError, match="model 'fashion_mnits' not found. Did you mean fashion_mnist?"):
         run_export("fashion_mnits", tmp_path / "out", "int8", "onnx", None, as_json=False)
-    with pytest.raises(BundleError, match="is not a bundle: it holds no manifest.json"):
+    with pytest.raises(BundleError, match=r"is not a bundle: .* manifest\.json"):
         run_export(str(tmp_path), tmp_path / "out", "int8", "onnx", None, as_json=False)
 
 

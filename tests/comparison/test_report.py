@@ -1,10 +1,10 @@
-"""The report as a page: what it shows, and that it needs nothing else."""
+"""The report as a page: what it shows, and that it needs no other files."""
 
 from kvae.comparison import report
 
 
-def test_the_report_holds_everything_itself(sweep, tmp_path):
-    """Numbers, figures and pictures of every setting; nothing is fetched from anywhere."""
+def test_the_report_is_self_contained(sweep, tmp_path):
+    """It has the numbers, figures and pictures of every setting, and fetches nothing."""
     _, results = sweep
     path = tmp_path / "report.html"
     report.write(results, path, "A <title>", "kvae compare --vary entropy_weight=0.5,1")
@@ -17,4 +17,4 @@ def test_the_report_holds_everything_itself(sweep, tmp_path):
     for result in results:
         assert f"{result.evaluation.metrics['nll'].value:,.2f}" in text
         assert text.count(result.setting.name) >= 4
-    assert "entropy_weight=0.5: the loss weighs the posterior&#x27;s entropy by 0.5, not 1: it is not a bound" in text
+    assert "entropy_weight=0.5: the loss weights the posterior&#x27;s entropy by 0.5, not 1: it is not a bound" in text

@@ -1,4 +1,4 @@
-"""What a precision costs: figures recomputed by hand, and each limit."""
+"""The cost of a precision: figures recomputed independently, and each limit."""
 
 from dataclasses import replace
 
@@ -31,7 +31,7 @@ def images(original):
 
 
 def altered(original, folder, alter, precision="float16"):
-    """The bundle with each matrix and vector of its graphs changed, as one of another precision."""
+    """The bundle with each matrix and vector of its graphs changed, as if in another precision."""
     manifest = replace(original.manifest, precision=precision)
     folder.mkdir()
     for name, path in original.graphs.items():
@@ -47,7 +47,7 @@ def altered(original, folder, alter, precision="float16"):
 
 @pytest.fixture(scope="module")
 def rounded(original, tmp_path_factory):
-    """Weights in steps of 1/64: worse than any precision that is offered."""
+    """Weights rounded to steps of 1/64: worse than any supported precision."""
     folder = tmp_path_factory.mktemp("fidelity") / "rounded"
     return altered(original, folder, lambda name, values: np.rint(values * 64) / 64, precision="int8")
 
@@ -57,7 +57,7 @@ def session(bundle, name):
 
 
 def test_pixel_errors_are_those_of_real_codes(original, rounded, images):
-    """The worst and the mean over draws of the float32 posterior, by onnxruntime and numpy alone."""
+    """The worst and the mean over draws from the float32 posterior, using only onnxruntime and numpy."""
     found = fidelity.compare(original, rounded, images)
     loc, scale = session(original, "encoder").run(["loc", "scale"], {"images": images / np.float32(255)})
     words = np.stack([np.random.Philox(key=0, counter=row).random_raw(4) for row in range(COUNT)])  # latent_dim is 4
@@ -74,7 +74,7 @@ def test_pixel_errors_are_those_of_real_codes(original, rounded, images):
 
 
 def nll(bundle, images):
-    """-log of the mean weight of each image by hand, for a Bernoulli likelihood, with importance.py's noise."""
+    """-log of each image's mean weight, computed directly for a Bernoulli likelihood, with importance.py's noise."""
     pixels = images.astype(np.float64) / 255
     loc, scale = session(bundle, "encoder").run(["loc", "scale"], {"images": pixels.astype(np.float32)})
     noise = importance.draws(fidelity.SEED, range(len(images)), 0, fidelity.IMPORTANCE_SAMPLES, 4)
@@ -99,8 +99,8 @@ def test_the_nll_lost_is_paired_and_uses_each_model_s_own_encoder(original, roun
     assert found["standard_error"] > 0
 
 
-def test_the_rest_says_what_was_compared(original, rounded, images):
-    """The same weights in the same graphs are as large, and about as fast: within a factor of 5 on a busy machine."""
+def test_the_other_fields_say_what_was_compared(original, rounded, images):
+    """The same weights in the same graphs have the same size and about the same speed: within 5x on a busy machine."""
     found = fidelity.compare(original, rounded, images)
     assert (found["num_images"], found["split"], found["limits"]) == (COUNT, "test", parity.LIMITS["int8"])
     assert found["float32_size"] == sum(path.stat().st_size for path in original.graphs.values())
@@ -108,8 +108,8 @@ def test_the_rest_says_what_was_compared(original, rounded, images):
     Manifest.from_json(replace(rounded.manifest, conversion=found | {"size": 1}).to_json(), "it")
 
 
-def test_speed_is_that_of_the_fastest_rounds_after_the_first(monkeypatch):
-    """By a clock of its own: 2 s against 5 s is 2.5 times as fast; what the first round takes does not count."""
+def test_speed_compares_the_fastest_rounds_after_the_first(monkeypatch):
+    """With a fake clock: 2 s against 5 s is 2.5 times as fast; the first round does not count."""
     now = 0.0
 
     class Decoder:
@@ -136,7 +136,7 @@ def test_progress_counts_the_images_of_both_models(original, rounded, images):
     ("figure", "words"),
     [("mean_pixel_error", "the mean pixel error is .*e-05 allowed"), ("nll_lost", "the NLL lost in nats is .* the -9")],
 )
-def test_each_limit_is_kept(original, rounded, images, monkeypatch, figure, words):
+def test_each_limit_is_enforced(original, rounded, images, monkeypatch, figure, words):
     """The message names the figure and the limit."""
     limit = {"mean_pixel_error": 2e-5, "nll_lost": -9.0}[figure]
     monkeypatch.setitem(parity.LIMITS, "int8", parity.LIMITS["int8"] | {figure: limit})
@@ -144,8 +144,8 @@ def test_each_limit_is_kept(original, rounded, images, monkeypatch, figure, word
         fidelity.compare(original, rounded, images)
 
 
-def test_a_broken_graph_is_beyond_the_limits(original, images, tmp_path):
-    """A decoder of noise, and a decoder of NaN."""
+def test_a_broken_graph_exceeds_the_limits(original, images, tmp_path):
+    """A decoder whose weights are noise, and one whose weights are NaN."""
     rng = np.random.default_rng(0)
 
     def noisy(name, values):
@@ -166,12 +166,12 @@ def test_an_encoder_without_a_scale_is_refused(original, images, tmp_path):
             tmp_path / name,
             lambda graph, values, factor=factor: values * factor if graph == "encoder" else values,
         )
-        with pytest.raises(BundleError, match="loc must be finite, its scale positive"):
+        with pytest.raises(BundleError, match="loc must be finite and its scale positive"):
             fidelity.compare(original, broken, images)
 
 
 def test_differences_are_the_largest_of_each_output(original, rounded):
-    """Over 64 draws of the prior, and the bits of their means, which the model is one of."""
+    """Over 64 draws from the prior, and their means as bits, because the model is one of binarised images."""
     found = fidelity.differences(original, rounded)
     z = importance.noise.standard_normal(0, 0, 64, 4)
     values = {"decoder": z, "encoder": np.rint(original.decode(z))}
@@ -189,11 +189,11 @@ def test_float32_graphs_must_be_the_same_within_the_tolerance(original, tmp_path
     nearly = altered(original, tmp_path / "nearly", lambda name, values: values * (1 + 1e-8), precision="float32")
     assert max(fidelity.differences(original, nearly).values()) <= parity.TOLERANCE
     other = altered(original, tmp_path / "other", lambda name, values: values * 1.001, precision="float32")
-    with pytest.raises(BundleError, match="differs from the graph it was made of by up to .*; no bundle was written"):
+    with pytest.raises(BundleError, match="differs from the original graph by up to .*; no bundle was written"):
         fidelity.differences(original, other)
 
 
-def test_grey_codes_are_draws_of_the_posterior(bundle_path):
+def test_grey_codes_are_draws_from_the_posterior(bundle_path):
     """Over many images the draws have the posterior's mean and scale, within 5 standard errors."""
     bundle = Bundle.open(bundle_path, device="cpu")
     images = np.repeat(np.rint(random_images(1) * 255).astype(np.uint8), 2000, axis=0)

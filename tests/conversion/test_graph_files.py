@@ -13,7 +13,7 @@ from kvae.export.graphs import OPSET
 
 
 def test_a_graph_in_onnxruntime_s_format_computes_the_same(graphs, tmp_path):
-    """The batch stays dynamic, the metadata stay, and the operators are standard."""
+    """The batch stays dynamic, the metadata are kept, and the operators are standard."""
     for name, (model, values) in graphs.items():
         del model.metadata_props[:]
         model.metadata_props.add(key="kvae", value="{}")
@@ -36,7 +36,7 @@ def test_float16_weights_stay_float16_in_onnxruntime_s_format(graphs, tmp_path):
     weights = [numpy_helper.to_array(weight) for weight in model.graph.initializer]
     saved = sum(array.nbytes for array in weights if array.dtype == np.float32 and array.ndim >= 2) / 2
     sizes = {name: (tmp_path / name).stat().st_size for name in ("float32", "float16")}
-    assert sizes["float32"] - sizes["float16"] > saved - 4000  # less what the casts take
+    assert sizes["float32"] - sizes["float16"] > saved - 4000  # minus the size of the casts
 
 
 def test_a_graph_that_onnxruntime_cannot_load_is_refused_in_one_line(tmp_path):

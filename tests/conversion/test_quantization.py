@@ -1,4 +1,4 @@
-"""int8 graphs: weights within half a step, integers where they are promised, float32 where it is promised."""
+"""int8 graphs: weights within half a step, integers and float32 where each is promised."""
 
 import logging
 
@@ -22,7 +22,7 @@ def operators_of(model):
 
 
 def weights_of(model):
-    """The float32 weights that the integers of a graph stand for, each with the size of its step."""
+    """The float32 weights that a graph's integers represent, each with its step size."""
     arrays = arrays_of(model)
     for node in model.graph.node:
         if node.op_type == "MatMulInteger":
@@ -37,8 +37,8 @@ def weights_of(model):
 
 @pytest.mark.parametrize("name", ["decoder", "encoder"])
 @pytest.mark.parametrize("round_convolutions", [False, True])
-def test_weights_are_the_float32_ones_within_half_a_step(graphs, name, round_convolutions):
-    """7 bits, -64 to 64, and a scale per channel. None is left in float32 but for those of the last convolution."""
+def test_weights_equal_the_float32_weights_within_half_a_step(graphs, name, round_convolutions):
+    """7 bits, -64 to 64, with one scale per channel. Only the last convolution's weights are left in float32."""
     model, values = graphs[name]
     converted = to_int8(model, values, round_convolutions)
     operators.check_model(name, converted, OPSET)
@@ -68,7 +68,7 @@ def test_results_are_close(graphs, name, round_convolutions):
 
 
 def test_layers_compute_in_integers(graphs):
-    """All dense ones; convolutions where their results may be rounded, the decoder's last one never."""
+    """All dense layers do; convolutions do if their results may be rounded, except the decoder's last one."""
     for name, (model, values) in graphs.items():
         before = operators_of(model)
         for round_convolutions in (False, True):
@@ -84,8 +84,8 @@ def test_layers_compute_in_integers(graphs):
             assert after.count("Conv") == convolutions - expected
 
 
-def test_a_quantised_graph_is_what_numpy_computes():
-    """One layer: the input in steps of its range over 255, the weights in 64ths of each column's largest."""
+def test_a_quantised_graph_matches_numpy():
+    """One layer: the input in steps of 1/255 of its range, the weights in 64ths of each column's largest."""
     weight = np.array([[1.0, -0.3], [0.5, 0.02], [-0.25, 0.1]], np.float32)
     z = np.random.default_rng(0).uniform(-1, 3, (500, 3)).astype(np.float32)
     model = one_layer("MatMul", weight, 3, 2)
@@ -95,12 +95,12 @@ def test_a_quantised_graph_is_what_numpy_computes():
     rounded = step * (np.clip(np.rint(z / step) + zero, 0, 255) - zero)
     columns = np.abs(weight).max(axis=0) / 64
     expected = rounded @ (columns * np.rint(weight / columns))
-    np.testing.assert_allclose(found, expected, atol=0.51 * step)  # a tie, or a step that is rounded to float32
+    np.testing.assert_allclose(found, expected, atol=0.51 * step)  # a tie, or a step rounded to float32
     assert np.mean(np.abs(found - expected) < 1e-5) > 0.95
 
 
 def one_layer(operator, weight, inputs, outputs, shape=(), bias=None, **attributes):
-    """A layer on its own, from [batch, inputs, *shape] to [batch, outputs, *shape]."""
+    """A single layer, from [batch, inputs, *shape] to [batch, outputs, *shape]."""
     z = helper.make_tensor_value_info("z", TensorProto.FLOAT, ["batch", inputs, *shape])
     mean = helper.make_tensor_value_info("mean", TensorProto.FLOAT, ["batch", outputs, *shape])
     tensors = [numpy_helper.from_array(np.asarray(weight, np.float32), "w")]
@@ -116,7 +116,7 @@ def one_layer(operator, weight, inputs, outputs, shape=(), bias=None, **attribut
     ids=["Gemm", "transposed Gemm", "ConvTranspose"],
 )
 def test_other_layers_have_small_weights_too(operator, weight_shape, attributes):
-    """Operators that kvae's own networks do not have, and a user's may: the result is close, the weights are int8."""
+    """Operators that kvae's networks lack but a user's may have: the result is close, and the weights are int8."""
     rng = np.random.default_rng(0)
     weight, bias = rng.normal(size=weight_shape), rng.normal(size=2)
     shape = () if operator == "Gemm" else (4, 4)
@@ -130,14 +130,14 @@ def test_other_layers_have_small_weights_too(operator, weight_shape, attributes)
 
 
 def test_ranges_come_from_the_calibration_inputs(graphs):
-    """A decoder calibrated on codes near 0 cuts off those of the prior; one calibrated on these does not."""
+    """A decoder calibrated on codes near 0 clips the prior's codes; one calibrated on the latter does not."""
     model, values = graphs["decoder"]
     expected = run(model, values)[1]
     errors = [np.abs(run(to_int8(model, z, True), values)[1] - expected).mean() for z in (values, values / 50)]
     assert errors[1] > 3 * errors[0]
 
 
-def test_the_model_is_left_as_it_was(graphs):
+def test_the_model_is_left_unchanged(graphs):
     model, values = graphs["decoder"]
     before = model.SerializeToString()
     to_int8(model, values, True)

@@ -1,4 +1,4 @@
-"""Decoded images as they are read back: in memory or mapped, whole or with a clear error."""
+"""Reading decoded images back: in memory or mapped, completely or with a clear error."""
 
 import json
 
@@ -20,7 +20,7 @@ def folder(tmp_path, monkeypatch):
     return image_cache.prepare(open_source(data), TrainConfig(data=str(data)))
 
 
-def test_images_are_loaded_where_they_fit_and_else_mapped(folder):
+def test_images_are_loaded_if_they_fit_and_mapped_otherwise(folder):
     size = 100 * 28 * 28
     loaded, mapped = decoded.read_images(folder, size), decoded.read_images(folder, size - 1)
     assert {type(array) for array in loaded.values()} == {np.ndarray}
@@ -30,7 +30,7 @@ def test_images_are_loaded_where_they_fit_and_else_mapped(folder):
         np.testing.assert_array_equal(array, np.load(folder / f"{split}.npy"))
 
 
-def test_a_quarter_of_the_memory_may_be_taken(folder, monkeypatch):
+def test_a_quarter_of_the_memory_may_be_used(folder, monkeypatch):
     for available, kind in ((4 * 100 * 28 * 28, np.ndarray), (4 * 100 * 28 * 28 - 4, np.memmap)):
         monkeypatch.setattr(memory, "available", lambda available=available: available)
         assert type(decoded.read_images(folder)["train"]) is kind
@@ -41,7 +41,7 @@ def test_a_mapped_image_cannot_be_written_to(folder):
         decoded.read_images(folder, 0)["train"][0] = 0
 
 
-def test_names_are_read_when_they_are_asked_for(folder):
+def test_names_are_read_on_demand(folder):
     names = decoded.Names(folder, "test", len(np.load(folder / "test.npy")))
     rows = [line.split(",") for line in (folder / "index.csv").read_text().splitlines()[1:]]
     expected = [row[0] for row in rows if row[2] == "test"]
@@ -51,13 +51,13 @@ def test_names_are_read_when_they_are_asked_for(folder):
     late = decoded.Names(folder, "train", 80)
     (folder / "index.csv").unlink()
     assert len(late) == 80
-    with pytest.raises(DataError, match="cannot be read .No such file or directory.; delete this folder, and run"):
+    with pytest.raises(DataError, match="cannot be read .No such file or directory.; delete this folder"):
         late[0]
 
 
 @pytest.mark.parametrize("name", ["train.npy", "train_labels.npy", "summary.json"])
 @pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"x")])
-def test_a_damaged_folder_is_named_with_what_to_do(folder, name, damage):
+def test_the_error_names_a_damaged_folder_and_says_what_to_do(folder, name, damage):
     damage(folder / name)
     with pytest.raises(
         DataError, match=f"the decoded images in {folder} cannot be read .*; delete this folder"
@@ -77,9 +77,7 @@ def test_a_summary_that_lacks_something_is_damaged(folder, change):
     summary = json.loads(path.read_text())
     for damaged in (summary | change, {}, [["splits", 3]]):
         path.write_text(json.dumps(damaged))
-        with pytest.raises(
-            DataError, match=r"cannot be read \(summary.json has .*\); delete this folder, and run again"
-        ):
+        with pytest.raises(DataError, match=r"cannot be read \(summary.json has .*\); delete this folder"):
             decoded.read_summary(folder)
 
 
@@ -90,26 +88,24 @@ def test_a_cut_array_is_refused(folder):
         decoded.read_images(folder)
 
 
-def test_a_summary_in_words(folder):
+def test_a_summary_as_text(folder):
     summary = decoded.read_summary(folder)
     counts = summary["splits"]
     line = f"images of 28 x 28 x 1, {counts['train']} train, {counts['validation']} validation, {counts['test']} test"
     assert decoded.describe(summary) == line
     summary |= {"num_skipped": 1200, "num_duplicates": 3, "num_conflicts": 2}
     assert decoded.describe(summary) == (
-        f"{line}; 1,200 skipped (kvae data inspect says why); 3 equal to an earlier one, each in the same split as "
-        f"that, 2 of them under another label"
+        f"{line}; 1,200 skipped (kvae data inspect says why); 3 equal to an earlier one and in the same split, "
+        f"2 of them with another label"
     )
 
 
-def test_what_a_training_cannot_use_is_refused(folder):
+def test_images_that_are_too_bad_or_too_few_are_refused(folder):
     summary = json.loads((folder / "summary.json").read_text())
     config = TrainConfig(data="my cats", image_size="20", grayscale=True, max_bad=6)
     command = "kvae data inspect 'my cats' --image-size 20 --grayscale"
     decoded.check(summary, config)
-    with pytest.raises(
-        DataError, match=f"my cats: 7 images cannot be used, more than the 6 of .* See all with {command}"
-    ):
+    with pytest.raises(DataError, match=f"my cats: 7 images cannot be used, more than the 6 of .* {command}"):
         decoded.check(summary | {"num_skipped": 7}, config)
     few = {"train": 9, "validation": 1, "test": 3}
     with pytest.raises(DataError, match=r"too few images for three splits \(9 train, 1 validation, 3 test\).*seed\.$"):

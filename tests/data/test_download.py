@@ -1,4 +1,4 @@
-"""Downloads from a server on loopback, and out of a Debian package by stand-ins for apt-get and dpkg-deb."""
+"""Downloads from a server on loopback, and from a Debian package with fake apt-get and dpkg-deb."""
 
 import gzip
 import hashlib
@@ -23,7 +23,7 @@ class QuietHandler(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def server(tmp_path):
-    """A folder and the URL under which it is served."""
+    """A folder, and the URL at which it is served."""
     folder = tmp_path / "served"
     folder.mkdir()
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=folder)) as httpd:
@@ -42,7 +42,7 @@ def test_a_file_is_fetched_from_the_first_server_that_has_it(server, tmp_path):
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["images.gz"]
 
 
-def test_what_one_server_gave_is_not_asked_of_the_next(server, tmp_path):
+def test_a_file_from_one_server_is_not_requested_from_the_next(server, tmp_path):
     """Each has one of the two files."""
     folder, url = server
     for place, stem in (("a", "images"), ("b", "labels")):
@@ -56,7 +56,7 @@ def test_what_one_server_gave_is_not_asked_of_the_next(server, tmp_path):
 @pytest.mark.parametrize(
     "served", [None, b"<html>log in first</html>", gzip.compress(CONTENT)[:-9], gzip.compress(b"another file")]
 )
-def test_what_is_not_the_pinned_file_is_not_kept(server, tmp_path, served):
+def test_a_file_that_is_not_the_pinned_one_is_not_kept(server, tmp_path, served):
     folder, url = server
     if served is not None:
         (folder / "images.gz").write_bytes(served)
@@ -81,7 +81,7 @@ def write_tool(folder, name, script):
 
 
 def test_a_debian_package_is_unpacked_not_installed(tmp_path, monkeypatch):
-    """apt-get puts the package into the current folder, dpkg-deb unpacks it where it is told; both log their calls."""
+    """apt-get puts the package into the current folder and logs its calls; dpkg-deb unpacks it into a given folder."""
     tools, log = tmp_path / "tools", tmp_path / "log"
     tools.mkdir()
     (tmp_path / "images.gz").write_bytes(gzip.compress(CONTENT))
@@ -93,7 +93,7 @@ def test_a_debian_package_is_unpacked_not_installed(tmp_path, monkeypatch):
     assert [line.split()[-1] for line in log.read_text().splitlines()] == ["update", "dataset-small"]
 
 
-def test_a_failing_apt_is_quoted(tmp_path, monkeypatch):
+def test_the_error_quotes_a_failing_apt(tmp_path, monkeypatch):
     tools = tmp_path / "tools"
     tools.mkdir()
     write_tool(tools, "apt-get", "echo 'E: no such package' >&2; exit 100")
@@ -101,11 +101,3 @@ def test_a_failing_apt_is_quoted(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
     with pytest.raises(DataError, match="Debian's archive: E: no such package"):
         download.fetch("small", HASHES, (), "dataset-small", tmp_path / "cache")
-
-
-def test_the_cache_follows_the_environment(monkeypatch, tmp_path):
-    monkeypatch.delenv("KVAE_CACHE_DIR", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert download.cache_dir() == tmp_path / "kvae"
-    monkeypatch.setenv("KVAE_CACHE_DIR", str(tmp_path / "own"))
-    assert download.cache_dir() == tmp_path / "own"

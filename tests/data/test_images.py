@@ -1,4 +1,4 @@
-"""A user's images: every kind of file gives the same pixels, and what does not fit is named."""
+"""A user's images: every kind of file gives the same pixels, and the error names a file that does not fit."""
 
 import gzip
 import os
@@ -49,7 +49,7 @@ def test_every_kind_of_file_gives_the_same_pixels(sources, name):
     np.testing.assert_allclose(load(sources / name), GREY / 255, rtol=1e-6)
 
 
-def test_names_tell_the_file_and_the_place_in_it(sources):
+def test_names_have_the_file_and_the_index_in_it(sources):
     found = images.open_images([sources / "folder", sources / "a.npz"], (6, 4, 1))
     (batch,) = found.batches()
     assert batch.names == [str(sources / "folder" / f"{index}.png") for index in range(5)] + [
@@ -59,7 +59,7 @@ def test_names_tell_the_file_and_the_place_in_it(sources):
     assert [batch.names for batch in found.batches()] == [batch.names]  # a second time
 
 
-def test_sub_folders_are_gone_through_in_order(tmp_path):
+def test_sub_folders_are_read_in_order(tmp_path):
     for name in ("b/0.png", "a/1.PNG", "a/0.jpeg"):
         save(tmp_path / name, GREY[0], format="PNG")
     names = next(images.open_images([tmp_path], (6, 4, 1)).batches()).names
@@ -78,7 +78,7 @@ def test_many_images_come_in_bounded_batches(tmp_path):
 
 
 def test_batches_of_large_images_hold_fewer(tmp_path, monkeypatch):
-    """By bytes, of the model's images as of the file's."""
+    """Both the bytes of the model's images and those of the file's are limited."""
     monkeypatch.setattr(images, "BATCH_BYTES", 4 * 50 * 40 * 3)
     np.save(tmp_path / "large.npy", np.zeros((10, 50, 40), np.uint8))
     found = images.open_images([tmp_path / "large.npy"], (50, 40, 1))
@@ -87,7 +87,7 @@ def test_batches_of_large_images_hold_fewer(tmp_path, monkeypatch):
     assert [len(chunk) for chunk in part.chunks()] == [3, 3, 3, 1]
 
 
-def test_suffixes_are_those_of_any_case(tmp_path):
+def test_suffixes_may_be_in_any_case(tmp_path):
     with (tmp_path / "A.NPY").open("wb") as file:
         np.save(file, GREY)
     np.testing.assert_allclose(load(tmp_path / "A.NPY"), GREY / 255, rtol=1e-6)
@@ -104,18 +104,18 @@ def test_colour_and_bits(tmp_path):
     assert load(tmp_path / "palette.png", shape=(6, 4, 3)).shape == (1, 6, 4, 3)
 
 
-def test_resizing_is_pillow_s(tmp_path):
-    """Size and colour are brought to the model's from the middle, alike from a picture and from an array."""
+def test_resizing_equals_pillow_s(tmp_path):
+    """A picture and an array are centre-cropped, resized and converted to the model's channels alike."""
     save(tmp_path / "a.png", COLOUR[0])
     np.save(tmp_path / "a.npy", COLOUR[:1])
-    # 4 x 6 pixels, of which the middle 4 x 2.5 has the shape of 8 x 5.
+    # 4 x 6 pixels; the middle 4 x 2.5 has the aspect ratio of 8 x 5.
     grey = Image.fromarray(COLOUR[0]).convert("L")
     expected = np.asarray(grey.resize((8, 5), Image.Resampling.LANCZOS, box=(0, 1.75, 4, 4.25))) / 255
     for name in ("a.png", "a.npy"):
         np.testing.assert_allclose(load(tmp_path / name, shape=(5, 8, 1), resize=True)[0, ..., 0], expected, rtol=1e-6)
 
 
-def test_a_photograph_is_turned_the_way_it_is_seen(tmp_path):
+def test_a_photograph_is_rotated_as_it_should_be_seen(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 3  # upside down
     save(tmp_path / "a.png", GREY[0], exif=exif)
@@ -123,7 +123,7 @@ def test_a_photograph_is_turned_the_way_it_is_seen(tmp_path):
         np.testing.assert_allclose(load(tmp_path / "a.png", resize=resize)[0], GREY[0, ::-1, ::-1] / 255, rtol=1e-6)
 
 
-def test_what_does_not_fit_is_named(tmp_path):
+def test_the_error_names_a_file_that_does_not_fit(tmp_path):
     for name, array in {
         "integers": GREY.astype(np.int64),
         "large": GREY.astype(np.float32),
@@ -150,18 +150,18 @@ def test_what_does_not_fit_is_named(tmp_path):
         "integers.npy": "holds int64; expected uint8, or floats in",
         "large.npy": r"holds numbers between .* floats must be in \[0, 1\]",
         "nan.npy": "holds numbers between nan and nan",
-        "wide.npy": r"holds images of \(4, 6, 1\); the model takes n x 6 x 4 x 1. With --resize",
+        "wide.npy": r"holds images of \(4, 6, 1\); the model takes n x 6 x 4 x 1.* --resize",
         "single.npy": r"has shape \(6, 4\); expected n x 6 x 4 x 1",
         "channels.npy": r"holds images of \(6, 4, 5\); the model takes n x 6 x 4 x 1.$",
-        "wide.png": r"picture of 4 x 6 \(height x width\), grey; the model takes 6 x 4 .*, grey. With --resize",
-        "colour.png": r"6 x 4 \(height x width\), RGB; .* grey. With --resize",
+        "wide.png": r"picture of 4 x 6 \(height x width\), grey; the model takes 6 x 4 .*, grey.* --resize",
+        "colour.png": r"6 x 4 \(height x width\), RGB; .* grey.* --resize",
         "deep.png": "more than 8 bits",
         "moving.gif": "is animated",
         "text.png": "it is not a picture",
         "empty.png": "it is empty",
         "empty": "holds no pictures",
-        "cut-idx3-ubyte": r"is cut short: its shape is \(5, 6, 4\)",
-        "pixels.npy": r"holds images of \(20000, 20000, 1\), which are too many pixels",
+        "cut-idx3-ubyte": r"is cut short: .* shape \(5, 6, 4\)",
+        "pixels.npy": r"holds images of \(20000, 20000, 1\), .* too many pixels",
         "flat.npy": r"holds no numbers: its shape is \(2, 0, 4\)",
         "labels-idx1-ubyte": r"has shape \(5,\); expected n x 6 x 4 x 1",
         "text.gz": "damaged: Not a gzipped file",
@@ -184,27 +184,27 @@ def test_a_picture_cut_short_is_named(tmp_path):
 def test_an_image_of_an_array_may_not_be_too_large(tmp_path, monkeypatch):
     monkeypatch.setattr(images, "MAX_ARRAY_BYTES", 6 * 4 * 8 - 1)
     np.save(tmp_path / "a.npy", np.zeros((2, 6, 4)))
-    with pytest.raises(DataError, match=r"holds images of \(6, 4, 1\), which are too many pixels"):
+    with pytest.raises(DataError, match=r"holds images of \(6, 4, 1\), .* too many pixels"):
         load(tmp_path / "a.npy")
 
 
-def test_a_model_of_other_channels_takes_arrays_alone(tmp_path):
+def test_a_model_with_other_channels_takes_only_arrays(tmp_path):
     save(tmp_path / "a.png", GREY[0])
     np.save(tmp_path / "a.npy", np.zeros((2, 6, 4, 5), np.uint8))
     assert load(tmp_path / "a.npy", shape=(6, 4, 5)).shape == (2, 6, 4, 5)
-    with pytest.raises(DataError, match="have 5 channels; give them as .npy"):
+    with pytest.raises(DataError, match=r"have 5 channels; .*\.npy"):
         load(tmp_path / "a.png", shape=(6, 4, 5))
 
 
-def test_a_pipe_is_not_waited_for(tmp_path):
+def test_a_pipe_is_refused_without_waiting(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
-    with pytest.raises(DataError, match="pipe.png is not a regular file"):
+    with pytest.raises(DataError, match="pipe.png cannot be read: it is not a regular file"):
         load(tmp_path / "pipe.png")
 
 
-def test_one_image_is_one(tmp_path):
+def test_open_image_takes_a_file_with_one_image(tmp_path):
     save(tmp_path / "a.png", GREY[0])
     np.save(tmp_path / "a.npy", GREY)
     np.testing.assert_allclose(images.open_image(tmp_path / "a.png", (6, 4, 1))[0], GREY[0] / 255, rtol=1e-6)
-    with pytest.raises(DataError, match="holds 5 images; name a file with one"):
+    with pytest.raises(DataError, match="holds 5 images"):
         images.open_image(tmp_path / "a.npy", (6, 4, 1))

@@ -1,4 +1,4 @@
-"""What inspection says, counted again by hand; it and a training see the same."""
+"""What inspection finds, counted again by hand; training sees the same."""
 
 import json
 import re
@@ -26,7 +26,7 @@ def test_labels_sizes_and_splits_are_counted(tmp_path):
     assert found.skipped == []
 
 
-def test_a_training_sees_the_same(tmp_path, monkeypatch):
+def test_training_sees_the_same(tmp_path, monkeypatch):
     monkeypatch.setenv("KVAE_CACHE_DIR", str(tmp_path / "cache"))
     data = write_colour_folder(tmp_path / "data", 100)
     bad = write_bad(data / "bad")
@@ -39,7 +39,7 @@ def test_a_training_sees_the_same(tmp_path, monkeypatch):
     }  # fmt: skip
 
 
-def test_pictures_of_another_size_are_in_no_count_of_colour(tmp_path):
+def test_pictures_of_another_size_are_not_counted_as_grey_or_colour(tmp_path):
     """Unless they are resized."""
     write_colour_folder(tmp_path / "data", 3)
     for name, mode, size in (("a", "L", (32, 24)), ("b", "L", (40, 24)), ("c", "RGB", (300, 24)), ("d", "L", (4, 4))):
@@ -50,7 +50,7 @@ def test_pictures_of_another_size_are_in_no_count_of_colour(tmp_path):
     assert (found.num_grey, found.num_colour, found.num_usable) == (2, 4, 6)
 
 
-def test_duplicates_are_in_one_split_and_told(tmp_path):
+def test_duplicates_are_in_one_split_and_counted(tmp_path):
     data = write_grey_folder(tmp_path / "grey", 60)
     (data / "Copies").mkdir()
     for path in sorted(data.glob("Bag/*"))[:3]:
@@ -75,11 +75,9 @@ def test_reasons_group_the_names(tmp_path):
     assert as_json["skipped"][0] == {"name": "animated.gif", "reason": "it is animated, or has several pages"}
 
 
-def test_too_few_and_none_at_all_are_told_not_raised(tmp_path):
+def test_too_few_images_and_none_are_reported_but_not_raised(tmp_path):
     few = inspect(TrainConfig(data=str(write_colour_folder(tmp_path / "few", 3))))
-    assert re.fullmatch(
-        r"too few for three splits \(1 train, 2 validation, 0 test\); needed are 1, 2 and 2", few.refusal
-    )
+    assert re.fullmatch(r"too few images for three splits \(1 train, 2 validation, 0 test\).* 1, 2 and 2", few.refusal)
     write_bad(tmp_path / "bad")
     (tmp_path / "bad" / "other_size.png").unlink()
     none = inspect(TrainConfig(data=str(tmp_path / "bad")))
@@ -88,7 +86,7 @@ def test_too_few_and_none_at_all_are_told_not_raised(tmp_path):
 
 
 def test_a_picture_has_a_row_for_each_label(tmp_path):
-    """The first images of each label stand in its row, and what is missing is white."""
+    """Each row has the first images of its label, and missing images are white."""
     data = write_grey_folder(tmp_path / "grey", 60)
     for path in sorted(data.glob("Bag/*"))[2:]:
         path.unlink()
@@ -103,7 +101,7 @@ def test_a_picture_has_a_row_for_each_label(tmp_path):
 
 
 @pytest.mark.parametrize("count", [5, 80])
-def test_a_picture_without_labels_is_a_grid_of_the_first(tmp_path, count):
+def test_a_picture_without_labels_is_a_grid_of_the_first_images(tmp_path, count):
     data = write_colour_folder(tmp_path, count)
     first = [np.asarray(Image.open(path)) for path in sorted(data.iterdir())[:64]]
     picture = inspect(TrainConfig(data=str(data))).picture()

@@ -1,4 +1,4 @@
-"""Training and every other verb read a user's pictures alike: the same files, and the same pixels of each."""
+"""Training and every other verb read a user's pictures alike: the same files, and the same pixels from each."""
 
 import os
 import struct
@@ -30,7 +30,7 @@ CLEAR.putalpha(Image.fromarray(RNG.integers(0, 256, (8, 10), np.uint8)))
 
 
 def trained_on(folder, **settings):
-    """By name the pixels that a training is given, and the reasons for those that it is not."""
+    """The pixels that training gets from each image, by name, or the reason why it is skipped."""
     config = TrainConfig(data=str(folder), **settings)
     source = open_source(folder, config.reading)
     plan = preparation.survey(source, config)
@@ -40,7 +40,7 @@ def trained_on(folder, **settings):
 
 
 def scored(folder, shape, **settings):
-    """The same of what the verbs are given."""
+    """The same for the other verbs."""
     config = TrainConfig(data=str(folder), **settings)
     reading = config.reading
     found = {}
@@ -63,7 +63,7 @@ def check_alike(folder, shape=(8, 10, 3), **settings):
 
 
 def test_the_same_files_are_listed(tmp_path):
-    """A TIFF, a palette, a linked folder (entered once), names in capitals; nothing hidden, and no text."""
+    """A TIFF, a palette, a linked folder (entered once) and names in capitals, but no hidden files, and no text."""
     outside = tmp_path / "outside"
     outside.mkdir()
     COLOUR.save(outside / "linked.png")
@@ -105,7 +105,7 @@ def grey_palette():
         ("turned.png", COLOUR.rotate(180), {"exif": TURNED}, 3),
     ],
 )  # fmt: skip
-def test_what_loses_nothing_is_read_by_both(tmp_path, name, picture, settings, channels):
+def test_pictures_that_convert_without_loss_are_read_by_both(tmp_path, name, picture, settings, channels):
     picture.save(tmp_path / name, **settings)
     found = check_alike(tmp_path, (8, 10, channels))[name]
     expected = np.asarray(picture.convert("RGB" if channels == 3 else "L")).reshape(8, 10, channels)
@@ -118,8 +118,8 @@ def test_what_loses_nothing_is_read_by_both(tmp_path, name, picture, settings, c
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 @pytest.mark.parametrize(("alpha", "below"), [("white", 255), ("black", 0)])
-def test_transparency_is_put_on_a_colour(tmp_path, mode, alpha, below):
-    """By hand: a x + (1 - a) below, within one level of rounding; without a colour both refuse it by name."""
+def test_transparency_gets_a_background_colour(tmp_path, mode, alpha, below):
+    """By hand: a x + (1 - a) below, within one level of rounding; without a colour, both refuse it by name."""
     picture = CLEAR.convert(mode)
     picture.save(tmp_path / "a.png")
     *bands, transparency = (np.asarray(band, float) for band in picture.split())
@@ -132,7 +132,7 @@ def test_transparency_is_put_on_a_colour(tmp_path, mode, alpha, below):
 
 @pytest.mark.parametrize("name", ["deep.png", "deep.tif", "deep.pgm"])
 def test_sixteen_bits_are_read_between_two_levels(tmp_path, name):
-    """By hand: (x - MIN) / (MAX - MIN) of 255, rounded and cut off; without levels both refuse it by name."""
+    """By hand: (x - MIN) / (MAX - MIN) of 255, rounded and clipped; without levels, both refuse it by name."""
     DEEP.save(tmp_path / name)
     levels = np.asarray(DEEP, float)
     expected = np.rint(np.clip((levels - 1000) / 49_000, 0, 1) * 255)
@@ -157,8 +157,8 @@ def test_arrays_of_sixteen_bits_are_read_between_two_levels(tmp_path):
             read(tmp_path / "a.npy")
 
 
-def test_what_cannot_be_read_is_refused_by_both_for_the_same_reason(tmp_path):
-    """Damaged, animated, CMYK, 16-bit colour, pipes, devices, links to nowhere; but for sizes, which a model sets."""
+def test_both_refuse_a_picture_for_the_same_reason(tmp_path):
+    """Damaged, animated, CMYK, 16-bit colour, pipes, devices, broken links; except sizes, which a model decides."""
     write_bad(tmp_path)
     one, other = trained_on(tmp_path), scored(tmp_path, (24, 32, 3))
     for name in one:
@@ -167,12 +167,12 @@ def test_what_cannot_be_read_is_refused_by_both_for_the_same_reason(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "5", "9:1", "1:1", "a:b", "0:65535:2"])
-def test_levels_are_two_rising_integers(text):
+def test_levels_are_two_ascending_integers(text):
     with pytest.raises(ConfigError, match="levels must be MIN:MAX"):
         TrainConfig(data="x", levels=text)
 
 
-def test_records_are_told_by_their_names_and_left_to_training(tmp_path):
+def test_records_are_recognised_by_name_and_read_only_by_training(tmp_path):
     names = ("a.tfrecord", "a.tfrecords", "a.tfrecord-00001-of-00010", "a.tfrecord.gz")
     assert all(map(is_records, names)) and not any(map(is_records, ("a.tfrecord.png", "tfrecord", "a.tfrecord-1")))
     (tmp_path / "a.tfrecord").write_bytes(b"")
@@ -181,7 +181,7 @@ def test_records_are_told_by_their_names_and_left_to_training(tmp_path):
 
 
 def deep_tiff(levels):
-    """An uncompressed TIFF of 16 bits a channel, which Pillow cannot write: `(height, width, 3)` uint16."""
+    """An uncompressed TIFF of 16 bits per channel, which Pillow cannot write, from `(height, width, 3)` uint16."""
     height, width, _ = levels.shape
     entries = {256: width, 257: height, 259: 1, 262: 2, 277: 3, 278: height, 279: levels.nbytes}
     end = 8 + 2 + 12 * (len(entries) + 2) + 4
@@ -193,7 +193,7 @@ def deep_tiff(levels):
 
 
 def test_colour_of_16_bits_is_refused_in_every_format(tmp_path):
-    """Pillow drops it to 8, and says nothing."""
+    """Pillow silently reduces it to 8."""
     levels = RNG.integers(0, 2**16, (8, 10, 3), dtype=np.uint16)
     (tmp_path / "a.tif").write_bytes(deep_tiff(levels))
     (tmp_path / "b.ppm").write_bytes(b"P6 10 8 65535\n" + levels.astype(">u2").tobytes())
@@ -201,12 +201,12 @@ def test_colour_of_16_bits_is_refused_in_every_format(tmp_path):
     COLOUR.save(tmp_path / "d.png")
     found = check_alike(tmp_path)
     for name in ("a.tif", "b.ppm", "c.ppm"):
-        assert found[name] == "it has 16 bits a channel and colour; save it with 8"
+        assert found[name] == "it has colour with 16 bits per channel; save it with 8"
     np.testing.assert_array_equal(found["d.png"], PIXELS)
 
 
-def test_levels_are_those_of_the_file_whatever_its_greatest_one_is(tmp_path):
-    """Pillow stretches the levels of a PGM to 65535: a camera's 12 bits are still 0 to 4095."""
+def test_levels_are_those_of_the_file_whatever_its_maximum_is(tmp_path):
+    """Pillow scales the levels of a PGM to 65535, but a camera's 12 bits must stay 0 to 4095."""
     levels = RNG.integers(0, 2**12, (8, 10), dtype=np.uint16)
     (tmp_path / "a.pgm").write_bytes(b"P5 10 8 4095\n" + levels.astype(">u2").tobytes())
     (tmp_path / "b.pgm").write_bytes(b"P2 10 8 4095\n" + " ".join(map(str, levels.ravel())).encode())
@@ -219,7 +219,7 @@ def test_levels_are_those_of_the_file_whatever_its_greatest_one_is(tmp_path):
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
-def test_a_float_picture_with_no_number_in_it_is_refused(tmp_path, wrong):
+def test_a_float_picture_with_nan_or_infinity_is_refused(tmp_path, wrong):
     values = RNG.random((8, 10), dtype=np.float32) * 1000
     Image.fromarray(values).save(tmp_path / "b.tif")
     values[3, 4] = wrong
@@ -229,8 +229,8 @@ def test_a_float_picture_with_no_number_in_it_is_refused(tmp_path, wrong):
     assert found["b.tif"].shape == (8, 10, 1)
 
 
-def test_pillow_s_warnings_are_kept_from_the_terminal(tmp_path):
-    """Of what they tell the reader makes a reason of its own."""
+def test_pillow_s_warnings_do_not_reach_the_terminal(tmp_path):
+    """The reader reports the same problems itself."""
     COLOUR.save(tmp_path / "a.png")
     Image.new("1", (10_000, 10_000)).save(tmp_path / "b.png")
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""Picture files that strangers made: what comes is decoded and upright, what cannot come is one line."""
+"""Untrusted picture files are decoded and upright, or refused in one line."""
 
 import os
 import struct
@@ -49,7 +49,7 @@ def chunk(kind, body):
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "BMP", "TIFF", "PPM"])
 def test_every_format_gives_the_pixels(tmp_path, kind):
-    """By content, whatever the file is called."""
+    """According to its content, whatever the file's name."""
     content = encoded(kind=kind, **{"lossless": True} if kind == "WEBP" else {})
     (tmp_path / "a.jpg").write_bytes(content)
     for file in (tmp_path / "a.jpg", content):
@@ -59,14 +59,14 @@ def test_every_format_gives_the_pixels(tmp_path, kind):
 
 def test_a_photograph_is_upright():
     exif = Image.Exif()
-    exif[0x0112] = 6  # turn it to the right
+    exif[0x0112] = 6  # rotate it clockwise
     for kind in ("PNG", "TIFF"):
         with open_picture(encoded(kind=kind, exif=exif)) as picture:
             np.testing.assert_array_equal(np.asarray(picture), np.rot90(PIXELS, -1))
 
 
-def test_a_photograph_with_its_preview_is_one_picture():
-    """Cameras write it as MPO, which Pillow counts as two frames."""
+def test_a_photograph_with_a_preview_is_one_picture():
+    """Cameras write it as an MPO, in which Pillow counts two frames."""
     content = encoded(kind="MPO", save_all=True, append_images=[COLOUR.resize((2, 2))], quality=95)
     with Image.open(BytesIO(content)) as found:
         assert found.n_frames == 2
@@ -93,7 +93,7 @@ def test_formats_that_start_programs_are_not_read():
 def test_more_than_eight_bits_and_unknown_colours_are_refused():
     deep = Image.fromarray(PIXELS[..., 0].astype(np.uint16) * 257)
     for content in (encoded(deep), encoded(deep, "TIFF"), encoded(Image.fromarray(np.ones((2, 2), "f4")), "TIFF")):
-        refused(content, "more than 8 bits a channel .*--levels")
+        refused(content, "more than 8 bits per channel .*--levels")
     refused(encoded(Image.new("LAB", (2, 2)), "TIFF"), "it is LAB")
 
 
@@ -105,7 +105,7 @@ def test_a_file_cut_short_is_refused():
     refused(b"", "it is empty")
 
 
-def test_a_file_or_a_picture_too_large_is_refused_before_it_is_read(monkeypatch):
+def test_a_file_or_picture_that_is_too_large_is_refused_before_it_is_read(monkeypatch):
     content = encoded()
     monkeypatch.setattr(opening, "MAX_PIXELS", 23)
     refused(content, "more than 23 pixels")
@@ -114,15 +114,15 @@ def test_a_file_or_a_picture_too_large_is_refused_before_it_is_read(monkeypatch)
 
 
 @pytest.mark.parametrize("size", [(7000, 7000), (12000, 12000), (2**31 - 1, 2**31 - 1), (2**31 - 1, 1), (0, 5)])
-def test_a_header_that_promises_too_much_is_refused(size):
-    """Between kvae's limit, the one at which Pillow warns, and the one at which it refuses."""
+def test_a_header_with_too_many_pixels_is_refused(size):
+    """Between kvae's limit, the limit at which Pillow warns, and the limit at which it refuses."""
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", *size, 8, 2, 0, 0, 0))
     content = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b"")
     refused(content, "more than [0-9,]+ pixels|not a picture|cannot be read|is damaged")
 
 
 def test_the_largest_picture_stays_within_memory(tmp_path):
-    """A file of 100 bytes that is as large as one may be, in the format whose decoder takes most."""
+    """A file of 100 bytes with the largest picture allowed, in the format whose decoder uses most memory."""
     width, height = 8000, opening.MAX_PIXELS // 8000
     Image.new("RGBA", (width, height), (9, 8, 7, 255)).save(tmp_path / "a.webp", lossless=True, method=0)
     code = (
@@ -134,8 +134,8 @@ def test_the_largest_picture_stays_within_memory(tmp_path):
     assert int(done.stdout) * 1024 < 1e9
 
 
-def test_threads_read_side_by_side():
-    """No thread gets another's picture."""
+def test_threads_read_in_parallel():
+    """No thread gets the picture of another."""
     contents = [encoded(Image.new("L", (8, 8), level)) for level in range(100)]
 
     def level(content):
@@ -146,14 +146,14 @@ def test_threads_read_side_by_side():
         assert list(pool.map(level, contents)) == list(range(100))
 
 
-def test_a_pipe_is_not_waited_for(tmp_path):
+def test_a_pipe_is_refused_without_waiting(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     for name, message in {"pipe.png": "is not a regular file", "missing.png": "cannot be read: No such file"}.items():
         refused(tmp_path / name, message)
 
 
-def test_a_picture_beyond_memory_is_refused():
-    """The limit stands for a small machine; in a process of its own, since it cannot be taken back."""
+def test_a_picture_that_does_not_fit_in_memory_is_refused():
+    """A memory limit simulates a small machine; in a process of its own, because it cannot be undone."""
     code = (
         "import resource, sys\nfrom io import BytesIO\nfrom PIL import Image\nfrom kvae.data import opening\n"
         "file = BytesIO()\nImage.new('RGB', (6000, 6000)).save(file, 'PNG')\n"

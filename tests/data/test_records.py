@@ -83,20 +83,20 @@ def test_compressed_shards(tmp_path):
 @pytest.mark.parametrize(
     "damage", [lambda c: c[:-7], lambda c: c[:-9] + bytes([c[-9] ^ 1]) + c[-8:], lambda c: b"\xff" * 8 + c[8:]]
 )
-def test_a_damaged_file_is_named_with_how_far_it_could_be_read(tmp_path, damage):
+def test_the_error_names_a_damaged_file_and_how_far_it_could_be_read(tmp_path, damage):
     path = write(tmp_path / "x.tfrecord", [example(image=content) for content in encoded(3)])
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(DataError, match=r"x\.tfrecord is damaged, or cut short, after [0-2] records: ") as error:
+    with pytest.raises(DataError, match=r"x\.tfrecord is damaged or cut short after [0-2] records: ") as error:
         list(records.read(path))
     assert "\n" not in str(error.value)
 
 
-LONG = bytes.fromhex("0000000000010000aa3d6be4")  # the header of a record of 2^40 bytes, with its right checksum
+LONG = bytes.fromhex("0000000000010000aa3d6be4")  # the header of a record of 2^40 bytes, with the right checksum
 
 
 @pytest.mark.parametrize("name", ["x.tfrecord", "x.tfrecord.gz"])
-def test_a_record_that_says_to_be_huge_is_refused_before_tensorflow_sees_it(tmp_path, monkeypatch, name):
-    """It takes the memory for it, and crashes."""
+def test_a_record_that_claims_to_be_huge_is_refused_before_tensorflow_reads_it(tmp_path, monkeypatch, name):
+    """TensorFlow would allocate the memory for it, and crash."""
     monkeypatch.setattr(tf.data, "TFRecordDataset", lambda *_: pytest.fail("TensorFlow reads it"))
     path = write(tmp_path / "x.tfrecord", [example(image=b"x")])
     content = path.read_bytes() + LONG + 100 * b"x"
@@ -119,17 +119,17 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
         "no.tfrecord.gz": "cannot be read: Not a gzipped file",
         "bad.tfrecord.gz": "cannot be read: Error -3",
         "nowhere.tfrecord": "cannot be read: No such file",
-        "pipe.tfrecord": "is no regular file",
+        "pipe.tfrecord": "it is not a regular file",
         "two\nlines.tfrecord": r"two\\nlines.tfrecord cannot be read",
     }.items():
         with pytest.raises(DataError, match=reason):
             list(records.read(tmp_path / name))
 
 
-def test_what_tensorflow_says_of_its_own_code_is_left_out(tmp_path):
+def test_tensorflow_s_code_locations_are_left_out(tmp_path):
     path = write(tmp_path / "two\nlines.tfrecord", [example(image=b"x")])
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(DataError, match=r"two\\nlines.tfrecord is damaged, .* after 0 records: ") as error:
+    with pytest.raises(DataError, match=r"two\\nlines.tfrecord is damaged .* after 0 records: ") as error:
         list(records.read(path))
     assert not any(sign in str(error.value) for sign in ("{", "[Op", "\n"))
 
@@ -137,8 +137,8 @@ def test_what_tensorflow_says_of_its_own_code_is_left_out(tmp_path):
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
-        (b"\xff\xff", "is no tf.train.Example"),
-        (example(pixels=b"x", label=1), r"\[0\] holds no encoded picture under .*; its features are label, pixels"),
+        (b"\xff\xff", "is not a tf.train.Example"),
+        (example(pixels=b"x", label=1), r"\[0\] holds no encoded picture .*; its features are label, pixels"),
         (example(image=3), "holds no encoded picture"),
         (b"", "its features are none"),
     ],
@@ -149,7 +149,7 @@ def test_records_of_something_else_are_refused(tmp_path, record, reason):
 
 
 def test_records_become_a_data_set_with_their_labels(tmp_path, monkeypatch):
-    """A record that cannot be used is skipped by its name; the labels that are left are numbered from 0."""
+    """A record that cannot be used is skipped by name; the remaining labels are numbered from 0."""
     monkeypatch.setenv("KVAE_CACHE_DIR", str(tmp_path / "cache"))
     made = [example(image=content, label=10 * (index % 3)) for index, content in enumerate(encoded(120))]
     made[7] = example(image=b"no picture", label=99)

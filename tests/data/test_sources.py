@@ -1,4 +1,4 @@
-"""What is found under a path, format by format, and what is no data set."""
+"""What is found under a path, format by format, and what is not a data set."""
 
 import gzip
 import os
@@ -20,7 +20,7 @@ def touch(folder, *names):
         (folder / name).write_bytes(b"x")
 
 
-def test_a_folder_is_read_in_the_order_of_its_names_hidden_files_left_aside(tmp_path):
+def test_a_folder_is_read_in_the_order_of_its_names_without_hidden_files(tmp_path):
     touch(
         tmp_path, "b/2.PNG", "b/10.png", "a.jpeg", "c/d/e.webp", ".hidden.png", ".git/x.png", "notes.txt", "b/list.csv"
     )
@@ -30,14 +30,14 @@ def test_a_folder_is_read_in_the_order_of_its_names_hidden_files_left_aside(tmp_
     assert (source.kind, source.count, source.num_others) == ("folder of pictures", 4, 2)
 
 
-def test_sub_folders_are_labels_where_all_pictures_are_in_one(tmp_path):
+def test_sub_folders_are_labels_if_all_pictures_are_in_one(tmp_path):
     touch(tmp_path, "cats/1.png", "dogs/small/2.png")
     assert [item.label for item in open_source(tmp_path).items()] == ["cats", "dogs"]
     touch(tmp_path, "3.png")
     assert [item.label for item in open_source(tmp_path).items()] == [None, None, None]
 
 
-def test_the_listing_changes_with_what_changes_the_images(tmp_path):
+def test_the_listing_changes_if_the_images_change(tmp_path):
     touch(tmp_path, "a.png", "b.png", "notes.txt")
     before = open_source(tmp_path).listing
     assert [name for name, _, _ in before] == ["a.png", "b.png"]
@@ -47,7 +47,7 @@ def test_the_listing_changes_with_what_changes_the_images(tmp_path):
     assert open_source(tmp_path).listing != before
 
 
-def test_names_that_no_terminal_takes_are_escaped(tmp_path):
+def test_unprintable_names_are_escaped(tmp_path):
     touch(tmp_path, "two\nlines/1.png")
     (tmp_path / os.fsdecode(b"\xff.png")).write_bytes(b"x")
     names = sorted(item.name for item in open_source(tmp_path).items())
@@ -102,27 +102,27 @@ def test_labels_that_are_not_one_for_each_image_are_refused(tmp_path, labels):
     ("array", "reason"),
     [
         (np.zeros((3, 8, 8), np.int64), "holds int64; expected uint8, or floats"),
-        (np.zeros((3, 64), np.uint8), r"has the shape \(3, 64\); expected images x height x width"),
+        (np.zeros((3, 64), np.uint8), r"has shape \(3, 64\); expected \(images, height, width\)"),
         (np.zeros((3, 8, 8, 4), np.uint8), "with 1 or 3 channels"),
         (np.zeros((3, 8, 7), np.uint8), "less than 8 pixels"),
         (np.zeros((0, 8, 8), np.uint8), "holds no "),
     ],
 )
-def test_arrays_that_are_none_of_images_are_refused(tmp_path, array, reason):
+def test_arrays_that_do_not_hold_images_are_refused(tmp_path, array, reason):
     np.save(tmp_path / "x.npy", array)
     with pytest.raises(DataError, match=reason):
         open_source(tmp_path / "x.npy")
 
 
 def test_an_array_of_huge_images_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("kvae.data.sources.MAX_ARRAY_BYTES", 8 * 8 * 3 * 4 - 1)
+    monkeypatch.setattr("kvae.data.decoding.MAX_ARRAY_BYTES", 8 * 8 * 3 * 4 - 1)
     np.save(tmp_path / "x.npy", np.zeros((2, 8, 8, 3), np.float32))
     with pytest.raises(DataError, match=r"x.npy holds images of \(8, 8, 3\) float32, which are too large"):
         open_source(tmp_path / "x.npy")
 
 
 class Trap:
-    """An object whose pickle makes a folder when it is read."""
+    """An object whose pickle makes a folder when it is loaded."""
 
     def __init__(self, path):
         self.path = path
@@ -142,15 +142,15 @@ def test_an_archive_is_never_unpickled(tmp_path, name):
     assert (tmp_path / "sprung").exists()
 
 
-def test_what_is_no_data_set_is_told_what_one_is(tmp_path):
+def test_the_error_for_an_unknown_kind_lists_the_known_ones(tmp_path):
     Image.new("L", (8, 8)).save(tmp_path / "one.png")
     os.mkfifo(tmp_path / "pipe.npy")
     touch(tmp_path / "texts", "a.txt", "b.npy")
     touch(tmp_path / "both", "a.png", "b.tfrecord")
     for name, reason in {
-        "one.png": "nothing that images are read from: expected a folder of pictures",
-        "pipe.npy": "is not a regular file",
-        "texts": "holds no pictures .*; a .npy, .npz or idx file is named itself",
+        "one.png": "one.png: expected a folder of pictures",
+        "pipe.npy": "it is not a regular file",
+        "texts": r"holds no pictures .*\.npy, \.npz or idx",
         "both": "holds pictures and TFRecords",
         "nowhere": "cannot be read: No such file or directory",
         "nul\0l": r"nul\\x00l cannot be read: embedded null",

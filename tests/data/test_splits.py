@@ -10,7 +10,7 @@ from kvae.data import splits
 
 
 def by_hand(pixels: np.ndarray, seed: int) -> tuple[str, str]:
-    """The hash and the split, as the module's text has them."""
+    """The hash and the split, as the module's docstring specifies them."""
     height, width, channels = pixels.shape
     digest = hashlib.sha256(b"%d %d %d\n" % (height, width, channels) + pixels.tobytes())
     (first,) = struct.unpack(">Q", hashlib.sha256(b"%d\n" % seed + digest.digest()).digest()[:8])
@@ -19,7 +19,7 @@ def by_hand(pixels: np.ndarray, seed: int) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**70])
-def test_hash_and_split_are_those_of_the_specification(seed):
+def test_hash_and_split_follow_the_specification(seed):
     images = np.random.default_rng(0).integers(0, 256, (50, 5, 4, 3), dtype=np.uint8)
     for image in images:
         digest = splits.content_hash(image)
@@ -32,8 +32,8 @@ def test_an_image_s_layout_in_memory_changes_nothing():
     assert splits.content_hash(image.reshape(4, 5, 3)) != splits.content_hash(image)
 
 
-def test_the_splits_are_eight_one_and_one_tenths():
-    """Of 20,000 hashes; four standard errors of a share of 0.1 are 0.0085."""
+def test_the_splits_get_eight_one_and_one_tenths():
+    """Of 20,000 hashes; four standard errors for a share of 0.1 are 0.0085."""
     found = [splits.split_of(hashlib.sha256(b"%d" % index).digest(), 3) for index in range(20_000)]
     for split, share in (("train", 0.8), ("validation", 0.1), ("test", 0.1)):
         assert abs(found.count(split) / len(found) - share) < 0.012

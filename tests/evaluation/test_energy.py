@@ -19,7 +19,7 @@ def test_it_is_the_sum_over_pairs():
     assert distance(x, y)[0] == pytest.approx(expected, abs=1e-6)
 
 
-def test_it_is_that_of_two_normals_within_its_standard_error():
+def test_it_matches_two_normals_within_its_standard_error():
     """For N(0, 1) and N(m, 1), X - Y ~ N(m, 2): E|N(m, 2)| is a folded normal's mean, E|X - X'| = 2/sqrt(pi)."""
     shift = 1.0
     folded = 2 / np.sqrt(np.pi) * np.exp(-(shift**2) / 4) + shift * _erf(shift / 2)

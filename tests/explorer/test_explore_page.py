@@ -1,4 +1,4 @@
-"""The explorer in a real browser: what it shows is what Python computes for the same seed, code, image and link."""
+"""The explorer in a real browser: it shows what Python computes for the same seed, code, image and link."""
 
 import io
 import json
@@ -16,7 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 from programs import ROOT, missing, node_modules, program
 from tiny import DATASET, make_vae, random_images
 
-from kvae.bundle import noise, onnxruntime_web
+from kvae.bundle import binarization, noise, onnxruntime_web
 from kvae.bundle.densities import log_density
 from kvae.conversion.conversion import convert
 from kvae.data.images import open_image
@@ -46,7 +46,7 @@ FRAME = "() => new Promise(requestAnimationFrame)"
 
 
 class Explorer:
-    """An open page, and what can be read off it."""
+    """An open page, and what can be read from it."""
 
     def __init__(self, page, url, bundle):
         self.page, self.url, self.bundle = page, url, bundle
@@ -87,7 +87,7 @@ class Explorer:
         self.page.wait_for_selector("#inspection[aria-busy=false]")
 
     def notes(self):
-        """What the page says of an image, after its name and score."""
+        """The page's notes on an image, after its name and score."""
         return self.text("#note").partition(" nats")[2].partition(". ")[2]
 
     def value(self, name):
@@ -108,7 +108,7 @@ def served(files):
 
 @contextmanager
 def exploring(browser, bundle, link="", files=None, ready=READY, **settings):
-    """The page of a bundle, once it is ready, and nothing may have gone wrong in it at the end."""
+    """The page of a bundle, once it is ready; checks at the end that nothing went wrong in it."""
     node_modules(ROOT / "examples" / "browser")
     files = files or pages.page(bundle, "tiny", ORT_DIR)
     with served(files) as url:
@@ -121,7 +121,7 @@ def exploring(browser, bundle, link="", files=None, ready=READY, **settings):
 
 @pytest.fixture(scope="module")
 def chromium():
-    """One Chromium for all tests here: its start takes longer than most of them."""
+    """One Chromium for all tests here, because starting it takes longer than most of them."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
@@ -135,7 +135,7 @@ def chromium():
 
 @pytest.fixture
 def browser(chromium):
-    """Nothing in `trouble` yet; the pages of a test are closed after it."""
+    """Starts with nothing in `trouble`; the pages of a test are closed after it."""
     before = chromium.contexts
     yield Browser(chromium)
     for context in chromium.contexts:
@@ -150,7 +150,7 @@ def bundle(bundle_path):
 
 @pytest.fixture(scope="module")
 def shared(chromium, bundle_path):
-    """A page of the tiny model that many tests use, each after a link back to its start."""
+    """A page of the tiny model that many tests share, each starting from a link back to its initial state."""
     browser = Browser(chromium)
     with exploring(browser, Bundle.open(bundle_path)) as found:
         yield browser, found, START.format(*(as_text(z) for z in noise.standard_normal(0, 0, 24, 3)[[0, 23]]))
@@ -159,7 +159,7 @@ def shared(chromium, bundle_path):
 @pytest.fixture
 def explorer(shared):
     browser, found, start = shared
-    # The address follows the state with a delay: it may still be the one that is to be gone to.
+    # The address follows the state with a delay, so it may already be the target.
     found.page.evaluate(
         "start => { history.replaceState(null, '', '#'); location.hash = start; scrollTo(0, 0); }", start
     )
@@ -177,13 +177,13 @@ def as_text(code):
 
 
 def rgb(images):
-    """Floats in [0, 1] as the bytes that a canvas holds."""
+    """Floats in [0, 1] as the bytes of a canvas."""
     bytes_ = pictures.to_uint8(images)
     return np.broadcast_to(bytes_, (*bytes_.shape[:-1], 3)).astype(int)
 
 
 def assert_same_picture(found, image):
-    """Equal within one level: the two runtimes may differ in the last bit, on the edge between two levels."""
+    """Equal within one level: the two runtimes may differ in the last bit, at the edge between two levels."""
     assert np.abs(found.astype(int) - rgb(image)).max() <= 1
     assert found.std() > 0
 
@@ -198,7 +198,7 @@ def png(array):
 
 
 @pytest.mark.parametrize("model", ["tiny", "shipped"])
-def test_samples_are_those_of_the_seed(browser, model, bundle_path):
+def test_samples_match_the_seed(browser, model, bundle_path):
     bundle = Bundle.open(bundle_path if model == "tiny" else SHIPPED)
     with exploring(browser, bundle, "#seed=18446744073709551615&temperature=0.7") as explorer:
         expected = bundle.sample(24, seed=2**64 - 1, temperature=0.7)
@@ -210,7 +210,7 @@ def test_samples_are_those_of_the_seed(browser, model, bundle_path):
         assert explorer.page.input_value("#seed") == str(2**64 - 1)
 
 
-def test_a_sample_that_is_chosen_becomes_the_code(explorer, bundle):
+def test_choosing_a_sample_sets_the_code(explorer, bundle):
     z = noise.standard_normal(0, 0, 24, 3)
     np.testing.assert_array_equal(explorer.code(), z[0])
     explorer.page.click("#grid button >> nth=5")
@@ -222,8 +222,8 @@ def test_a_sample_that_is_chosen_becomes_the_code(explorer, bundle):
     assert explorer.page.evaluate("history.length") == steps
 
 
-def test_samples_are_chosen_by_keys(explorer):
-    """One stop of the Tab key; arrows go about, Enter takes."""
+def test_samples_can_be_chosen_with_keys(explorer):
+    """They are one stop of the Tab key; arrows move among them, Enter chooses."""
     z = noise.standard_normal(0, 0, 24, 3)
     explorer.page.focus("#grid button[tabindex='0']")
     for key in ("End", "ArrowLeft", "ArrowUp", "Enter"):
@@ -232,7 +232,7 @@ def test_samples_are_chosen_by_keys(explorer):
     assert explorer.page.locator("#grid button[tabindex='0']").count() == 1
 
 
-def test_a_seed_that_is_none_is_said_and_changes_nothing(explorer):
+def test_an_invalid_seed_is_reported_and_changes_nothing(explorer):
     before = explorer.pixels("#grid canvas", 3)
     for text in ("-1", "1.5", str(2**64)):
         explorer.page.fill("#seed", text)
@@ -243,7 +243,7 @@ def test_a_seed_that_is_none_is_said_and_changes_nothing(explorer):
 
 
 @pytest.mark.parametrize("way", ["#next", "link"])
-def test_a_seed_that_comes_otherwise_is_right_again(explorer, way):
+def test_a_seed_set_in_another_way_clears_the_error(explorer, way):
     page = explorer.page
     page.fill("#seed", "x")
     assert page.locator("#seed:invalid").count() == 1
@@ -255,7 +255,7 @@ def test_a_seed_that_comes_otherwise_is_right_again(explorer, way):
     assert page.locator("#seed:invalid").count() == 0
 
 
-def test_a_seed_is_complained_of_once_it_is_typed(explorer):
+def test_a_seed_is_only_reported_as_invalid_once_it_is_typed(explorer):
     page = explorer.page
     page.evaluate("""() => {
         globalThis.told = 0;
@@ -277,7 +277,7 @@ def test_the_largest_seed_can_be_typed_digit_by_digit(explorer):
     assert explorer.page.locator("#seed:invalid").count() == 0
 
 
-def test_a_slider_changes_its_dimension_alone(explorer, bundle):
+def test_a_slider_changes_only_its_dimension(explorer, bundle):
     before = explorer.code()
     explorer.page.focus("#z1")
     explorer.page.keyboard.press("Home")
@@ -290,7 +290,7 @@ def test_a_slider_changes_its_dimension_alone(explorer, bundle):
 
 
 def test_many_changes_between_two_frames_are_one_update(explorer, bundle):
-    """Updates never queue up: 300 movements of a slider make few pictures, the last of them the right one."""
+    """Updates never queue up: 300 movements of a slider draw few pictures, and the last is the right one."""
     explorer.page.evaluate("""() => {
         globalThis.seen = 0;
         const observer = new PerformanceObserver((list) => (seen += list.getEntriesByName("update").length));
@@ -326,7 +326,7 @@ def test_sliders_are_sorted_by_rate_and_unused_ones_folded_away(browser, tmp_pat
             assert explorer.page.input_value("#across") == str(np.argmax(rates))
 
 
-def test_a_bundle_without_rates_keeps_its_order_and_says_so(explorer):
+def test_a_bundle_without_rates_keeps_the_order_of_dimensions_and_says_so(explorer):
     assert explorer.page.locator("#dimensions li label").all_text_contents() == ["z0", "z1", "z2"]
     assert "does not say what each dimension does" in explorer.text("#order")
     row = explorer.page.locator("#used li").first
@@ -337,7 +337,7 @@ def test_a_bundle_without_rates_keeps_its_order_and_says_so(explorer):
 # The map
 
 
-def test_the_map_is_moved_by_keys(explorer, bundle):
+def test_the_map_can_be_moved_with_keys(explorer, bundle):
     explorer.page.select_option("#across", "2")
     explorer.page.select_option("#up", "0")
     before = explorer.code()
@@ -389,8 +389,8 @@ def test_the_map_is_dragged_and_stops_at_its_edges(explorer, bundle):
     assert explorer.code()[0] == 3
 
 
-def test_the_map_shows_what_is_where(explorer, bundle):
-    """Its small pictures are those of the codes at their centres, with the other dimensions as they are."""
+def test_the_map_shows_the_image_at_each_point(explorer, bundle):
+    """Its small pictures are decoded from the codes at their centres, with the other dimensions unchanged."""
     explorer.page.wait_for_selector("#field[aria-busy=false]")
     found = explorer.pixels("#background")
     assert found.shape == (72, 72, 3)
@@ -426,7 +426,7 @@ def test_the_strip_goes_from_a_to_b(explorer, bundle):
 
 @pytest.mark.parametrize("motion", ["reduce", "no-preference"])
 def test_the_animation_plays_and_pauses(browser, bundle, motion):
-    """Smoothly, or from picture to picture for who asked their system for less motion."""
+    """Smoothly, or from picture to picture if the user's system asks for reduced motion."""
     z = noise.standard_normal(0, 0, 24, 3)[[0, 23]]
     with exploring(browser, bundle, reduced_motion=motion) as explorer:
         explorer.page.click("#play")
@@ -448,14 +448,14 @@ def test_the_animation_plays_and_pauses(browser, bundle, motion):
     assert on_the_strip.all() if motion == "reduce" else on_the_strip.mean() < 0.5
 
 
-# Images of the visitor's
+# The visitor's own images
 
 
 def expected_score(bundle, image):
-    """Rate, distortion and ELBO by numpy, as docs/bundle-format.md has them."""
+    """Rate, distortion and ELBO by numpy, as docs/bundle-format.md defines them."""
     (loc,), (scale,) = bundle.encode(image[None])
     z = loc + scale * noise.standard_normal(0, 0, 10, len(loc))
-    parameters = bundle.run("decoder", z, ["likelihood_parameters"])[0]
+    parameters = bundle.run("decoder", {"z": z}, ["likelihood_parameters"])["likelihood_parameters"]
     distortion = -log_density(bundle.manifest.likelihood, parameters, image).mean()
     rate = np.sum((loc.astype(float) ** 2 + scale.astype(float) ** 2 - 1) / 2 - np.log(scale.astype(float)))
     return {"rate": rate, "distortion": distortion, "elbo": -distortion - rate}, loc
@@ -489,7 +489,7 @@ def test_an_image_is_reconstructed_and_scored(browser, tmp_path, likelihood, cha
         assert explorer.text("#percentile").startswith("unknown")
 
 
-def test_a_model_of_bits_gets_bits(browser, tmp_path):
+def test_a_model_of_binarised_images_gets_bits(browser, tmp_path):
     bundle = Bundle.open(export(make_vae(), tmp_path / "b", dataset=DATASET, binarize="dynamic").path)
     bytes_ = pictures.to_uint8(random_images(1)[0])
     words = np.random.Philox(key=3).random_raw(64) >> np.uint64(11)
@@ -516,8 +516,8 @@ def test_the_percentile_of_a_picture_among_training_images(browser):
         assert_inspected(explorer, bundle, image)
 
 
-def test_another_size_and_colour_are_told(explorer):
-    """Colour becomes grey as Pillow has it; the middle of a wide image is taken."""
+def test_a_change_of_size_and_colour_is_noted(explorer):
+    """Colour becomes grey as in Pillow; a wide image is cropped to its middle."""
     colour = Image.new("RGB", (40, 16), (0, 0, 255))
     colour.paste((200, 100, 50), (12, 0, 28, 16))
     buffer = io.BytesIO()
@@ -527,7 +527,7 @@ def test_another_size_and_colour_are_told(explorer):
 
 
 def texture(width, height, mode="RGB"):
-    """Waves, noise and hard edges, which resampling does not do alike by accident."""
+    """Waves, noise and hard edges, for which different resampling cannot agree by accident."""
     rng = np.random.default_rng(width)
     x, y = np.meshgrid(np.arange(width), np.arange(height))
     waves = 127 + 127 * np.sin(0.9 * x[..., None] + 0.31 * np.arange(1, 5) * y[..., None])
@@ -554,21 +554,21 @@ SIZES += [(37, 600), (11, 90), (20, 48)]  # so tall that Pillow 13 reduces the h
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (9, 12, 3)], ids=["grey", "colour"])
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
-def test_a_picture_of_any_size_is_taken_as_kvae_score_resize_takes_it(taking, tmp_path, shape, mode):
+def test_a_picture_of_any_size_is_read_as_by_kvae_score_resize(taking, tmp_path, shape, mode):
     """The pixels within one level, the scores within 1 nat."""
     explorer = taking[shape]
     for size in SIZES:
         path = tmp_path / f"{size}.png"
         texture(*size, mode).save(path)
         explorer.give(path.read_bytes())
-        expected = open_image(path, shape, resize=True, reading=Reading(alpha="black"))  # as the page has it
+        expected = open_image(path, shape, resize=True, reading=Reading(alpha="black"))  # as on the page
         found = explorer.pixels("#original")
         assert np.abs(found.astype(int) - rgb(expected[0])).max() <= 1, size
         elbo = scoring.score(explorer.bundle, expected).elbo[0]
         assert explorer.value("elbo") == pytest.approx(elbo, abs=1), size
 
 
-def test_a_photograph_that_was_turned_is_taken_upright(taking, tmp_path):
+def test_a_rotated_photograph_is_read_upright(taking, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # turn it to the right
     path = tmp_path / "turned.png"
@@ -578,7 +578,7 @@ def test_a_photograph_that_was_turned_is_taken_upright(taking, tmp_path):
     assert np.abs(taking[9, 12, 3].pixels("#original").astype(int) - expected).max() <= 1
 
 
-def test_what_shows_through_becomes_black_and_is_told(explorer):
+def test_transparent_parts_become_black_with_a_note(explorer):
     colours = np.full((8, 8, 4), 200, np.uint8)
     colours[..., 3] = 51  # a fifth
     explorer.give(png(colours))
@@ -589,7 +589,7 @@ def test_what_shows_through_becomes_black_and_is_told(explorer):
     assert explorer.notes() == ""
 
 
-def test_an_animation_gives_its_first_frame_and_says_so(explorer):
+def test_the_first_frame_of_an_animation_is_used_with_a_note(explorer):
     frames, buffer = [Image.new("L", (8, 8), level) for level in (80, 160)], io.BytesIO()
     frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
     explorer.give(buffer.getvalue(), "it.gif", "image/gif")
@@ -597,7 +597,7 @@ def test_an_animation_gives_its_first_frame_and_says_so(explorer):
     assert set(explorer.pixels("#original").ravel()) == {80}
 
 
-def test_a_picture_beyond_all_bounds_is_one_line(explorer):
+def test_a_picture_that_is_too_large_is_an_error_in_one_line(explorer):
     buffer = io.BytesIO()
     Image.new("1", (9460, 9460)).save(buffer, "PNG")
     explorer.give(buffer.getvalue(), "huge.png")
@@ -605,7 +605,7 @@ def test_a_picture_beyond_all_bounds_is_one_line(explorer):
 
 
 def test_an_image_is_named_and_its_score_announced(explorer):
-    """In the live region, so that who does not see the page hears it."""
+    """In the live region, so that screen readers announce it."""
     assert explorer.page.get_attribute("#note", "role") == "status"
     explorer.page.evaluate("""() => {
         globalThis.told = [];
@@ -616,7 +616,7 @@ def test_an_image_is_named_and_its_score_announced(explorer):
     assert explorer.page.evaluate("told") == ["Reading grey.png…", f"grey.png: ELBO {elbo} nats."]
 
 
-def test_colours_become_grey_as_pillow_has_them(explorer):
+def test_colours_become_grey_as_in_pillow(explorer):
     colour = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
     explorer.give(png(colour))
     np.testing.assert_array_equal(
@@ -624,8 +624,8 @@ def test_colours_become_grey_as_pillow_has_them(explorer):
     )
 
 
-def test_what_a_png_says_of_its_gamma_changes_no_byte(explorer):
-    """Pillow, and so the training images, leave it aside too."""
+def test_the_gamma_of_a_png_changes_no_byte(explorer):
+    """Pillow, which reads the training images, ignores it too."""
     bytes_ = np.random.default_rng(1).integers(0, 256, (8, 8), np.uint8)
     about, buffer = PngInfo(), io.BytesIO()
     about.add(b"gAMA", (100_000).to_bytes(4, "big"))
@@ -634,8 +634,8 @@ def test_what_a_png_says_of_its_gamma_changes_no_byte(explorer):
     np.testing.assert_array_equal(explorer.pixels("#original")[..., 0], bytes_)
 
 
-def test_a_file_that_is_no_image_is_one_line(explorer):
-    """And the image before it is no longer shown beside it."""
+def test_a_file_that_is_not_an_image_is_an_error_in_one_line(explorer):
+    """And the previous image is no longer shown beside it."""
     explorer.give(png(np.full((8, 8), 77, np.uint8)))
     assert explorer.page.is_visible("#result")
     explorer.give(b"Dear diary", "diary.txt")
@@ -646,7 +646,7 @@ def test_a_file_that_is_no_image_is_one_line(explorer):
 
 
 def drop(page, content):
-    """Drop a file on the page; what the browser then does, "stays" or "leaves"."""
+    """Drop a file on the page, and return what the browser then does, "stays" or "leaves"."""
     return page.evaluate(
         """content => {
             const dataTransfer = new DataTransfer();
@@ -659,12 +659,12 @@ def drop(page, content):
     )
 
 
-def test_a_file_dropped_on_a_page_that_takes_none_does_no_harm(browser, bundle_path):
+def test_dropping_a_file_on_a_page_without_an_encoder_does_no_harm(browser, bundle_path):
     with exploring(browser, Bundle.open(bundle_path / "decoder.onnx")) as explorer:
         assert drop(explorer.page, b"Dear diary") == "stays"
 
 
-def test_a_file_dropped_while_the_model_loads_does_no_harm(browser, bundle):
+def test_dropping_a_file_while_the_model_loads_does_no_harm(browser, bundle):
     with served(pages.page(bundle, "tiny", ORT_DIR)) as url:
         page = browser.open("about:blank")
         page.route("**/config.json", lambda route: None)  # it never comes
@@ -673,13 +673,13 @@ def test_a_file_dropped_while_the_model_loads_does_no_harm(browser, bundle):
 
 
 def test_an_image_can_be_dropped_anywhere(explorer):
-    """Beside the place for it the browser would leave the page for the file."""
+    """Without this, dropping it outside the drop area would make the browser leave the page for the file."""
     assert drop(explorer.page, png(np.full((8, 8), 77, np.uint8))) == "stays"
     explorer.page.wait_for_selector("#inspection[aria-busy=false]")
     assert set(explorer.pixels("#original").ravel()) == {77}
 
 
-def test_a_lone_decoder_says_why_it_takes_no_images(browser, bundle_path):
+def test_with_only_a_decoder_the_page_says_why_it_takes_no_images(browser, bundle_path):
     bundle = Bundle.open(bundle_path / "decoder.onnx")
     with exploring(browser, bundle) as explorer:
         assert explorer.page.is_visible("#absent")
@@ -690,7 +690,7 @@ def test_a_lone_decoder_says_why_it_takes_no_images(browser, bundle_path):
 # Links and files
 
 
-def test_a_link_restores_what_is_seen(browser, bundle):
+def test_a_link_restores_the_page_s_state(browser, bundle):
     with exploring(browser, bundle, permissions=["clipboard-read", "clipboard-write"]) as explorer:
         page = explorer.page
         page.click("#next")
@@ -714,7 +714,7 @@ def test_a_link_restores_what_is_seen(browser, bundle):
 
 
 def test_numbers_in_a_link_are_exact(browser, bundle):
-    """Any float32, in few digits: each is one of the two that a shorter number could mean."""
+    """Any float32 in few digits, including those between two candidates for a shorter number."""
     z = np.array([0.1, 1e-38 / 3, -16777215.0 / 16777216], np.float32)
     with exploring(browser, bundle, "#z=" + ",".join(repr(float(value)) for value in z)) as explorer:
         np.testing.assert_array_equal(explorer.code(), z)
@@ -738,7 +738,7 @@ BAD_LINKS = {
 }
 
 
-def test_a_link_of_no_use_is_one_line_and_the_page_works(browser, bundle):
+def test_a_bad_link_is_an_error_in_one_line_and_the_page_works(browser, bundle):
     with exploring(browser, bundle, "#z=1") as explorer:
         assert explorer.text("#status.error").endswith("its code has 1 numbers, this model's 3.")
         for link, message in BAD_LINKS.items():
@@ -779,7 +779,7 @@ def test_pictures_are_saved_as_png(explorer, bundle):
         assert np.abs(np.asarray(image.convert("RGB")).astype(int) - expected).max() <= 1
 
 
-# The page as such
+# The page as a whole
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -795,7 +795,7 @@ def test_a_phone_shows_all_without_scrolling_sideways(browser, scheme):
 
 
 @pytest.mark.parametrize("height", [640, 420])
-def test_what_has_the_focus_is_not_hidden_under_the_picture(browser, height):
+def test_the_focused_element_is_not_hidden_under_the_picture(browser, height):
     with exploring(browser, Bundle.open(SHIPPED), viewport={"width": 360, "height": height}) as explorer:
         page = explorer.page
         page.click("#current summary")
@@ -815,7 +815,7 @@ def test_what_has_the_focus_is_not_hidden_under_the_picture(browser, height):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_fields_stand_out(browser, bundle, scheme):
-    """Their borders have a contrast of at least 3 with what is around them (WCAG 1.4.11)."""
+    """Their borders have a contrast of at least 3 with their surroundings (WCAG 1.4.11)."""
     with exploring(browser, bundle, color_scheme=scheme) as explorer:
         around = explorer.page.eval_on_selector("#samples", "it => getComputedStyle(it).backgroundColor")
         for selector in ("#seed", "#across", "#drop", "#save"):
@@ -836,7 +836,7 @@ def test_figures_beside_sliders_are_not_read_aloud_at_every_step(explorer):
     assert outputs.evaluate_all("all => all.every((it) => it.ariaLive === 'off')")
 
 
-def test_every_control_has_a_name_and_is_reached_by_tab(explorer):
+def test_every_control_has_a_name_and_can_be_reached_by_tab(explorer):
     explorer.page.click("#reconstruct")
     explorer.page.wait_for_selector("#result", state="visible")
     controls = explorer.page.locator("button, input, select, [role=slider]")
@@ -854,8 +854,8 @@ def test_every_control_has_a_name_and_is_reached_by_tab(explorer):
     assert expected <= reached | {""}
 
 
-def test_a_page_works_from_a_folder_of_any_web_host(browser, bundle, tmp_path):
-    """Under a path of its own, and from a server that knows nothing of it."""
+def test_a_page_works_from_a_folder_on_any_web_host(browser, bundle, tmp_path):
+    """Under a subpath, and from a server with no knowledge of it."""
     node_modules(ROOT / "examples" / "browser")
     pages.write(pages.page(bundle, "tiny", ORT_DIR), tmp_path / "some" / "page")
     with hosted(tmp_path) as url:
@@ -867,7 +867,7 @@ def test_a_page_works_from_a_folder_of_any_web_host(browser, bundle, tmp_path):
 
 @pytest.mark.parametrize("pair", [("float16", "onnx"), ("int8", "onnx"), ("float32", "ort"), ("int8", "ort")], ids=str)
 def test_converted_bundles_work(browser, run, tmp_path, pair):
-    """Of a trained model; the page computes what Python computes with the same graphs."""
+    """For a trained model, the page computes what Python computes with the same graphs."""
     bundle = Bundle.open(convert(run.exported.path, tmp_path / "b", *pair).path)
     with exploring(browser, bundle) as explorer:
         explorer.settle()
@@ -876,11 +876,11 @@ def test_converted_bundles_work(browser, run, tmp_path, pair):
         explorer.page.click("#reconstruct")
         explorer.page.wait_for_selector("#result", state="visible")
         picture = explorer.pixels()[None, ..., :1].astype(np.float32) / 255
-        elbo = scoring.score(bundle, scoring.as_encoded(bundle.manifest, picture)).elbo[0]
+        elbo = scoring.score(bundle, binarization.as_encoded(bundle.manifest, picture)).elbo[0]
         assert explorer.value("elbo") == pytest.approx(elbo, abs=0.5)
 
 
-def test_what_goes_wrong_unforeseen_is_shown_and_reaches_the_console(browser, bundle):
+def test_an_unexpected_error_is_shown_and_reaches_the_console(browser, bundle):
     with exploring(browser, bundle) as explorer:
         explorer.page.evaluate("() => { Promise.reject(new Error('injected')); }")
         assert explorer.page.text_content("#status.error") == "injected"
@@ -888,7 +888,7 @@ def test_what_goes_wrong_unforeseen_is_shown_and_reaches_the_console(browser, bu
         browser.trouble.clear()
 
 
-# What can fail
+# Failures
 
 
 def without(files, name):
@@ -896,7 +896,7 @@ def without(files, name):
 
 
 @pytest.mark.parametrize("harm", ["missing", "cut short", "no model"])
-def test_a_broken_model_is_one_line(browser, bundle, harm):
+def test_a_broken_model_is_an_error_in_one_line(browser, bundle, harm):
     files = pages.page(bundle, "tiny", ORT_DIR)
     name = "model/decoder.onnx"
     if harm == "missing":
@@ -916,7 +916,7 @@ def test_a_broken_model_is_one_line(browser, bundle, harm):
             assert line == f"{name} is missing, or not the file that this page was made with: run kvae explore again."
 
 
-def test_a_broken_encoder_is_one_line_and_the_rest_works(browser, bundle):
+def test_a_broken_encoder_is_an_error_in_one_line_and_the_rest_works(browser, bundle):
     files = without(pages.page(bundle, "tiny", ORT_DIR), "model/encoder.onnx")
     with exploring(browser, bundle, files=files, ready=FAILED) as explorer:
         assert explorer.text("#status.error").startswith("model/encoder.onnx is missing, or not the file")
@@ -937,7 +937,7 @@ def test_a_page_without_its_runtime_says_what_to_do(browser, bundle, name):
 
 
 @pytest.mark.parametrize("harm", ["missing", "damaged", "no network"])
-def test_a_page_without_its_config_is_one_line(browser, bundle, harm):
+def test_a_page_without_its_config_is_an_error_in_one_line(browser, bundle, harm):
     files = pages.page(bundle, "tiny", ORT_DIR)
     files = without(files, "config.json") if harm == "missing" else files | {"config.json": b"<html>"}
     with served(files) as url:
@@ -950,8 +950,8 @@ def test_a_page_without_its_config_is_one_line(browser, bundle, harm):
 
 
 @pytest.mark.parametrize("network", ["up", "down", *(f"lies about {name}" for name in onnxruntime_web.FILES)])
-def test_a_page_of_the_cdn(browser, bundle, network):
-    """It works where the CDN gives the pinned files, and takes no others."""
+def test_a_page_that_loads_the_runtime_from_the_cdn(browser, bundle, network):
+    """It works if the CDN serves the pinned files, and accepts no others."""
     asked = []
 
     def answer(route):

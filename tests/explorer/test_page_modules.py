@@ -1,5 +1,5 @@
-"""The JavaScript of kvae/explorer/page, run by node: against the vectors of docs/bundle-format.md, against the Python
-that does the same, and against Python's decimals of many digits."""
+"""The JavaScript of kvae/explorer/page, run by node: against the vectors in docs/bundle-format.md, against the
+equivalent Python, and against Python's decimals with many digits."""
 
 from decimal import Context, Decimal, localcontext
 from itertools import product
@@ -37,12 +37,12 @@ output(input.map(([name, parameters, image, channels]) =>
 
 
 def standard_normals(calls):
-    """What noise.mjs draws for each (seed, start, count, dim)."""
+    """The noise that noise.mjs draws for each (seed, start, count, dim)."""
     return javascript(STANDARD_NORMAL, PAGE, [(str(seed), str(start), count, dim) for seed, start, count, dim in calls])
 
 
 def log_densities(calls):
-    """What likelihood.mjs says of each (name, parameters, image, channels)."""
+    """The log density that likelihood.mjs computes for each (name, parameters, image, channels)."""
     return javascript(LOG_DENSITY, PAGE, [(n, p.ravel().tolist(), x.ravel().tolist(), c) for n, p, x, c in calls])
 
 
@@ -51,7 +51,7 @@ def eight_bit(rng, shape):
 
 
 def exact(name, x, *parameters):
-    """log p of a pixel by the page's table as it stands there: in decimals of so many digits that none is lost."""
+    """log p of a pixel, exactly as in the page's table: in decimals with enough digits to lose none."""
     with localcontext(prec=1400):
         x, first, second = (Decimal(float(value)) for value in (x, *parameters, 1)[:3])
         if name == "bernoulli":
@@ -68,12 +68,12 @@ def exact(name, x, *parameters):
 
 
 def ln(value):
-    """The logarithm to 40 digits: it loses nothing that was not lost before."""
+    """The logarithm to 40 digits, which adds no error of its own."""
     return Context(prec=40).ln(value)
 
 
-def test_words_are_those_of_the_page_and_of_philox():
-    """The page's vectors, numpy's, and Philox in Python's integers at counters of up to 256 bits."""
+def test_words_match_the_page_and_philox():
+    """The page's vectors, numpy's, and Philox in Python's integers with counters of up to 256 bits."""
     cases = [(seed, image * -(-dim // 4) + 1, words) for seed, image, dim, words, _ in noise_vectors()]
     cases.append((3, 1, binarization_vectors()[0]))
     counters = [0, 1, TOP, TOP + 1, 2**128 - 1, 2**128, 2**192 + 5, 2**256 - 1, (TOP * 9 + 3)]
@@ -86,8 +86,8 @@ def test_words_are_those_of_the_page_and_of_philox():
     assert [[int(word) for word in block] for block in found] == [words for _, _, words in cases]
 
 
-def test_words_line_up_the_blocks():
-    """Any count, across a carry into the counter's second word."""
+def test_words_concatenate_the_blocks():
+    """For any count, even across a carry into the counter's second word."""
     first = TOP - 1
     code = (
         'import { words } from "./noise.mjs"; output(input.map((n) => [...words(9n, 2n ** 64n - 2n, n)].map(String)));'
@@ -96,15 +96,15 @@ def test_words_line_up_the_blocks():
     assert javascript(code, PAGE, [0, 1, 3, 4, 5, 16]) == [lined_up[:count] for count in (0, 1, 3, 4, 5, 16)]
 
 
-def test_noise_is_that_of_the_page():
+def test_noise_matches_the_page():
     vectors = noise_vectors()
     found = standard_normals([(seed, image, 1, dim) for seed, image, dim, _, _ in vectors])
     for (*_, numbers), numbers_found in zip(vectors, found, strict=True):
         assert numbers_found == [float(np.float32(number)) for number in numbers]
 
 
-def test_noise_is_that_of_python():
-    """Latent dimensions 1 to 40, random and extreme seeds and indices: within a float32 step, nearly all equal."""
+def test_noise_matches_python():
+    """For latent dimensions 1 to 40, random and extreme seeds and indices: within a float32 step, nearly all equal."""
     rng = np.random.default_rng(0)
     edges = [0, 1, 2**32 - 1, 2**53 - 1, 2**53, 2**62 - 1, 2**63, TOP - 4]
     calls = [(seed, start, 3, 1 + index % 40) for index, (seed, start) in enumerate(product([*edges, TOP], edges))]
@@ -115,7 +115,8 @@ def test_noise_is_that_of_python():
     steps = np.abs(found.view(np.int32).astype(np.int64) - expected.view(np.int32))
     assert found.size > 150_000
     assert steps.max() <= 1
-    assert np.count_nonzero(steps) <= 1e-6 * found.size  # of float64s a last bit apart, 1 in 2^29 rounds apart
+    # Of float64s that differ in the last bit, 1 in 2^29 rounds differently.
+    assert np.count_nonzero(steps) <= 1e-6 * found.size
 
 
 def test_an_image_s_noise_does_not_depend_on_the_call():
@@ -152,7 +153,7 @@ def test_arguments_out_of_range_are_refused(arguments, message):
 
 
 def test_the_noise_of_64_images_takes_less_than_20_ms():
-    """16 dimensions; the best of five, since other programs share the machine."""
+    """With 16 dimensions; the best of five, because other programs share the machine."""
     code = """
     import { standardNormal } from "./noise.mjs";
     const times = [0, 1, 2, 3, 4].map((seed) => {
@@ -165,15 +166,15 @@ def test_the_noise_of_64_images_takes_less_than_20_ms():
     assert javascript(code, PAGE) < 20
 
 
-def test_densities_are_those_of_the_page():
+def test_densities_match_the_page():
     found = log_densities([(name, parameters, PIXELS, 1) for name, parameters, _ in likelihood_vectors()])
     expected = [value for _, _, value in likelihood_vectors()]
     np.testing.assert_allclose(found, expected, rtol=0, atol=5e-6)  # the page's parameters are decimals, ours float32
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])
-def test_densities_are_those_of_python(channels):
-    """Random images under every extreme parameter: 1e-5 nats a pixel and 2e-6 of the sum, which is float32's share."""
+def test_densities_match_python(channels):
+    """Random images under every extreme parameter: 1e-5 nats per pixel and 2e-6 of the sum, float32's rounding."""
     rng = np.random.default_rng(channels)
     shape = (9, 7, channels)
     calls = []
@@ -189,7 +190,8 @@ def test_densities_are_those_of_python(channels):
 
 @pytest.mark.parametrize("name", EXTREMES)
 def test_densities_are_exact(name):
-    """Each extreme parameter at black, greys and white, in decimals of 1400 digits: within 1e-13 and 1e-12 of it."""
+    """Each extreme parameter at black, greys and white, against decimals of 1400 digits: within 1e-13 and relative
+    1e-12."""
     pixels = np.float32([0, 1 / 255, 0.5, 254 / 255, 1])
     cases = [(x, *map(np.float32, parts)) for x, *parts in product(pixels, *EXTREMES[name])]
     found = log_densities([(name, np.float32(parts), np.float32([x]), 1) for x, *parts in cases])
@@ -229,7 +231,7 @@ def test_rates_are_the_divergence_from_the_prior():
     np.testing.assert_allclose(javascript(code, PAGE, [loc, scale]), expected, rtol=1e-9, atol=1e-12)
 
 
-def test_a_percentile_is_read_off_the_training_images():
+def test_a_percentile_is_interpolated_among_the_training_images():
     """Between entries, at them, outside them, and where entries are equal; numpy's interpolation as the reference."""
     scoring = {"percents": [0, 10, 50, 60, 100], "elbo": [-300, -250, -240, -240, -200]}
     values = [-1e9, -300.0001, -300, -299, -260, -250, -245, -240.0001, -239, -200.5]
@@ -243,7 +245,7 @@ def test_a_percentile_is_read_off_the_training_images():
     assert javascript(code, PAGE, [tied, [-6, -5, -3, -1]]) == [0, 1, 50, 100]
 
 
-def test_a_percentile_of_no_number_is_none():
+def test_a_value_that_is_not_finite_has_no_percentile():
     code = """
     import { percentile } from "./likelihood.mjs";
     const scoring = { percents: [0, 100], elbo: [-2, -1] };
@@ -258,8 +260,8 @@ output(input.map((pixels) => Array.from(binarize(Float32Array.from(pixels)))));
 """
 
 
-def test_binary_pixels_are_those_of_numpy_s_words():
-    """Images of several sizes, small after large and large after small, since thresholds are kept between calls."""
+def test_binary_pixels_match_numpy_s_words():
+    """For images of several sizes, small after large and vice versa, because thresholds are kept between calls."""
     rng = np.random.default_rng(5)
     images = [rng.random(size, dtype=np.float32) for size in (4, 784, 3, 2352, 100)]
     uniform = (np.random.Philox(key=3).random_raw(2352) >> np.uint64(11)) * 2.0**-53
@@ -268,7 +270,7 @@ def test_binary_pixels_are_those_of_numpy_s_words():
     assert expected == [binarization.binarize_alike(image[None])[0].tolist() for image in images]
 
 
-def test_binary_pixels_turn_at_the_thresholds_of_the_page():
+def test_binary_pixels_flip_at_the_thresholds_of_the_page():
     _, thresholds = binarization_vectors()
     above, below = ([threshold + step for threshold in thresholds] for step in (1e-6, -1e-6))
     black_and_white = [0, 1] * 50
@@ -276,8 +278,8 @@ def test_binary_pixels_turn_at_the_thresholds_of_the_page():
     assert found == [[1] * 4, [0] * 4, black_and_white]
 
 
-def test_bytes_are_those_of_python():
-    """Every byte there and back, values around them, and values outside [0, 1]; ties are 0.5 alone."""
+def test_bytes_match_python():
+    """Every byte there and back, values around them, and values outside [0, 1]; 0.5 is the only tie."""
     code = 'import { toByte } from "./likelihood.mjs"; output(input.map(toByte));'
     levels = np.arange(256, dtype=np.float32) / np.float32(255)
     assert javascript(code, PAGE, levels.tolist()) == list(range(256))

@@ -36,7 +36,7 @@ def ort_dir():
 
 
 def one_line(result, status):
-    """The error of a failed command: one line on stderr, nothing on stdout."""
+    """The error of a failed command, which is one line on stderr, with nothing on stdout."""
     assert (result.exit_code, result.stdout) == (status, ""), result.output
     (line,) = result.stderr.splitlines()
     assert line.startswith("Error: ")
@@ -71,7 +71,7 @@ def test_only_a_page_without_onnxruntime_web_may_ask_another_host(bundle_path, o
 
 
 def test_the_page_itself_is_small_and_complete(bundle_path, ort_dir):
-    """Every module that is imported is there, and all is imported."""
+    """Every imported module is there, and every module is imported."""
     page = pages.page(Bundle.open(bundle_path), "x", ort_dir)
     own = {name: content for name, content in page.items() if "/" not in name and name != "config.json"}
     assert sum(map(len, own.values())) < 60 * 1024
@@ -92,7 +92,7 @@ def test_the_page_itself_is_small_and_complete(bundle_path, ort_dir):
         ("some/fashion.onnx", "fashion"),
     ],
 )
-def test_a_model_is_called_by_its_folder(tmp_path, path, name):
+def test_a_model_is_named_after_its_folder(tmp_path, path, name):
     target = tmp_path / path
     if target.suffix in (".onnx", ".ort"):
         target.parent.mkdir(parents=True)
@@ -100,7 +100,7 @@ def test_a_model_is_called_by_its_folder(tmp_path, path, name):
     assert pages.model_name(target) == name
 
 
-def test_images_that_are_no_pictures_are_refused(tmp_path):
+def test_images_that_are_not_pictures_are_refused(tmp_path):
     path = export(make_vae((8, 8, 2)), tmp_path / "b", dataset=DATASET).path
     with pytest.raises(KvaeError, match="1 or 3 channels; the images of this model have 2"):
         pages.page(Bundle.open(path), "x")
@@ -130,7 +130,7 @@ def test_out_writes_the_page_and_a_second_run_replaces_it(kvae, tmp_path, bundle
 
 
 @pytest.mark.parametrize("change", ["a file added", "a file removed", "no marker"])
-def test_a_folder_that_is_not_ours_alone_is_left(kvae, tmp_path, bundle_path, change):
+def test_a_folder_with_anything_else_in_it_is_left_alone(kvae, tmp_path, bundle_path, change):
     kvae(bundle_path, "--out", "page")
     if change == "a file added":
         (tmp_path / "page" / "model" / "notes.txt").write_text("mine")
@@ -141,13 +141,13 @@ def test_a_folder_that_is_not_ours_alone_is_left(kvae, tmp_path, bundle_path, ch
     assert names(tmp_path / "page") == before
 
 
-def test_out_and_the_servers_options_exclude_each_other(kvae, bundle_path, tmp_path):
+def test_out_excludes_the_server_s_options(kvae, bundle_path, tmp_path):
     line = one_line(kvae(bundle_path, "--out", "page", "--port", "80", "--no-browser"), 2)
     assert "leave out --port, --no-browser" in line
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_without_onnxruntime_web_is_one_line(kvae, tmp_path, bundle_path):
+def test_a_folder_without_onnxruntime_web_is_an_error_in_one_line(kvae, tmp_path, bundle_path):
     for folder in ("missing", "."):
         line = one_line(kvae(bundle_path, "--out", "page", "--ort-dir", folder), 1)
         assert f"cannot read {Path(folder, 'ort.wasm.bundle.min.mjs')}" in line
@@ -155,7 +155,7 @@ def test_a_folder_without_onnxruntime_web_is_one_line(kvae, tmp_path, bundle_pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_another_version_of_onnxruntime_web_is_one_line(kvae, tmp_path, bundle_path, ort_dir):
+def test_another_version_of_onnxruntime_web_is_an_error_in_one_line(kvae, tmp_path, bundle_path, ort_dir):
     folder = tmp_path / "dist"
     folder.mkdir()
     module, wasm = onnxruntime_web.FILES
@@ -163,7 +163,7 @@ def test_another_version_of_onnxruntime_web_is_one_line(kvae, tmp_path, bundle_p
     assert f"cannot read dist/{wasm}" in one_line(kvae(bundle_path, "--out", "page", "--ort-dir", "dist"), 1)
     (folder / wasm).write_bytes(b"\0asm")
     line = one_line(kvae(bundle_path, "--out", "page", "--ort-dir", "dist"), 1)
-    assert f"dist/{wasm} is that of another version. Expected onnxruntime-web {onnxruntime_web.VERSION}" in line
+    assert f"dist/{wasm}" in line and f"Expected onnxruntime-web {onnxruntime_web.VERSION}" in line
     assert not (tmp_path / "page").exists()
 
 
@@ -200,7 +200,7 @@ def test_it_serves_until_ctrl_c(bundle_path, ort_dir):
                 assert answer.read() == content
         with pytest.raises(urllib.error.HTTPError, match="404"):
             urllib.request.urlopen(serving.first + "README.md", timeout=20)
-        assert serving.stop() == (0, "", "Ctrl-C stops the server.\nstopped.\n")
+        assert serving.stop() == (0, "", "Press Ctrl-C to stop the server.\nstopped.\n")
 
 
 def test_the_address_as_json(bundle_path):
@@ -210,26 +210,26 @@ def test_the_address_as_json(bundle_path):
         assert urllib.request.urlopen(report["url"], timeout=20).status == 200
 
 
-def test_a_port_that_is_taken_is_one_line_on_the_command_line(kvae, bundle_path):
+def test_a_port_in_use_is_an_error_in_one_line_on_the_command_line(kvae, bundle_path):
     with Serving(bundle_path, "--no-browser") as serving:
         port = serving.first.rstrip("/").rpartition(":")[2]
         assert "ddress already in use" in one_line(kvae(bundle_path, "--no-browser", "--port", port), 1)
 
 
-def test_an_open_address_is_warned_of(bundle_path):
+def test_an_open_address_gets_a_warning(bundle_path):
     with Serving(bundle_path, "--no-browser", "--host", "0.0.0.0") as serving:
         assert serving.first.startswith("http://127.0.0.1:")
         status, _, err = serving.stop()
-    warning = "Warning: whoever reaches any address of this machine can see and copy this model."
+    warning = "Warning: anyone who can reach any address of this machine can see and copy this model."
     assert (status, err.splitlines()[0]) == (0, warning)
 
 
-def test_an_empty_address_is_one_line_on_the_command_line(kvae, bundle_path):
-    assert "the --host is empty" in one_line(kvae(bundle_path, "--no-browser", "--host", ""), 1)
+def test_an_empty_address_is_an_error_in_one_line_on_the_command_line(kvae, bundle_path):
+    assert "--host is empty" in one_line(kvae(bundle_path, "--no-browser", "--host", ""), 1)
 
 
-def test_the_browser_is_opened_unless_it_is_not_wanted(kvae, bundle_path, monkeypatch):
-    """The browser gets the address once the server listens; Ctrl-C, played here by the browser's start, ends it."""
+def test_the_browser_is_opened_unless_disabled(kvae, bundle_path, monkeypatch):
+    """The browser gets the address once the server listens; Ctrl-C, simulated when the browser starts, ends it."""
     import _thread
     import webbrowser
 

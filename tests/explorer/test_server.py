@@ -1,4 +1,4 @@
-"""The server of a fixed table, spoken to by raw sockets: what it gives, and that it gives nothing else."""
+"""The server for a fixed table, tested with raw sockets: what it serves, and that it serves nothing else."""
 
 import contextlib
 import socket
@@ -42,7 +42,7 @@ def server():
 
 
 def ask(server, request, host=None):
-    """What comes back for raw bytes up to the end of the connection: status, headers, body."""
+    """The answer to raw bytes, up to the end of the connection: status, headers, body."""
     with socket.create_connection((server.host, server.port), timeout=10) as connection:
         connection.sendall(request)
         answer = b""
@@ -78,7 +78,7 @@ def request(server, method, target, *headers):
         ("/ort/x.wasm", "ort/x.wasm", "application/wasm"),
     ],
 )
-def test_a_file_comes_whole_and_with_its_type(server, path, name, kind):
+def test_a_file_is_served_whole_and_with_its_type(server, path, name, kind):
     status, headers, body = request(server, "GET", path)
     assert (status, body) == (200, FILES[name])
     assert headers["content-type"] == kind
@@ -87,7 +87,7 @@ def test_a_file_comes_whole_and_with_its_type(server, path, name, kind):
     assert headers["x-content-type-options"] == "nosniff"
 
 
-def test_head_gives_the_headers_alone(server):
+def test_head_returns_only_the_headers(server):
     status, headers, body = request(server, "HEAD", "/model/decoder.onnx")
     assert (status, body) == (200, b"")
     assert headers["content-length"] == str(len(FILES["model/decoder.onnx"]))
@@ -117,13 +117,13 @@ def test_head_gives_the_headers_alone(server):
         "/" + "a" * 60_000,
     ],
 )
-def test_what_is_not_in_the_table_is_not_found(server, target):
+def test_a_path_that_is_not_in_the_table_is_not_found(server, target):
     status, headers, body = request(server, "GET", target)
     assert (status, body) == (404, b"404 Not Found\n")
     assert headers["content-type"].startswith("text/plain")
 
 
-def test_a_target_without_end_is_refused(server):
+def test_an_endless_target_is_refused(server):
     assert request(server, "GET", "/" + "a" * 70_000)[0] == 414
 
 
@@ -137,7 +137,7 @@ def test_other_methods_are_refused_and_the_connection_closed(server, method):
 
 
 @pytest.mark.parametrize("header", ["Content-Length: {}", "Transfer-Encoding: chunked", "content-length: {}"])
-def test_the_body_of_a_get_is_no_request(server, header):
+def test_the_body_of_a_get_is_not_a_request(server, header):
     inner = f"GET /page.css HTTP/1.1\r\nHost: localhost:{server.port}\r\n\r\n"
     lines = ["GET /config.json HTTP/1.1", f"Host: localhost:{server.port}", header.format(len(inner)), "", inner]
     status, headers, body = ask(server, "\r\n".join(lines).encode())
@@ -145,8 +145,8 @@ def test_the_body_of_a_get_is_no_request(server, header):
 
 
 @pytest.mark.parametrize("start", ["GET /config.json HTTP/1.1\r\nX: ", "GET /"])
-def test_who_asks_without_end_is_not_waited_for(server, monkeypatch, start):
-    """One byte at a time, none of which is late."""
+def test_the_server_does_not_wait_for_an_endless_request(server, monkeypatch, start):
+    """Sent one byte at a time, each of them on time."""
     monkeypatch.setattr("kvae.explorer.server.PATIENCE", 0.3)
     with socket.create_connection((server.host, server.port)) as connection:
         connection.settimeout(0.05)
@@ -161,8 +161,8 @@ def test_who_asks_without_end_is_not_waited_for(server, monkeypatch, start):
         assert time.monotonic() > began + 0.25
 
 
-def test_an_answer_may_take_longer_than_a_question(monkeypatch):
-    """Each piece has its own time: a slow visitor gets all of a large file."""
+def test_an_answer_may_take_longer_than_a_request(monkeypatch):
+    """Each piece has its own timeout, so a slow visitor gets all of a large file."""
     content = bytes(40_000_000)
     monkeypatch.setattr("kvae.explorer.server.PATIENCE", 0.2)
     monkeypatch.setattr("kvae.explorer.server._Handler.timeout", 0.4)
@@ -189,8 +189,8 @@ def test_a_connection_serves_many_requests(server):
 @pytest.mark.parametrize(
     "hosts", [["evil.example"], ["evil.example:{port}"], [], ["127.0.0.1:{port}", "evil.example"], ["localhost:1"]]
 )
-def test_a_loopback_server_answers_to_its_own_name_alone(server, hosts):
-    """A page elsewhere, whose name was made to point to 127.0.0.1, reads nothing."""
+def test_a_loopback_server_answers_only_to_its_own_name(server, hosts):
+    """A page elsewhere, whose host name was made to resolve to 127.0.0.1, can read nothing."""
     lines = ["GET /model/manifest.json HTTP/1.1", *(f"Host: {host.format(port=server.port)}" for host in hosts)]
     status, _, body = ask(server, "\r\n".join([*lines, "Connection: close", "", ""]).encode())
     assert (status, body) == (421, b"421 Misdirected Request\n")
@@ -203,7 +203,7 @@ def test_a_server_for_others_answers_to_any_name():
         assert ask(server, b"GET /config.json HTTP/1.1\r\nHost: my-machine\r\nConnection: close\r\n\r\n")[0] == 200
 
 
-def test_ipv6_addresses_stand_in_brackets():
+def test_ipv6_addresses_are_in_brackets():
     try:
         with serving("::1") as server:
             assert server.url == f"http://[::1]:{server.port}/"
@@ -215,7 +215,7 @@ def test_ipv6_addresses_stand_in_brackets():
         pytest.skip("this machine has no IPv6")
 
 
-def test_a_visitor_who_leaves_and_nonsense_leave_no_trace(capfd):
+def test_visitors_who_leave_and_nonsense_requests_print_nothing(capfd):
     """Nothing on stderr: no log of requests, no traceback."""
     with serving() as server:
         for data in (
@@ -225,7 +225,8 @@ def test_a_visitor_who_leaves_and_nonsense_leave_no_trace(capfd):
             b"\r\n\r\n",
         ):
             connection = socket.create_connection((server.host, server.port))
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # reset, not a goodbye
+            # Close with a reset, not normally.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             connection.sendall(data)
             connection.close()
         assert request(server, "GET", "/")[0] == 200
@@ -235,23 +236,23 @@ def test_a_visitor_who_leaves_and_nonsense_leave_no_trace(capfd):
 @pytest.mark.parametrize(
     ("host", "port"), [("256.1.1.1", 0), ("no.such.host.invalid", 0), ("127.0.0.1", 70_000), ("203.0.113.7", 0)]
 )
-def test_an_address_that_cannot_be_had_is_one_line(host, port):
+def test_an_address_that_cannot_be_opened_is_an_error_in_one_line(host, port):
     with pytest.raises(KvaeError, match=f"^cannot serve at {host} port {port}: .*--port or --host.$"):
         Server(FILES, host, port)
 
 
 @pytest.mark.parametrize("host", ["", " "])
-def test_an_empty_address_is_not_all_of_them(host):
-    with pytest.raises(KvaeError, match=r"^the --host is empty; name an address, such as 127\.0\.0\.1\.$"):
+def test_an_empty_address_does_not_mean_all_addresses(host):
+    with pytest.raises(KvaeError, match=r"^--host is empty; .*127\.0\.0\.1\.$"):
         Server(FILES, host)
 
 
-def test_a_port_that_is_taken_is_one_line(server):
+def test_a_port_in_use_is_an_error_in_one_line(server):
     with pytest.raises(KvaeError, match="[Aa]ddress already in use"):
         Server(FILES, "127.0.0.1", server.port)
 
 
-def test_a_port_can_be_taken_again_at_once():
+def test_a_port_can_be_reused_at_once():
     with serving() as server:
         port = server.port
         request(server, "GET", "/")

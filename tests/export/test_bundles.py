@@ -1,4 +1,4 @@
-"""Export: the contract to the letter, parity with Keras, and each way of breaking a graph refused."""
+"""Export: bundles follow the contract exactly and agree with Keras; broken graphs are refused."""
 
 import itertools
 import json
@@ -61,7 +61,7 @@ PAIRS = list(itertools.product(("mlp", "conv"), LIKELIHOODS))
 
 @pytest.mark.parametrize(("architecture", "likelihood"), [*PAIRS, ("gated_mlp", "bernoulli")])
 def test_onnxruntime_agrees_with_keras(architecture, likelihood, tmp_path):
-    """Every output within 1e-5 at several batch sizes, the mean image in [0, 1], and log p(x|z) in numpy is TFP's."""
+    """Every output within 1e-5 at several batch sizes, mean image in [0, 1], and log p(x|z) in numpy equals TFP's."""
     vae = make_vae(ODD_SHAPE, architecture=architecture, likelihood=likelihood)
     exported = export(vae, tmp_path / "b", dataset=DATASET)
     bundle = Bundle.open(exported.path)
@@ -79,14 +79,14 @@ def test_onnxruntime_agrees_with_keras(architecture, likelihood, tmp_path):
         mean = bundle.decode(z)
         np.testing.assert_allclose(mean, distribution.mean(), atol=1e-5)
         assert mean.min() >= 0 and mean.max() <= 1
-        (parameters,) = bundle.run("decoder", z, ["likelihood_parameters"])
+        parameters = bundle.run("decoder", {"z": z})["likelihood_parameters"]
         image = np.rint(images[0] * 255) / np.float32(255)
         np.testing.assert_allclose(
             densities.log_density(likelihood, parameters, image), distribution.log_prob(image), rtol=1e-5, atol=1e-3
         )
 
 
-# What a trained decoder may say of a pixel: near one half, saturated, at a floor.
+# What a trained decoder may return for a pixel: near one half, saturated, at a floor.
 SATURATED = {
     "bernoulli": [[0.0, 1e-3, -50.0, 50.0, -1000.0, 1000.0]],
     "continuous_bernoulli": [[0.0, 1e-6, -1e-3, 0.004, -0.0159, 0.1, 1.0, -50.0, 50.0, -1000.0, 1000.0]],
@@ -97,7 +97,7 @@ SATURATED = {
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 def test_saturated_decoders_export_too(likelihood, tmp_path):
-    """Pixels at the ends of every parameter: the graph has no NaN where TFP has none, and parity is held."""
+    """With pixels at the extremes of every parameter, the graph has no NaN unless TFP has, and agrees with Keras."""
     vae = make_vae(likelihood=likelihood)
     combinations = np.array(list(itertools.product(*SATURATED[likelihood])), np.float32)
     dense = vae.decoder.body.layers[-2]
@@ -108,8 +108,8 @@ def test_saturated_decoders_export_too(likelihood, tmp_path):
     assert mean.max() - mean.min() > 0.9
 
 
-def test_a_user_s_own_networks_export(own_networks, tmp_path):
-    """The posterior is an Independent Normal, the likelihood a normal of fixed scale."""
+def test_custom_networks_export(own_networks, tmp_path):
+    """The posterior is an Independent Normal, the likelihood a normal with a fixed scale."""
     vae = VAE(*own_networks, tfd.MultivariateNormalDiag(tf.zeros(3), tf.ones(3)))
     vae(random_images(1))
     exported = export(vae, tmp_path / "own", dataset=DATASET)
@@ -137,56 +137,56 @@ def test_a_bundle_with_something_added_is_left_alone(tmp_path):
     assert (tmp_path / "b" / "thesis.txt").exists()
 
 
-def test_provenance_that_no_reader_would_take_is_refused(tmp_path):
+def test_provenance_that_readers_would_reject_is_refused(tmp_path):
     with pytest.raises(BundleError, match="'dataset' must be"):
         export(make_vae(), tmp_path / "b", dataset={"name": "x"})
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_is_no_bundle_is_left_alone(tmp_path):
+def test_a_folder_that_is_not_a_bundle_is_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(KvaeError, match="exists and is not a bundle"):
         export(make_vae(), tmp_path, dataset=DATASET)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_models_that_the_format_cannot_hold(own_networks, tmp_path):
+def test_models_that_the_format_does_not_support_are_refused(own_networks, tmp_path):
     wide = VAE(*own_networks, tfd.MultivariateNormalDiag(tf.zeros(3), 2 * tf.ones(3)))
     with pytest.raises(KvaeError, match="no weights yet"):
         export(wide, tmp_path / "b", dataset=DATASET)
     wide.build((None, *IMAGE_SHAPE))
-    with pytest.raises(KvaeError, match=r"prior N\(0, I\) alone"):
+    with pytest.raises(KvaeError, match=r"only the prior N\(0, I\)"):
         export(wide, tmp_path / "b", dataset=DATASET)
 
 
 class Shifted(StandardNormal):
-    """A prior of a user's own that is called like the usual one, and is another."""
+    """A custom prior that has the name of the usual one, but is different."""
 
     def call(self, label=None):
         return tfd.MultivariateNormalDiag(loc=tf.ones(self.latent_dim), scale_diag=tf.ones(self.latent_dim))
 
 
 class Spelled(Prior):
-    """N(0, I), said in other words."""
+    """N(0, I), written differently."""
 
     def call(self, label=None):
         return tfd.Independent(tfd.Normal(tf.zeros(self.latent_dim), 1.0), 1)
 
 
-def test_a_prior_is_what_it_returns_and_not_what_it_is_called(own_networks, tmp_path):
+def test_a_prior_is_judged_by_what_it_returns_not_by_its_name(own_networks, tmp_path):
     shifted, spelled = VAE(*own_networks, Shifted(3)), VAE(*own_networks, Spelled(3))
     for vae in (shifted, spelled):
         vae.build((None, *IMAGE_SHAPE))
-    with pytest.raises(KvaeError, match=r"prior N\(0, I\) alone"):
+    with pytest.raises(KvaeError, match=r"only the prior N\(0, I\)"):
         export(shifted, tmp_path / "b", dataset=DATASET)
     assert export(spelled, tmp_path / "b", dataset=DATASET).path.is_dir()
 
 
-# What a bundle knows of its data
+# What a bundle records about its data
 
 
 def test_training_images_give_statistics_in_manifest_and_graphs(tmp_path):
-    """The first STATISTICS_IMAGES of them, measured on the proved bundle; see tests/test_scoring.py for the numbers."""
+    """From the first STATISTICS_IMAGES, measured on the checked bundle; tests/test_scoring.py checks the numbers."""
     images = np.rint(random_images(40) * 255).astype(np.uint8)
     exported = export(make_vae(), tmp_path / "b", dataset=DATASET, train_images=images)
     expected = scoring.training_statistics(Bundle.open(exported.path), images)
@@ -202,7 +202,7 @@ def test_only_so_many_training_images_are_scored(tmp_path, monkeypatch):
     assert exported.manifest.scoring["num_images"] == exported.manifest.posterior["num_images"] == 7
 
 
-def test_the_manifest_records_the_parity_that_was_proved(bundle_path, tmp_path):
+def test_the_manifest_records_the_measured_parity(bundle_path, tmp_path):
     exported = export(make_vae(), tmp_path / "b", dataset=DATASET)
     assert exported.manifest.parity == {"tolerance": parity.TOLERANCE, "errors": exported.parity}
 
@@ -234,8 +234,8 @@ def embedded(folder, name):
 
 
 @pytest.mark.parametrize("measured", [False, True], ids=["given", "measured"])
-def test_metrics_stand_in_manifest_graphs_and_card_alike(tmp_path, measured):
-    """Whether they are given, or measured on the bundle by a function."""
+def test_metrics_are_the_same_in_manifest_graphs_and_card(tmp_path, measured):
+    """Whether they are given or measured on the bundle by a function."""
     exported = export(make_vae(), tmp_path / "b", dataset=DATASET, metrics=(lambda _: METRICS) if measured else METRICS)
     assert exported.manifest.metrics == Manifest.read(exported.path).metrics == METRICS
     for name in ("decoder", "encoder"):
@@ -243,11 +243,11 @@ def test_metrics_stand_in_manifest_graphs_and_card_alike(tmp_path, measured):
     card = (exported.path / "README.md").read_text()
     assert "| elbo | -230.12 | 0.75 | nats per image |" in card
     assert "grey intensities under a Bernoulli likelihood: a surrogate, not a likelihood" in card
-    Bundle.open(exported.path).sample(1)  # hashes are those of the files as they are
+    Bundle.open(exported.path).sample(1)  # the hashes match the files
 
 
 def test_metrics_are_measured_on_the_bundle_that_is_written(tmp_path):
-    """The function gets it open, proved, with its encoder; its numbers are those of the final graphs."""
+    """The function gets the open, checked bundle with its encoder; its numbers are those of the final graphs."""
     seen = {}
 
     def measure(bundle):
@@ -262,7 +262,7 @@ def test_metrics_are_measured_on_the_bundle_that_is_written(tmp_path):
     np.testing.assert_allclose(seen["posterior"].loc, vae.encoder(random_images(4)).mean(), atol=1e-5)
 
 
-def test_metrics_are_not_measured_on_a_bundle_that_fails_its_proof(tmp_path, monkeypatch):
+def test_metrics_are_not_measured_on_a_bundle_that_fails_its_checks(tmp_path, monkeypatch):
     monkeypatch.setattr(parity, "TOLERANCE", -1.0)
     with pytest.raises(BundleError, match="differs between onnxruntime and Keras"):
         export(make_vae(), tmp_path / "b", dataset=DATASET, metrics=lambda _: pytest.fail("measured"))
@@ -279,8 +279,8 @@ def test_an_evaluation_that_fails_leaves_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("measured", [False, True], ids=["given", "measured"])
-def test_metrics_that_no_reader_would_take_are_refused(tmp_path, measured):
-    """NaN, which JSON has not: neither given nor measured."""
+def test_metrics_that_readers_would_reject_are_refused(tmp_path, measured):
+    """NaN, which JSON does not have, is refused whether it was given or measured."""
     bad = {"elbo": {"value": float("nan"), "standard_error": 1.0}}
     with pytest.raises(BundleError, match="'metrics' must be"):
         export(make_vae(), tmp_path / "b", dataset=DATASET, metrics=(lambda _: bad) if measured else bad)
@@ -288,7 +288,7 @@ def test_metrics_that_no_reader_would_take_are_refused(tmp_path, measured):
 
 
 def test_a_model_of_bits_says_so(tmp_path):
-    """In the manifest, in both graphs, and in what the card calls its numbers; with the loss it was trained on."""
+    """In the manifest, in both graphs, and in the card's description of its numbers; with its training loss."""
     exported = export(
         make_vae(),
         tmp_path / "b",
@@ -301,7 +301,7 @@ def test_a_model_of_bits_says_so(tmp_path):
     assert {embedded(exported.path, name)["binarize"] for name in ("decoder", "encoder")} == {"dynamic"}
     card = (exported.path / "README.md").read_text()
     assert "The ELBO and its terms are log-probabilities of binarised images." in card
-    assert "the loss weighs the KL by 0.5" in card
+    assert "the loss weights the KL by 0.5" in card
 
 
 def test_an_unknown_binarisation_is_refused(tmp_path):

@@ -17,7 +17,7 @@ from kvae.runtime.bundle import Bundle
 tfd = tfp.distributions
 
 
-def test_functions_return_what_the_distributions_are_made_of(vae):
+def test_functions_return_the_distributions_parameters(vae):
     functions = graphs.functions(vae)
     assert functions.likelihood == "bernoulli"
     images = random_images(2)
@@ -28,7 +28,7 @@ def test_functions_return_what_the_distributions_are_made_of(vae):
     np.testing.assert_allclose(mean, 1 / (1 + np.exp(-logits)), rtol=1e-5)
 
 
-def test_the_graph_s_ends_have_the_contract_s_names():
+def test_the_graph_s_inputs_and_outputs_have_the_contract_s_names():
     vae = make_vae(likelihood="normal")
     expected = {
         "inputs": [{"name": "z", "dtype": "float32", "shape": ["batch", 3]}],
@@ -41,7 +41,7 @@ def test_the_graph_s_ends_have_the_contract_s_names():
     assert graphs.interface(graphs.convert(graphs.functions(vae).decode, expected)) == expected
 
 
-def test_a_posterior_that_a_bundle_cannot_describe_is_named(own_networks):
+def test_the_error_names_a_posterior_that_a_bundle_cannot_describe(own_networks):
     encoder, decoder = own_networks
     vae = VAE(encoder, decoder, tfd.MultivariateNormalDiag(tf.zeros(3), tf.ones(3)))
     vae.build((None, 8, 8, 1))
@@ -58,7 +58,7 @@ def test_a_posterior_that_a_bundle_cannot_describe_is_named(own_networks):
         lambda loc: tfd.MultivariateNormalDiag(loc, tf.constant([0.1, 0.2, 0.3])),
     ],
 )
-def test_a_scale_that_all_images_share_gets_their_batch(own_networks, posterior, tmp_path):
+def test_a_scale_that_all_images_share_is_broadcast_to_the_batch(own_networks, posterior, tmp_path):
     encoder, decoder = own_networks
     flatten = keras.layers.Flatten()
     encoder.call = lambda images: posterior(flatten(images)[:, :3])

@@ -105,13 +105,13 @@ def test_a_graph_that_onnxruntime_cannot_load_leaves_no_bundle(tmp_path, monkeyp
         path.write_bytes(model.SerializeToString()[:-100])
 
     monkeypatch.setattr(graph_files.onnx, "save", save_half)
-    with pytest.raises(BundleError, match="is no ONNX graph, or cut short"):
+    with pytest.raises(BundleError, match="not an ONNX graph, or is cut short"):
         export(make_vae(), tmp_path / "b", dataset=DATASET)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_op_that_tf2onnx_does_not_know_leaves_no_bundle(tmp_path):
-    """The real thing: tf2onnx logs this op as unsupported and writes a graph with it all the same."""
+    """With the real tf2onnx, which logs this op as unsupported and writes it into the graph anyway."""
 
     @keras.saving.register_keras_serializable("tests")
     class Strange(keras.layers.Layer):
@@ -130,7 +130,7 @@ def test_an_op_that_tf2onnx_does_not_know_leaves_no_bundle(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_mean_outside_of_0_and_1_leaves_no_bundle(own_networks, tmp_path):
+def test_a_mean_outside_0_to_1_leaves_no_bundle(own_networks, tmp_path):
     encoder, decoder = own_networks
     decoder.pixels.activation = keras.activations.linear
     vae = VAE(encoder, decoder, tfd.MultivariateNormalDiag(tf.zeros(3), tf.ones(3)))
@@ -141,7 +141,7 @@ def test_a_mean_outside_of_0_and_1_leaves_no_bundle(own_networks, tmp_path):
 
 
 def test_a_mean_that_is_not_the_distribution_s_leaves_no_bundle(tmp_path, monkeypatch):
-    """The reference is the distribution itself, not the tensors that are read off it."""
+    """The reference is the distribution itself, not the tensors that are read from it."""
     of_likelihood = tensors.of_likelihood
 
     def squared(distribution):

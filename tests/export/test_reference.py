@@ -1,4 +1,4 @@
-"""The reference in a bundle: Keras's own answers, which the graphs repeat."""
+"""The reference in a bundle: Keras's own results, which the graphs reproduce."""
 
 import zipfile
 
@@ -15,7 +15,7 @@ from kvae.runtime.bundle import Bundle
 
 
 @pytest.mark.parametrize("binarize", ["none", "dynamic"])
-def test_the_reference_is_what_keras_says_and_the_graphs_repeat_it(tmp_path, binarize):
+def test_the_reference_is_what_keras_computes_and_the_graphs_reproduce_it(tmp_path, binarize):
     vae = make_vae()
     path = export(vae, tmp_path / "b", dataset=DATASET, binarize=binarize).path
     with np.load(path / "reference.npz") as file:
@@ -46,6 +46,6 @@ def test_a_scale_that_pixels_share_is_written_for_each(own_networks, tmp_path):
         assert found["scale"].shape == (4, 3)
 
 
-def test_the_file_is_stored_so_that_any_language_reads_it(bundle_path):
+def test_the_file_is_stored_so_that_any_language_can_read_it(bundle_path):
     with zipfile.ZipFile(bundle_path / "reference.npz") as archive:
         assert {entry.compress_type for entry in archive.infolist()} == {zipfile.ZIP_STORED}

@@ -1,4 +1,4 @@
-"""Arrays in files: what numpy wrote is read row by row, what is written numpy reads, bad files are named."""
+"""Arrays in files: numpy's files are read row by row, numpy reads ours, and errors name bad files."""
 
 import os
 import zipfile
@@ -17,7 +17,7 @@ def read(path, names=("images",), count=4):
 
 
 @pytest.mark.parametrize("array", [NUMBERS, NUMBERS.astype(">f8"), np.arange(7)], ids=str)
-def test_a_npy_is_read_as_numpy_reads_it(tmp_path, array):
+def test_a_npy_is_read_like_numpy_reads_it(tmp_path, array):
     np.save(tmp_path / "a.npy", array)
     found = arrays.open_array(tmp_path / "a.npy", ())
     assert (found.shape, found.dtype) == (array.shape, array.dtype)
@@ -35,7 +35,7 @@ def test_an_npz_gives_the_named_array_or_its_only_one(tmp_path, save):
         read(tmp_path / "two.npz", ("z", "loc"))
 
 
-def test_what_cannot_be_read_is_named(tmp_path):
+def test_the_error_names_a_file_that_cannot_be_read(tmp_path):
     np.save(tmp_path / "objects.npy", np.array([{"a": 1}], object), allow_pickle=True)
     np.save(tmp_path / "columns.npy", np.asfortranarray(NUMBERS))
     np.save(tmp_path / "scalar.npy", np.float32(1))
@@ -56,9 +56,9 @@ def test_what_cannot_be_read_is_named(tmp_path):
         "columns.npy": "column by column",
         "scalar.npy": r"holds no numbers: its shape is \(\)",
         "empty.npy": r"holds no numbers: its shape is \(0, 2\)",
-        "cut.npy": r"cut short: its shape is \(10, 2, 3\), for which it is too small",
-        "negative.npy": r"its shape is \(-5, 2, 3\)",
-        "absurd.npy": "for which it is too small",
+        "cut.npy": r"cut short: .* too small for its shape \(10, 2, 3\)",
+        "negative.npy": r"shape \(-5, 2, 3\)",
+        "absurd.npy": "too small for its shape",
         "text.npy": "is damaged",
         "text.npz": "is damaged: File is not a zip file",
         "none.npz": "holds no array",
@@ -70,7 +70,7 @@ def test_what_cannot_be_read_is_named(tmp_path):
 
 
 def header(path, text, version=b"\x01\x00"):
-    """A .npy with that header, and 1000 bytes behind it."""
+    """A .npy with this header, followed by 1000 bytes."""
     width = 2 if version == b"\x01\x00" else 4
     path.write_bytes(b"\x93NUMPY" + version + len(text).to_bytes(width, "little") + text + bytes(1000))
     return path
@@ -91,23 +91,23 @@ def header(path, text, version=b"\x01\x00"):
     ids=lambda text: text[-20:].decode("latin-1"),
 )
 @pytest.mark.parametrize("version", [b"\x01\x00", b"\x03\x00"])
-def test_a_header_that_is_none_is_one_line(tmp_path, text, version):
-    """numpy reads it as Python's literals, and rewrites that of old versions token by token."""
+def test_an_invalid_header_is_an_error_of_one_line(tmp_path, text, version):
+    """numpy reads headers as Python literals, and rewrites those of old versions token by token."""
     with pytest.raises(DataError, match="a.npy is damaged: its header cannot be read") as caught:
         arrays.open_array(header(tmp_path / "a.npy", text, version), ())
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("descr", ["|u1", "|V0", "<U0"])
-def test_rows_without_numbers_have_no_end(tmp_path, descr):
-    """A billion billion rows fit into no bytes, and would take for ever."""
+def test_rows_without_numbers_are_refused(tmp_path, descr):
+    """A billion billion empty rows take no bytes, and would take forever to read."""
     shape = f"({10**18}, 0)" if descr == "|u1" else f"({10**18},)"
     text = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}}}".encode()
     with pytest.raises(DataError, match="holds no numbers: its shape is"):
         arrays.open_array(header(tmp_path / "a.npy", text), ())
 
 
-def test_an_archive_of_countless_members_is_refused(tmp_path):
+def test_an_archive_with_too_many_members_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         for index in range(20_000):
             archive.writestr(f"{index}.npy", b"")
@@ -115,8 +115,8 @@ def test_an_archive_of_countless_members_is_refused(tmp_path):
         arrays.open_array(tmp_path / "a.npz", ("images",))
 
 
-def test_a_member_that_holds_less_than_the_archive_says_is_named(tmp_path):
-    """The sizes in an archive's list are not believed: it says 4 GB, as the array does, and 1000 bytes come."""
+def test_a_member_that_is_shorter_than_the_archive_says_is_refused(tmp_path):
+    """The sizes in an archive's list are not trusted: it and the array say 4 GB, but there are 1000 bytes."""
     text = b"{'descr': '|u1', 'fortran_order': False, 'shape': (100000000, 12)}"
     with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("images.npy", header(tmp_path / "a.npy", text).read_bytes())
@@ -129,14 +129,14 @@ def test_a_member_that_holds_less_than_the_archive_says_is_named(tmp_path):
         read(tmp_path / "a.npz", count=10**6)
 
 
-def test_a_pipe_is_not_waited_for(tmp_path):
+def test_a_pipe_is_refused_without_waiting(tmp_path):
     os.mkfifo(tmp_path / "pipe.npz")
-    with pytest.raises(DataError, match="pipe.npz is no regular file"):
+    with pytest.raises(DataError, match="pipe.npz cannot be read: it is not a regular file"):
         arrays.open_array(tmp_path / "pipe.npz", ())
 
 
 def test_a_damaged_archive_is_named(tmp_path):
-    """A byte of the compressed numbers is changed: the checksum tells, when they are read."""
+    """A byte of the compressed numbers is changed, which the checksum shows when they are read."""
     np.savez_compressed(tmp_path / "a.npz", images=NUMBERS)
     content = bytearray((tmp_path / "a.npz").read_bytes())
     content[200] ^= 255
@@ -145,7 +145,7 @@ def test_a_damaged_archive_is_named(tmp_path):
         read(tmp_path / "a.npz")
 
 
-def test_arrays_grow_into_an_archive_that_numpy_reads(tmp_path):
+def test_numpy_reads_an_archive_that_was_written_row_by_row(tmp_path):
     parts = (NUMBERS[:3], NUMBERS[3:])
     batches = ({"x": part, "names": [f"{len(part)} long name"] * len(part)} for part in parts)
     rows = {"x": ((2, 3), "<f4"), "names": ((), "<U20")}

@@ -1,4 +1,4 @@
-"""Files and folders appear whole or not at all."""
+"""Files and folders appear complete or not at all."""
 
 import os
 import subprocess
@@ -62,8 +62,8 @@ def test_a_failed_block_leaves_no_folder(tmp_path):
 
 
 @pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(28, "No space left on device")])
-def test_what_the_system_refuses_is_an_error_and_leaves_nothing(tmp_path, monkeypatch, error):
-    """Raised by hand: root may write anywhere."""
+def test_an_error_of_the_system_is_reported_and_leaves_no_files(tmp_path, monkeypatch, error):
+    """The error is simulated, because root may write anywhere."""
 
     def refuse(*arguments):
         raise error
@@ -88,7 +88,7 @@ def test_ctrl_c_between_the_two_renames_brings_the_old_folder_back(tmp_path, mon
             raise KeyboardInterrupt
         return rename(self, target)
 
-    monkeypatch.setattr(atomic, "_exchange", lambda one, other: False)  # where the system swaps, there is no between
+    monkeypatch.setattr(atomic, "_exchange", lambda one, other: False)  # with a swap, there would be only one step
     monkeypatch.setattr(Path, "rename", interrupted)
     with pytest.raises(KeyboardInterrupt), atomic_folder(path, is_ours, "ours") as folder:
         (folder / "ours").write_text("new")
@@ -97,7 +97,7 @@ def test_ctrl_c_between_the_two_renames_brings_the_old_folder_back(tmp_path, mon
 
 
 def test_an_empty_folder_is_filled_not_replaced(tmp_path):
-    """It may be a mount point, somebody's current folder, or the target of a link."""
+    """It may be a mount point, a shell's current folder, or the target of a link."""
     path, link = tmp_path / "out", tmp_path / "link"
     path.mkdir(mode=0o750)
     link.symlink_to(path)
@@ -115,7 +115,7 @@ def test_a_name_that_is_too_long_is_an_error(tmp_path):
 
 
 def test_a_folder_that_is_replaced_is_there_at_every_moment(tmp_path):
-    """A reader in another process opens it without end, while it is replaced 200 times."""
+    """A reader in another process keeps opening it while it is replaced 200 times."""
     path = tmp_path / "out"
     path.mkdir()
     (path / "ours").write_text("0")
@@ -131,7 +131,7 @@ def test_a_folder_that_is_replaced_is_there_at_every_moment(tmp_path):
     assert reader.returncode == 0
 
 
-def test_without_an_exchange_of_folders_two_renames_do(tmp_path, monkeypatch):
+def test_two_renames_replace_a_folder_if_the_system_cannot_swap(tmp_path, monkeypatch):
     path = tmp_path / "out"
     path.mkdir()
     (path / "ours").write_text("old")
@@ -142,8 +142,8 @@ def test_without_an_exchange_of_folders_two_renames_do(tmp_path, monkeypatch):
     assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
 
 
-def test_the_file_that_makes_a_folder_ours_comes_last(tmp_path, monkeypatch):
-    """Where an empty folder is filled, one file after the other."""
+def test_the_file_that_marks_a_folder_as_ours_is_written_last(tmp_path, monkeypatch):
+    """If an empty folder is filled, one file after the other."""
     (tmp_path / "out").mkdir()
     moved = []
     rename = Path.rename
@@ -161,7 +161,7 @@ def test_what_killed_processes_left_behind_is_removed(tmp_path):
     alive = os.getppid()
     for name in (f".model.{gone.pid}.tmp.keras", f".model.{alive}.tmp.keras", ".hidden", f"model.{gone.pid}.tmp"):
         (tmp_path / name).write_text("")
-    ours = os.getpid()  # where a container starts again, all processes have the numbers of those before them
+    ours = os.getpid()  # in a restarted container, processes have the numbers of earlier ones
     for name in (f".bundle.{gone.pid}.tmp", f".bundle.{ours}.tmp", f".bundle.{gone.pid}.old", f".bundle.{10**30}.tmp"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "decoder.onnx").write_text("")
@@ -172,10 +172,39 @@ def test_what_killed_processes_left_behind_is_removed(tmp_path):
 
 
 def test_a_device_is_not_replaced(tmp_path):
-    """Root, as in most containers, could: a rename would put a file in its place."""
+    """Root, the usual user in containers, could replace it: a rename would put a file in its place."""
     pipe = tmp_path / "pipe.png"
     os.mkfifo(pipe)
     for path in (pipe, Path("/dev/full")):
-        with pytest.raises(KvaeError, match="is no regular file; it is left as it is"), atomic_file(path) as temporary:
+        with pytest.raises(KvaeError, match="it is not a regular file"), atomic_file(path) as temporary:
             temporary.write_text("x")
     assert pipe.is_fifo() and Path("/dev/full").is_char_device()
+
+
+def test_a_scratch_folder_exists_only_during_the_block(tmp_path):
+    with pytest.raises(ValueError, match="reason"), atomic.scratch_folder(tmp_path / "a.npz") as scratch:
+        (scratch / "loc.npy").write_bytes(b"rows")
+        assert scratch.parent == tmp_path
+        raise ValueError("reason")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_process_s_scratch_folder_is_removed(tmp_path):
+    code = (
+        "import os, pathlib, sys; from kvae.files import atomic\n"
+        "with atomic.scratch_folder(pathlib.Path(sys.argv[1], 'a.npz')): os._exit(1)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    assert len(list(tmp_path.iterdir())) == 1
+    atomic.remove_stale(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_caller_may_decide_what_is_stale(tmp_path):
+    alive = os.getppid()
+    for name in ("mine", "theirs"):
+        (tmp_path / f".{name}.{alive}.tmp").mkdir()
+    asked = []
+    atomic.remove_stale(tmp_path, lambda name, process: asked.append((name, process)) or name == "mine")
+    assert [entry.name for entry in tmp_path.iterdir()] == [f".theirs.{alive}.tmp"]
+    assert sorted(asked) == [("mine", alive), ("theirs", alive)]

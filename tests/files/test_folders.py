@@ -1,4 +1,4 @@
-"""The files under a folder: in order, links and odd names included, and never without end."""
+"""The files under a folder: in order, with links and odd names, and never endlessly."""
 
 import os
 
@@ -15,7 +15,7 @@ def touch(folder, *names):
         (folder / name).write_bytes(b"x")
 
 
-def test_all_files_are_found_but_hidden_ones(tmp_path):
+def test_all_files_except_hidden_ones_are_found(tmp_path):
     touch(tmp_path, "b/2", "b/c/3", "a", ".hidden", ".git/x", "b/.d/y")
     assert sorted(files_under(tmp_path)) == ["a", "b/2", "b/c/3"]
 
@@ -37,11 +37,11 @@ def test_links_that_multiply_are_entered_once(tmp_path):
         touch(tmp_path / str(index), "file")
         for name in ("x", "y"):
             (tmp_path / str(index) / name).symlink_to(tmp_path / str(index + 1))
-    assert len(list(files_under(tmp_path / "0"))) == 40 + 2  # the last two links lead nowhere
+    assert len(list(files_under(tmp_path / "0"))) == 40 + 2  # the last two links are broken
 
 
 def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path, monkeypatch):
-    """Raised by hand: root may read anything."""
+    """The error is simulated, because root may read anything."""
     touch(tmp_path, "a/1", "b/2")
     listed = os.scandir
 
@@ -64,6 +64,6 @@ def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path, monkeypatch):
         ("\x1b[31m", "\\x1b[31m"),
     ],
 )
-def test_names_are_shown_in_a_line_of_utf_8(name, expected):
+def test_names_are_shown_in_one_line_of_utf_8(name, expected):
     assert shown(name) == expected
     shown(name).encode()

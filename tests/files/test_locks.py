@@ -1,5 +1,6 @@
-"""One writer at a time, told apart from a lock file that was left behind."""
+"""One writer at a time, which is not confused with a lock file that was left behind."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -29,13 +30,13 @@ def holder(tmp_path):
         process.kill()
 
 
-def test_a_second_process_is_refused_and_told_who_holds_it(tmp_path, holder):
+def test_a_second_process_is_refused_and_learns_who_holds_the_lock(tmp_path, holder):
     assert locks.is_held(tmp_path)
     with pytest.raises(KvaeError, match=rf"being trained by process {holder.pid}\."), locks.held(tmp_path):
         pass
 
 
-def test_a_process_that_was_killed_holds_nothing(tmp_path, holder):
+def test_a_killed_process_holds_no_lock(tmp_path, holder):
     holder.kill()
     holder.wait()
     assert not locks.is_held(tmp_path)
@@ -49,13 +50,13 @@ def test_a_folder_without_a_lock_file_is_not_held(tmp_path):
     assert not locks.is_held(tmp_path)
 
 
-def test_a_folder_that_is_not_there_is_an_error_in_one_line(tmp_path):
+def test_a_missing_folder_is_an_error_of_one_line(tmp_path):
     with pytest.raises(KvaeError, match="cannot write .*: No such file or directory"), locks.held(tmp_path / "none"):
         pass
 
 
-def test_those_who_only_look_are_in_nobody_s_way(tmp_path):
-    """Another process asks without end whether it is held; it is had at once, 50 times."""
+def test_checking_a_lock_does_not_prevent_taking_it(tmp_path):
+    """Another process keeps checking whether the lock is held; it can still be taken at once, 50 times."""
     (tmp_path / locks.FILE).write_text("")
     look = (
         "import sys, pathlib\nfrom kvae.files import locks\npath = pathlib.Path(sys.argv[1])\n"
@@ -67,3 +68,32 @@ def test_those_who_only_look_are_in_nobody_s_way(tmp_path):
             with locks.held(tmp_path):
                 pass
         process.kill()
+
+
+def test_a_lock_is_awaited_until_the_other_process_ends(tmp_path, holder):
+    waiting = []
+
+    def end_the_other():
+        waiting.append(locks.is_locked(tmp_path / locks.FILE))
+        holder.kill()
+
+    with locks.awaited(tmp_path / locks.FILE, end_the_other, "Name another."):
+        assert waiting == [True]
+        assert locks.is_locked(tmp_path / locks.FILE)
+    with locks.awaited(tmp_path / locks.FILE, end_the_other, "Name another."):
+        assert waiting == [True]  # it was free
+
+
+@pytest.mark.parametrize(
+    "use", [locks.held, lambda path: locks.awaited(path / "a.lock", lambda: None, "Name another.")]
+)
+def test_the_error_for_a_file_system_without_locks_says_what_to_do(tmp_path, monkeypatch, use):
+    def refused(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refused)
+    with (
+        pytest.raises(KvaeError, match=r"cannot lock .*: No locks available\. (Put it on|Name another)"),
+        use(tmp_path),
+    ):
+        pass

@@ -1,4 +1,4 @@
-"""Samples into files: each format read back by its own library, and targets that cannot be."""
+"""Samples in files: each format read back by its own library, and targets that cannot be written."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def test_png_is_the_grid(tmp_path):
     np.testing.assert_array_equal(read(tmp_path / "a.png"), np.asarray(pictures.grid(IMAGES)))
 
 
-def test_a_folder_holds_one_png_per_image_and_none_of_an_earlier_call(tmp_path):
+def test_a_folder_holds_one_png_per_image_and_none_from_an_earlier_call(tmp_path):
     write(tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").glob("*.png"))[-1] == "000009.png"
     np.testing.assert_array_equal(read(tmp_path / "out" / "000003.png"), pictures.to_uint8(IMAGES[3, ..., 0]))
@@ -44,7 +44,7 @@ def test_a_folder_holds_one_png_per_image_and_none_of_an_earlier_call(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["holiday.png", "000000.png"])
-def test_a_folder_of_the_user_s_is_left_alone(tmp_path, name):
+def test_a_user_s_folder_is_left_alone(tmp_path, name):
     (tmp_path / name).write_text("")
     with pytest.raises(KvaeError, match="is not a folder that kvae sample wrote"):
         write(tmp_path)
@@ -67,13 +67,13 @@ def test_more_than_the_disk_holds_is_refused_at_once(tmp_path, name):
 
 
 @pytest.mark.parametrize(("name", "message"), [("a.jpg", "must end in .png"), ("folder.png", "is a folder")])
-def test_targets_that_cannot_be(tmp_path, name, message):
+def test_targets_that_cannot_be_written(tmp_path, name, message):
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(KvaeError, match=message):
         write(tmp_path / name)
 
 
-def test_a_failure_half_way_leaves_nothing(tmp_path):
+def test_a_failure_half_way_leaves_no_files(tmp_path):
     def batches():
         yield IMAGES[:7]
         raise KvaeError("the GPU fell out")

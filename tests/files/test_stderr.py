@@ -1,4 +1,4 @@
-"""What is written to stderr goes elsewhere for a while."""
+"""stderr can be redirected and restored."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 from kvae.files.stderr import redirected, silenced
 
 
-def test_compiled_code_and_python_are_silenced_and_heard_again():
+def test_compiled_code_and_python_are_silenced_only_in_the_block():
     code = (
         "import os, sys; from kvae.files.stderr import silenced\n"
         "with silenced(): os.write(2, b'from C'); print('from Python', file=sys.stderr)\n"
@@ -20,7 +20,7 @@ def test_compiled_code_and_python_are_silenced_and_heard_again():
     assert done.stderr == "after"
 
 
-def test_it_goes_to_a_file_and_an_error_puts_it_back():
+def test_stderr_goes_to_a_file_and_is_restored_after_an_error():
     before = os.fstat(2).st_ino
     with tempfile.TemporaryFile() as file:
         with pytest.raises(ValueError, match="reason"), redirected(file):

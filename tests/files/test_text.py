@@ -1,4 +1,4 @@
-"""What strangers wrote, made harmless."""
+"""Untrusted text made safe to show."""
 
 import pytest
 
@@ -15,7 +15,7 @@ WORDS = {
 
 
 @pytest.mark.parametrize("kind", WORDS)
-def test_words_are_made_harmless(kind):
+def test_text_is_made_safe(kind):
     text, line, name = WORDS[kind]
     assert printable(text) == line
     assert shown(text) == name

@@ -1,4 +1,4 @@
-"""Likelihoods against closed forms in float64: densities, gradients, means, and where float32 could break them."""
+"""Likelihoods against closed forms in float64: densities, gradients, means, and cases that could break float32."""
 
 import itertools
 
@@ -23,7 +23,7 @@ LEVELS = np.arange(256) / 255
 ENDS = [0.0, 50.0, -50.0, 200.0, -200.0, 1000.0, -1000.0]
 NEAR_HALF = [0.0, 1e-6, -1e-6, 1e-3, -1e-3, 0.004, -0.004, 0.1, -0.1]
 RAW_SCALES = [-100.0, -50.0, -3.0, 0.0, 3.0, 50.0, 100.0]
-# What a decoder's last layer may say of one pixel, parameter by parameter.
+# What a decoder's last layer may return for one pixel, parameter by parameter.
 EXTREMES = {
     "bernoulli": [NEAR_HALF + ENDS],
     "continuous_bernoulli": [NEAR_HALF + ENDS],
@@ -100,7 +100,7 @@ def test_bernoulli_is_the_cross_entropy_of_grey_intensities():
 
 @pytest.mark.parametrize("logit", [-100.0, -20.0, -17.0, -1e-3, 0.0, 0.7, 17.0, 100.0])
 @pytest.mark.parametrize("x", [0.0, 0.3, 1.0])
-def test_bernoulli_and_its_gradients_are_those_of_the_closed_form(logit, x):
+def test_bernoulli_and_its_gradients_match_the_closed_form(logit, x):
     """In float64: x l - log(1 + e^l), x - sigmoid(l) in the logit, and l in the intensity."""
     logits, image = (tf.Variable(tf.fill([2, 1, 1, 1], value)) for value in (logit, x))
     with tf.GradientTape() as tape:
@@ -143,13 +143,13 @@ def test_the_continuous_bernoulli_integrates_to_one(logits):
     assert (density[1:] + density[:-1]).mean() / 2 == pytest.approx(1, abs=2e-5)
 
 
-# Where float32 could break
+# Cases that could break float32
 
 
 @pytest.mark.parametrize("shade", [0.0, 1 / 255, 77 / 255, 0.5, 1.0])
 @pytest.mark.parametrize("name", LIKELIHOODS)
-def test_log_prob_and_gradients_are_finite_whatever_the_decoder_says(name, shade):
-    """Constant images, all-black and all-white ones among them, at logits up to 1000 and scales at their bounds."""
+def test_log_prob_and_gradients_are_finite_whatever_the_decoder_returns(name, shade):
+    """For constant images, including all-black and all-white, at logits up to 1000 and scales at their bounds."""
     outputs = every_extreme(name, pixels=2)
     log_prob, gradient = log_prob_and_gradient(name, outputs, np.full((len(outputs), 2, 1, 1), shade))
     assert np.all(np.isfinite(log_prob))
@@ -157,8 +157,8 @@ def test_log_prob_and_gradients_are_finite_whatever_the_decoder_says(name, shade
 
 
 @pytest.mark.parametrize("name", LIKELIHOODS)
-def test_log_prob_is_the_closed_form_whatever_the_decoder_says(name):
-    """Within float32's rounding: 1e-6 of the value, and a location's last bits in units of the scale."""
+def test_log_prob_is_the_closed_form_whatever_the_decoder_returns(name):
+    """Within float32's rounding: 1e-6 of the value, plus a location's last bits in units of the scale."""
     outputs = every_extreme(name, pixels=1)
     parameters = np.moveaxis(outputs.astype(np.float64), -1, 0)
     for shade in np.float32([0, 1 / 255, 77 / 255, 0.5, 1]):
@@ -190,7 +190,7 @@ def test_the_continuous_bernoulli_near_one_half_has_the_gradient_of_its_closed_f
 
 @pytest.mark.parametrize("logits", ENDS[1:])
 def test_a_saturated_continuous_bernoulli_has_the_gradient_of_its_closed_form(logits):
-    """d log p / d logits = x - mean, and the mean is 1 - 1/l for a large l, 1/|l| for a large -l; within 1e-6."""
+    """d log p / d logits = x - mean, where the mean is 1 - 1/l for large l, 1/|l| for large -l; within 1e-6."""
     mean = 1 - 1 / logits if logits > 0 else -1 / logits
     outputs = np.full((1, 1, 1, 1), logits, np.float32)
     for x in (0.0, 0.25, 1.0):
@@ -199,8 +199,8 @@ def test_a_saturated_continuous_bernoulli_has_the_gradient_of_its_closed_form(lo
 
 
 @pytest.mark.parametrize("name", LIKELIHOODS)
-def test_gradients_are_those_of_finite_differences(name):
-    """Of the closed forms in float64, at all 256 levels; within 2e-4 of the largest, and 1e-3 of each."""
+def test_gradients_match_finite_differences(name):
+    """Finite differences of the float64 closed forms, at all 256 levels: within 2e-4 of the largest, 1e-3 of each."""
     combinations = itertools.product(*[[-3.0, -0.7, 0.2, 2.0]] * len(likelihoods.get(name).parameters))
     for raw in combinations:
         outputs = np.tile(np.float32(raw), (1, 256, 1, 1))
@@ -216,7 +216,7 @@ def test_gradients_are_those_of_finite_differences(name):
 
 
 def test_the_normal_s_scale_stops_at_its_floor():
-    """A constant pixel predicted exactly has the density of scale 0.01, and no more, however low the raw scale is."""
+    """A constant pixel predicted exactly has the density at scale 0.01, and no more, however low the raw scale is."""
     outputs = np.array([[[[0.0, raw]]] for raw in (-30.0, -100.0, -1000.0)], np.float32)
     log_prob, gradient = log_prob_and_gradient("normal", outputs, np.full((3, 1, 1, 1), 0.5))
     np.testing.assert_allclose(log_prob, -np.log(0.01) - 0.5 * np.log(2 * np.pi), rtol=1e-6)
@@ -232,7 +232,7 @@ def test_the_discretised_logistic_s_scale_stops_at_an_eighth_of_a_level():
 
 @pytest.mark.parametrize("name", LIKELIHOODS)
 def test_training_on_constant_images_stays_finite(name):
-    """Forty steps of Adam at 0.1 on images all black, all white and all of one grey: the ELBO rises, nothing breaks."""
+    """Forty steps of Adam at 0.1 on images that are all black, white or one grey: the ELBO rises, nothing breaks."""
     vae = make_vae(likelihood=name)
     vae.compile(optimizer=keras.optimizers.Adam(0.1))
     start = vae.get_weights()
@@ -248,7 +248,7 @@ def test_training_on_constant_images_stays_finite(name):
 
 # The discretised logistic
 
-# Scales from the floor to ten times the image's range, locations inside and outside of it.
+# Scales from the floor to ten times the image's range, locations inside and outside it.
 SCALES = np.float32([1 / 2040, 1 / 1020, 1 / 255, 0.01, 0.1, 1.0, 10.0])
 LOCS = np.concatenate([np.linspace(-0.5, 1.5, 301), np.linspace(-0.01, 0.01, 101), np.linspace(0.99, 1.01, 101)])
 
@@ -263,15 +263,15 @@ def test_the_levels_probabilities_sum_to_one(scale):
 
 
 def test_the_float64_reference_sums_to_one():
-    """Within 1e-12: the closed form that these tests compare with is a probability itself."""
+    """Within 1e-12: the closed form that these tests compare with is itself a probability."""
     locs = LOCS[:, None, None]
     total = np.exp(discretized_logistic(LEVELS, locs, SCALES[:, None].astype(np.float64))).sum(axis=-1)
     np.testing.assert_allclose(total, 1, atol=1e-12)
 
 
 def test_log_prob_is_tfp_s_quantized_distribution_over_a_logistic():
-    """TFP's levels are half-open from below, hence the shift by a half; compared in float64 where it is accurate,
-    which is where the probability is above 1e-6."""
+    """TFP's levels are half-open from below, hence the shift by a half; compared in float64 where that is accurate,
+    i.e. if the probability is above 1e-6."""
     for scale in (1 / 255, 0.02, 0.3):
         for loc in (-0.1, 0.0, 0.37, 1.0, 1.2):
             logistic = tfd.Logistic(tf.constant(255 * loc - 0.5, tf.float64), tf.constant(255 * scale, tf.float64))
@@ -292,14 +292,14 @@ def test_a_value_between_two_levels_counts_as_the_nearer_one():
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_the_mean_is_the_sum_over_levels(scale):
-    """As its docstring says: within 1e-4 where the scale is a level or more, within half a level anywhere."""
+    """As its docstring says: within 1e-4 if the scale is a level or more, and always within half a level."""
     exact = np.exp(discretized_logistic(LEVELS, np.float64(np.float32(LOCS))[:, None], np.float64(scale))) @ LEVELS
     found = DiscretizedLogistic(np.float32(LOCS), scale).mean().numpy()
     assert np.abs(found - exact).max() < (1e-4 if scale >= np.float32(1 / 255) else 0.5 / 255)
     assert np.all((found >= 0) & (found <= 1))
 
 
-def test_the_mean_is_in_the_range_of_pixels_whatever_the_decoder_says():
+def test_the_mean_is_in_the_range_of_pixels_whatever_the_decoder_returns():
     outputs = tf.constant(every_extreme("discretized_logistic", pixels=1))
     mean = likelihoods.get("discretized_logistic").distribution(outputs).mean().numpy()
     assert np.all((mean >= 0) & (mean <= 1))
@@ -320,7 +320,7 @@ def test_samples_are_levels_with_their_probabilities(loc, scale):
     assert abs(draws.mean() - probabilities @ LEVELS) < 5 * spread / np.sqrt(50_000) + 1e-6
 
 
-def test_shapes_are_those_of_any_tfp_distribution():
+def test_shapes_are_as_for_any_tfp_distribution():
     distribution = DiscretizedLogistic(tf.zeros((4, 1)), tf.ones(3))
     assert (distribution.batch_shape, distribution.event_shape) == ((4, 3), ())
     assert distribution.sample((2, 5), seed=0).shape == (2, 5, 4, 3)
@@ -332,7 +332,7 @@ def test_shapes_are_those_of_any_tfp_distribution():
 
 
 def rebuilt(name, parameters):
-    """The family's distribution from the tensor of parameters, by TFP's own constructors."""
+    """The family's distribution from the tensor of parameters, built by TFP's own constructors."""
     families = {
         "bernoulli": lambda logits: tfd.Bernoulli(logits, dtype=tf.float32),
         "continuous_bernoulli": tfd.ContinuousBernoulli,
@@ -365,7 +365,7 @@ def test_the_exported_mean_is_the_distribution_s_at_its_extremes(name):
     assert np.all((mean >= 0) & (mean <= 1))
 
 
-def test_the_continuous_bernoulli_s_mean_is_that_of_its_closed_form():
+def test_the_continuous_bernoulli_s_mean_matches_its_closed_form():
     """1/2 + (coth(l/2) - 2/l) / 2, and its series 1/2 + l/12 - l^3/720 below 0.05; within 2e-6."""
     logits = np.float32(EXTREMES["continuous_bernoulli"][0] + [0.0159, -0.0161, 0.5, -2.0, 5.0])
     exact = logits.astype(np.float64)
@@ -377,12 +377,12 @@ def test_the_continuous_bernoulli_s_mean_is_that_of_its_closed_form():
     np.testing.assert_allclose(of_likelihood(distribution).mean.numpy().ravel(), expected, atol=2e-6)
 
 
-def test_a_scalar_scale_is_spread_over_the_image():
+def test_a_scalar_scale_is_broadcast_to_the_image():
     distribution = tfd.Independent(tfd.Normal(tf.zeros((3, 2, 2, 1)), 0.5), 3)
     np.testing.assert_array_equal(of_likelihood(distribution).parameters[..., 1], np.full((3, 2, 2), 0.5))
 
 
-def test_what_a_bundle_cannot_hold_is_named():
+def test_the_error_names_a_distribution_that_a_bundle_cannot_hold():
     with pytest.raises(KvaeError, match="Poisson"):
         of_likelihood(tfd.Independent(tfd.Poisson(tf.ones((1, 2, 2, 1))), 3))
     with pytest.raises(KvaeError, match=r"Bernoulli\(logits=...\)"):

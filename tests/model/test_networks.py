@@ -8,7 +8,7 @@ import tensorflow_probability as tfp
 from tiny import DATASET, make_vae, random_images
 
 from kvae.bundle import operators
-from kvae.config import LIKELIHOODS, ModelConfig
+from kvae.config import ARCHITECTURES, LIKELIHOODS, ModelConfig
 from kvae.export.bundles import export
 from kvae.model import networks
 from kvae.model.architectures import conv, gated_mlp
@@ -19,9 +19,14 @@ from kvae.runtime.bundle import Bundle
 tfd = tfp.distributions
 
 
-@pytest.mark.parametrize("architecture", ["conv", "mlp", "gated_mlp"])
-@pytest.mark.parametrize("likelihood", LIKELIHOODS)
-@pytest.mark.parametrize("image_shape", [(28, 28, 1), (9, 14, 3), (4, 4, 1)])
+@pytest.mark.parametrize(
+    ("architecture", "likelihood", "image_shape"),
+    [
+        *((architecture, "bernoulli", (28, 28, 1)) for architecture in ARCHITECTURES),
+        *(("conv", likelihood, (9, 14, 3)) for likelihood in LIKELIHOODS),
+        ("mlp", "normal", (4, 4, 1)),
+    ],
+)
 def test_events_have_the_shapes_of_codes_and_images(architecture, likelihood, image_shape):
     vae = make_vae(image_shape, architecture=architecture, likelihood=likelihood)
     posterior = vae.encoder(random_images(2, image_shape))
@@ -49,7 +54,7 @@ SIZES = [(8, 8), (9, 13), (8, 256), (31, 47), (64, 64), (100, 60), (256, 256)]
 
 
 def conv_networks(image_shape, **settings):
-    """The two networks with their weights, of the default width but for `settings`."""
+    """The two networks with their weights, of the default width unless `settings` say otherwise."""
     config = ModelConfig(architecture="conv", **settings)
     encoder, decoder = networks.build_encoder(config, image_shape), networks.build_decoder(config, image_shape)
     encoder.build((None, *image_shape))
@@ -60,7 +65,7 @@ def conv_networks(image_shape, **settings):
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", SIZES)
 def test_convolutions_fit_images_of_any_size(size, channels):
-    """Shapes as they should be, 4 x 4 to 8 x 8 pixels left of a square, and never 5 million weights."""
+    """Shapes are right, a square image is reduced to 4 x 4 to 8 x 8 pixels, and there are under 5 million weights."""
     image_shape = (*size, channels)
     encoder, decoder = conv_networks(image_shape, likelihood="discretized_logistic")
     posterior = encoder(random_images(2, image_shape))
@@ -74,7 +79,7 @@ def test_convolutions_fit_images_of_any_size(size, channels):
 
 
 def test_every_size_has_few_weights():
-    """All heights and widths of 8 to 256: between 16 and 64 pixels are left, of 128 channels at most."""
+    """For all heights and widths from 8 to 256, between 16 and 64 pixels are left, with at most 128 channels."""
     for height in range(8, 257):
         for width in range(height, 257):
             channels = conv.conv_channels(height, width)
@@ -85,7 +90,7 @@ def test_every_size_has_few_weights():
 
 
 def test_the_networks_of_28_x_28_are_those_of_the_shipped_model():
-    """Layer by layer: what was published was measured on these."""
+    """Layer by layer, because the published results were measured on these."""
     encoder, decoder = conv_networks((28, 28, 1))
     assert [weight.shape for weight in encoder.body.weights] == [
         (4, 4, 1, 32), (32,), (4, 4, 32, 64), (64,), (7 * 7 * 64, 128), (128,),
@@ -101,7 +106,7 @@ def test_the_networks_of_28_x_28_are_those_of_the_shipped_model():
 
 @pytest.mark.parametrize("size", [(9, 13), (31, 47), (100, 60)])
 def test_colour_images_of_odd_sizes_export(size, tmp_path):
-    """onnxruntime and Keras agree within 1e-5; every operator is a standard one, and none a transposed convolution."""
+    """onnxruntime and Keras agree within 1e-5; all operators are standard, and none is a transposed convolution."""
     vae = make_vae((*size, 3), architecture="conv", likelihood="discretized_logistic")
     exported = export(vae, tmp_path / "b", dataset=DATASET)
     assert max(exported.parity.values()) <= 1e-5
@@ -114,7 +119,7 @@ def test_colour_images_of_odd_sizes_export(size, tmp_path):
 
 
 def test_a_saved_model_keeps_the_layers_it_was_saved_with(tmp_path):
-    """A .keras file of before the networks followed the image's size, which had two convolutions always."""
+    """A .keras file from before the networks depended on the image's size, which always had two convolutions."""
     convolutions = [keras.layers.Conv2D(width, 4, strides=2, padding="same", activation="silu") for width in (4, 5)]
     before = [keras.Input((64, 48, 3)), *convolutions, keras.layers.Flatten(), keras.layers.Dense(8)]
     decoder = make_vae((64, 48, 3), architecture="conv").decoder
@@ -133,12 +138,12 @@ def gated(values, w, b, v, c):
     return (values @ w + b) / (1 + np.exp(-(values @ v + c)))
 
 
-def test_a_gated_layer_is_what_numpy_computes_by_hand():
+def test_a_gated_layer_matches_numpy():
     layer = gated_mlp.GatedDense(4)
     inputs = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
     layer(inputs)
     rng = np.random.default_rng(0)
-    for weight in layer.weights:  # biases too, which begin at 0
+    for weight in layer.weights:  # including biases, which start at 0
         weight.assign(2 * rng.normal(size=weight.shape))
     w, b, v, c = (
         part.numpy() for part in (layer.values.kernel, layer.values.bias, layer.gates.kernel, layer.gates.bias)
@@ -149,7 +154,7 @@ def test_a_gated_layer_is_what_numpy_computes_by_hand():
 
 
 def test_the_gated_networks_are_two_gated_layers_on_each_side():
-    """Posterior and logits by numpy from the weights alone, within 1e-5."""
+    """Posterior and logits match numpy, computed from the weights alone, within 1e-5."""
     vae = make_vae(architecture="gated_mlp", hidden_units=5)
     images = random_images(4)
     w = [weight.numpy() for weight in vae.encoder.body.weights]
@@ -163,7 +168,7 @@ def test_the_gated_networks_are_two_gated_layers_on_each_side():
 
 
 def test_a_gated_network_saves_and_loads(tmp_path):
-    """Weights and outputs bit for bit, and the number of units as it was."""
+    """Weights and outputs stay the same bit for bit, and so does the number of units."""
     vae = make_vae(architecture="gated_mlp", hidden_units=5)
     vae.save(tmp_path / "gated.keras")
     loaded = keras.models.load_model(tmp_path / "gated.keras")

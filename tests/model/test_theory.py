@@ -1,4 +1,4 @@
-"""The theory against what kvae computes: cross-entropy and KL, what the entropy weight and beta do to a trained model.
+"""Theory against what kvae computes: cross-entropy and KL, and how the entropy weight and beta affect a trained model.
 
 The oracles are closed forms, which linear models have for everything, numerical integration, and numpy in float64.
 """
@@ -31,11 +31,11 @@ from kvae.runtime.bundle import Bundle
 tfd = tfp.distributions
 SEED = tf.constant([1, 2], tf.int32)
 SHAPE = (3, 4, 1)
-"""Images of the linear models: 12 pixels."""
+"""Shape of the linear models' images: 12 pixels."""
 
 
 class LinearEncoder(keras.Model):
-    """Posterior N(K x + c, diag(sigma^2)), of one sigma per latent dimension."""
+    """Posterior N(K x + c, diag(sigma^2)), with one sigma per latent dimension."""
 
     def __init__(self, latent_dim: int, image_shape: tuple[int, int, int] = SHAPE) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class LinearDecoder(keras.Model):
 
 
 class FreeEncoder(keras.Model):
-    """A mean and a log-variance of each image's own, whatever the image."""
+    """A separate mean and log-variance for each image, whatever its pixels."""
 
     def __init__(self, loc: np.ndarray, log_variance: np.ndarray) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class FreeEncoder(keras.Model):
 
 
 def free_vae(num: int, latent_dim: int, prior) -> VAE:
-    """A VAE of the usual decoder with a free posterior for each of `num` images, random in mean and variance."""
+    """A VAE with the usual decoder and a free posterior for each of `num` images, with random mean and variance."""
     rng = np.random.default_rng(4)
     loc, log_variance = rng.normal(size=(num, latent_dim)), rng.normal(-1.0, 1.0, size=(num, latent_dim))
     return VAE(FreeEncoder(loc, log_variance), make_vae(latent_dim=latent_dim).decoder, prior)
@@ -109,7 +109,7 @@ class LearnedGaussian(Prior):
 
 
 def variable_prior(latent_dim: int):
-    """A learned prior, with its variables."""
+    """A learned prior, and its variables."""
     prior = LearnedGaussian(latent_dim)
     return prior, prior.loc.value, prior.log_scale.value
 
@@ -124,7 +124,7 @@ def gaussian_images(spectrum: list[float], num: int = 256, mean: float = 0.0, se
 
 
 def minimise(loss: Callable, variables: list, steps: int, learning_rate: float, beta_2: float = 0.999) -> None:
-    """Adam with a learning rate that falls to 0; `loss` is a function of the step."""
+    """Run Adam with a learning rate that falls to 0; `loss` is a function of the step."""
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     optimizer = keras.optimizers.Adam(schedule, beta_2=beta_2)
     optimizer.build(variables)
@@ -159,7 +159,7 @@ def linear_vae(latent_dim: int, scale: float, learned: bool = False, **settings)
 
 
 class LinearModel(NamedTuple):
-    """A linear VAE in float64, and what it says of images without a draw."""
+    """A linear VAE in float64, and its closed-form results for images."""
 
     w: np.ndarray
     b: np.ndarray
@@ -182,7 +182,7 @@ class LinearModel(NamedTuple):
 
     @property
     def squares(self) -> np.ndarray:
-        """J^2, the squared norm of the decoder's column of each latent dimension."""
+        """J^2, the squared norm of the decoder's column for each latent dimension."""
         return np.sum(self.w**2, axis=1)
 
     @property
@@ -207,7 +207,7 @@ class LinearModel(NamedTuple):
 
 
 def gradients(vae: VAE, images: np.ndarray, variables: list, entropy_weight: float) -> list[np.ndarray]:
-    """The gradient of the loss with this entropy weight, at the one draw that all these tests share."""
+    """The gradient of the loss with this entropy weight, at the single draw that all these tests share."""
     vae.objective = ELBO(entropy_weight=entropy_weight)
     with tf.GradientTape() as tape:
         loss = vae.weighted_loss(vae.terms(images, SEED))
@@ -227,7 +227,7 @@ def gaussian_log_density(x: np.ndarray, mean: np.ndarray, covariance: np.ndarray
 
 @pytest.mark.parametrize("entropy_weight", [0.0, 0.3, 1.0, 2.0])
 def test_the_regulariser_is_cross_entropy_minus_the_weighted_entropy(entropy_weight):
-    """H(q, p) - lambda H(q) of two diagonal Gaussians, by hand in float64, one number per image, within 1e-4 nats."""
+    """H(q, p) - lambda H(q) of two diagonal Gaussians matches numpy in float64, for each image within 1e-4 nats."""
     prior, prior_loc, prior_log_scale = variable_prior(3)
     vae = free_vae(5, 3, prior)
     vae.objective = ELBO(entropy_weight=entropy_weight)
@@ -262,7 +262,7 @@ def test_the_cross_entropy_is_the_mean_of_minus_log_p_under_q(vae):
     assert np.all(np.abs(draws.mean(axis=0) - vae.objective.regularizer(vae.terms(images)).numpy()) < 4 * error)
 
 
-def test_gradients_of_kl_and_cross_entropy_differ_by_a_half_in_each_log_variance_alone():
+def test_gradients_of_kl_and_cross_entropy_differ_only_by_a_half_in_each_log_variance():
     """-1/2 per image, so -1/(2 batch) of the mean; 0 in every mean, in the decoder and in the prior. Within 1e-6."""
     prior, prior_loc, prior_log_scale = variable_prior(3)
     vae = free_vae(5, 3, prior)
@@ -284,8 +284,8 @@ def test_gradients_of_kl_and_cross_entropy_differ_by_a_half_in_each_log_variance
 
 
 @pytest.mark.parametrize("entropy_weight", [0.0, 0.5])
-def test_the_difference_reaches_an_encoder_s_weights_through_its_scales_alone(vae, entropy_weight):
-    """-(1 - lambda)/2 in each log variance, carried through softplus, dense layer and body by hand, within 1e-5."""
+def test_the_difference_reaches_an_encoder_s_weights_only_through_its_scales(vae, entropy_weight):
+    """-(1 - lambda)/2 in each log variance, propagated by hand through softplus, dense layer and body, within 1e-5."""
     images = random_images(4)
     encoder = vae.encoder
     head, body = encoder.raw_scale, encoder.body.layers[-1]
@@ -310,12 +310,12 @@ def test_the_difference_reaches_an_encoder_s_weights_through_its_scales_alone(va
         np.testing.assert_array_equal(one, two)
 
 
-# E2: where the entropy weight leaves the posterior's variance. E3: what that does to the likelihood.
+# E2: how the entropy weight determines the posterior's variance. E3: what that does to the likelihood.
 
 
 @pytest.mark.parametrize("entropy_weight", [0.25, 0.5, 1.0, 2.0])
 def test_unused_dimensions_have_the_entropy_weight_as_their_variance(entropy_weight):
-    """sigma^2 = lambda where the decoder does not look, lambda / (1 + J^2 / s^2) where it does, within 2 % and 5 %.
+    """sigma^2 = lambda if the decoder ignores the dimension, else lambda / (1 + J^2 / s^2), within 2 % and 5 %.
 
     The data have rank 2, the code 4 dimensions.
     """
@@ -338,8 +338,9 @@ def test_without_the_entropy_the_scale_runs_into_its_floor():
         body = keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten()])
         prior = StandardNormal(4)
         vae = VAE(Encoder(body, 4), LinearDecoder(4, 0.5), prior, ELBO(entropy_weight=entropy_weight))
-        # The gradient vanishes with sigma: Adam must forget the large ones of the beginning, hence beta_2. (With 0.9
-        # some scale is still at 1.2 to 2.9 times the floor, by the processor's rounding; with 0.5 all are at it.)
+        # The gradient vanishes with sigma, so Adam must forget the large ones from the start, hence beta_2. (With 0.9
+        # some scale is still at 1.2 to 2.9 times the floor, depending on the processor's rounding; with 0.5 all reach
+        # it.)
         scales[entropy_weight] = train(vae, images, 2000, beta_2=0.5).encoder(images).stddev().numpy()
     assert MIN_POSTERIOR_SCALE <= scales[0.0].min() <= scales[0.0].max() < 2 * MIN_POSTERIOR_SCALE
     assert scales[1.0].min() > 1000 * MIN_POSTERIOR_SCALE
@@ -348,7 +349,7 @@ def test_without_the_entropy_the_scale_runs_into_its_floor():
 def test_without_the_entropy_nothing_pushes_a_scale_up():
     """d loss / d log sigma^2 at lambda = 0 is sigma^2 (1 + J^2 / s^2) / 2, however small sigma is, within 5 %.
 
-    At lambda = 1 it is that less 1/2. The images are the decoder's b and mu is 0: nothing but the draws is in the loss.
+    At lambda = 1 it is 1/2 less. The images are the decoder's b and mu is 0, so the loss depends only on the draws.
     """
     images = np.zeros((20_000, *SHAPE), np.float32)
     vae = linear_vae(3, 0.5)
@@ -360,10 +361,10 @@ def test_without_the_entropy_nothing_pushes_a_scale_up():
         np.testing.assert_allclose(kl, cross_entropy - 0.5, atol=1e-4)
 
 
-def test_without_the_entropy_the_loss_is_no_bound_and_the_model_the_worse_one():
-    """E3: at lambda = 0 the loss falls below the least NLL any such model has, while the model's own exact NLL rises.
+def test_without_the_entropy_the_loss_is_not_a_bound_and_the_model_is_worse():
+    """E3: at lambda = 0 the loss falls below the lowest NLL of any such model, while the model's own exact NLL rises.
 
-    The least NLL at noise s^2 is Tipping & Bishop's, with a variance v along each of the axes of the data.
+    The lowest NLL at noise s^2 is Tipping & Bishop's, with a variance v along each of the axes of the data.
     """
     variances, s2 = np.array([4.0, 2.0]), 0.09
     images = gaussian_images([*variances, *[0.0] * 10])
@@ -409,7 +410,7 @@ def mini() -> datasets.Dataset:
     return datasets.load("fashion_mnist_mini")
 
 
-def test_at_the_floor_the_loss_is_an_autoencoder_s_and_so_are_its_gradients():
+def test_at_the_floor_the_loss_and_its_gradients_are_an_autoencoder_s():
     """D + H(q, p) = D + |mu|^2 / 2 + (latent_dim / 2) ln 2 pi, within 1e-3 nats; gradients within 0.1 % in norm."""
     vae = image_vae(0.0)
     vae.encoder.raw_scale.kernel.assign(tf.zeros((64, 4)))
@@ -424,7 +425,7 @@ def test_at_the_floor_the_loss_is_an_autoencoder_s_and_so_are_its_gradients():
         assert np.linalg.norm(one - other) < 1e-3 * np.linalg.norm(other)
 
 
-def test_trained_without_the_entropy_a_linear_vae_reconstructs_as_an_autoencoder_does():
+def test_trained_without_the_entropy_a_linear_vae_reconstructs_like_an_autoencoder():
     """From the usual start, sigma = 1: rms difference of the reconstructions below 2 % of their rms; with KL, 10 %."""
     images = tf.constant(gaussian_images([2.0, 1.0, *[0.0] * 10]))
     plain = linear_vae(3, 0.5)
@@ -442,7 +443,7 @@ def test_trained_without_the_entropy_a_linear_vae_reconstructs_as_an_autoencoder
 def test_trained_without_the_entropy_a_vae_ends_at_an_autoencoder_s_loss(mini):
     """kvae's networks on real images, 1,000 batches in one order: D + |mu|^2 / 2 within 0.5 nats, with KL 1 nat above.
 
-    So too on test images, and the root mean square error of the mean reconstructions is the same within 1 %.
+    The same holds on test images, and the root mean square error of the mean reconstructions agrees within 1 %.
     """
     train_images, test_images = (tf.constant(pooled(split.images)) for split in (mini.train, mini.test))
     order = tf.constant(np.random.default_rng(0).integers(0, len(train_images), (1000, 64)))
@@ -484,16 +485,16 @@ def test_the_rate_is_mutual_information_plus_marginal_kl():
     rate = np.sum(0.5 * (loc**2 + scale**2 - 1) - np.log(scale), axis=1).mean()
     mutual, marginal = measured(loc, scale, draws=30)
     total = (mutual + marginal).mean(axis=1)
-    error = total.std(ddof=1) / np.sqrt(30)  # the images stay, the draws differ
+    error = total.std(ddof=1) / np.sqrt(30)  # the images are the same, the draws differ
     assert abs(total.mean() - rate) < 4 * error < 0.1
-    assert mutual.max() <= np.log(300) + 1e-9  # q(z) has q(z|x) in it with a weight of 1/N: so it is for each draw
+    assert mutual.max() <= np.log(300) + 1e-9  # for each draw, because q(z) contains q(z|x) with weight 1/N
     assert 1.0 < mutual.mean() < np.log(300) - 1.0
 
 
 @pytest.mark.parametrize(
     "locs, scales", [((-0.5, 0.5), (1.0, 0.6)), ((-4.0, 3.0), (0.3, 0.5)), ((0.7, 0.7), (0.4, 0.4))]
 )
-def test_mutual_information_and_marginal_kl_are_those_of_numerical_integration(locs, scales):
+def test_mutual_information_and_marginal_kl_match_numerical_integration(locs, scales):
     """Two posteriors in one dimension, overlapping, apart and equal; 4,000 draws, within 4 standard errors + 1e-6."""
     z, dz = np.linspace(-15, 15, 60_001, retstep=True)
     log_q = np.stack(
@@ -503,7 +504,7 @@ def test_mutual_information_and_marginal_kl_are_those_of_numerical_integration(l
     log_prior = -0.5 * z**2 - 0.5 * np.log(2 * np.pi)
     mutual = np.sum(np.exp(log_q) * (log_q - log_mixture)) * dz / 2
     marginal = np.sum(np.exp(log_mixture) * (log_mixture - log_prior)) * dz
-    # Each posterior 2,000 times: the mixture is the same, and so are the means.
+    # Each posterior is repeated 2,000 times: the mixture stays the same, and so do the means.
     found = measured(np.repeat(locs, 2000)[:, None], np.repeat(scales, 2000)[:, None])
     for expected, values in zip((mutual, marginal), found, strict=True):
         assert abs(values.mean() - expected) < 4 * values.std() / np.sqrt(values.size) + 1e-6
@@ -512,7 +513,7 @@ def test_mutual_information_and_marginal_kl_are_those_of_numerical_integration(l
 def test_mutual_information_of_a_gaussian_channel_is_its_closed_form():
     """Means spread as N(0, t^2), one sigma: I = ln(1 + t^2 / sigma^2) / 2, and q(z) = N(0, t^2 + sigma^2).
 
-    The means are 2,000 quantiles; ten draws of each, within 4 standard errors + 0.005.
+    The means are 2,000 quantiles; ten draws from each, within 4 standard errors + 0.005.
     """
     t, sigma, num = 1.5, 0.4, 2000
     loc = t * np.array([[NormalDist().inv_cdf((i + 0.5) / num)] for i in range(num)])
@@ -522,8 +523,8 @@ def test_mutual_information_of_a_gaussian_channel_is_its_closed_form():
         assert values.mean() == pytest.approx(value, abs=4 * values.std() / np.sqrt(values.size) + 0.005)
 
 
-def test_posteriors_apart_hold_ln_n_nats_and_equal_ones_none():
-    """I = ln N exactly where no two posteriors overlap, 0 where all are one, which leaves the marginal KL the rate."""
+def test_separate_posteriors_hold_ln_n_nats_and_equal_ones_none():
+    """I = ln N exactly if no two posteriors overlap; if all are equal, I = 0 and the marginal KL is the rate."""
     apart = 100.0 * np.arange(50)[:, None]
     mutual, _ = measured(apart, np.ones_like(apart))
     np.testing.assert_allclose(mutual, np.log(50), atol=1e-9)
@@ -539,8 +540,8 @@ def test_posteriors_apart_hold_ln_n_nats_and_equal_ones_none():
 def test_beta_trades_rate_for_distortion_along_a_convex_curve_of_slope_minus_beta():
     """Rate within 2 % of its closed form and distortion within 0.2 nats, at three betas; secants lie between -betas.
 
-    With noise s^2 and data variances v, a dimension is used where v > beta s^2; its rate is ln(v / (beta s^2)) / 2 and
-    it leaves the distortion beta / 2; an unused one has no rate and leaves v / (2 s^2).
+    With noise s^2 and data variances v, a dimension is used if v > beta s^2; its rate is ln(v / (beta s^2)) / 2 and it
+    adds beta / 2 to the distortion; an unused one has rate 0 and adds v / (2 s^2).
     """
     s2, spectrum, betas = 0.1, np.array([4.0, 2.0, 1.0, 0.5, *[0.01] * 8]), np.array([0.5, 2.0, 8.0])
     images = gaussian_images(list(spectrum))
@@ -568,10 +569,10 @@ def test_beta_trades_rate_for_distortion_along_a_convex_curve_of_slope_minus_bet
 def test_a_linear_vae_with_learned_noise_is_probabilistic_pca(latent_dim, num_used):
     """The exact likelihood is Tipping & Bishop's maximum within 0.1 %, the ELBO within 0.02 nats of it.
 
-    The noise is the mean of the variances that the code leaves out, within 2 %; a dimension is used where its variance
-    v is above the noise s^2: its means then have the variance 1 - s^2 / v, within 0.02. Three variances are above the
-    rest. What a code has beyond them dies off as a power of the number of steps alone, for the likelihood is flat
-    there: 0.05 stands for 0.
+    The noise is the mean of the variances that the code leaves out, within 2 %; a dimension is used if its variance v
+    is above the noise s^2: its means then have the variance 1 - s^2 / v, within 0.02. Three variances are above the
+    rest. Any further dimensions of the code decay only as a power of the number of steps, because the likelihood is
+    flat there: 0.05 counts as 0.
     """
     spectrum = np.array([4.0, 2.0, 1.0, *[0.1] * 9])
     images = gaussian_images(list(spectrum), mean=0.5)
@@ -594,9 +595,9 @@ def test_a_linear_vae_with_learned_noise_is_probabilistic_pca(latent_dim, num_us
 
 
 def test_a_learned_gaussian_prior_has_one_optimum_under_kl_and_cross_entropy():
-    """With the encoder frozen: loc = mean of mu, variance = mean of mu^2 + sigma^2 less loc^2, both within 1e-4.
+    """With the encoder frozen: loc = mean of mu, variance = mean of mu^2 + sigma^2 minus loc^2, both within 1e-4.
 
-    On the way the two gradients are equal within 1e-6.
+    During training the two gradients are equal within 1e-6.
     """
     images = random_images(40)
     optima = []
@@ -620,7 +621,7 @@ def test_a_learned_gaussian_prior_has_one_optimum_under_kl_and_cross_entropy():
     np.testing.assert_allclose(*optima, atol=1e-6)
 
 
-# E9: what the Bernoulli loss leaves on grey images.
+# E9: the lowest Bernoulli loss of grey images.
 
 
 def perfect_logits(images: np.ndarray) -> np.ndarray:
@@ -630,7 +631,7 @@ def perfect_logits(images: np.ndarray) -> np.ndarray:
 
 
 def bernoulli_loss(logits: np.ndarray, images: np.ndarray) -> np.ndarray:
-    """-log p(x|z) of each image, of a decoder that returns these logits."""
+    """-log p(x|z) of each image, for a decoder that returns these logits."""
     return -likelihoods.get("bernoulli").of_images(tf.constant(logits)).log_prob(images).numpy()
 
 
@@ -645,7 +646,7 @@ def test_a_perfect_reconstruction_of_grey_images_costs_their_own_entropy(mini):
     """-log p(x) at logits logit(x) is the sum of the pixels' entropies, above 0, here and in `kvae.bundle.densities`:
     to 1e-5.
 
-    On the real test images it is 191 nats in the mean, and not a nat of it says anything of a model.
+    On the real test images it is 191 nats on average, and none of it says anything about a model.
     """
     grey = mini.test.images / np.float32(255)
     logits = perfect_logits(grey)
@@ -657,8 +658,8 @@ def test_a_perfect_reconstruction_of_grey_images_costs_their_own_entropy(mini):
     assert expected.mean() == pytest.approx(191.03, abs=0.01)
 
 
-def test_the_entropy_of_grey_images_is_the_least_their_bernoulli_loss_can_be():
-    """The gradient in the logits vanishes at logit(x), within 1e-6; any step away from it costs."""
+def test_the_entropy_of_grey_images_is_the_lowest_possible_bernoulli_loss():
+    """The gradient in the logits vanishes at logit(x), within 1e-6; any step away from it raises the loss."""
     grey = 0.02 + 0.96 * random_images(8)
     perfect = tf.constant(perfect_logits(grey))
     with tf.GradientTape() as tape:
@@ -672,7 +673,7 @@ def test_the_entropy_of_grey_images_is_the_least_their_bernoulli_loss_can_be():
 
 
 def test_a_perfect_reconstruction_of_bits_costs_nothing(mini):
-    """The same real images, binarised: below 1e-6 nats each."""
+    """The same real images, binarised, cost below 1e-6 nats each."""
     bits = held_out(mini, "test", True) / np.float32(255)
     assert np.abs(bernoulli_loss(perfect_logits(bits), bits)).max() < 1e-6
 
@@ -684,7 +685,7 @@ PIXELS = (4, 4, 1)
 
 
 class Gaussian(NamedTuple):
-    """A bundle of a linear VAE, images of it, and their exact NLL."""
+    """A bundle of a linear VAE, images from it, and their exact NLL."""
 
     bundle: Bundle
     images: np.ndarray
@@ -696,7 +697,7 @@ class Gaussian(NamedTuple):
 
 @pytest.fixture(scope="module")
 def gaussian(tmp_path_factory: pytest.TempPathFactory) -> Callable[[float, float], Gaussian]:
-    """A function from a shift and a factor to a model whose posterior is off by them, in units of the exact scale.
+    """A function from a shift and a factor to a model whose posterior is wrong by them, in units of the exact scale.
 
     p(x) is N(1/2, W^T W + s^2 I). The columns of W are orthogonal: the exact posterior is diagonal.
     """
@@ -732,12 +733,12 @@ def test_with_the_exact_posterior_the_nll_is_exact_at_any_number_of_samples(gaus
         found = model.evaluate(num_samples)
         np.testing.assert_allclose(found["nll"], model.nll, atol=1e-4)
         np.testing.assert_allclose(found["effective_sample_size"], num_samples, rtol=1e-6)
-    # -ELBO has the draws' noise in its distortion: the mean gap vanishes within 4 standard errors.
+    # -ELBO includes the draws' noise in its distortion: the mean gap vanishes within 4 standard errors.
     assert abs(found["gap"].mean()) < 4 * found["gap"].std() / np.sqrt(len(model.nll))
 
 
 def test_with_a_wrong_posterior_the_nll_is_exact_within_its_error(gaussian):
-    """The mean over images within 4 standard errors and 0.02 nats at 2,000 samples, where the bound is off by 0.5.
+    """The mean over images within 4 standard errors and 0.02 nats at 2,000 samples, while the bound is off by 0.5.
 
     The error of one image's log mean weight is sqrt(1 / effective sample size - 1 / samples); none is off by 5 of them.
     """
@@ -760,8 +761,8 @@ def test_a_wrong_posterior_s_bound_is_off_by_its_kl_from_the_exact_one(gaussian)
 
 
 def test_the_nll_falls_to_the_exact_one_as_samples_grow(gaussian):
-    """From 1 to 4, 16, 64 and 256 samples the mean over images falls, each time by 2 standard errors of the paired
-    difference at least, and stays above the exact NLL, by less than 0.15 nats in the end.
+    """From 1 to 4, 16, 64 and 256 samples the mean over images falls, each time by at least 2 standard errors of the
+    paired difference, and stays above the exact NLL, in the end by less than 0.15 nats.
     """
     model = gaussian(0.5, 4.0)
     nll = np.stack([model.evaluate(num_samples)["nll"] for num_samples in (1, 4, 16, 64, 256)])
@@ -772,7 +773,7 @@ def test_the_nll_falls_to_the_exact_one_as_samples_grow(gaussian):
 
 
 def test_an_evaluation_s_rate_is_its_mutual_information_and_marginal_kl(gaussian):
-    """In the mean over images within 4 standard errors; -ELBO is distortion and rate, and I is below ln N."""
+    """On average over images, within 4 standard errors; -ELBO is distortion plus rate, and I is below ln N."""
     found = gaussian(0.5, 1.3).evaluate(200)
     off = found["mutual_information"] + found["marginal_kl"] - found["rate"]
     assert abs(off.mean()) < 4 * off.std() / np.sqrt(len(off))

@@ -1,4 +1,4 @@
-"""The mathematics: KL, ELBO and gradients against closed forms, numpy by hand, Monte-Carlo and finite differences."""
+"""The mathematics: KL, ELBO and gradients against closed forms, numpy, Monte-Carlo and finite differences."""
 
 import subprocess
 import sys
@@ -37,7 +37,7 @@ def numpy_elbo(vae: VAE, images: np.ndarray, noise: np.ndarray) -> tuple[np.ndar
     return distortion, rate
 
 
-def test_rate_is_the_closed_form_per_image(vae):
+def test_rate_is_the_closed_form_for_each_image(vae):
     """KL(N(m, s^2) || N(0, 1)) = (m^2 + s^2 - 1)/2 - ln s, summed over dimensions, one number per image."""
     images = random_images(5)
     posterior = vae.encoder(images)
@@ -49,7 +49,7 @@ def test_rate_is_the_closed_form_per_image(vae):
 
 
 def test_rate_agrees_with_monte_carlo(vae):
-    """The mean of log q(z|x) - log p(z) over draws of q is the rate, within 4 standard errors."""
+    """The mean of log q(z|x) - log p(z) over draws from q is the rate, within 4 standard errors."""
     images = random_images(3)
     posterior = vae.encoder(images)
     z = posterior.sample(20_000, seed=SEED)
@@ -58,7 +58,7 @@ def test_rate_agrees_with_monte_carlo(vae):
     assert np.all(np.abs(draws.mean(axis=0) - vae.terms(images).rate.numpy()) < 4 * error)
 
 
-def test_elbo_is_what_numpy_computes_by_hand(vae):
+def test_elbo_matches_numpy(vae):
     """ELBO = log p(x|z) - KL at the same draw, from the weights alone, within 1e-4 nats."""
     images = random_images(6)
     noise = tf.random.stateless_normal([6, vae.latent_dim], SEED, alg="philox").numpy()
@@ -69,8 +69,8 @@ def test_elbo_is_what_numpy_computes_by_hand(vae):
     np.testing.assert_allclose(vae.elbo(images, SEED), -distortion - rate, atol=1e-4)
 
 
-def test_gradients_are_those_of_finite_differences(vae):
-    """The reparameterised gradient of the loss, encoder weights included, at a fixed noise."""
+def test_gradients_match_finite_differences(vae):
+    """The reparameterised gradient of the loss, including encoder weights, with fixed noise."""
     images = random_images(4)
     with tf.GradientTape() as tape:
         loss = vae.weighted_loss(vae.terms(images, SEED))
@@ -102,7 +102,7 @@ def test_numpy_images_are_not_cast_to_integers(vae):
     np.testing.assert_allclose(likelihood.log_prob(images), likelihood.log_prob(tf.constant(images)), rtol=1e-6)
 
 
-def test_loss_weighs_the_rate_by_beta():
+def test_loss_weights_the_rate_by_beta():
     nothing = tf.zeros((1, 2))
     terms = Terms(tf.constant([[-1.0, -3.0]]), nothing, nothing, rate=tf.constant([10.0, 20.0]), entropy=nothing[0])
     assert float(make_vae().weighted_loss(terms)) == pytest.approx(2 + 15)
@@ -110,7 +110,7 @@ def test_loss_weighs_the_rate_by_beta():
     np.testing.assert_allclose(terms.elbo, [-11.0, -23.0])
 
 
-def test_the_entropy_weight_is_in_the_loss_alone():
+def test_the_entropy_weight_affects_only_the_loss():
     """loss = distortion + beta (H(q, p) - lambda H(q)); the ELBO is the same whatever lambda is."""
     images = random_images(5)
     plain, weighted = make_vae(beta=0.7), make_vae(beta=0.7, entropy_weight=0.3)
@@ -127,8 +127,8 @@ def test_at_entropy_weight_1_the_regulariser_is_the_kl_itself(vae):
     np.testing.assert_array_equal(vae.objective.regularizer(terms), terms.rate)
 
 
-def test_beta_warms_up_over_the_steps_in_training_alone():
-    """With learning rate 0 the loss of each step shows the weight of the rate: 0, 1/2, then 1."""
+def test_beta_warms_up_only_in_training():
+    """With learning rate 0 the loss of each step reveals the weight of the rate: 0, 1/2, then 1."""
     vae = make_vae(warmup_steps=2)
     vae.compile(optimizer=keras.optimizers.SGD(0.0))
     weights = []
@@ -163,8 +163,8 @@ def test_predict_returns_mean_reconstructions(vae):
     np.testing.assert_allclose(vae.predict(images, verbose=0), expected, atol=1e-6)
 
 
-def test_a_user_s_own_networks_fit_save_and_load(own_networks, tmp_path):
-    """Networks without `build`, never called before `fit`; the saved file has weights, optimiser and prior."""
+def test_custom_networks_fit_save_and_load(own_networks, tmp_path):
+    """The networks have no `build` and are not called before `fit`; the file has weights, optimiser and prior."""
     vae = VAE(
         *own_networks,
         tfd.MultivariateNormalDiag(tf.zeros(3), 2.0 * tf.ones(3)),
@@ -192,10 +192,10 @@ def test_saving_round_trips_exactly(settings, tmp_path):
     vae.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded.elbo(images, SEED), vae.elbo(images, SEED))
-    np.testing.assert_array_equal(loaded.elbo(images), vae.elbo(images))  # the generator goes on where it was
+    np.testing.assert_array_equal(loaded.elbo(images), vae.elbo(images))  # the generator continues where it was
 
 
-def test_the_same_seed_gives_the_same_draws_and_another_seed_others():
+def test_the_same_seed_gives_the_same_draws_and_another_seed_different_ones():
     images = random_images(4)
     draws = [make_vae(seed=0).elbo(images).numpy() for _ in range(2)]
     np.testing.assert_array_equal(*draws)
@@ -212,12 +212,12 @@ def test_sample_weight_is_refused(vae):
 def test_loss_and_metrics_of_compile_are_refused(vae):
     for setting in ({"loss": "mse"}, {"metrics": ["mae"]}):
         vae.compile(optimizer="sgd", **setting)
-        with pytest.raises(KvaeError, match="optimizer alone"):
+        with pytest.raises(KvaeError, match="own loss and metrics.*only an optimizer"):
             vae.fit(random_images(4), random_images(4), verbose=0)
 
 
-def test_layers_are_told_that_they_train_and_their_regularisers_count():
-    """Dropout acts in `fit` alone, batch statistics move, and an L2 penalty is in the loss but not in the ELBO."""
+def test_layers_know_when_they_train_and_their_regularisers_count():
+    """Dropout acts only in `fit`, batch statistics change, and an L2 penalty is in the loss but not in the ELBO."""
     penalty = keras.regularizers.L2(10.0)
     norm = keras.layers.BatchNormalization()
     body = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(4, kernel_regularizer=penalty), norm])
@@ -231,7 +231,7 @@ def test_layers_are_told_that_they_train_and_their_regularisers_count():
 
 
 def test_a_distribution_that_leaves_pixels_in_its_batch_is_refused():
-    """Its terms would broadcast, and the loss be a mean over pixels."""
+    """Its terms would broadcast, and the loss would be a mean over pixels."""
 
     class NotIndependent(Decoder):
         def call(self, z):
@@ -243,12 +243,12 @@ def test_a_distribution_that_leaves_pixels_in_its_batch_is_refused():
         vae.elbo(random_images(2))
 
 
-def test_a_prior_without_an_event_of_codes_is_refused(vae):
+def test_a_prior_whose_event_is_not_a_code_is_refused(vae):
     with pytest.raises(KvaeError, match=r"the prior must have event \(latent_dim,\)"):
         VAE(vae.encoder, vae.decoder, tfd.Normal(tf.zeros(3), 1.0))
 
 
-def test_images_that_are_no_floats_or_have_no_channels_are_refused(vae):
+def test_images_that_are_not_floats_or_have_no_channels_are_refused(vae):
     with pytest.raises(KvaeError, match="got uint8. Divide bytes by 255"):
         vae.elbo(np.zeros((2, 8, 8, 1), np.uint8))
     with pytest.raises(KvaeError, match=r"must have shape \(batch, height, width, channels\); got \(2, 8, 8\)"):
@@ -257,7 +257,7 @@ def test_images_that_are_no_floats_or_have_no_channels_are_refused(vae):
     np.testing.assert_array_equal(vae.elbo(tf.constant(images, tf.float64), SEED), vae.elbo(images, SEED))
 
 
-def test_a_model_loads_in_a_process_that_knows_the_vae_alone(vae, tmp_path):
+def test_a_model_loads_in_a_process_that_imports_only_the_vae(vae, tmp_path):
     vae.save(tmp_path / "model.keras")
     code = "import kvae.model.vae, keras; print(type(keras.models.load_model('model.keras')).__name__)"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
@@ -273,8 +273,8 @@ def test_a_mixture_prior_trains(vae):
 
 
 def test_all_randomness_comes_from_the_seed_whatever_the_prior(vae):
-    """Also the rate to a mixture, which has no closed form: log q - log p at the step's own draw, and unbiased."""
-    components = tfd.MultivariateNormalDiag(tf.zeros((2, 3)), tf.ones((2, 3)))  # two equal ones: N(0, I) after all
+    """Including the rate to a mixture, which has no closed form: log q - log p at the step's own draw, unbiased."""
+    components = tfd.MultivariateNormalDiag(tf.zeros((2, 3)), tf.ones((2, 3)))  # two equal components: N(0, I) again
     mixed = VAE(vae.encoder, vae.decoder, tfd.MixtureSameFamily(tfd.Categorical(logits=[0.3, -0.2]), components))
     images = np.repeat(random_images(1), 4000, axis=0)
     one, same = (mixed.terms(images, SEED) for _ in range(2))
@@ -285,7 +285,7 @@ def test_all_randomness_comes_from_the_seed_whatever_the_prior(vae):
     assert np.mean(one.rate) == pytest.approx(exact, abs=5 * np.std(one.rate) / np.sqrt(4000))
 
 
-def test_a_prior_with_variables_of_tensorflow_s_own_is_refused(vae):
+def test_a_prior_with_tensorflow_variables_is_refused(vae):
     """Keras would not train them."""
     prior = tfd.MultivariateNormalDiag(tf.Variable(tf.zeros(3)), tf.ones(3))
     with pytest.raises(KvaeError, match="variables.*kvae.model.Prior"):
@@ -293,7 +293,7 @@ def test_a_prior_with_variables_of_tensorflow_s_own_is_refused(vae):
 
 
 def test_log_weights_of_many_draws_bound_the_likelihood(vae):
-    """Draw 0 is that of a single draw; the mean weight of more gives a tighter bound in the mean over images."""
+    """Draw 0 equals a single draw; the mean weight of more draws gives a tighter bound on average over images."""
 
     @dataclass(frozen=True, kw_only=True)
     class Several(ELBO):
@@ -312,8 +312,8 @@ def test_log_weights_of_many_draws_bound_the_likelihood(vae):
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_a_weight_that_is_set_takes_effect_at_once(jit_compile):
-    """Between two fits, and in a callback: with learning rate 0 the loss shows it."""
+def test_setting_the_weight_takes_effect_at_once(jit_compile):
+    """Between two fits and in a callback; with learning rate 0 the loss shows it."""
     vae = make_vae()
     vae.compile(optimizer=keras.optimizers.SGD(0.0), jit_compile=jit_compile)
     images = random_images(8)
@@ -336,7 +336,7 @@ def test_a_weight_that_is_set_takes_effect_at_once(jit_compile):
 
 
 @pytest.mark.parametrize("name", ["encoder", "decoder", "prior", "seed", "entropy_weight", "warmup_steps"])
-def test_what_would_have_no_effect_is_refused(vae, name):
+def test_setting_an_attribute_that_would_have_no_effect_is_refused(vae, name):
     with pytest.raises(KvaeError, match=name):
         setattr(vae, name, getattr(vae, name, 0.5))
     for part, setting in ((vae.encoder, "latent_dim"), (vae.decoder, "likelihood"), (vae.prior, "latent_dim")):
@@ -346,8 +346,8 @@ def test_what_would_have_no_effect_is_refused(vae, name):
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_the_draws_of_a_compiled_step_are_those_of_the_posterior(jit_compile):
-    """XLA has a generator of its own. Over 4,000 draws for one image: the distortion of `evaluate` is its expectation
-    under draws made by numpy, within 5 standard errors of the two; the rate, which has no noise, is the same."""
+    """XLA has its own generator. Over 4,000 draws for one image, the distortion of `evaluate` is its expectation under
+    draws made by numpy, within 5 standard errors of the two; the rate, which has no noise, is the same."""
     vae, draws = make_vae(), 4000
     vae.compile("adam", jit_compile=jit_compile)
     images = np.repeat(random_images(1), draws, axis=0)
@@ -362,15 +362,15 @@ def test_the_draws_of_a_compiled_step_are_those_of_the_posterior(jit_compile):
     assert logs["distortion"] != vae.evaluate(images, batch_size=draws, verbose=0, return_dict=True)["distortion"]
 
 
-def test_a_step_that_is_compiled_once_leaves_eager_use_as_it_was():
+def test_compiling_a_step_does_not_change_eager_use():
     vae = make_vae()
     vae.compile("adam", jit_compile=True)
     vae.fit(random_images(8), batch_size=4, verbose=0)
     assert np.isfinite(vae.elbo(random_images(2)).numpy()).all()
 
 
-def test_compiled_draws_of_images_that_share_a_mean_are_their_own():
-    """4,000 draws of N(1, s^2) with s of each image and one mean: all different, and distributed as they should be."""
+def test_compiled_draws_differ_between_images_that_share_a_mean():
+    """4,000 draws from N(1, s^2), with each image's s and one mean: all different, and correctly distributed."""
     scale = np.linspace(0.5, 2.0, 4000, dtype=np.float32)[:, None] * np.ones((1, 3), np.float32)
 
     @tf.function(jit_compile=True)

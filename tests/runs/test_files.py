@@ -1,4 +1,4 @@
-"""A run's small files, whole, half-written and wrong."""
+"""A run's small files: complete, half-written and invalid."""
 
 import json
 import math
@@ -18,7 +18,7 @@ from kvae.runs.files import RunFiles
 
 
 def make(folder, *, losses=(), metrics=None, config=None):
-    """A run's folder with the small files of a training that came so far."""
+    """A run's folder with the small files of training that got this far."""
     folder.mkdir(parents=True, exist_ok=True)
     config = TrainConfig(dataset="fashion_mnist_mini", epochs=4) if config is None else config
     (folder / "config.json").write_text(json.dumps(config.to_dict()))
@@ -54,7 +54,7 @@ def test_the_states_of_a_run(tmp_path):
     assert RunFiles.read(tmp_path).state == "finished"
 
 
-def test_the_time_is_that_of_the_last_step_forward(tmp_path):
+def test_the_time_is_that_of_the_last_progress(tmp_path):
     make(tmp_path, losses=[1.0])
     os.utime(tmp_path / "config.json", (1e9, 1e9))
     os.utime(tmp_path / "history.csv", (1.1e9, 1.1e9))
@@ -84,7 +84,7 @@ def test_a_run_before_its_first_epoch(tmp_path):
         ("epoch,a\n0,1\n\0\0\0\0", {"a": [1.0]}),
     ],
 )
-def test_a_history_is_read_up_to_where_it_was_cut_off(tmp_path, text, expected):
+def test_a_truncated_history_is_read_up_to_the_cut(tmp_path, text, expected):
     (tmp_path / "history.csv").write_text(text)
     assert repr(run_files.read_history(tmp_path / "history.csv")) == repr(expected)
 
@@ -118,7 +118,7 @@ def test_json_lines(tmp_path):
         ("history.csv", b"\xff", "history.csv is not UTF-8 text"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_told(tmp_path, name, content, message):
+def test_the_error_says_what_is_wrong_with_a_file(tmp_path, name, content, message):
     make(tmp_path, losses=[1.0])
     (tmp_path / name).write_bytes(content)
     with pytest.raises(KvaeError, match=message):
@@ -132,5 +132,5 @@ def test_pipes_and_huge_files_are_not_read(tmp_path, monkeypatch):
         RunFiles.read(tmp_path)
     (tmp_path / "config.json").unlink()
     os.mkfifo(tmp_path / "config.json")
-    with pytest.raises(KvaeError, match="is not a run: it holds no config.json"):
+    with pytest.raises(KvaeError, match="config.json: it is not a regular file"):
         RunFiles.read(tmp_path)

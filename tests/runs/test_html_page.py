@@ -1,4 +1,4 @@
-"""The page of a report: whole, and with nothing from elsewhere."""
+"""The page of a report: complete and self-contained."""
 
 import base64
 import io
@@ -10,14 +10,14 @@ from PIL import Image
 from kvae.runs import html_page
 
 
-def test_a_page_escapes_what_is_text():
+def test_a_page_escapes_text():
     page = html_page.page("a <b> & c", html_page.section("<i>", "<p>body</p>"))
     assert "<title>a &lt;b&gt; &amp; c</title>" in page and "<h1>a &lt;b&gt; &amp; c</h1>" in page
     assert "<h2>&lt;i&gt;</h2>\n<p>body</p>" in page
     assert "http" not in page and "<script" not in page and "url(" not in page
 
 
-def test_pictures_are_in_the_page_itself():
+def test_pictures_are_embedded_in_the_page():
     image = Image.new("RGB", (3, 2), (10, 20, 30))
     data = re.fullmatch(r'<img alt="a &quot;b&quot;" src="data:image/png;base64,(\S+)">', html_page.png(image, 'a "b"'))
     with Image.open(io.BytesIO(base64.b64decode(data[1]))) as read:

@@ -1,4 +1,4 @@
-"""The table of runs: what it says of each, what it leaves aside, and that it fits."""
+"""The table of runs: what it says about each, what it skips, and that it fits."""
 
 import json
 import os
@@ -21,7 +21,7 @@ ELBO = {"elbo": {"value": -237.22, "standard_error": 0.76}}
 
 
 def make(folder, *, hours_ago=0.0, losses=(), metrics=None, **settings):
-    """A run's folder with the small files of a training that came so far."""
+    """A run's folder with the small files of training that got this far."""
     folder.mkdir(parents=True)
     config = TrainConfig(**({"dataset": "fashion_mnist_mini", "epochs": 20} | settings))
     (folder / "config.json").write_text(json.dumps(config.to_dict()))
@@ -37,14 +37,14 @@ def make(folder, *, hours_ago=0.0, losses=(), metrics=None, **settings):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Three runs: finished yesterday, stopped now, and not yet begun the year before."""
+    """Three runs: finished yesterday, stopped now, and created last year without an epoch."""
     make(tmp_path / "done", hours_ago=24, losses=[260.0, 240.5, 241.0], metrics=ELBO, epochs=3)
     make(tmp_path / "cut", losses=[250.0], model=ModelConfig(architecture="gated_mlp"), binarize="none")
     make(tmp_path / "old", hours_ago=24 * 400)
     return tmp_path
 
 
-def test_the_table_tells_all(folder):
+def test_the_table_shows_everything(folder):
     found, skipped = listing.find(folder)
     lines = listing.as_text(found, now=NOW).splitlines()
     assert skipped == []
@@ -72,7 +72,7 @@ def test_the_table_tells_all(folder):
 
 
 def test_it_fits_a_terminal(tmp_path):
-    """Names are cut in their middle, times are short, and numbers stay whole."""
+    """Names are cut in the middle, times are shortened, and numbers stay whole."""
     for hours, name in ((1, "fashion_mnist_mini-gated_mlp-20261126-140000"), (30, "b" * 60), (24 * 400, "c")):
         make(
             tmp_path / name, hours_ago=hours, losses=[240.5], metrics=ELBO, model=ModelConfig(architecture="gated_mlp"),
@@ -84,7 +84,8 @@ def test_it_fits_a_terminal(tmp_path):
     assert re.match(r"fashi\S*…\S*140000 pho\S*…\S*ooms gated_mlp   1/20 finished -237.2 ± 0.8", lines[1])
     assert [line.split()[-1] for line in lines[1:2]] == ["14:00"]
     assert lines[2].endswith("25 Nov") and lines[3].endswith("Oct 2025")
-    assert max(map(len, listing.as_text(found, 40, NOW).splitlines()[:4])) < 90  # no narrower: names must be told apart
+    # It gets no narrower, so that names stay distinguishable.
+    assert max(map(len, listing.as_text(found, 40, NOW).splitlines()[:4])) < 90
 
 
 def test_one_run_a_sweep_and_a_folder_of_other_things(folder, run):
@@ -98,7 +99,7 @@ def test_one_run_a_sweep_and_a_folder_of_other_things(folder, run):
     assert listing.find(folder)[1] == []
 
 
-def test_bad_folders_are_told_in_a_line_each(folder):
+def test_each_bad_folder_is_reported_in_one_line(folder):
     (folder / "bad").mkdir()
     (folder / "bad" / "config.json").write_text("[1]")
     (folder / "half").mkdir()
@@ -112,7 +113,7 @@ def test_bad_folders_are_told_in_a_line_each(folder):
     assert len(told) == 4 and all(line.startswith("skipped: ") for line in told)
     assert f"{folder}/bad/config.json: not a kvae training config" in told[0]
     assert "metrics.json is not valid JSON" in told[1]
-    assert told[2] == f"skipped: {folder}/half is not a run: it holds no config.json."
+    assert told[2] == f"skipped: {folder}/half is not a run: it has no config.json."
     assert "steers ?[2J is not a run" in told[3]
     assert [line.split()[0] for line in result.stdout.splitlines()[1:3]] == ["cut", "old"]
 
@@ -142,7 +143,7 @@ def test_a_run_in_training_and_json(folder):
     assert found["runs"][2]["elbo"] is None and found["runs"][2]["best_val_elbo"] is None
 
 
-def test_nothing_there(tmp_path, monkeypatch):
+def test_empty_and_missing_folders(tmp_path, monkeypatch):
     result = CliRunner().invoke(runs, [str(tmp_path)])
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr == f"no runs in {tmp_path}. Make one with kvae train.\n"
@@ -155,7 +156,7 @@ def test_nothing_there(tmp_path, monkeypatch):
         listing.find(tmp_path / "runs")
 
 
-def test_names_are_cut_in_their_middle():
+def test_names_are_cut_in_the_middle():
     assert listing.shortened("abcdefghij", 10) == "abcdefghij"
     assert listing.shortened("abcdefghij", 7) == "abc…hij"
     assert listing.shortened("abcdefghij", 6) == "ab…hij"

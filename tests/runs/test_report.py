@@ -1,4 +1,4 @@
-"""The report of a run: what it shows, that it holds it all itself, and that it takes a run in any state."""
+"""The report on a run: what it shows, that it is self-contained, and that it handles a run in any state."""
 
 import json
 import re
@@ -50,7 +50,7 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def copy(run, tmp_path):
-    """The run without its large files, to be changed."""
+    """A copy of the run without its large files, to modify."""
     folder = tmp_path / "mini"
     folder.mkdir()
     for name in SMALL:
@@ -80,7 +80,7 @@ def test_the_report_shows_the_run(run, copy):
     assert "tensorflow" in page.sections["Versions"]
 
 
-def test_it_holds_everything_itself(copy):
+def test_it_is_self_contained(copy):
     text = run_report.render(copy)
     page = Page(text)
     assert len(page.images()) == 3 + 2 + 2  # curves, pictures, dimensions
@@ -89,7 +89,7 @@ def test_it_holds_everything_itself(copy):
     assert not re.search(r"https?:", text) and "url(" not in text
 
 
-def test_it_takes_no_tensorflow(copy):
+def test_it_does_not_need_tensorflow(copy):
     code = (
         "import sys; from pathlib import Path; from kvae.runs import report\nreport.write(Path(sys.argv[1]))\n"
         "print(*{'tensorflow', 'keras', 'onnxruntime'} & set(sys.modules))"
@@ -108,7 +108,7 @@ def test_pictures_of_a_few_epochs_and_skipped_steps(copy):
     steps = [{"epoch": 2, "step": 7 * index, "images": list(range(64))} for index in range(25)]
     (copy / "skipped.jsonl").write_text("".join(json.dumps(step) + "\n" for step in steps))
     page = Page(run_report.render(copy))
-    shown = re.findall(r"(Samples|Reconstructions) after epoch (\d+)", page.sections["While it was trained"])
+    shown = re.findall(r"(Samples|Reconstructions) after epoch (\d+)", page.sections["During training"])
     assert shown == [
         ("Samples", "15"), ("Samples", "25"), ("Samples", "10000"),
         ("Reconstructions", "5"), ("Reconstructions", "15"), ("Reconstructions", "25"), ("Reconstructions", "10000"),
@@ -140,7 +140,7 @@ def test_text_from_files_is_escaped(copy):
 
 
 def test_a_run_that_is_not_finished(copy):
-    """Of what is missing nothing is said; a history without numbers has no curves."""
+    """Missing parts are not mentioned; a history without numbers has no curves."""
     for path in copy.rglob("*"):
         if path.is_file() and path.name != "config.json":
             path.unlink()
@@ -152,7 +152,7 @@ def test_a_run_that_is_not_finished(copy):
     (copy / "history.csv").write_text("epoch,elbo,val_elbo,val_loss\n0,-5,-6,6\n1,nan,nan,nan\n")
     page = Page(run_report.render(copy))
     assert len(page.images()) == 1
-    assert "The model is that of epoch 1, whose validation ELBO is -6.00" in page.sections[""]
+    assert "The model is from epoch 1, whose validation ELBO is -6.00" in page.sections[""]
 
 
 def test_before_the_last_file_the_bundle_has_the_metrics(run, copy):
@@ -160,16 +160,16 @@ def test_before_the_last_file_the_bundle_has_the_metrics(run, copy):
     assert f"{run.metrics['elbo'].value:.2f}" in Page(run_report.render(copy)).sections[""]
 
 
-def test_a_loss_that_is_no_bound_is_told(copy):
+def test_a_loss_that_is_not_a_bound_is_noted(copy):
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps(config | {"entropy_weight": 0.0}))
     assert (
-        "The loss weighs the posterior's entropy by 0, not 1: it is not a bound"
+        "The loss weights the posterior's entropy by 0, not 1: it is not a bound"
         in Page(run_report.render(copy)).sections[""]
     )
 
 
-def test_a_folder_that_is_no_run(tmp_path):
-    with pytest.raises(KvaeError, match="is not a run: it holds no config.json"):
+def test_a_folder_that_is_not_a_run(tmp_path):
+    with pytest.raises(KvaeError, match="is not a run: it has no config.json"):
         run_report.write(tmp_path)
     assert list(tmp_path.iterdir()) == []

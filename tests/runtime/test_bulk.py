@@ -1,7 +1,7 @@
-"""A shard at a time, the numbers are those of the whole, whatever files the images stand in.
+"""Made shard by shard, the numbers equal those of one call, whatever files hold the images.
 
-They are the same bits where a shard is a whole number of batches, which it is unless a test says otherwise; else
-onnxruntime may add the last few up in another order, which is seen in the last bit of a float32.
+They have the same bits if a shard is a whole number of batches, which is so unless a test says otherwise; else
+onnxruntime may add up the last few in another order, which changes the last bit of a float32.
 """
 
 import csv
@@ -23,7 +23,7 @@ IMAGES = np.rint(random_images(40) * 255).astype(np.uint8)
 
 @pytest.fixture
 def paths(tmp_path, monkeypatch):
-    """40 images: a folder of 10 pictures, then 8 in a .npy, 9 in a .npz, 13 in an idx.gz; of relative names."""
+    """40 images: a folder of 10 pictures, then 8 in a .npy, 9 in a .npz and 13 in an idx.gz; as relative paths."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pictures").mkdir()
     for index, image in enumerate(IMAGES[:10]):
@@ -52,7 +52,7 @@ def rows_of(parts):
 
 
 @pytest.mark.parametrize("size", [7, 12, 40, 1000])
-def test_scores_are_those_of_one_call_within_a_millionth(bundle_path, paths, tmp_path, size):
+def test_scores_equal_those_of_one_call_within_a_millionth(bundle_path, paths, tmp_path, size):
     job, images = bulk.of_images("score", bundle_path, paths, tmp_path / "out", shard_size=size)
     assert [piece.count for piece in images] == [min(size, 40 - start) for start in range(0, 40, size)]
     found = rows_of(make_all(job, images))
@@ -66,8 +66,8 @@ def test_scores_are_those_of_one_call_within_a_millionth(bundle_path, paths, tmp
 
 
 @pytest.mark.parametrize("verb", ["score", "encode"])
-def test_shards_of_whole_batches_are_the_same_bits(bundle_path, tmp_path, monkeypatch, verb):
-    """As `shards.size_for` makes them."""
+def test_shards_of_whole_batches_have_the_same_bits(bundle_path, tmp_path, monkeypatch, verb):
+    """`shards.size_for` returns such sizes."""
     monkeypatch.setattr("kvae.data.images.BATCH", 5)
     np.save(tmp_path / "a.npy", IMAGES)
     job, pieces = bulk.of_images(verb, bundle_path, [tmp_path / "a.npy"], tmp_path / "out", shard_size=15)
@@ -83,7 +83,7 @@ def test_shards_of_whole_batches_are_the_same_bits(bundle_path, tmp_path, monkey
             np.testing.assert_array_equal(np.concatenate([np.load(part)[name] for part in parts]), expected[name])
 
 
-def test_codes_are_those_of_one_call_within_a_millionth(bundle_path, paths, tmp_path):
+def test_codes_equal_those_of_one_call_within_a_millionth(bundle_path, paths, tmp_path):
     job, images = bulk.of_images("encode", bundle_path, paths, tmp_path / "out", shard_size=15)
     parts = [np.load(path) for path in make_all(job, images)]
     whole = open_images(paths, (8, 8, 1))
@@ -94,14 +94,14 @@ def test_codes_are_those_of_one_call_within_a_millionth(bundle_path, paths, tmp_
     assert np.concatenate([part["names"] for part in parts]).tolist() == expected["names"].tolist()
 
 
-def test_samples_are_those_of_one_call(bundle_path, tmp_path):
+def test_samples_equal_those_of_one_call(bundle_path, tmp_path):
     job = bulk.of_samples(bundle_path, 1200, tmp_path / "out", seed=3, temperature=0.5, shard_size=512)
     found = np.concatenate([np.load(path) for path in make_all(job)])
     np.testing.assert_array_equal(found, Bundle.open(bundle_path).sample(1200, 3, 0.5))
 
 
-def test_a_plan_says_what_its_parts_depend_on(bundle_path, paths, tmp_path):
-    """Another model, another file, or one that changed: another plan; the same call again: the same."""
+def test_a_plan_records_what_its_parts_depend_on(bundle_path, paths, tmp_path):
+    """Another model or file, or a changed file, gives another plan; the same call gives the same plan."""
 
     def plan(resize=False, sources=paths):
         return bulk.of_images("score", bundle_path, sources, tmp_path / "out", resize, shard_size=10)[0].plan
@@ -116,7 +116,7 @@ def test_a_plan_says_what_its_parts_depend_on(bundle_path, paths, tmp_path):
     assert bulk.of_samples(bundle_path, 9, tmp_path, seed=1).plan != bulk.of_samples(bundle_path, 9, tmp_path).plan
 
 
-def test_what_cannot_be_read_is_named(bundle_path, paths, tmp_path):
+def test_the_error_names_an_image_that_cannot_be_read(bundle_path, paths, tmp_path):
     job, images = bulk.of_images("score", bundle_path, paths, tmp_path / "out", shard_size=10)
     (tmp_path / "pictures" / "3.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"pictures/3\.png: it is not a picture"):
@@ -131,7 +131,7 @@ def test_what_cannot_be_read_is_named(bundle_path, paths, tmp_path):
         bulk.of_samples(bundle_path, 0, tmp_path / "out")
 
 
-def test_a_worker_without_the_shared_folder_says_so(bundle_path, paths, tmp_path):
+def test_a_worker_without_the_shared_folder_reports_it(bundle_path, paths, tmp_path):
     job, images = bulk.of_images("score", bundle_path, paths, tmp_path / "out")
     object.__setattr__(job, "folder", tmp_path / "elsewhere")
     with pytest.raises(KvaeError, match="must be on a file system that all machines share"):

@@ -1,13 +1,14 @@
-"""Codes in files: what is encoded is what the bundle says, and comes back as the bundle's own reconstructions."""
+"""Codes in files: they equal the bundle's posteriors, and decode to the bundle's reconstructions."""
 
 import numpy as np
 import pytest
 from tiny import DATASET, make_vae, random_images
 
+from kvae.bundle import binarization
 from kvae.data import images
 from kvae.errors import DataError, KvaeError
 from kvae.export.bundles import export
-from kvae.runtime import codes, scoring
+from kvae.runtime import codes
 from kvae.runtime.bundle import Bundle
 
 IMAGES = random_images(30)
@@ -43,17 +44,17 @@ def test_decoded_codes_are_the_reconstructions(bundle_path, source, tmp_path, mo
     np.testing.assert_array_equal(np.concatenate([pair[0] for pair in pairs]), IMAGES)
 
 
-def test_a_model_of_bits_meets_bits(source, tmp_path):
+def test_a_model_of_bits_gets_bits(source, tmp_path):
     path = export(make_vae(), tmp_path / "b", dataset=DATASET, binarize="dynamic").path
     bundle = Bundle.open(path)
-    bits = scoring.as_encoded(bundle.manifest, IMAGES)
+    bits = binarization.as_encoded(bundle.manifest, IMAGES)
     codes.write(bundle, source, source.batches(), tmp_path / "codes.npz")
     np.testing.assert_allclose(np.load(tmp_path / "codes.npz")["loc"], bundle.encode(bits).loc, atol=1e-6)
     originals = np.concatenate([pair[0] for pair in codes.reconstruct(bundle, source.batches())])
     np.testing.assert_array_equal(originals, bits)
 
 
-def test_codes_of_the_user_s_own_go_before_means(tmp_path):
+def test_the_user_s_own_codes_take_precedence_over_means(tmp_path):
     z = np.ones((2, 3))
     np.savez(tmp_path / "a.npz", loc=np.zeros((2, 3)), z=z)
     np.save(tmp_path / "a.npy", z)
@@ -61,7 +62,7 @@ def test_codes_of_the_user_s_own_go_before_means(tmp_path):
         np.testing.assert_array_equal(next(codes.open_codes(tmp_path / name, 3).rows(10)), z)
 
 
-def test_what_are_no_codes_is_named(bundle_path, source, tmp_path):
+def test_the_error_names_a_file_that_does_not_hold_codes(bundle_path, source, tmp_path):
     np.save(tmp_path / "integers.npy", np.ones((2, 3), int))
     np.save(tmp_path / "long.npy", np.ones((2, 4)))
     np.save(tmp_path / "flat.npy", np.ones(3))

@@ -1,4 +1,4 @@
-"""Importance sampling against numpy by hand, and against a model whose log p(x) is known exactly."""
+"""Importance sampling, checked against plain numpy, and against a model whose log p(x) is known exactly."""
 
 import numpy as np
 import pytest
@@ -31,12 +31,12 @@ def log_sum_exp(values):
 
 
 def by_hand(bundle, pixels, loc, scale, index, num_samples, seed):
-    """log p(x|z) and log weight of each draw of a Bernoulli model's posterior, one at a time, in float64."""
+    """log p(x|z) and the log weight of each draw from a Bernoulli model's posterior, one at a time, in float64."""
     log_likelihoods, log_weights = [], []
     for sample in range(num_samples):
         epsilon = noise.standard_normal(seed, index * 2**32 + sample, 1, len(loc))
         z = loc + scale * epsilon
-        (logits,) = bundle.run("decoder", z, ["likelihood_parameters"])
+        logits = bundle.run("decoder", {"z": z})["likelihood_parameters"]
         logits, epsilon, z = (values.astype(np.float64) for values in (logits, epsilon, z))
         log_p = np.sum(pixels * logits[0] - np.logaddexp(0, logits[0]))
         log_prior = np.sum(-0.5 * z**2 - 0.5 * np.log(2 * np.pi))
@@ -49,8 +49,8 @@ def by_hand(bundle, pixels, loc, scale, index, num_samples, seed):
 IMAGE = np.random.default_rng(2).random((8, 8, 1), dtype=np.float32)
 
 
-def test_an_estimate_is_what_numpy_computes_by_hand(bundle):
-    """Distortion, NLL by log-sum-exp and Kish's sample size of seven draws of one image, within 1e-4."""
+def test_an_estimate_equals_a_computation_in_plain_numpy(bundle):
+    """The distortion, the NLL by log-sum-exp and Kish's sample size of seven draws for one image, within 1e-4."""
     posterior = bundle.encode(IMAGE[None])
     found = estimate(bundle, IMAGE, posterior.loc[0], posterior.scale[0], index=5, num_samples=7, seed=3)
     log_p, log_weights = by_hand(bundle, IMAGE, posterior.loc[0], posterior.scale[0], 5, 7, 3)
@@ -60,8 +60,8 @@ def test_an_estimate_is_what_numpy_computes_by_hand(bundle):
     assert found.effective_sample_size == pytest.approx(weights.sum() ** 2 / np.sum(weights**2), rel=1e-4)
 
 
-def test_the_true_posterior_gives_log_p_at_a_single_draw(linear, pixels):
-    """All weights are p(x): the NLL is exact, within float32's 1e-4, and every draw counts in full."""
+def test_the_true_posterior_gives_log_p_from_a_single_draw(linear, pixels):
+    """All weights are p(x): the NLL is exact, within float32's 1e-4, and every draw counts fully."""
     loc, scale = linear.posterior(pixels)
     for num_samples in (1, 2, 50):
         found = estimate(linear, pixels, loc, scale, 0, num_samples, seed=num_samples)
@@ -70,7 +70,7 @@ def test_the_true_posterior_gives_log_p_at_a_single_draw(linear, pixels):
 
 
 def test_another_proposal_finds_log_p_too(linear, pixels):
-    """A shifted and 1.5 times as wide proposal: 20,000 draws within 5 standard errors, and an honest sample size."""
+    """A shifted, 1.5 times wider proposal: 20,000 draws within 5 standard errors, with a correct sample size."""
     loc, scale = linear.posterior(pixels)
     shifted, wide = loc + 0.5 * scale, 1.5 * scale
     found = estimate(linear, pixels, shifted, wide, 0, 20_000, seed=0)
@@ -103,7 +103,7 @@ def test_the_chunk_size_does_not_matter(linear, pixels, monkeypatch, chunk):
 
 @pytest.mark.parametrize("chunk", [1, 2, 64])
 def test_weights_far_apart_neither_overflow_nor_vanish(linear, pixels, monkeypatch, chunk):
-    """A proposal so far off that log weights differ by thousands of nats, the largest first, last or in between."""
+    """With a proposal so far off that log weights differ by thousands of nats, the largest anywhere in the order."""
     monkeypatch.setattr(importance, "CHUNK", chunk)
     loc, scale = np.float32([3.0, -4.0]), np.float32([5.0, 5.0])
     for index in range(6):
@@ -121,15 +121,15 @@ def test_weights_far_apart_neither_overflow_nor_vanish(linear, pixels, monkeypat
 
 
 def test_memory_does_not_grow_with_the_number_of_draws(linear, pixels):
-    """The decoder never meets more than CHUNK codes at once, and meets each draw once."""
+    """The decoder never gets more than CHUNK codes at once, and gets each draw once."""
     loc, scale = linear.posterior(pixels)
     estimate(linear, pixels, loc, scale, 0, 5000, 0)
     assert sum(linear.calls) == 5000
     assert max(linear.calls) == importance.CHUNK == 512
 
 
-def test_more_draws_contain_the_fewer(linear, pixels):
-    """Sums over 9 draws less those over 5 are those of draws 5 to 8, by hand."""
+def test_a_larger_sample_contains_the_smaller_one(linear, pixels):
+    """Sums over 9 draws minus those over 5 equal those over draws 5 to 8, by hand."""
     loc, scale = linear.posterior(pixels)
     few, more = (estimate(linear, pixels, loc, 2 * scale, 2, count, 7) for count in (5, 9))
     epsilon = noise.standard_normal(7, 2 * 2**32 + 5, 4, 2).astype(np.float64)
@@ -147,21 +147,21 @@ def test_a_draw_is_a_function_of_seed_image_and_number():
         assert not np.any(other == many)
 
 
-def test_the_last_draw_of_an_image_is_the_neighbour_of_the_next_one_s_first():
+def test_the_last_draw_of_an_image_precedes_the_first_of_the_next():
     """No two images share a draw, whatever the number of samples up to MAX_SAMPLES."""
     both = noise.standard_normal(0, 5 * importance.MAX_SAMPLES - 1, 2, 3)
     np.testing.assert_array_equal(draws(0, [4], importance.MAX_SAMPLES - 1, 1, 3)[0, 0], both[0])
     np.testing.assert_array_equal(draws(0, [5], 0, 1, 3)[0, 0], both[1])
 
 
-def test_draws_of_several_images_are_those_of_each():
+def test_draws_for_several_images_equal_those_for_each():
     together = draws(3, [8, 2, 5], 4, 6, 5)
     np.testing.assert_array_equal(together, np.concatenate([draws(3, [image], 4, 6, 5) for image in (8, 2, 5)]))
 
 
 @pytest.mark.parametrize("num_samples", [1, 7, 600])
-def test_estimates_of_several_images_are_those_of_each(linear, num_samples):
-    """Of other images, posteriors and noise, in one chunk of draws or more."""
+def test_estimates_for_several_images_equal_those_for_each(linear, num_samples):
+    """With different images, posteriors and noise, in one or more chunks of draws."""
     pixels = np.random.default_rng(2).random((3, *IMAGE_SHAPE), dtype=np.float32)
     loc, scale = (np.stack(parts) for parts in zip(*map(linear.posterior, pixels), strict=True))
     scale *= np.float32([[1], [2], [0.5]])
@@ -174,8 +174,8 @@ def test_estimates_of_several_images_are_those_of_each(linear, num_samples):
     assert len({found.nll for found in together}) == 3
 
 
-def test_an_estimate_can_begin_at_any_draw(linear, pixels):
-    """Draws 40 to 49 of the image: their distortion by the sums over 50 and over 40."""
+def test_an_estimate_can_start_at_any_draw(linear, pixels):
+    """The distortion of draws 40 to 49 of the image, from the sums over 50 and over 40."""
     loc, scale = linear.posterior(pixels)
     later = estimate(linear, pixels, loc, scale, 1, 10, 0, start=40)
     all_50, first_40 = (estimate(linear, pixels, loc, scale, 1, count, 0) for count in (50, 40))
@@ -187,13 +187,13 @@ def test_an_estimate_can_begin_at_any_draw(linear, pixels):
 
 @pytest.fixture
 def six():
-    """Six latent dimensions, of which each doubling of a far too narrow proposal brings ln 2 nats."""
+    """Six latent dimensions: each doubling of a far too narrow proposal gains ln 2 nats per dimension."""
     return LinearGaussian(latent_dim=6)
 
 
 @pytest.mark.parametrize("index", range(8))
 def test_a_proposal_that_fits_is_not_widened(six, pixels, index):
-    """The true posterior, one of 0.8 times its scale, and one that is too wide."""
+    """The true posterior, one with 0.8 times its scale, and one that is too wide."""
     loc, scale = six.posterior(pixels)
     for factor in (1.0, 0.8, 3.0):
         assert widening(six, pixels, loc, np.float32(factor) * scale, index, seed=0) == 1
@@ -201,7 +201,7 @@ def test_a_proposal_that_fits_is_not_widened(six, pixels, index):
 
 @pytest.mark.parametrize("factor", [16, 64, 1000])
 def test_a_narrow_proposal_is_widened_to_about_the_true_posterior(six, pixels, factor):
-    """A power of 2, within a factor of 4 of what is missing; at the mean of the true posterior or a scale off."""
+    """By a power of 2, within a factor of 4 of what is missing; at the mean of the true posterior or a scale away."""
     loc, scale = six.posterior(pixels)
     for shift in (0, 1):
         found = widening(six, pixels, loc + shift * scale, scale / factor, 0, seed=0)
@@ -210,14 +210,14 @@ def test_a_narrow_proposal_is_widened_to_about_the_true_posterior(six, pixels, f
 
 
 def test_a_narrow_proposal_of_two_dimensions_is_widened_too(linear, pixels):
-    """Though each doubling brings 2 ln 2 nats alone, less than PILOT_GAIN."""
+    """Although each doubling gains only 2 ln 2 nats, less than PILOT_GAIN."""
     loc, scale = linear.posterior(pixels)
     assert widening(linear, pixels, loc, scale / 64, 0, seed=0) >= 16
 
 
 @pytest.mark.parametrize("index", range(4))
-def test_a_widened_proposal_mends_most_of_the_nll(six, pixels, index):
-    """Within 4 nats of the exact one at 2000 draws, where the narrow proposal itself is more than 10 nats too high."""
+def test_a_widened_proposal_corrects_most_of_the_nll(six, pixels, index):
+    """Within 4 nats of the exact NLL at 2000 draws, while the narrow proposal is more than 10 nats too high."""
     loc, scale = six.posterior(pixels)
     narrow = scale / 50
     factor = widening(six, pixels, loc, narrow, index, seed=0)
@@ -226,7 +226,7 @@ def test_a_widened_proposal_mends_most_of_the_nll(six, pixels, index):
     assert estimate(six, pixels, loc, narrow, index, 2000, 0).nll > exact + 10
 
 
-def test_no_scale_is_widened_beyond_the_prior_s_and_none_is_narrowed():
+def test_no_scale_is_widened_beyond_the_prior_s_or_narrowed():
     scale = np.float32([0.001, 0.4, 1.0, 2.5])
     np.testing.assert_allclose(widened(scale, 1.0), scale)
     np.testing.assert_allclose(widened(scale, 4.0), [0.004, 1.0, 1.0, 2.5])
@@ -234,15 +234,15 @@ def test_no_scale_is_widened_beyond_the_prior_s_and_none_is_narrowed():
     assert widened(scale, 4.0).dtype == np.float32
 
 
-def test_widening_ends_where_every_scale_is_the_prior_s(linear, pixels):
-    """A decoder that every doubling serves better: factors go up to 1 / 0.001, not beyond."""
+def test_widening_ends_when_every_scale_is_the_prior_s(linear, pixels):
+    """With a mean for which every doubling helps: factors go up to 1 / 0.001, but not beyond."""
     loc = np.full(2, 50, np.float32)
     found = widening(linear, pixels, loc, np.float32([0.001, 0.001]), 0, seed=0)
     assert found == 1024
 
 
-def test_the_factor_is_chosen_on_draws_of_its_own(linear, pixels, monkeypatch):
-    """None of the pilot's draws is one of an estimate's: the NLL stays unbiased for p(x)."""
+def test_the_factor_is_chosen_on_separate_draws(linear, pixels, monkeypatch):
+    """No estimate uses the pilot's draws, so that the mean weight stays unbiased for p(x)."""
     asked = []
 
     def recorded(seed, images, first, count, latent_dim):

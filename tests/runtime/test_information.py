@@ -1,23 +1,23 @@
-"""Mutual information and marginal KL against brute force and numerical integration; active units by hand."""
+"""Mutual information and marginal KL, checked by brute force and numerical integration; active units by hand."""
 
 import math
 
 import numpy as np
 import pytest
 
-from kvae.runtime import information
+from kvae.runtime import latents
 from kvae.runtime.information import active_units, active_units_error, measure
 
 
 def codes(n, dim, scale, seed=0):
-    """Posteriors spread like the prior, and one draw of each."""
+    """Posteriors whose means are spread like the prior, and one draw from each."""
     rng = np.random.default_rng(seed)
     loc, scale = rng.normal(size=(n, dim)), scale * (0.5 + rng.random((n, dim)))
     return loc, scale, loc + scale * rng.normal(size=(n, dim))
 
 
 def log_normal(z, loc, scale):
-    """log N(z; loc, scale^2), dimension by dimension, in Python's own floats."""
+    """log N(z; loc, scale^2), summed over the dimensions in Python floats."""
     return math.fsum(
         -0.5 * ((a - m) / s) ** 2 - math.log(s) - 0.5 * math.log(2 * math.pi)
         for a, m, s in zip(z, loc, scale, strict=True)
@@ -25,7 +25,7 @@ def log_normal(z, loc, scale):
 
 
 def brute_force(loc, scale, z):
-    """Both numbers of each image by the double loop over images."""
+    """Both numbers of each image, by a double loop over the images."""
     mutual, marginal = [], []
     for i in range(len(z)):
         pairs = [log_normal(z[i], loc[j], scale[j]) for j in range(len(z))]
@@ -38,7 +38,7 @@ def brute_force(loc, scale, z):
 
 @pytest.mark.parametrize("dim", [1, 2, 5])
 @pytest.mark.parametrize("scale", [1.0, 0.1])
-def test_both_numbers_are_those_of_the_double_loop(dim, scale):
+def test_both_numbers_equal_those_of_the_double_loop(dim, scale):
     posteriors = codes(40, dim, scale)
     found = measure(*posteriors)
     mutual, marginal = brute_force(*posteriors)
@@ -47,17 +47,17 @@ def test_both_numbers_are_those_of_the_double_loop(dim, scale):
 
 
 def test_tiny_scales_stay_finite_and_accurate():
-    """At the posterior's floor of 1e-4 the quadratic terms are 1e9 and cancel: within 1e-5 nats of the double loop."""
+    """At the smallest posterior scale, 1e-4, quadratic terms of 1e9 cancel: within 1e-5 nats of the double loop."""
     posteriors = codes(40, 3, 1e-4)
     found = measure(*posteriors)
     mutual, marginal = brute_force(*posteriors)
     np.testing.assert_allclose(found.mutual_information, mutual, atol=1e-5)
     np.testing.assert_allclose(found.marginal_kl, marginal, atol=1e-5)
-    np.testing.assert_allclose(found.mutual_information, math.log(40), atol=1e-5)  # no two codes meet
+    np.testing.assert_allclose(found.mutual_information, math.log(40), atol=1e-5)  # no two codes overlap
 
 
-def test_means_are_the_integrals_in_one_dimension():
-    """I = 1/N sum_i int q_i ln(q_i / q) and KL = int q ln(q / p), by the trapezoid rule, against 900 draws of each of
+def test_means_equal_the_integrals_in_one_dimension():
+    """I = 1/N sum_i int q_i ln(q_i / q) and KL = int q ln(q / p), by the trapezoid rule, against 900 draws from each of
     three posteriors; within 4 standard errors, which are below 0.03 nats."""
     loc, scale = np.array([-1.0, 0.2, 2.0]), np.array([0.5, 0.3, 0.8])
     grid = np.linspace(-12, 12, 200_001)
@@ -73,7 +73,7 @@ def test_means_are_the_integrals_in_one_dimension():
     safe = 1e-300
     mutual = np.mean([integral(one * np.log((one + safe) / (q + safe))) for one in each])
     marginal = integral(q * np.log((q + safe) / (p + safe)))
-    # Each image 900 times over: the aggregated posterior stays what it is.
+    # Each image is repeated 900 times, which does not change the aggregated posterior.
     many = np.tile(loc, 900)[:, None], np.tile(scale, 900)[:, None]
     found = measure(*many, many[0] + many[1] * np.random.default_rng(0).normal(size=many[0].shape))
     for values, expected in zip(found, (mutual, marginal), strict=True):
@@ -82,8 +82,8 @@ def test_means_are_the_integrals_in_one_dimension():
         assert abs(values.mean() - expected) < 4 * error
 
 
-def test_the_two_add_up_to_the_rate_s_integrand():
-    """log q(z|x) - log p(z), image by image, whose mean is the rate: nothing is lost between them."""
+def test_the_two_add_up_to_the_integrand_of_the_rate():
+    """To log q(z|x) - log p(z), whose mean is the rate, for each image: nothing is lost between them."""
     loc, scale, z = codes(30, 4, 0.3)
     found = measure(loc, scale, z)
     own = [log_normal(*one) - log_normal(one[0], np.zeros(4), np.ones(4)) for one in zip(z, loc, scale, strict=True)]
@@ -91,7 +91,7 @@ def test_the_two_add_up_to_the_rate_s_integrand():
 
 
 def test_codes_that_do_not_depend_on_the_image_hold_no_information():
-    """One posterior for all: I is 0, and if it is the prior, the marginal KL too."""
+    """With one posterior for all, I is 0; if that is the prior, so is the marginal KL."""
     loc, scale = np.zeros((20, 3)), np.ones((20, 3))
     found = measure(loc, scale, np.random.default_rng(0).normal(size=(20, 3)))
     np.testing.assert_allclose(found, 0, atol=1e-12)
@@ -101,19 +101,19 @@ def test_the_block_size_does_not_matter(monkeypatch):
     posteriors = codes(50, 3, 0.2)
     whole = measure(*posteriors)
     for block in (1, 7, 50):
-        monkeypatch.setattr(information, "BLOCK", block)
+        monkeypatch.setattr(latents, "_BLOCK", block)
         np.testing.assert_allclose(measure(*posteriors), whole, atol=1e-11)
 
 
 def test_active_units_are_those_whose_means_vary():
-    """Variances 0.0081, 0.0121 and 0 by hand, against the threshold of 0.01."""
+    """Variances of 0.0081, 0.0121 and 0, by hand, against the threshold of 0.01."""
     loc = np.array([[0.09, 0.11, 5.0], [-0.09, -0.11, 5.0]])
     np.testing.assert_array_equal(active_units(loc), [False, True, False])
 
 
-def test_the_count_s_standard_error_is_the_bootstrap_s():
-    """Of two images a resample takes both with probability 1/2, else the unit does not vary: a coin, sd 1/2. A unit
-    that varies in every resample, or in none, adds nothing; two that go together add up to sd 1."""
+def test_the_standard_error_of_the_count_is_the_bootstrap_s():
+    """A resample of two images has both with probability 1/2, else the unit does not vary: a coin toss, sd 1/2. A unit
+    that varies in every resample, or in none, adds nothing; two that vary together have sd 1."""
     clear = np.random.default_rng(0).normal(size=(100, 2))
     assert active_units_error(clear) == 0
     assert active_units_error(0.001 * clear) == 0

@@ -17,19 +17,19 @@ def bundle(bundle_path):
 
 
 def knowing(bundle, rate):
-    """The bundle's manifest with these rates."""
+    """The bundle's manifest, with these rates."""
     zeros = [0.0] * len(rate)
     posterior = {"num_images": 1, "loc_mean": zeros, "loc_std": zeros, "scale_mean": zeros, "rate": rate}
     return replace(bundle.manifest, posterior=posterior)
 
 
-def test_a_line_between_codes_is_straight_and_has_both_ends():
+def test_a_line_between_codes_is_straight_and_includes_both_ends():
     one, other = np.array([0, 10, -4], np.float32), np.array([8, 10, 4], np.float32)
     found = paths.interpolate(one, other, 5)
     np.testing.assert_array_equal(found, [[0, 10, -4], [2, 10, -2], [4, 10, 0], [6, 10, 2], [8, 10, 4]])
 
 
-def test_dimensions_come_by_rate_without_the_unused(bundle):
+def test_dimensions_are_ordered_by_rate_without_unused_ones(bundle):
     assert paths.dimensions(bundle.manifest) == [0, 1, 2]
     assert paths.dimensions(knowing(bundle, [0.5, 0.001, 2.0])) == [2, 0]
     assert paths.dimensions(knowing(bundle, [0.001, 0.002, 0.0])) == [0, 1, 2]  # a collapsed model
@@ -54,7 +54,7 @@ def test_a_drawn_traversal_has_a_row_per_dimension(bundle, tmp_path):
             assert picture.width > 5 * 56 and picture.height > 3 * 56
 
 
-def test_the_ends_of_a_path_are_the_images_codes(bundle, tmp_path):
+def test_the_ends_of_a_path_are_the_codes_of_the_images(bundle, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), np.uint8)
     for index, image in enumerate(pixels):
         Image.fromarray(image[..., 0]).save(tmp_path / f"{index}.png")

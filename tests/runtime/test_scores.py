@@ -1,5 +1,4 @@
-"""Rows of scores: those of kvae.runtime.scoring under the images' names, in any number of batches, as text and as
-CSV."""
+"""Rows of scores: kvae.runtime.scoring's numbers with the images' names, in any number of batches, as text and CSV."""
 
 import csv
 from dataclasses import replace
@@ -21,7 +20,7 @@ def source(tmp_path, monkeypatch):
     return images.open_images([tmp_path / "a.npy"], (8, 8, 1))
 
 
-def test_rows_are_scores_under_names(bundle_path, source):
+def test_rows_are_scores_with_names(bundle_path, source):
     bundle = Bundle.open(bundle_path, threads=1)
     batches = list(scores.score(bundle, source))
     rows = [row for batch in batches for row in batch]
@@ -30,10 +29,10 @@ def test_rows_are_scores_under_names(bundle_path, source):
     expected = scoring.score(bundle, random_images(20))
     for name in ("elbo", "rate", "distortion"):
         np.testing.assert_allclose([getattr(row, name) for row in rows], getattr(expected, name), rtol=1e-6)
-    assert {row.percentile for row in rows} == {None}  # of a bundle that knows no training images
+    assert {row.percentile for row in rows} == {None}  # the bundle has no statistics of training images
 
 
-def test_the_bundle_s_own_draws_and_seed_are_taken(bundle_path, source):
+def test_the_bundle_s_own_draws_and_seed_are_used(bundle_path, source):
     bundle = Bundle.open(bundle_path, threads=1)
     settings = {"num_images": 2, "draws": 3, "seed": 5, "percents": [0, 100], "elbo": [-1e6, 1e6]}
     bundle.manifest = replace(bundle.manifest, scoring=settings)
@@ -44,7 +43,7 @@ def test_the_bundle_s_own_draws_and_seed_are_taken(bundle_path, source):
 
 
 def test_odd_file_names_break_neither_table_nor_csv(tmp_path):
-    """A line break, and a byte that is no UTF-8."""
+    """A line break, and a byte that is not UTF-8."""
     names = ["two\nlines.png", b"\xff.png".decode("utf-8", "surrogateescape")]
     rows = [scores.Row(name, 1.0, -2.0, 3.0, 4.0) for name in names]
     assert [row.as_text().split()[-1] for row in rows] == ["two\\nlines.png", "\\udcff.png"]
@@ -52,7 +51,7 @@ def test_odd_file_names_break_neither_table_nor_csv(tmp_path):
     assert b"\xff.png,1.0,-2.0" in (tmp_path / "a.csv").read_bytes()
 
 
-def test_a_row_as_text_stands_under_the_heading():
+def test_a_row_as_text_aligns_with_the_heading():
     row = scores.Row("shirt.png", 12.34, -235.678, 14.5, 221.178)
     assert scores.HEADING.split() == ["percentile", "elbo", "rate", "distortion", "image"]
     assert row.as_text().split() == ["12.3", "-235.68", "14.50", "221.18", "shirt.png"]

@@ -1,4 +1,4 @@
-"""The score of an image: TFP's ELBO on the specified draws, percentiles by counting, whatever the company."""
+"""The score of an image: TFP's ELBO on the specified draws, and percentiles by counting, whatever the other images."""
 
 from dataclasses import replace
 
@@ -18,8 +18,8 @@ IMAGES = np.rint(random_images(300) * 255).astype(np.uint8)
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
-def test_the_score_is_the_elbo_by_tfp(likelihood, tmp_path):
-    """Distortion over the specified draws, and the rate in closed form, by the model's own distributions."""
+def test_the_score_equals_tfp_s_elbo(likelihood, tmp_path):
+    """The distortion over the specified draws, and the rate in closed form, by the model's own distributions."""
     vae = make_vae(likelihood=likelihood)
     bundle = Bundle.open(export(vae, tmp_path / "b", dataset=DATASET).path, threads=1)
     images = IMAGES[:5].astype(np.float32) / 255
@@ -34,7 +34,7 @@ def test_the_score_is_the_elbo_by_tfp(likelihood, tmp_path):
     np.testing.assert_allclose(found.elbo, -found.distortion - found.rate)
 
 
-def test_a_score_depends_on_the_image_alone(bundle_path):
+def test_a_score_depends_only_on_the_image(bundle_path):
     bundle = Bundle.open(bundle_path)
     images = IMAGES.astype(np.float32) / 255
     together = scoring.score(bundle, images).elbo
@@ -52,18 +52,18 @@ def test_images_out_of_range_are_refused(bundle_path):
 
 @pytest.fixture(scope="module", params=["none", "dynamic"])
 def known(request, tmp_path_factory):
-    """A bundle that knows its training images, grey or bits."""
+    """A bundle with statistics of its training images, which are grey or bits."""
     out = tmp_path_factory.mktemp("known") / "b"
     return Bundle.open(export(make_vae(), out, dataset=DATASET, binarize=request.param, train_images=IMAGES).path)
 
 
 def met(bundle):
-    """The training images as the model meets them."""
+    """The training images as the encoder gets them."""
     grey = IMAGES.astype(np.float32) / np.float32(255)
     return binarization.binarize_alike(grey) if bundle.manifest.is_of_bits else grey
 
 
-def test_posterior_statistics_are_those_of_the_training_images(known):
+def test_posterior_statistics_describe_the_training_images(known):
     loc, scale = (np.asarray(part, np.float64) for part in known.encode(met(known)))
     found = known.manifest.posterior
     assert found["num_images"] == 300
@@ -81,7 +81,7 @@ def test_percentiles_count_the_training_images_below(known):
     elbo = scoring.score(known, met(known), draws, seed).elbo
     found = scoring.percentile(known.manifest, elbo)
     below = [100 * np.sum(elbo < value) / len(elbo) for value in elbo]
-    np.testing.assert_allclose(found, below, atol=1.0)  # between entries it is interpolated
+    np.testing.assert_allclose(found, below, atol=1.0)  # percentiles are interpolated between entries
     assert known.manifest.scoring["num_images"] == 300
 
 
@@ -92,7 +92,7 @@ def test_percentiles_at_and_beyond_the_ends_and_at_ties(known):
     np.testing.assert_allclose(found, [0, 0, 5, 60, 80, 100, 100])
 
 
-def test_no_number_has_no_percentile(known):
+def test_nan_has_no_percentile(known):
     assert np.isnan(scoring.percentile(known.manifest, np.array([np.nan]))).all()
 
 
@@ -109,8 +109,8 @@ def test_without_statistics_there_is_no_percentile(bundle_path):
         scoring.percentile(manifest, np.zeros(1))
 
 
-def test_bits_are_made_for_a_model_of_bits_alone(known):
+def test_images_are_binarised_only_for_a_model_of_bits(known):
     grey = random_images(2)
-    found = scoring.as_encoded(known.manifest, grey)
+    found = binarization.as_encoded(known.manifest, grey)
     expected = binarization.binarize_alike(grey) if known.manifest.is_of_bits else grey
     np.testing.assert_array_equal(found, expected)

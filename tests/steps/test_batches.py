@@ -1,4 +1,4 @@
-"""The batches of training: real permutations, bits drawn as they should be, and the same ones in both forms."""
+"""The batches of training: real permutations, correctly drawn bits, and the same batches in both forms."""
 
 from itertools import islice
 
@@ -25,7 +25,7 @@ def test_shuffled_batches_are_a_new_permutation_in_each_epoch():
 @pytest.mark.parametrize("binarize", [False, True])
 @pytest.mark.parametrize("start", [3, 12, 17, 29])
 def test_a_stream_can_begin_at_any_step(start, binarize):
-    """12 steps of 4 in an epoch: in the midst of the first, at the second's begin, in the second, in the third."""
+    """With 12 steps of 4 per epoch: in the middle of the first, at the start of the second, in the second and third."""
     settings = {"batch_size": 4, "shuffle_seed": 2, "binarize": binarize}
     whole = [batch.numpy() for batch in batches.batches(IMAGES, **settings).take(40)]
     rest = [batch.numpy() for batch in batches.batches(IMAGES, **settings, start=start).take(40 - start)]
@@ -33,10 +33,10 @@ def test_a_stream_can_begin_at_any_step(start, binarize):
     packed = batches.steps(IMAGES, steps_per_call=5, **settings, start=start)
     found = [batch for element in packed.take(9) for batch in unrolled(element)][: 40 - start]
     np.testing.assert_array_equal(found, whole[start : start + len(found)])
-    assert len(found) > 12 - start % 12  # it went on into the next epoch
+    assert len(found) > 12 - start % 12  # it continued into the next epoch
 
 
-def test_which_images_a_step_is_given_is_told():
+def test_the_images_of_a_step_are_known():
     images = np.arange(50, dtype=np.uint8).reshape(50, 1, 1, 1)
     for step, batch in enumerate(batches.batches(images, 4, shuffle_seed=7).take(30)):
         chosen = batches.chosen_images(50, 4, 7, step)
@@ -59,7 +59,7 @@ def test_images_on_disk_give_the_batches_of_images_in_memory(tmp_path, binarize)
 
 
 def test_no_thread_tunes_the_streams():
-    """Ending an iterator waited for that thread, up to ten seconds, now and then."""
+    """Ending an iterator sometimes waited up to ten seconds for that thread."""
     for stream in (batches.batches(IMAGES, 5), batches.steps(IMAGES, 5, 2, shuffle_seed=0)):
         assert stream.options().autotune.enabled is False
 
@@ -71,16 +71,16 @@ def test_training_batches_have_one_shape_and_validation_loses_nothing():
 
 
 def shaded(grey, count=400):
-    """Images of one grey."""
+    """Images of a single shade of grey."""
     return np.full((count, 4, 4, 1), grey, np.uint8)
 
 
 def epoch_of(stream, steps, number=0):
-    """The images of one epoch of a stream without end."""
+    """The images of one epoch of an endless stream."""
     return np.concatenate([batch.numpy() for batch in stream.skip(number * steps).take(steps)])
 
 
-def test_binarised_batches_hold_bits_alone():
+def test_binarised_batches_hold_only_bits():
     stream = batches.batches(IMAGES, 10, shuffle_seed=0, binarize=True)
     assert [batch.shape for batch in stream.take(5)] == [(10, 8, 8, 1)] * 5
     epoch = epoch_of(stream, 5)
@@ -98,14 +98,14 @@ def test_the_mean_bit_is_the_intensity(grey):
 
 
 def test_bits_of_an_odd_number_of_pixels():
-    """Two pixels share a random word; the last of these has one of its own. Means within 5 standard errors."""
+    """Two pixels share a random word; the last of these has its own. Means are within 5 standard errors."""
     epoch = epoch_of(batches.batches(np.full((400, 3, 3, 1), 128, np.uint8), 5, shuffle_seed=0, binarize=True), 80)
     assert epoch.shape == (400, 3, 3, 1)
     np.testing.assert_allclose(epoch.mean(axis=0), 0.5, atol=5 * 0.5 / 20)
 
 
-def test_bits_are_drawn_anew_for_each_pixel_batch_and_epoch():
-    """A grey of 128: any two images, batches or epochs differ in half of their pixels, within 5 standard errors."""
+def test_each_pixel_batch_and_epoch_has_its_own_bits():
+    """With grey level 128, any two images, batches or epochs differ in half their pixels, within 5 standard errors."""
     stream = batches.batches(shaded(128), 200, shuffle_seed=0, binarize=True)
     one, other = epoch_of(stream, 2), epoch_of(stream, 2, 1)
     tolerance = 5 * 0.5 / np.sqrt(200 * 16)
@@ -115,15 +115,15 @@ def test_bits_are_drawn_anew_for_each_pixel_batch_and_epoch():
     assert np.mean(one[:, :2] != one[:, 2:]) == pytest.approx(0.5, abs=tolerance)  # pixels of one image
 
 
-def test_bits_repeat_themselves_from_the_seed():
+def test_the_same_seed_gives_the_same_bits():
     streams = [batches.batches(IMAGES, 10, shuffle_seed=seed, binarize=True) for seed in (3, 3, 4)]
     one, again, other = (epoch_of(stream, 10) for stream in streams)
     np.testing.assert_array_equal(one, again)
     assert not np.array_equal(one, other)
 
 
-def test_bits_come_in_the_order_of_their_images():
-    """Images all black or all white, which no draw changes, stand where the grey stream of the seed has them."""
+def test_bits_follow_the_order_of_their_images():
+    """All-black and all-white images, which no draw changes, are where the grey stream with the same seed has them."""
     images = np.repeat(np.uint8([0, 255]), 20).reshape(40, 1, 1, 1)
     grey, bits = (epoch_of(batches.batches(images, 8, shuffle_seed=5, binarize=flag), 5) for flag in (False, True))
     np.testing.assert_array_equal(grey, bits)
@@ -139,7 +139,7 @@ def unrolled(element):
 @pytest.mark.parametrize("binarize", [False, True])
 @pytest.mark.parametrize("steps_per_call", [1, 3, 5, 12])
 def test_steps_hold_the_batches_of_the_plain_stream(steps_per_call, binarize):
-    """12 batches of 4 in each of two epochs, the same to the last bit, whether or not the calls come out even."""
+    """12 batches of 4 in each of two epochs, the same to the last bit, whether or not the calls divide evenly."""
     plain = batches.batches(IMAGES, 4, shuffle_seed=2, binarize=binarize)
     packed = iter(batches.steps(IMAGES, 4, steps_per_call, shuffle_seed=2, binarize=binarize))
     calls = batches.calls_per_epoch(len(IMAGES), 4, steps_per_call)
@@ -150,7 +150,7 @@ def test_steps_hold_the_batches_of_the_plain_stream(steps_per_call, binarize):
 
 
 def test_all_elements_of_an_epoch_have_one_shape():
-    """Else each shape would be compiled anew; what is beyond an element's count is filler."""
+    """Otherwise each shape would be compiled separately; anything beyond an element's count is padding."""
     stream = batches.steps(IMAGES, 4, 5, shuffle_seed=0, binarize=True)
     assert tuple(stream.element_spec.pixels.shape) == (5, 4, 8, 8, 1)
     elements = list(stream.take(6))
@@ -162,12 +162,12 @@ def test_all_elements_of_an_epoch_have_one_shape():
 
 @pytest.mark.parametrize("num_images, calls", [(50, 3), (40, 2), (43, 2), (44, 3), (4, 1)])
 def test_calls_of_an_epoch(num_images, calls):
-    """5 steps of 4 images in a call; what does not fill a batch does not count."""
+    """5 steps of 4 images per call; images that do not fill a batch do not count."""
     assert batches.calls_per_epoch(num_images, 4, 5) == calls
 
 
-def test_the_order_is_drawn_apart_from_the_bits():
-    """The words of the one are not those of the other: else an order and its first bits would hang together."""
+def test_the_order_is_drawn_independently_of_the_bits():
+    """They use different random words: otherwise an order and its first bits would be correlated."""
     images = np.full((8, 2, 2, 1), 128, np.uint8)
     bits = epoch_of(batches.batches(images, 4, shuffle_seed=0, binarize=True), 2)
     words = tf.random.stateless_uniform([8], [0, 0], minval=None, maxval=None, dtype=tf.uint32).numpy()
@@ -180,8 +180,8 @@ def test_the_order_is_drawn_apart_from_the_bits():
 
 @pytest.mark.parametrize("binarize", [False, True])
 @pytest.mark.parametrize("count", [2, 4])
-def test_the_shares_of_a_batch_make_the_batch(binarize, count):
-    """On one process with several replicas, whose elements come in turn, and on several processes; from any step."""
+def test_the_shares_of_a_batch_make_up_the_batch(binarize, count):
+    """In one process with several replicas, whose elements come in turn, and in several processes; from any step."""
     settings = {"batch_size": 8, "shuffle_seed": 3, "binarize": binarize, "start": 4}
     whole = np.stack([batch.numpy() for batch in batches.batches(IMAGES, **settings).take(9)])
     turns = batches.batches(IMAGES, **settings, shares=batches.Shares(count, range(count))).take(9 * count)
@@ -192,11 +192,11 @@ def test_the_shares_of_a_batch_make_the_batch(binarize, count):
         np.testing.assert_array_equal(list(own), whole[:, number * size : (number + 1) * size])
 
 
-def test_the_parts_of_validation_batches_hold_each_image_once():
-    """Of 50 images in batches of 16, the last is of 2, which three replicas share: one has none. And so again."""
+def test_the_parts_of_validation_batches_contain_each_image_once():
+    """With 50 images in batches of 16, the last batch has 2 for three replicas: one gets none. Then it repeats."""
     streams = [
         batches.batches(IMAGES, 16, shares=batches.Shares(3, own)).take(2 * 4 * len(own))
-        for own in (range(2), range(2, 3))  # two replicas on one process, one on another
+        for own in (range(2), range(2, 3))  # two replicas in one process, one in another
     ]
     two, one = map(list, streams)
     for start in range(8):

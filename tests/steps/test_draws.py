@@ -1,4 +1,4 @@
-"""The random numbers of a step: functions of a seed and of an image's place, whoever computes it."""
+"""The random numbers of a step: functions of a seed and an image's position, wherever they are computed."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ SEED = tf.constant([3, 4], tf.int32)
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_rows_are_those_of_the_batch(jit_compile):
-    """Also if the first one's number is known at run time alone, which XLA must be able to compile."""
+    """Even if the first row's index is only known at run time, which XLA must be able to compile."""
     algorithm = "threefry" if jit_compile else "philox"
 
     @tf.function(jit_compile=jit_compile)
@@ -28,8 +28,8 @@ def test_rows_are_those_of_the_batch(jit_compile):
 
 
 @pytest.mark.parametrize("num_parts", [1, 2, 4])
-def test_an_image_s_draw_depends_on_its_place_in_the_batch_alone(num_parts):
-    """Terms of a batch are those of its shares, however each is computed; shares do not repeat each other's noise."""
+def test_an_image_s_draw_depends_only_on_its_position_in_the_batch(num_parts):
+    """The terms of a batch are those of its shares, however each is computed; no two shares have the same noise."""
     vae = make_vae()
     images = random_images(6)
     whole = vae.terms(images, SEED)

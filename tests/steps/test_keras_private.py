@@ -1,4 +1,4 @@
-"""Each private name of Keras that kvae uses is there, and does what kvae thinks."""
+"""Each private name of Keras that kvae uses exists, and does what kvae expects."""
 
 import re
 import tomllib
@@ -28,14 +28,14 @@ def test_adam_keeps_its_moments_by_variable():
 
 
 @pytest.mark.parametrize(("settings", "expected"), [({}, False), ({"loss": "mse"}, True), ({"metrics": ["mae"]}, True)])
-def test_a_loss_or_metrics_given_to_compile_are_seen(settings, expected):
+def test_a_loss_or_metrics_given_to_compile_are_detected(settings, expected):
     model = keras_private.BuiltByHand()
     model.compile(optimizer="sgd", **settings)
     assert model._has_loss_or_metrics() is expected
 
 
 def test_keras_does_not_build_a_model_from_a_batch():
-    """It calls the hook in place of its own symbolic build, and only under a strategy the model is prepared."""
+    """It calls the hook instead of its own symbolic build, and prepares the model only under a strategy."""
 
     class Counting(keras_private.BuiltByHand):
         prepared = 0
@@ -53,7 +53,16 @@ def test_keras_does_not_build_a_model_from_a_batch():
     assert model.prepared == 1
 
 
-def test_keras_is_pinned_to_the_minor_that_is_tested():
+def test_flat_layers_are_the_model_and_all_that_it_holds():
+    inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.ReLU()])
+    model = keras.Sequential([keras.Input((4,)), inner, keras.layers.Dense(2)])
+    found = keras_private.flat_layers(model)
+    assert {type(layer).__name__ for layer in found} == {"Sequential", "InputLayer", "Dense", "ReLU"}
+    assert model in found and inner in found
+    assert sum(isinstance(layer, keras.layers.Dense) for layer in found) == 2
+
+
+def test_keras_is_pinned_to_the_minor_release_that_is_tested():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     (pin,) = (item for item in project["optional-dependencies"]["train"] if item.startswith("keras"))
     major, minor, *_ = keras.__version__.split(".")

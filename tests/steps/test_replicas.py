@@ -1,4 +1,4 @@
-"""What replicas share. That several of them train as one does is tested in test_strategies.py."""
+"""What replicas share. test_strategies.py tests that several of them train like one."""
 
 import tensorflow as tf
 
@@ -6,7 +6,7 @@ from kvae.steps import replicas
 
 
 def test_one_replica_holds_the_whole_batch():
-    """Nothing is exchanged, and nothing reshaped."""
+    """Nothing is exchanged or reshaped."""
     assert replicas.count() == 1
     assert tuple(int(number) for number in replicas.rows(5)) == (0, 5)
     values = [tf.ones(3), {"a": tf.zeros([])}]

@@ -1,4 +1,4 @@
-"""The step machine, on a model that is no VAE: a line through noisy points, given as images of one row."""
+"""The training step, on a model that is not a VAE: a line through noisy points, given as images with one row."""
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ SHAPE = (1, 4, 1)
 
 
 class Line(StepModel):
-    """The last pixel of an image as a linear function of the others, seen through noise of the step's own."""
+    """The last pixel of an image as a linear function of the others, with noise drawn in the step."""
 
     measured = ("loss", "weight")
 
@@ -37,7 +37,7 @@ class Line(StepModel):
 
 
 def points(count, seed=0):
-    """The last pixel is half the first, and a quarter of the second."""
+    """The last pixel is half the first plus a quarter of the second."""
     images = random_images(count, SHAPE, seed)
     images[:, 0, 3, 0] = 0.5 * images[:, 0, 0, 0] + 0.25 * images[:, 0, 1, 0]
     return images
@@ -56,7 +56,7 @@ def test_it_trains_and_measures(jit_compile, optimizer):
 
 
 def test_many_steps_in_one_call_are_the_same_steps():
-    """The bytes of eight batches, one by one and in one loop: the same losses and weights."""
+    """Eight batches of bytes, one by one or in one loop, give the same losses and weights."""
     pixels = np.random.default_rng(0).integers(0, 256, (80, *SHAPE), np.uint8)
     weights = []
     for stream, steps in ((batches.steps(pixels, 10, 4, 3), 2), (batches.batches(pixels, 10, 3), 8)):
@@ -80,7 +80,7 @@ def test_a_step_that_is_not_finite_is_skipped_and_recorded():
     assert np.isfinite(line.layer.kernel.numpy()).all()
 
 
-def test_the_seed_decides_what_a_step_draws():
+def test_the_seed_determines_what_a_step_draws():
     def loss(seed):
         keras.utils.set_random_seed(1)
         line = Line(seed=seed)
@@ -90,13 +90,13 @@ def test_the_seed_decides_what_a_step_draws():
     assert loss(3) == loss(3) != loss(4)
 
 
-def test_what_would_be_ignored_is_refused():
+def test_arguments_that_would_be_ignored_are_refused():
     line = Line()
     line.compile(optimizer="sgd")
     with pytest.raises(KvaeError, match="Line .*sample_weight"):
         line.fit(points(4), np.zeros(4), sample_weight=np.ones(4), verbose=0)
     line.compile(optimizer="sgd", metrics=["mae"])
-    with pytest.raises(KvaeError, match="optimizer alone"):
+    with pytest.raises(KvaeError, match="Line .*own loss and metrics.*only an optimizer"):
         line.fit(points(4), points(4), verbose=0)
 
 

@@ -1,4 +1,4 @@
-"""What the callbacks write, read back by others; and that a training does not feel them."""
+"""What the callbacks write, read back by other tools; and that they do not affect training."""
 
 import keras
 import numpy as np
@@ -25,7 +25,7 @@ def fit(vae: VAE, callbacks: list[keras.callbacks.Callback], epochs: int = 4, **
 
 
 def events(folder):
-    """`(tag, step) -> value` of all event files of a folder, as TensorFlow's own reader finds them."""
+    """`(tag, step) -> value` for all event files in a folder, as TensorFlow's own reader returns them."""
     found = {}
     for path in sorted(folder.glob("events.*")):
         for event in tf.compat.v1.train.summary_iterator(str(path)):
@@ -39,7 +39,7 @@ def pixels(path):
         return np.array(image)
 
 
-def test_pictures_come_every_few_epochs_and_are_the_model_s(tmp_path):
+def test_pictures_come_every_few_epochs_and_show_the_model(tmp_path):
     vae = make_vae()
     fit(vae, [Pictures(tmp_path / "new", IMAGES[:5], every=2)])
     names = sorted(path.name for path in (tmp_path / "new").iterdir())
@@ -48,15 +48,16 @@ def test_pictures_come_every_few_epochs_and_are_the_model_s(tmp_path):
     ]  # fmt: skip
     decoded = vae.decoder(noise.standard_normal(0, 0, 64, 3)).mean().numpy()
     drawn = np.array(pictures.grid(decoded)).astype(int)
-    assert np.abs(pixels(tmp_path / "new" / "samples-0004.png") - drawn).max() <= 1  # of 255: parts of a batch round
+    # One level of 255: parts of a batch may round differently.
+    assert np.abs(pixels(tmp_path / "new" / "samples-0004.png") - drawn).max() <= 1
     both = pictures.reconstructions(IMAGES[:5], vae.predict(IMAGES[:5], verbose=0), 16)
     assert np.abs(pixels(tmp_path / "new" / "reconstructions-0004.png") - np.array(both).astype(int)).max() <= 1
     assert (pixels(tmp_path / "new" / "samples-0002.png") != pixels(tmp_path / "new" / "samples-0004.png")).any()
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_training_does_not_feel_the_callbacks(tmp_path, jit_compile, monkeypatch):
-    """The same weights, bit for bit, the same state of the generator, and a step that is traced no more often."""
+def test_the_callbacks_do_not_affect_training(tmp_path, jit_compile, monkeypatch):
+    """The weights and the generator's state are the same bit for bit, and the step is traced no more often."""
     traces, step = [], VAE._step
     monkeypatch.setattr(VAE, "_step", lambda vae, images: (traces.append(vae), step(vae, images))[1])
     plain, watched = make_vae(), make_vae()
@@ -104,8 +105,8 @@ def test_tensorboard_has_the_history_and_the_pictures(tmp_path):
     assert set(validation) & {("samples", 1), ("samples", 3)} == set()
 
 
-def test_a_training_that_goes_on_adds_to_both(tmp_path):
-    """Also after an end that closed nothing: what an epoch wrote is on the disk."""
+def test_resumed_training_adds_to_both(tmp_path):
+    """Even after an exit that closed nothing, because what an epoch wrote is on disk."""
 
     class Killed(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -121,7 +122,7 @@ def test_a_training_that_goes_on_adds_to_both(tmp_path):
     assert len(list(tmp_path.glob("samples-000[1-4].png"))) == 4
 
 
-def test_it_takes_many_steps_per_call(tmp_path):
+def test_it_works_with_many_steps_per_call(tmp_path):
     vae = make_vae()
     vae.compile(optimizer="adam")
     fed = batches.steps(pictures.to_uint8(IMAGES), 8, 2, shuffle_seed=0)
@@ -145,10 +146,10 @@ def test_wrong_arguments(tmp_path, images, every, message):
         Pictures(tmp_path, images, every)
 
 
-def test_another_model_and_a_folder_that_cannot_be(tmp_path):
+def test_another_model_and_an_unwritable_folder_are_refused(tmp_path):
     other = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(1)])
     other.compile(loss="mse")
-    with pytest.raises(KvaeError, match=r"Pictures draws what a kvae.model.vae.VAE makes; got a Sequential"):
+    with pytest.raises(KvaeError, match=r"Pictures .*kvae\.model\.vae\.VAE; got a Sequential"):
         other.fit(IMAGES, np.zeros(32), verbose=0, callbacks=[Pictures(tmp_path, IMAGES)])
     (tmp_path / "file").write_text("")
     vae = make_vae()

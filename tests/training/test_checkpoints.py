@@ -1,4 +1,4 @@
-"""A training that was stopped, by Ctrl-C, an early stop, a full disk or kill -9, goes on as if nothing had been."""
+"""Training stopped by Ctrl-C, an early stop, a full disk or kill -9 resumes as if it had never stopped."""
 
 import json
 import os
@@ -36,7 +36,7 @@ CONFIG = TrainConfig(
 
 @pytest.fixture(scope="module")
 def data():
-    """Of the mini set 500 images to train on (25 steps), 50 to validate."""
+    """500 images of the mini set to train on (25 steps), and 50 to validate."""
     mini = datasets.load("fashion_mnist_mini")
     parts = {"train": 500, "validation": 50}
     splits = {name: datasets.Split(getattr(mini, name).images[:count], None) for name, count in parts.items()}
@@ -45,12 +45,12 @@ def data():
 
 @pytest.fixture(autouse=True)
 def short_calls(monkeypatch):
-    """Five steps in a call, so that an epoch has five."""
+    """Five steps in a call, so that an epoch has five calls."""
     monkeypatch.setattr(mlp, "ARCHITECTURE", replace(mlp.ARCHITECTURE, steps_per_call=5))
 
 
 def variables_of(path):
-    """All that a .keras file holds in numbers: weights, the optimizer's state, the seed."""
+    """All the numbers in a .keras file: weights, the optimizer's state, the seed."""
     found = {}
     with zipfile.ZipFile(path) as archive, h5py.File(BytesIO(archive.read("model.weights.h5"))) as file:
         file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
@@ -65,7 +65,7 @@ def check_same(one, other):
 
 
 def fit(folder, data, config=CONFIG, interrupt=None):
-    """A training in a folder, from its last checkpoint on."""
+    """Train in a folder, from its last checkpoint on."""
     vae = building.build(config, data.image_shape, len(data.train.images))
     state = checkpoints.restore(vae, folder)
     callback = Checkpoints(folder, state, config.patience, interrupt)
@@ -74,7 +74,7 @@ def fit(folder, data, config=CONFIG, interrupt=None):
 
 
 class InterruptAt(Interrupt):
-    """Asks for an end at the n-th look."""
+    """Asks training to end at the n-th check."""
 
     def __init__(self, look):
         self._looks_left = look
@@ -95,8 +95,8 @@ def whole(tmp_path_factory, data):
 
 
 @pytest.mark.parametrize("look, seconds", [(1, 0.0), (5, 300.0), (9, 0.0)])
-def test_an_interrupted_training_ends_as_one_that_was_not(tmp_path, data, whole, monkeypatch, look, seconds):
-    """Within an epoch, at its end, and in a later one: weights, optimizer, seed and history, to the last bit."""
+def test_interrupted_training_ends_like_uninterrupted_training(tmp_path, data, whole, monkeypatch, look, seconds):
+    """Within an epoch, at its end, and in a later one: weights, optimizer, seed and history agree to the last bit."""
     monkeypatch.setattr(checkpoints, "SECONDS", seconds)
     with pytest.raises(Interrupted):
         fit(tmp_path, data, interrupt=InterruptAt(look))
@@ -109,7 +109,7 @@ def test_an_interrupted_training_ends_as_one_that_was_not(tmp_path, data, whole,
     assert (tmp_path / checkpoints.HISTORY).read_bytes() == (folder / checkpoints.HISTORY).read_bytes()
 
 
-def test_two_interrupts_of_a_training_that_xla_compiles(tmp_path, data):
+def test_training_compiled_by_xla_can_be_interrupted_twice(tmp_path, data):
     config = replace(CONFIG, jit="on")
     fit(tmp_path / "whole", data, config)
     for _ in range(2):
@@ -119,8 +119,8 @@ def test_two_interrupts_of_a_training_that_xla_compiles(tmp_path, data):
     check_same(tmp_path / "cut" / checkpoints.LAST, tmp_path / "whole" / checkpoints.LAST)
 
 
-def test_an_interrupt_in_the_last_epoch_is_heard(tmp_path, data):
-    """After the epoch, before what would come then: evaluation and export."""
+def test_an_interrupt_in_the_last_epoch_takes_effect(tmp_path, data):
+    """After the epoch, before evaluation and export."""
     config = replace(CONFIG, epochs=1, kl_warmup_epochs=0)
     with pytest.raises(Interrupted):
         fit(tmp_path, data, config, InterruptAt(6))
@@ -143,12 +143,12 @@ def test_epochs_without_validation_and_epochs_made_elsewhere_are_nan_in_the_hist
 def test_it_is_for_a_vae(tmp_path):
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
-    with pytest.raises(KvaeError, match="Checkpoints are of a kvae.model.vae.VAE; got Sequential"):
+    with pytest.raises(KvaeError, match=r"Checkpoints .*kvae\.model\.vae\.VAE; got a Sequential"):
         model.fit(np.zeros((2, 1)), np.zeros((2, 1)), verbose=0, callbacks=[Checkpoints(tmp_path)])
 
 
-def test_the_best_model_is_kept_and_training_stops_where_it_stalls(tmp_path, data):
-    """With a patience of 2: the epoch of the lowest validation loss, and two more."""
+def test_the_best_model_is_kept_and_training_stops_when_it_stalls(tmp_path, data):
+    """With a patience of 2, training stops two epochs after the one with the lowest validation loss."""
     config = replace(CONFIG, epochs=40, learning_rate=0.03, lr_warmup_steps=0, patience=2)
     state = fit(tmp_path, data, config)
     losses = state.history["val_loss"]
@@ -160,7 +160,7 @@ def test_the_best_model_is_kept_and_training_stops_where_it_stalls(tmp_path, dat
 
 
 def test_a_loss_that_is_not_finite_is_not_kept(tmp_path, data, monkeypatch):
-    """The second epoch's validation loss is made NaN: the checkpoint stays that of the first."""
+    """If the second epoch's validation loss is NaN, the checkpoint stays that of the first."""
     plain = fitting.VAE.evaluate
 
     def evaluate(self, *arguments, **settings):
@@ -168,7 +168,7 @@ def test_a_loss_that_is_not_finite_is_not_kept(tmp_path, data, monkeypatch):
         return logs if int(self.made_steps) == 25 else logs | {"loss": float("nan")}
 
     monkeypatch.setattr(fitting.VAE, "evaluate", evaluate)
-    with pytest.raises(KvaeError, match="training diverged: the loss of epoch 2 is nan. Train anew with a lower"):
+    with pytest.raises(KvaeError, match="training diverged: the loss of epoch 2 is nan.*learning rate"):
         fit(tmp_path, data)
     vae = building.build(CONFIG, data.image_shape, 500)
     assert checkpoints.restore(vae, tmp_path).epoch == 1
@@ -184,8 +184,8 @@ def test_a_checkpoint_is_a_keras_model_with_its_optimizer(tmp_path, data):
         assert json.loads(archive.read(checkpoints.STATE))["step"] == 15
 
 
-def test_in_a_fit_of_a_user_s_own(tmp_path):
-    """Arrays, another optimizer, no validation: the best is that of the training loss; it goes on where it was."""
+def test_in_a_custom_fit(tmp_path):
+    """With arrays, another optimizer and no validation, the training loss selects the best model; training resumes."""
     images = random_images(40)
 
     def compiled():
@@ -205,7 +205,7 @@ def test_in_a_fit_of_a_user_s_own(tmp_path):
     assert (tmp_path / checkpoints.BEST).exists()
 
 
-def test_without_a_checkpoint_a_training_begins(tmp_path):
+def test_without_a_checkpoint_training_starts_from_the_beginning(tmp_path):
     assert checkpoints.restore(make_vae(), tmp_path) == State()
 
 
@@ -224,13 +224,13 @@ def test_a_checkpoint_that_cannot_be_read_is_an_error_in_one_line(tmp_path, dama
         vae.save(path)
     else:
         path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(KvaeError, match="cannot go on from .*last.keras: ") as error:
+    with pytest.raises(KvaeError, match="cannot resume from .*last.keras: ") as error:
         checkpoints.restore(vae, tmp_path)
     assert "\n" not in str(error.value)
 
 
-def test_a_disk_that_is_full_leaves_the_last_checkpoint(tmp_path):
-    """The system lets this process write no file beyond 10 kB, which Python meets as it meets a full disk."""
+def test_a_full_disk_does_not_destroy_the_last_checkpoint(tmp_path):
+    """The system limits this process's files to 10 kB, which looks to Python like a full disk."""
     vae = make_vae()
     vae.compile(optimizer="adam")
     images = random_images(8)
@@ -253,7 +253,7 @@ def test_a_disk_that_is_full_leaves_the_last_checkpoint(tmp_path):
 
 @pytest.mark.slow
 def test_a_process_killed_at_random_moments_20_times_ends_with_the_same_weights(tmp_path):
-    """kill -9, real processes, from before the first step to the export; deterministic, so to the last bit."""
+    """kill -9 on real processes, from before the first step to the export; deterministic, so equal to the last bit."""
     program = Path(__file__).parents[1] / "survive.py"
     environment = os.environ | {"PYTHONPATH": str(program.parent), "PYTHONWARNINGS": "ignore"}
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Training on the real mini set: what is streamed, that it repeats itself, that it learns, and what its loss weighs."""
+"""Training on the real mini set: what it streams, that it is repeatable and learns, and how its loss is weighted."""
 
 import math
 import subprocess
@@ -36,17 +36,17 @@ def fitted(config, data):
 
 @pytest.fixture(scope="module")
 def two_runs(mini):
-    """The same two epochs twice: models and their histories."""
+    """The same two epochs, trained twice: models and their histories."""
     config = TrainConfig(dataset="fashion_mnist_mini", epochs=2, batch_size=125, model=MLP)
     return [fitted(config, mini) for _ in range(2)]
 
 
 @pytest.mark.parametrize("binarize", ["dynamic", "none"])
 def test_fit_streams_bits_to_a_model_of_bits(mini, binarize):
-    """Training bits new in each epoch, the validation split's frozen ones; grey images to a grey model."""
+    """Training bits are new in each epoch, the validation split's are frozen; a grey model gets grey images."""
 
     class Recorder:
-        """In the place of a model."""
+        """Replaces the model."""
 
         stop_training = False
         distribute_strategy = tf.distribute.get_strategy()
@@ -70,7 +70,7 @@ def test_fit_streams_bits_to_a_model_of_bits(mini, binarize):
 
 
 def test_the_same_seed_gives_the_same_weights(two_runs):
-    """The order of images, their bits and the posterior's draws with it."""
+    """And with them the order of images, their bits and the posterior's draws."""
     for one, other in zip(*(vae.get_weights() for vae, _ in two_runs), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -95,12 +95,12 @@ def test_another_seed_gives_other_weights(mini):
 
 def test_training_raises_the_validation_elbo(two_runs):
     vae, history = two_runs[0]
-    assert history["val_elbo"][1] > history["val_elbo"][0] > -544  # -544: grey everywhere, 784 ln 2
+    assert history["val_elbo"][1] > history["val_elbo"][0] > -544  # -544: predicting grey everywhere, 784 ln 2
     assert float(vae.optimizer.learning_rate) == pytest.approx(0, abs=1e-6)
 
 
 def test_every_step_and_every_validation_image_counts(two_runs, mini):
-    """Of 2 x 32 steps and 4 batches, neither a multiple of the steps between two returns to Python; the rate, which
+    """With 2 x 32 steps and 4 batches, neither a multiple of the steps between two returns to Python; the rate, which
     has no noise, is that of all validation images, within 1e-4 of it."""
     vae, history = two_runs[0]
     assert int(vae.optimizer.iterations) == 64
@@ -115,7 +115,7 @@ def test_warm_up_counts_epochs_in_steps(mini):
 
 
 def test_the_learning_rate_grows_and_falls(mini):
-    """To its height over the warm-up, and then along half a cosine to 0: by hand, at some steps of 4 x 40."""
+    """It rises to its peak over the warm-up, then falls along half a cosine to 0; checked at some of 4 x 40 steps."""
     config = TrainConfig(epochs=4, batch_size=100, learning_rate=0.01, lr_warmup_steps=20, adam_beta2=0.99, model=MLP)
     optimizer = building.build(config, mini.image_shape, 4050).optimizer
     rates = []
@@ -144,9 +144,9 @@ def test_the_loss_s_weights_reach_the_model():
 
 @pytest.mark.parametrize("binarize", ["dynamic", "none"])
 @pytest.mark.parametrize("architecture", ["mlp", "gated_mlp", "conv"])
-def test_the_fast_way_gives_the_losses_of_a_plain_fit(mini, architecture, binarize):
-    """From one seed: many steps in a loop, fed with indices, and a plain Keras `fit`, fed with one batch of images at a
-    time, give the same history, each epoch of it to a hundred-thousandth."""
+def test_the_fast_path_gives_the_losses_of_a_plain_fit(mini, architecture, binarize):
+    """From the same seed, many steps in a loop, fed with indices, and a plain Keras `fit`, fed one batch of images at a
+    time, give the same history, each epoch to within 1e-5."""
     model = ModelConfig(architecture=architecture, latent_dim=2, hidden_units=8)
     config = TrainConfig(
         dataset="fashion_mnist_mini",
@@ -165,7 +165,7 @@ def test_the_fast_way_gives_the_losses_of_a_plain_fit(mini, architecture, binari
     _, fast = fitted(config, data)
     vae = building.build(config, data.image_shape, 250)
     plain = vae.fit(
-        # Of iterators Keras makes more than one an epoch, and each draws another order: this stream goes on instead.
+        # Keras makes more than one iterator per epoch, each with a new order: this stream continues instead.
         batches.batches(data.train.images, 40, shuffle_seed=5, binarize=binarize == "dynamic"),
         steps_per_epoch=6,
         validation_data=batches.batches(held_out(data, "validation", binarize == "dynamic"), 1000),
@@ -189,20 +189,20 @@ def test_the_fast_way_gives_the_losses_of_a_plain_fit(mini, architecture, binari
         ("mlp", "off", False),
     ],
 )
-def test_xla_is_used_where_it_is_faster_or_asked_for(architecture, jit, expected):
+def test_xla_is_used_if_it_is_faster_or_requested(architecture, jit, expected):
     model = ModelConfig(architecture=architecture, latent_dim=2, hidden_units=8)
     vae = building.build(TrainConfig(model=model, jit=jit), (8, 8, 1), 4000)
     assert vae.jit_compile == expected
 
 
 def test_mixed_precision_computes_in_bfloat16_and_keeps_weights_and_distributions_in_float32(mini):
-    """And it learns what float32 learns: after two epochs the validation ELBO is within 2 nats of it."""
+    """And it learns as well as float32: after two epochs the validation ELBO is within 2 nats."""
     elbos = {}
     for precision in ("float32", "mixed_bfloat16"):
         config = TrainConfig(dataset="fashion_mnist_mini", epochs=2, batch_size=125, precision=precision, model=MLP)
         vae, history = fitted(config, mini)
         elbos[precision] = history["val_elbo"][-1]
-    assert keras.config.dtype_policy().name == "float32"  # that of the process is as it was
+    assert keras.config.dtype_policy().name == "float32"  # the process's own policy is unchanged
     assert vae.encoder.body.layers[-1].compute_dtype == "bfloat16"
     assert {str(variable.dtype) for variable in vae.trainable_variables} == {"float32"}
     terms = vae.terms(tf.zeros((2, 28, 28, 1)))
@@ -212,17 +212,17 @@ def test_mixed_precision_computes_in_bfloat16_and_keeps_weights_and_distribution
 
 
 @pytest.mark.parametrize("num_steps, per_call", [(1, 1), (99, 99), (100, 100), (101, 51), (390, 98), (429, 86)])
-def test_an_epoch_is_shared_out_evenly(num_steps, per_call):
+def test_an_epoch_is_divided_evenly(num_steps, per_call):
     assert fitting.steps_per_call(TrainConfig(batch_size=10, model=MLP), num_steps * 10 + 3) == per_call
 
 
-def test_a_device_that_is_not_there_is_an_error():
+def test_a_missing_device_is_an_error():
     with pytest.raises(KvaeError, match="device cuda: TensorFlow sees no GPU"):
         process.set_up_process(TrainConfig(model=MLP), "cuda")
 
 
-def test_threads_stay_as_they_are_under_a_tensorflow_at_work():
-    """Then batches are not divided either: that is faster only with one thread per operation."""
+def test_threads_stay_as_they_are_once_tensorflow_is_in_use():
+    """Batches are not divided then either, because that is faster only with one thread per operation."""
     tf.zeros(1)
     before = tf.config.threading.get_intra_op_parallelism_threads()
     process.set_up_process(TrainConfig(), "cpu")
@@ -246,13 +246,13 @@ images = np.random.default_rng(0).random((10, 8, 8, 1)).astype(np.float32)
 divided = vae.terms(images)
 threads.os.cpu_count = lambda: 1
 whole = vae.terms(images)
-np.testing.assert_allclose(divided.rate, whole.rate, rtol=1e-5)  # without noise: the same for each image, in order
+np.testing.assert_allclose(divided.rate, whole.rate, rtol=1e-5)  # no noise: the same for each image, in order
 assert divided.distortion.shape == (10,)
 np.testing.assert_allclose(np.mean(divided.distortion), np.mean(whole.distortion), rtol=0.05)
 """
 
 
-def test_a_process_of_its_own_divides_the_batches_of_convolutions_among_its_cores():
+def test_a_training_process_divides_batches_for_convolutions_among_its_cores():
     """10 images among 3 threads."""
     subprocess.run([sys.executable, "-c", SET_UP], check=True, timeout=120)
 
@@ -264,31 +264,31 @@ def test_a_batch_larger_than_the_data_is_an_error():
 
 @pytest.mark.parametrize("entropy_weight", [1.0, 0.5, 0.0])
 @pytest.mark.parametrize("beta", [0.0, 0.25, 1.0, 4.0])
-def test_effective_beta_is_that_of_the_loss(beta, entropy_weight):
+def test_effective_beta_is_the_weight_in_the_loss(beta, entropy_weight):
     vae = make_vae(beta=beta, entropy_weight=entropy_weight)
     assert effective_beta(vae, IMAGES) == pytest.approx(beta, abs=2e-3)
 
 
 def test_effective_beta_shows_a_loss_of_means(monkeypatch):
-    """The commonest defect, means over 64 pixels and 3 dimensions, would be reported as 64/3 of the KL's weight."""
+    """The most common bug, means over 64 pixels and 3 dimensions, would be reported as 64/3 of the KL's weight."""
     vae = make_vae()
     monkeypatch.setattr(vae, "weighted_loss", lambda terms: 64 * tf.reduce_mean(terms.distortion / 64 + terms.rate / 3))
     assert effective_beta(vae, IMAGES) == pytest.approx(64 / 3, rel=1e-3)
 
 
-def test_effective_beta_is_that_after_a_warm_up():
+def test_effective_beta_is_the_weight_after_the_warm_up():
     vae = make_vae(beta=0.5, warmup_steps=1000)
     assert effective_beta(vae, IMAGES) == pytest.approx(0.5, abs=1e-3)
 
 
-def test_effective_beta_leaves_the_model_as_it_was():
+def test_effective_beta_does_not_change_the_model():
     vae = make_vae()
     state = vae.seed_generator.state.numpy().copy()
     assert effective_beta(vae, IMAGES) == effective_beta(vae, IMAGES)
     np.testing.assert_array_equal(vae.seed_generator.state, state)
 
 
-def test_effective_beta_of_a_loss_without_the_rate_is_none(monkeypatch):
+def test_effective_beta_of_a_loss_without_the_rate_is_undefined(monkeypatch):
     vae = make_vae()
     monkeypatch.setattr(vae, "weighted_loss", lambda terms: tf.reduce_mean(terms.distortion))
     assert np.isnan(effective_beta(vae, IMAGES))

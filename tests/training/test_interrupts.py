@@ -1,4 +1,4 @@
-"""Signals are noted while a step is made, and heard at once outside."""
+"""Signals are recorded during a step, and act at once otherwise."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from kvae.training.interrupts import deferred
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_is_noted_and_the_second_interrupts(number):
+def test_the_first_signal_is_recorded_and_the_second_interrupts(number):
     before = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt), deferred() as interrupt:
         assert not interrupt.asked
@@ -20,7 +20,7 @@ def test_the_first_signal_is_noted_and_the_second_interrupts(number):
     assert signal.getsignal(number) is before
 
 
-def test_after_the_block_signals_are_what_they_were():
+def test_after_the_block_the_signal_handlers_are_restored():
     with deferred():
         pass
     with pytest.raises(KeyboardInterrupt):
@@ -28,7 +28,7 @@ def test_after_the_block_signals_are_what_they_were():
 
 
 def test_a_signal_that_is_ignored_stays_ignored():
-    """As SIGINT is in a job that a script starts in the background."""
+    """SIGINT is ignored in a script's background job."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with deferred() as interrupt:
@@ -40,7 +40,7 @@ def test_a_signal_that_is_ignored_stays_ignored():
 
 
 def test_in_another_thread_nothing_is_deferred():
-    """Python hears signals in its main thread alone, and lets no other set a handler."""
+    """Python handles signals only in its main thread, and no other thread may set a handler."""
     seen = []
 
     def work():

@@ -1,4 +1,4 @@
-"""A bundle of a user's own images finds them again: by its run, or where it is told, and never others."""
+"""A bundle trained on the user's own images finds them again, through its run or --data, and never uses others."""
 
 import json
 import shutil
@@ -26,7 +26,7 @@ from kvae.export import bundles
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
-    """A folder with pictures, and a run whose bundle is of an untrained model of them."""
+    """A folder with pictures, and a run whose bundle is an untrained model of them."""
     root = tmp_path_factory.mktemp("own")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KVAE_CACHE_DIR", str(root / "cache"))
@@ -48,7 +48,7 @@ def own(tmp_path_factory):
 
 @pytest.fixture
 def moved(own, tmp_path):
-    """The bundle alone, and the pictures, both where the run does not know of them."""
+    """The bundle alone and the pictures, both moved to where the run does not expect them."""
     run, _ = own
     shutil.copytree(run / "bundle", tmp_path / "alone")
     shutil.copytree(run.parent / "photo", tmp_path / "pictures")
@@ -67,11 +67,11 @@ def test_the_run_knows_where_its_images_are(own):
     np.testing.assert_array_equal(bits, held_out(data, "test", True))
 
 
-def test_a_bundle_without_its_run_is_told_where_they_are(own, moved):
+def test_a_bundle_without_its_run_must_be_told_where_they_are(own, moved):
     bundle, pictures = moved
     manifest = Manifest.read(bundle)
     assert own_images(bundle) is None
-    with pytest.raises(DataError, match="trained on 'photo', images of somebody's own, .* Name them by --data"):
+    with pytest.raises(DataError, match="trained on 'photo', .* --data"):
         data_of(manifest)
     assert data_of(manifest, own=pictures).sha256 == own[1].sha256
 
@@ -79,43 +79,43 @@ def test_a_bundle_without_its_run_is_told_where_they_are(own, moved):
 def test_images_that_changed_are_refused(moved):
     bundle, pictures = moved
     Image.new("RGB", (32, 24)).save(pictures / "another.png")
-    with pytest.raises(DataError, match="pictures are not those that the model was trained on .*changed, added"):
+    with pytest.raises(
+        DataError, match="pictures differ from those that the model was trained on .*sha256.*changed, added"
+    ):
         data_of(Manifest.read(bundle), own=pictures)
 
 
-def test_images_that_are_gone_are_said_to_be(own, tmp_path):
+def test_missing_images_are_an_error(own, tmp_path):
     run, _ = own
     shutil.copytree(run, tmp_path / "run")
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     (tmp_path / "run" / "config.json").write_text(json.dumps(config | {"data": str(tmp_path / "gone")}))
-    with pytest.raises(DataError, match="are not in .*gone any more. Name them by --data"):
+    with pytest.raises(DataError, match="no longer in .*gone.* --data"):
         own_images(tmp_path / "run" / "bundle")
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"data": null}', '{"data": 3}', "{}"])
-def test_a_config_that_names_no_images_is_none_of_own_images(own, tmp_path, content):
+def test_a_config_without_images_gives_no_own_images(own, tmp_path, content):
     shutil.copytree(own[0] / "bundle", tmp_path / "bundle")
     (tmp_path / "config.json").write_text(content)
     assert own_images(tmp_path / "bundle") is None
 
 
-def test_images_called_like_a_named_data_set_are_told_apart_by_their_hash(own, monkeypatch):
+def test_own_images_named_like_a_built_in_data_set_are_distinguished_by_their_hash(own, monkeypatch):
     run, data = own
     manifest = Manifest.read(run / "bundle")
     mini = datasets.load("fashion_mnist_mini")
     loaded = []
     named = replace(manifest, dataset=mini.provenance())
     assert data_of(named).sha256 == mini.sha256
-    with pytest.raises(
-        DataError, match="was trained on fashion_mnist_mini: --data is for models of images of one's own"
-    ):
+    with pytest.raises(DataError, match="was trained on fashion_mnist_mini: --data is only for"):
         data_of(named, own=run.parent / "photo")
     alike = replace(manifest, dataset=manifest.dataset | {"name": "fashion_mnist_mini"})
     assert data_of(alike, own=run.parent / "photo").sha256 == data.sha256
     monkeypatch.setattr(datasets, "load", lambda name, folder: loaded.append(name) or mini)
     for name in ("fashion_mnist_mini", "mnist"):
         alike = replace(manifest, dataset=manifest.dataset | {"name": name})
-        with pytest.raises(DataError, match=f"trained on another {name} .* Name them by --data, if they are images of"):
+        with pytest.raises(DataError, match=f"trained on a different {name} .*sha256.* --data"):
             data_of(alike)
     assert loaded == []
 
@@ -131,7 +131,7 @@ def test_evaluate_finds_them_and_takes_data(own, moved, capsys):
     by_option = json.loads(capsys.readouterr().out)
     assert by_run["metrics"] == by_option["metrics"]
     assert by_run["num_images"] == len(data.test.images)
-    with pytest.raises(DataError, match="Name them by --data"):
+    with pytest.raises(DataError, match="with --data"):
         run_evaluation(str(bundle), **options)
 
 
@@ -142,13 +142,13 @@ def test_conversion_compares_on_them(own, moved, tmp_path):
     by_option = convert(bundle, tmp_path / "by_option", "float16", own=pictures).manifest.conversion
     assert by_run["num_images"] == by_option["num_images"] == len(data.test.images)
     assert by_run["nll_lost"] == by_option["nll_lost"]
-    with pytest.raises(DataError, match="Name them by --data"):
+    with pytest.raises(DataError, match="with --data"):
         convert(bundle, tmp_path / "none", "float16")
     run_export(str(bundle), tmp_path / "cli", "float16", "onnx", None, as_json=True, data=pictures)
     assert Manifest.read(tmp_path / "cli").conversion["nll_lost"] == by_run["nll_lost"]
 
 
-def test_a_comparison_is_of_own_images_and_refuses_runs_of_others(own, tmp_path):
+def test_a_comparison_uses_own_images_and_refuses_runs_on_others(own, tmp_path):
     run, data = own
     folder = tmp_path / "photo"
     shutil.copytree(run.parent / "photo", folder)
@@ -158,5 +158,5 @@ def test_a_comparison_is_of_own_images_and_refuses_runs_of_others(own, tmp_path)
     (result,) = comparison.compare(settings, tmp_path / "sweep", importance_samples=3)
     assert result.evaluation.manifest.dataset["sha256"] == data.sha256
     Image.new("RGB", (32, 24)).save(folder / "another.png")
-    with pytest.raises(DataError, match="was trained when photo was other images. Name another --out"):
+    with pytest.raises(DataError, match="images of photo have changed .* --out"):
         comparison.compare(settings, tmp_path / "sweep", importance_samples=3)

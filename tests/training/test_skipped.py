@@ -1,4 +1,4 @@
-"""Steps whose loss is not finite: not applied, recorded well enough to be repeated, and too many end the training."""
+"""Steps whose loss is not finite are not applied but recorded so that they can be repeated; too many end training."""
 
 import json
 from dataclasses import replace
@@ -37,14 +37,14 @@ def lines(folder):
 @pytest.mark.parametrize("optimizer", [keras.optimizers.Adam, FusedAdam])
 @pytest.mark.parametrize("jit", [True, False])
 def test_a_step_on_images_that_are_not_numbers_is_not_applied(tmp_path, jit, optimizer):
-    """Three batches, of which the second holds a NaN: weights, moments and schedule are those of a fit without it."""
+    """With a NaN in the second of three batches, weights, moments and schedule are those of a fit without it."""
     good, bad = random_images(8), random_images(8, seed=1)
     bad[3, 0, 0, 0] = np.nan
     vaes = [make_vae(seed=4), make_vae(seed=4)]
     for vae, parts in zip(vaes, ([good, bad, good], [good, None, good]), strict=True):
         vae.compile(optimizer=optimizer(1e-2), jit_compile=jit)
         for part in parts:
-            if part is None:  # the seed that the skipped step took
+            if part is None:  # the seed that the skipped step used
                 vae.seed_generator.next()
             else:
                 vae.fit(part, batch_size=8, verbose=0, callbacks=[SkippedSteps(tmp_path)])
@@ -55,8 +55,8 @@ def test_a_step_on_images_that_are_not_numbers_is_not_applied(tmp_path, jit, opt
     assert np.isnan(vaes[0].terms(bad, lines(tmp_path)[0]["seed"]).distortion).any()
 
 
-def test_the_skipped_steps_of_a_loop_are_told_with_their_seeds():
-    """Of 7 steps in one call, those of the images 2 and 5: their draws are repeated from the record."""
+def test_the_skipped_steps_of_a_loop_are_recorded_with_their_seeds():
+    """Of 7 steps in one call, those with images 2 and 5: their draws can be repeated from the record."""
     images = np.random.default_rng(0).integers(0, 256, (7, *IMAGE_SHAPE), dtype=np.uint8)
     vae = make_vae()
     vae.compile(optimizer="adam", jit_compile=False)
@@ -80,7 +80,7 @@ def test_the_skipped_steps_of_a_loop_are_told_with_their_seeds():
     assert vae.skips.since(1) == vae.skips.since(0)[1:]
 
 
-def test_where_all_steps_are_skipped_the_loss_is_nan():
+def test_if_all_steps_are_skipped_the_loss_is_nan():
     """Not 0, which would look perfect."""
     vae = make_vae()
     vae.compile(optimizer="adam")
@@ -88,20 +88,20 @@ def test_where_all_steps_are_skipped_the_loss_is_nan():
     assert np.isnan(history["loss"][0])
 
 
-def test_only_the_last_ones_are_known():
+def test_only_the_last_skipped_steps_are_recorded():
     skips = SkipRecord()
     for number in range(MAX_RECORDED + 3):
         skips.record(tf.constant(number, tf.int64), tf.constant([1, 2]), tf.constant(1, tf.int64))
     assert [step for step, _ in skips.since(0)] == list(range(3, MAX_RECORDED + 3))
 
 
-def test_a_huge_learning_rate_ends_the_training_with_its_causes(tmp_path):
+def test_a_huge_learning_rate_ends_training_with_likely_causes(tmp_path):
     model = ModelConfig(architecture="mlp", latent_dim=2, hidden_units=8)
     config = TrainConfig(dataset="fashion_mnist_mini", epochs=2, batch_size=100, learning_rate=1e30, model=model)
     data = datasets.load("fashion_mnist_mini")
     vae = building.build(config, data.image_shape, 4000)
     callback = SkippedSteps(tmp_path, 5, lambda step: fitting.batch_of(config, data, step))
-    with pytest.raises(KvaeError, match=r"training stopped: \d+ steps .* not applied.*learning rate that is too high"):
+    with pytest.raises(KvaeError, match=r"training stopped: \d+ steps .* not applied.*learning rate is too high"):
         fitting.fit(vae, config, data, [callback])
     first = lines(tmp_path)[0]
     assert first["epoch"] == 1 and first["step"] == first["step_in_epoch"]
@@ -131,7 +131,7 @@ def test_a_degenerate_likelihood_ends_the_training(tmp_path):
     assert [line["step"] for line in lines(tmp_path)] == [0, 1, 2]
 
 
-def test_names_of_a_batch_are_told_where_images_have_any():
+def test_the_names_of_a_batch_are_recorded_if_images_have_names():
     data = datasets.load("fashion_mnist_mini")
     names = [f"a/{index}.png" for index in range(4000)]
     data = replace(data, train=replace(data.train, names=names))
@@ -141,7 +141,7 @@ def test_names_of_a_batch_are_told_where_images_have_any():
     assert told["names"] == [f"a/{index}.png" for index in told["images"]]
 
 
-def test_lines_of_a_time_that_is_lost_are_dropped(tmp_path):
+def test_lines_of_steps_that_were_lost_are_dropped(tmp_path):
     skipped.forget_after(tmp_path, 3)  # no file, nothing to do
     path = tmp_path / layout.SKIPPED
     other = '[1]\n{"a": 1}\n{"step": "x"}\n'
@@ -150,7 +150,7 @@ def test_lines_of_a_time_that_is_lost_are_dropped(tmp_path):
     assert [line["step"] for line in lines(tmp_path)] == [1, 2]
 
 
-def test_a_loss_scale_meets_infinities_by_design():
+def test_a_loss_scale_produces_infinities_by_design():
     """Keras's optimizer for float16 lowers its scale after an infinite gradient: it must see it."""
     vae = make_vae(beta=1e4)
     optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(1e-3), initial_scale=2.0**127)
@@ -160,8 +160,8 @@ def test_a_loss_scale_meets_infinities_by_design():
     assert float(optimizer.dynamic_scale) < 2.0**127
 
 
-def test_the_statistics_of_a_batch_normalisation_do_not_see_a_skipped_step():
-    """Else they were NaN from then on, and all that comes after."""
+def test_a_skipped_step_does_not_change_batch_statistics():
+    """Otherwise they would be NaN from then on, and so would everything after."""
     layers = [keras.layers.Flatten(), keras.layers.BatchNormalization(), keras.layers.Dense(8)]
     vae = VAE(Encoder(keras.Sequential(layers), 2), make_vae(latent_dim=2).decoder, StandardNormal(2), seed=0)
     vae.compile(optimizer="adam", jit_compile=False)

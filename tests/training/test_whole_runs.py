@@ -26,11 +26,11 @@ from kvae.training import building, checkpoints, environment, exporting, finishi
 
 @pytest.fixture(scope="module")
 def test_images():
-    """The frozen bits of the test split, which the run's model is one of."""
+    """The frozen bits of the test split, because the run's model is one of binarised images."""
     return held_out(datasets.load("fashion_mnist_mini"), "test", True)
 
 
-def test_a_run_holds_what_it_says(run):
+def test_a_run_contains_the_files_it_promises(run):
     names = {str(path.relative_to(run.path)) for path in run.path.rglob("*") if path.is_file()}
     assert names == {
         "config.json", "environment.json", "dataset.json", "metrics.json", "history.csv", "report.html", ".lock",
@@ -41,7 +41,7 @@ def test_a_run_holds_what_it_says(run):
     }  # fmt: skip
 
 
-def test_config_and_history_are_the_run_s(run):
+def test_config_and_history_match_the_run(run):
     config = TrainConfig.from_dict(json.loads((run.path / "config.json").read_text()))
     assert (config.dataset, config.epochs, config.model.latent_dim) == ("fashion_mnist_mini", 8, 4)
     with (run.path / "history.csv").open(newline="") as file:
@@ -50,7 +50,7 @@ def test_config_and_history_are_the_run_s(run):
     assert {"loss", "elbo", "rate", "distortion", "val_elbo"} <= set(history[0])
 
 
-def test_metrics_are_those_of_the_saved_model(run, test_images):
+def test_metrics_match_the_saved_model(run, test_images):
     again = evaluation.evaluate(Bundle.open(run.exported.path), test_images, finishing.TEST_DRAWS, proposal="posterior")
     assert again.metrics["elbo"] == run.metrics["elbo"]
     logs = keras_files.load_model(run.path).evaluate(test_images / np.float32(255), verbose=0, return_dict=True)
@@ -72,7 +72,7 @@ def test_the_trained_model_is_the_same_in_keras_and_onnxruntime(run, test_images
 
 
 def test_it_has_learned_something(run, test_images):
-    """Reconstructions are nearer to their images than the mean image is."""
+    """Reconstructions are closer to their images than the mean image is."""
     images = test_images[:100] / np.float32(255)
     error = np.mean((Bundle.open(run.exported.path).reconstruct(images) - images) ** 2)
     assert error < 0.8 * np.mean((images.mean(axis=0) - images) ** 2)
@@ -88,7 +88,7 @@ def test_pictures_are_drawn(run):
     assert sizes["curves.png"] == (1200, 384)
 
 
-def test_the_best_model_is_that_of_the_lowest_validation_loss(run):
+def test_the_best_model_has_the_lowest_validation_loss(run):
     """It is evaluated on frozen bits, so that epochs can be compared."""
     with (run.path / "history.csv").open(newline="") as file:
         losses = [float(row["val_loss"]) for row in csv.DictReader(file)]
@@ -104,23 +104,23 @@ def test_export_of_a_run_gives_the_same_bundle(run, tmp_path):
     np.testing.assert_array_equal(first, second)
 
 
-def test_export_of_a_run_whose_data_are_gone_goes_without_their_statistics(run, tmp_path, monkeypatch, caplog):
+def test_a_run_whose_data_are_gone_is_exported_without_their_statistics(run, tmp_path, monkeypatch, caplog):
     def gone(*_):
         raise DataError("the files are not here")
 
     monkeypatch.setattr(datasets, "load", gone)
     with caplog.at_level("WARNING", "kvae"):
         exported = exporting.export_run(run.path, tmp_path / "again")
-    assert "will know no percentiles, and picture no reconstructions: the files are not here" in caplog.text
+    assert "percentiles" in caplog.text and "reconstructions: the files are not here" in caplog.text
     assert exported.manifest.scoring is None and exported.manifest.posterior is None
     assert exported.manifest.metrics == run.exported.manifest.metrics
 
 
 def test_a_second_run_does_not_overwrite_the_first(run):
     before = (run.path / "model.keras").read_bytes()
-    with pytest.raises(KvaeError, match="holds a run already: it is finished. Name another folder"):
+    with pytest.raises(KvaeError, match="already holds a run: it is finished"):
         making.train(TrainConfig(dataset="fashion_mnist_mini"), run.path)
-    with pytest.raises(KvaeError, match="is finished: nothing is left to do"):
+    with pytest.raises(KvaeError, match="is finished: .*nothing left to do"):
         resuming.resume(run.path)
     assert (run.path / "model.keras").read_bytes() == before
 
@@ -136,10 +136,10 @@ def test_bad_settings_and_targets_leave_no_folder(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_folder_that_is_no_run(tmp_path):
-    with pytest.raises(KvaeError, match="is no run: it holds no config.json"):
+def test_a_folder_that_is_not_a_run(tmp_path):
+    with pytest.raises(KvaeError, match="is not a run: it has no config.json"):
         exporting.export_run(tmp_path, tmp_path / "out")
-    with pytest.raises(KvaeError, match="holds no model.keras"):
+    with pytest.raises(KvaeError, match="has no model.keras"):
         keras_files.load_model(tmp_path)
     (tmp_path / "model.keras").write_text("not a zip file")
     with pytest.raises(KvaeError, match="cannot load"):
@@ -147,7 +147,7 @@ def test_a_folder_that_is_no_run(tmp_path):
 
 
 def test_either_onnxruntime_will_do(monkeypatch):
-    """With the GPU wheel there is no distribution called onnxruntime."""
+    """With the GPU wheel there is no distribution named onnxruntime."""
 
     def version(name):
         if name == "onnxruntime":
@@ -159,7 +159,7 @@ def test_either_onnxruntime_will_do(monkeypatch):
     assert environment.versions()["onnxruntime-gpu"] == "1.0"
 
 
-def test_a_training_that_diverges_says_so(tmp_path):
+def test_training_that_diverges_says_so(tmp_path):
     config = TrainConfig(
         dataset="fashion_mnist_mini", epochs=1, learning_rate=1e30, model=ModelConfig(architecture="mlp", latent_dim=2)
     )
@@ -168,20 +168,20 @@ def test_a_training_that_diverges_says_so(tmp_path):
     assert not (tmp_path / "run" / "bundle").exists()
 
 
-def test_a_run_with_other_images_than_it_began_with_does_not_go_on(tmp_path):
+def test_a_run_whose_images_changed_does_not_resume(tmp_path):
     out = tmp_path / "run"
     out.mkdir()
     config = TrainConfig(dataset="fashion_mnist_mini", epochs=1)
     run_files.write_json(out / "config.json", config.to_dict())
     run_files.write_json(out / "dataset.json", datasets.load("fashion_mnist_mini").provenance() | {"sha256": "0" * 64})
     with pytest.raises(
-        KvaeError, match="the images are not those that .* began with: sha256 .*, expected 000000000000"
+        KvaeError, match="the images differ from those that .* began with: sha256 .*, expected 000000000000"
     ):
         resuming.resume(out)
 
 
-def test_what_cannot_go_on(tmp_path):
-    with pytest.raises(KvaeError, match="is no run: it holds no config.json. kvae runs lists"):
+def test_folders_that_cannot_be_resumed(tmp_path):
+    with pytest.raises(KvaeError, match="is not a run: it has no config.json. kvae runs lists"):
         resuming.resume(tmp_path)
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(KvaeError, match="is not valid JSON"):
@@ -189,7 +189,7 @@ def test_what_cannot_go_on(tmp_path):
 
 
 def test_a_folder_that_is_being_trained_in_is_refused(tmp_path):
-    """By another process: the kernel counts the locks of one process's files apart, too."""
+    """Whether by another process or this one: the kernel separates locks even within a process."""
     out = tmp_path / "run"
     out.mkdir()
     config = TrainConfig(dataset="fashion_mnist_mini")
@@ -200,11 +200,11 @@ def test_a_folder_that_is_being_trained_in_is_refused(tmp_path):
         for make in (lambda: making.train(config, out), lambda: resuming.resume(out)):
             with pytest.raises(KvaeError, match="is being trained by process"):
                 make()
-    with pytest.raises(KvaeError, match="holds a run already: kvae train --resume .* goes on with it"):
+    with pytest.raises(KvaeError, match="already holds a run: kvae train --resume "):
         making.train(config, out)
 
 
-def test_a_run_that_goes_on_with_other_programs_says_so(tmp_path, caplog):
+def test_a_run_resumed_with_other_versions_says_so(tmp_path, caplog):
     run_files.write_json(tmp_path / "environment.json", environment.versions() | {"keras": "3.0", "extra": "1"})
     with caplog.at_level("WARNING", "kvae"):
         environment.warn_of_other_versions(tmp_path)
@@ -215,16 +215,16 @@ def test_a_run_that_goes_on_with_other_programs_says_so(tmp_path, caplog):
     assert caplog.text == ""
 
 
-def test_files_of_a_run_that_are_none(tmp_path):
+def test_invalid_files_of_a_run(tmp_path):
     (tmp_path / "config.json").write_text("[1]")
-    with pytest.raises(KvaeError, match="config.json is not what kvae train writes"):
+    with pytest.raises(KvaeError, match="config.json was not written by kvae train"):
         resuming.resume(tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_real_training_with_all_that_was_done(tmp_path, number):
-    """Sent once there is a first epoch; what is left says how to go on, and holds the pictures of each epoch."""
+def test_a_signal_ends_real_training_and_saves_its_progress(tmp_path, number):
+    """Sent after the first epoch; the output says how to resume, and the run has the pictures of each epoch."""
     command = [
         *(sys.executable, "-m", "kvae", "train", "--dataset", "fashion_mnist_mini", "--architecture", "mlp"),
         *("--latent-dim", "2", "--hidden-units", "8", "--epochs", "500", "--pictures-every", "1", "--out", "r"),
@@ -237,8 +237,8 @@ def test_a_signal_ends_a_real_training_with_all_that_was_done(tmp_path, number):
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     last = errors.strip().splitlines()[-1]
-    assert last == "Error: interrupted. What is done is saved. Go on with: kvae train --resume r"
-    assert "finishing the step, then saving; once more ends at once" in errors
+    assert last.startswith("Error: interrupted.") and last.endswith("is saved. Resume with: kvae train --resume r")
+    assert "finishing this step, then saving" in errors
     vae = building.build(run_files.read_config(tmp_path / "r"), (28, 28, 1), 4000)
     state = checkpoints.restore(vae, tmp_path / "r")
     assert 1 <= state.epoch < 500 and int(vae.made_steps) == 31 * state.epoch + state.step

@@ -1,6 +1,6 @@
-"""The networks that kvae trains, a file each: `get("mlp")` is the one in `mlp.py`.
+"""The networks that kvae trains, one file each: `get("mlp")` returns the one in `mlp.py`.
 
-A new architecture is one new file, and its name with the width of its dense layers in `kvae.config.ARCHITECTURES`.
+To add an architecture, add a file here, and its name and the width of its dense layers to `kvae.config.ARCHITECTURES`.
 """
 
 from importlib import import_module
@@ -19,7 +19,7 @@ def get(name: str) -> Architecture:
     """The architecture of this name.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is no such architecture.
     """
     architecture: Architecture = member(__name__, "architecture", name, ARCHITECTURES)
     return architecture

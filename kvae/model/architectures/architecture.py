@@ -1,4 +1,4 @@
-"""What an architecture is: the bodies of two networks, and how they are best computed."""
+"""What an architecture is: the bodies of two networks, and how to run them fastest."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,18 +12,18 @@ Shape = tuple[int, int, int]
 class Architecture:
     """The networks between images and features, and between codes and the parameters of the likelihood.
 
-    An architecture is one file of this folder, which is called like it and ends in `ARCHITECTURE = Architecture(...)`.
+    An architecture is one file of this folder, named after it, which ends in `ARCHITECTURE = Architecture(...)`.
     """
 
     encoder_body: Callable[[Shape, int], keras.Layer]
-    """From the images' `(height, width, channels)` and the width of the dense layers to the network from images to
+    """Given the images' `(height, width, channels)` and the width of the dense layers, the network from images to
     features `(batch, units)`."""
     decoder_body: Callable[[Shape, int, int], keras.Layer]
-    """From the outputs' `(height, width, channels * k)`, the width and latent_dim to the network from z `(batch,
+    """Given the outputs' `(height, width, channels * k)`, the width and latent_dim, the network from z `(batch,
     latent_dim)` to the outputs."""
     xla_on_cpu: bool
-    """Whether one XLA loop over many steps is faster on a CPU, by benchmarks/training.py; of convolutions XLA knows
-    only slow ones there."""
+    """Whether one XLA loop over many steps is faster on a CPU, as measured by benchmarks/training.py; XLA's
+    convolutions are slow there."""
     steps_per_call: int
-    """Optimiser steps between two returns to Python, when progress is shown and Ctrl-C heard: a fraction of a
-    second."""
+    """Optimiser steps between two returns to Python, which update the progress bar and notice Ctrl-C: a fraction of a
+    second's worth."""

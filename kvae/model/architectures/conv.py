@@ -10,14 +10,14 @@ from keras import layers
 from kvae.model.architectures.architecture import Architecture, Shape
 
 MAX_POSITIONS = 64
-"""Pixels that the convolutions leave to the dense layers: 8 x 8, or of a square image at least 4 x 4. It bounds the
-dense layers, which would else have nearly all the weights of a large image's network."""
+"""The most pixels that the convolutions pass on to the dense layers: 8 x 8; a square image keeps at least 4 x 4. This
+bounds the dense layers, which would otherwise hold nearly all the weights of a network for large images."""
 
 
 def encoder_body(image_shape: Shape, hidden_units: int) -> keras.Sequential:
     """Strided convolutions and a dense layer: images -> features `(batch, hidden_units)`.
 
-    Each convolution halves height and width; there are as many as the image's size needs (see `MAX_POSITIONS`).
+    Each convolution halves height and width; their number depends on the image's size (see `MAX_POSITIONS`).
     """
     channels = conv_channels(*image_shape[:2])
     settings = {"padding": "same", "kernel_initializer": _initializer(channels)}
@@ -34,9 +34,9 @@ def encoder_body(image_shape: Shape, hidden_units: int) -> keras.Sequential:
 def decoder_body(output_shape: Shape, hidden_units: int, latent_dim: int) -> keras.Sequential:
     """Two dense layers and sub-pixel convolutions: z -> `(batch, *output_shape)`, of any height and width.
 
-    Each convolution runs before height and width are doubled, the last at half the image's size, which is what makes
-    it fast; and no transposed convolution stands in the exported graph, which onnxruntime-web gets wrong on some
-    devices. What the doublings give beyond the image's size is cut off.
+    Each convolution runs before height and width are doubled, the last at half the image's size, which makes it fast.
+    The exported graph contains no transposed convolution, which onnxruntime-web gets wrong on some devices. Doubling
+    may exceed the image's size; the excess is cropped.
 
     Reference: Shi et al., Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional
     Neural Network, arXiv 1609.05158.
@@ -67,7 +67,7 @@ def decoder_body(output_shape: Shape, hidden_units: int, latent_dim: int) -> ker
 def conv_channels(height: int, width: int) -> list[int]:
     """The channels of each convolution of the encoder: 32, 64, and 128 from the third on.
 
-    There are as many as it takes to leave `MAX_POSITIONS`, and at least one: two for 28 x 28, five for 256 x 256.
+    There are enough to get down to `MAX_POSITIONS`, and at least one: two for 28 x 28, five for 256 x 256.
     """
     channels = [32]
     while math.ceil(height / 2 ** len(channels)) * math.ceil(width / 2 ** len(channels)) > MAX_POSITIONS:
@@ -76,9 +76,9 @@ def conv_channels(height: int, width: int) -> list[int]:
 
 
 def _initializer(channels: list[int]) -> str:
-    """He's for many convolutions: under Glorot's a signal shrinks in each, and training is slow to begin.
+    """He's for three or more convolutions: under Glorot's the signal shrinks in each, and training starts slowly.
 
-    Two keep Glorot's, with which the published results were made.
+    Two or fewer keep Glorot's, which the published results used.
     """
     return "he_normal" if len(channels) > 2 else "glorot_uniform"
 

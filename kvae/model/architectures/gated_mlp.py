@@ -35,7 +35,7 @@ def decoder_body(output_shape: Shape, hidden_units: int, latent_dim: int) -> ker
 
 @keras.saving.register_keras_serializable("kvae")
 class GatedDense(keras.layers.Layer):
-    """A dense layer whose outputs are weighed by a second one in (0, 1): `(batch, features)` -> `(batch, units)`.
+    """A dense layer whose outputs are gated by a second one in (0, 1): `(batch, features)` -> `(batch, units)`.
 
     Args:
         units: number of outputs.

@@ -1,6 +1,6 @@
-"""What training minimises, a file each: `get("elbo")` is the one in `elbo.py`.
+"""What training minimises, one file each: `get("elbo")` returns the one in `elbo.py`.
 
-A new objective is one new file and its name in `kvae.config.OBJECTIVES`.
+To add an objective, add a file here and its name to `kvae.config.OBJECTIVES`.
 """
 
 from importlib import import_module
@@ -20,7 +20,7 @@ def get(name: str) -> type[Objective]:
     """The objective of this name.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is no such objective.
     """
     objective: type[Objective] = member(__name__, "objective", name, OBJECTIVES)
     return objective

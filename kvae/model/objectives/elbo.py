@@ -1,4 +1,4 @@
-"""The evidence lower bound, and its neighbours: another weight of the KL, or of the entropy in it."""
+"""The evidence lower bound and its variants: the KL, or the entropy in it, with another weight."""
 
 from dataclasses import dataclass
 
@@ -18,11 +18,11 @@ class ELBO(Objective):
 
     Args:
         beta: weight of the regulariser.
-        entropy_weight: the lambda of the regulariser H(q, p) - lambda H(q), in which H(q, p) is the cross-entropy of
-            the posterior and the prior, and H(q) the posterior's entropy. At 1 it is the KL; at 0 it is the
-            cross-entropy. At anything but 1 the loss is not a bound on the likelihood.
-        warmup_steps: optimiser steps over which the weight grows from 0 to `beta`, linearly; 0, the default, for none.
-            Only training is warmed up: `evaluate` has the full weight at any time.
+        entropy_weight: lambda in the regulariser H(q, p) - lambda H(q), where H(q, p) is the cross-entropy of
+            the posterior and the prior, and H(q) the posterior's entropy. At 1 the regulariser is the KL; at 0 it is
+            the cross-entropy. At any value but 1 the loss is not a bound on the likelihood.
+        warmup_steps: optimiser steps over which the weight grows linearly from 0 to `beta`; default 0, no warm-up.
+            Only training is warmed up: `evaluate` always uses the full weight.
 
     References:
         Kingma & Welling, arXiv 1312.6114 (the ELBO and its reparameterised gradient); Higgins et al., beta-VAE,

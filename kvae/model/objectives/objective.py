@@ -1,4 +1,4 @@
-"""What an objective is: a loss over the terms of a batch, and words about what its number is."""
+"""What an objective is: a loss over the terms of a batch, and a caveat if it is not the negative ELBO."""
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
@@ -12,51 +12,51 @@ from kvae.model.terms import Terms
 
 @dataclass(frozen=True, kw_only=True)
 class Objective(ABC):
-    """A loss. A subclass is a frozen dataclass of its settings, in one file of this folder that is called like it.
+    """A loss. A subclass is a frozen dataclass of its settings, in one file of this folder, named after it.
 
-    The file ends in `OBJECTIVE = Subclass`. One of a user's own, registered with Keras, is saved with the model too.
+    The file ends in `OBJECTIVE = Subclass`. Your own subclass, if registered with Keras, is saved with the model too.
 
     Args:
-        beta: weight of the regulariser; the model holds it as a variable, so that it can change while it is trained.
+        beta: weight of the regulariser; the model holds it as a variable, so that it can change during training.
     """
 
     beta: float = 1.0
 
     @property
     def num_draws(self) -> int:
-        """Draws of each posterior that the loss takes."""
+        """The number of draws from each posterior that the loss uses."""
         return 1
 
     @abstractmethod
     def loss(self, terms: Terms, beta: tf.Tensor | float) -> tf.Tensor:
-        """The scalar that is minimised, in nats per image.
+        """The scalar to minimise, in nats per image.
 
         Args:
-            terms: of a batch.
+            terms: the terms of a batch.
             beta: the weight of the regulariser at this step.
         """
 
     def ramp(self, step: tf.Tensor) -> tf.Tensor | float:
-        """The share of `beta` that counts at an optimiser step (int64 `()`) of a training; 1 by default."""
+        """The fraction of `beta` that applies at an optimiser step (int64 `()`); 1 by default."""
         return 1.0
 
     @property
     def caveat(self) -> str | None:
-        """What to say of the loss if it is not the negative ELBO; None if it is."""
+        """What to say about the loss if it is not the negative ELBO; None if it is."""
         return None
 
     @classmethod
     def of_config(cls, config: TrainConfig, steps_per_epoch: int) -> "Objective":
-        """The objective of a training's settings."""
+        """The objective that the training settings describe."""
         return cls(beta=config.beta)
 
     def settings(self) -> dict[str, Any]:
-        """What a bundle says of it, as JSON values."""
+        """The settings that a bundle records, as JSON values."""
         caveat = {} if self.caveat is None else {"loss_caveat": self.caveat}
         return {"objective": type(self).__name__.lower()} | asdict(self) | caveat
 
     def get_config(self) -> dict[str, Any]:
-        """Its settings, for a `.keras` file."""
+        """The settings to save in a `.keras` file."""
         return asdict(self)
 
     @classmethod

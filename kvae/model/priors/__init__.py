@@ -1,6 +1,6 @@
-"""The priors p(z), a file each: `get("standard_normal")` is the one in `standard_normal.py`.
+"""The priors p(z), one file each: `get("standard_normal")` returns the one in `standard_normal.py`.
 
-A new prior is one new file and its name in `kvae.config.PRIORS`.
+To add a prior, add a file here and its name to `kvae.config.PRIORS`.
 """
 
 from importlib import import_module
@@ -21,7 +21,7 @@ def get(name: str) -> type[Prior]:
     """The prior of this name.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is no such prior.
     """
     prior: type[Prior] = member(__name__, "prior", name, PRIORS)
     return prior

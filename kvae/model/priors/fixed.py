@@ -1,4 +1,4 @@
-"""A TFP distribution of the user's as a prior that is not trained, and how a saved model remembers it."""
+"""Any TFP distribution as a prior that is not trained, and how it is saved with a model."""
 
 from typing import Any
 
@@ -15,14 +15,14 @@ tfd = tfp.distributions
 
 @keras.saving.register_keras_serializable("kvae")
 class Fixed(Prior):
-    """A distribution that stays as it is.
+    """A distribution that is not trained.
 
     Args:
-        distribution: a TFP distribution with event `(latent_dim,)` and no batch, made of numbers, tensors and TFP
+        distribution: a TFP distribution with event `(latent_dim,)` and no batch, built from numbers, tensors and TFP
             distributions.
 
     Raises:
-        KvaeError: another shape, or variables, which would not be trained.
+        KvaeError: the distribution has another shape, or holds variables, which would not be trained.
     """
 
     set_once = ("latent_dim", "distribution")
@@ -36,7 +36,7 @@ class Fixed(Prior):
         if distribution.trainable_variables:
             raise KvaeError(
                 f"the prior {type(distribution).__name__} holds variables, which Keras would not train. "
-                f"Write a subclass of kvae.model.Prior, whose weights are trained."
+                f"Write a subclass of kvae.model.Prior instead: its weights are trained."
             )
         super().__init__(int(distribution.event_shape[0]), **kwargs)
         self.distribution = distribution

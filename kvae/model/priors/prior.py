@@ -12,13 +12,13 @@ from kvae.steps.set_once import SetOnce
 class Prior(SetOnce, keras.layers.Layer):
     """The distribution of codes. Its weights are trained and saved like those of any layer.
 
-    A subclass is one file of this folder, which is called like the prior and ends in `PRIOR = Subclass`.
+    A subclass is one file of this folder, named after the prior, which ends in `PRIOR = Subclass`.
 
     Args:
         latent_dim: number of latent dimensions.
 
-    Call it with the labels of a batch `(batch,)`, or with nothing; returns a TFP distribution with event
-    `(latent_dim,)`, and no batch or one of `(batch,)`.
+    Call it with the labels of a batch `(batch,)`, or without arguments; returns a TFP distribution with event
+    `(latent_dim,)`, and batch `()` or `(batch,)`.
     """
 
     set_once: tuple[str, ...] = ("latent_dim",)
@@ -28,12 +28,12 @@ class Prior(SetOnce, keras.layers.Layer):
         self.latent_dim = latent_dim
 
     def build(self, input_shape: Any = None) -> None:
-        """Make the weights; a prior without any has nothing to do."""
+        """Create the weights; does nothing for a prior that has none."""
         self.built = True
 
     @abstractmethod
     def call(self, label: tf.Tensor | None = None) -> Any:
-        """The distribution."""
+        """The distribution p(z)."""
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"latent_dim": self.latent_dim}

@@ -1,4 +1,4 @@
-"""A TFP distribution as a prior: how it is saved, and what cannot be one."""
+"""A TFP distribution as a prior: how it is saved, and which ones are refused."""
 
 import json
 
@@ -29,12 +29,12 @@ def test_a_saved_prior_has_the_same_density(distribution):
     assert loaded.latent_dim == 2
 
 
-def test_only_distributions_are_made():
+def test_only_distributions_are_deserialized():
     with pytest.raises(KvaeError, match="register_kl"):
         deserialize({"distribution": "register_kl", "arguments": {}})
 
 
-def test_what_cannot_be_saved_is_named():
+def test_the_error_names_an_argument_that_cannot_be_saved():
     prior = tfd.TransformedDistribution(tfd.Normal([0.0], 1.0), tfp.bijectors.Exp())
     with pytest.raises(KvaeError, match="bijector"):
         serialize(prior)

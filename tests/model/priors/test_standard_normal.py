@@ -5,7 +5,7 @@ import numpy as np
 from kvae.model.priors import StandardNormal
 
 
-def test_its_density_is_that_of_independent_standard_normals():
+def test_its_density_equals_that_of_independent_standard_normals():
     z = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
     prior = StandardNormal(3)
     prior.build()
