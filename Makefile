@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Two processes, as most tests keep one core busy; a file's tests stay together, since they share what they have trained.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .PHONY: demo test test-all check lint bench-quick format wheel-check shipped examples clean
 
@@ -12,11 +14,11 @@ demo: $(READY)
 	@echo "Done. Open $(CURDIR)/samples.png: 64 images that did not exist before."
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 # The rest as well: browsers, Ray, several processes, kills, the wheel, the fuzz corpus.
 test-all: test
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 check: lint bench-quick test-all
 

@@ -6,6 +6,7 @@ ratio. Then it times the parts of the same command: a process runs the steps one
     python benchmarks/cold_start.py
 """
 
+import os
 import shlex
 import statistics
 import subprocess
@@ -42,17 +43,22 @@ SCRIPT = "\n".join(
 )
 
 
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+"""With Python's compiled files, which every installation has."""
+
+
 def seconds(command: list[str], folder: str) -> float:
     """Wall-clock time of one process, from start to exit."""
     start = time.perf_counter()
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    subprocess.run(command, cwd=folder, env=ENVIRONMENT, check=True, capture_output=True)
     return time.perf_counter() - start
 
 
 def seconds_of_steps(folder: str) -> list[float]:
     """Times in a process that runs `STEPS`: until the interpreter runs, for each step, and for its exit."""
     start = time.perf_counter()  # Linux's monotonic clock, which both processes share
-    printed = subprocess.run([sys.executable, "-c", SCRIPT], cwd=folder, check=True, capture_output=True).stdout
+    command = [sys.executable, "-c", SCRIPT]
+    printed = subprocess.run(command, cwd=folder, env=ENVIRONMENT, check=True, capture_output=True).stdout
     times = [start, *map(float, printed.split()), time.perf_counter()]
     return [after - before for before, after in zip(times, times[1:], strict=False)]
 
