@@ -1,5 +1,6 @@
 """Encode, score and sample in shards, for millions of images: what --engine ray does."""
 
+import contextlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,8 +63,10 @@ def _make(job: Any, images: Any, names: dict[str, Any], model: str | None, as_js
         if len(missing) < parts:
             click.echo(f"{parts - len(missing)} of {parts} parts exist already.", err=True)
         left = sum(job.plan.stops[shard] - job.plan.start(shard) for shard in missing)
-        for _ in shown(ray_engine.run(job, missing, images), left, int):
-            pass
+        # Closed here after Ctrl-C too, so that Ray is shut down before the program ends.
+        with contextlib.closing(ray_engine.run(job, missing, images)) as done:
+            for _ in shown(done, left, int):
+                pass
     tell_which(model, job.model)
     report = names | {"n": job.plan.count, "parts": parts, "made": len(missing)}
     click.echo(json.dumps(report) if as_json else names["out"])

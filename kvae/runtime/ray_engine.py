@@ -10,8 +10,8 @@ import os
 import pickle
 import socket
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import Any
 
 from kvae.data.images import Images
@@ -35,7 +35,7 @@ def check_installed() -> None:
         )
 
 
-def run(job: bulk.Job, missing: Sequence[int], images: Sequence[Images] | None = None) -> Iterator[int]:
+def run(job: bulk.Job, missing: Sequence[int], images: Sequence[Images] | None = None) -> Generator[int, None, None]:
     """Make shards of a job, in any order, and yield the number of images in each when it is done.
 
     Args:
@@ -65,8 +65,9 @@ def run(job: bulk.Job, missing: Sequence[int], images: Sequence[Images] | None =
                 max_restarts=-1,
                 max_task_retries=RETRIES,
             )
-        with _reported(ray):
-            for row in done.iter_rows():
+        # Closed while Ray still runs: Ray Data's iterator would start Ray again, to stop its workers.
+        with _reported(ray), closing(iter(done.iter_rows())) as results:
+            for row in results:
                 if row["error"]:
                     raise KvaeError(row["error"])
                 shard = row["shard"]

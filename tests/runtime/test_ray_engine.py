@@ -180,6 +180,32 @@ def program(folder, *arguments):
     )
 
 
+INTERRUPTED = """
+from kvae.cli import bulk
+from kvae.cli.main import main
+from kvae.runtime import shards
+
+kept = []  # as a traceback would keep it
+
+def shown(done, *_):
+    kept.append(done)
+    next(done)
+    raise KeyboardInterrupt
+
+shards.MAX_IMAGES, bulk.shown = 256, shown
+main()
+"""
+
+
+def test_ctrl_c_between_two_shards_leaves_no_ray_behind(tmp_path):
+    """Ray Data's iterator must end before Ray does: otherwise it starts Ray again when it is collected."""
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, "sample", "--engine", "ray", "--out", "out", "--n", "2048"],
+        cwd=tmp_path, env=os.environ | {"RAY_ADDRESS": "local"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.strip()) == (130, "Error: interrupted.")
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_stopped_driver_leaves_complete_parts_and_can_resume(two_workers, tmp_path, monkeypatch, number):
     arguments = ("sample", "--engine", "ray", "--out", "out", "--n", str(SAMPLES), "--seed", "2")
