@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Two processes, as most tests keep one core busy; a file's tests stay together, since they share what they have trained.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-all check lint bench-quick format wheel-check shipped examples clean
 
@@ -18,7 +18,7 @@ test: $(READY)
 
 # The rest as well: browsers, Ray, several processes, kills, the wheel, the fuzz corpus.
 test-all: test
-	$(PYTEST) -m slow
+	$(PYTEST) -m slow tests/test_docs.py tests/training tests/steps tests  # the longest first, so that none is waited for
 
 check: lint bench-quick test-all
 
