@@ -45,6 +45,10 @@ class VerbGroup(click.Group):
         self.commands = Verbs(verbs)  # type: ignore[assignment]  # click writes to it only in add_command
         self.verbs = verbs
 
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command; unlike click's own look-up, an error while its module is imported comes through."""
+        return self.commands[cmd_name] if cmd_name in self.verbs else None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the verbs with their summaries; click would import each one to get its help."""
         with formatter.section("Commands"):

@@ -17,6 +17,11 @@ from kvae.model.vae import VAE
 from kvae.training import Run, train
 
 
+def pytest_make_parametrize_id(config, val, argname):
+    """No bytes in a test's name: compressed ones hold the time, and the processes of a parallel run must agree."""
+    return f"{argname}, {len(val)} bytes" if isinstance(val, bytes) else None
+
+
 @pytest.fixture
 def vae() -> VAE:
     return make_vae()

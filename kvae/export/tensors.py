@@ -8,6 +8,7 @@ import tensorflow_probability as tfp
 from kvae import likelihoods
 from kvae.config import LIKELIHOODS
 from kvae.errors import KvaeError
+from kvae.files.text import printable
 from kvae.likelihoods import Likelihood
 from kvae.model.priors import Prior
 
@@ -77,7 +78,10 @@ def of_posterior(posterior: Any) -> tuple[tf.Tensor, tf.Tensor]:
 
 def check_prior(prior: Prior) -> None:
     """Raise KvaeError unless a prior returns N(0, I): format 1 of a bundle supports no other."""
-    distribution = prior()
+    try:
+        distribution = prior()
+    except Exception as error:  # a user's own code: one that needs a label, say
+        raise KvaeError(f"the prior cannot be called without labels: {printable(error)}") from None
     is_diagonal_gaussian = isinstance(distribution, tfd.MultivariateNormalDiag) or (
         isinstance(distribution, tfd.Independent) and isinstance(distribution.distribution, tfd.Normal)
     )

@@ -102,6 +102,7 @@ def check_replaceable(path: Path, replaceable: Callable[[Path], bool], what: str
 def scratch_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder next to `path`, for files needed only while that is made; it vanishes with the block."""
     folder = _temporary(path, path.stem, "tmp.parts")
+    shutil.rmtree(folder, ignore_errors=True)  # of a killed process that had our number, as in a container
     with _reported(path):
         folder.mkdir(parents=True)
     try:

@@ -176,7 +176,7 @@ def _text(path: Path) -> str | None:
         if path.stat().st_size > MAX_BYTES:
             raise KvaeError(f"{path} has more than {MAX_BYTES:,} bytes.")
         return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise KvaeError(f"cannot read {path}: {error.strerror}.") from None

@@ -88,7 +88,8 @@ def opened(out: Path, plan: Plan) -> Iterator[list[int]]:
 
 def _prepare(out: Path, plan: Plan) -> list[int]:
     """Write the plan into its folder, if allowed, and return the missing shards."""
-    remove_stale(out, lambda *_: True)  # no process on any machine writes here, because this one has the lock
+    # No process on any machine writes here, because this one has the lock. Hidden files of other names are the user's.
+    remove_stale(out, lambda name, _: name.lstrip(".").startswith(("part-", "plan")))
     names = {entry.name for entry in out.iterdir()}
     missing = [shard for shard in range(len(plan.stops)) if plan.part(shard) not in names]
     if PLAN in names:

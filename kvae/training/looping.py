@@ -6,9 +6,9 @@ from typing import Any
 
 import keras
 
+from kvae.bundle import binarization
 from kvae.config import TrainConfig
 from kvae.data import datasets
-from kvae.data.held_out_split import held_out
 from kvae.runs import layout
 from kvae.training import callbacks as training_callbacks
 from kvae.training import checkpoints, fitting, interrupts, skipped
@@ -58,6 +58,8 @@ def _lookers(out: Path, config: TrainConfig, data: datasets.Dataset) -> list[ker
     board = [training_callbacks.TensorBoard(out / layout.TENSORBOARD)] if config.tensorboard else []
     if not config.pictures_every:
         return board
-    images = held_out(data, "validation", config.is_of_bits)[:NUM_PICTURED]
+    images = data.validation.images[:NUM_PICTURED]
+    if config.is_of_bits:  # the first bits of `held_out`, without drawing the others
+        images = binarization.binarize(images, binarization.KEYS["validation"])
     shown = training_callbacks.Pictures(out / layout.PICTURES, images, config.pictures_every, *board)
     return [*board, shown]

@@ -114,7 +114,7 @@ def test_a_missing_picture_of_examples_is_reported(tmp_path):
     (tmp_path / "data").mkdir()
     Image.new("L", (4, 4)).save(tmp_path / "data" / "small.png")
     done = run(tmp_path / "data", "--out", tmp_path / "x.png")
-    assert "no picture" in done.stderr
+    assert "no picture was written" in done.stderr
     assert "no picture" not in done.stdout
     assert not (tmp_path / "x.png").exists()
     with pytest.raises(KvaeError, match=r"x\.jpg: .* a PNG.*ends in \.png"):

@@ -15,6 +15,7 @@ from PIL import Image
 from kvae import recipes
 from kvae.cli.compare import PRESETS
 from kvae.cli.main import VERBS, main
+from kvae.cli.verbs import Verb
 from kvae.comparison import settings as comparison_settings
 from kvae.config import ModelConfig, TrainConfig, from_settings
 from kvae.runtime.bundle import Bundle
@@ -162,7 +163,7 @@ def test_evaluate_prints_a_table_warnings_and_json(kvae, run, tmp_path):
         "−ELBO", "NLL", "bits", "effective sample size", "active units", "posterior scale by dimension: z",
     ):  # fmt: skip
         assert fact in result.stdout
-    assert "Warning: the NLL" in result.stderr
+    assert "Warning: the NLL estimate is unreliable" in result.stderr
     report = json.loads(kvae("evaluate", str(run.path), "--importance-samples", "20", "--json").stdout)
     with np.load(tmp_path / "values.npz") as values:
         assert report["metrics"]["nll"]["value"] == pytest.approx(values["nll"].mean())
@@ -299,9 +300,9 @@ def test_resuming_a_finished_run_changes_nothing(kvae, run):
         (["sample", "--out", "x" * 300 + ".npy"], 1, "File name too long"),
         (["sample", "--n", "99999999999999999", "--out", "a.npz"], 1, "the disk has"),
         (["info", "file"], 1, "ONNX graph"),
-        (["train", "--resume", "nothing"], 1, "config.json"),
+        (["train", "--resume", "nothing"], 1, "nothing is not a run"),
         (["train", "--data", "nothing"], 1, "nothing"),
-        (["train", "--image-size", "9"], 1, "image_size"),
+        (["train", "--image-size", "9"], 1, "image_size is for"),
         (["train", "--data", ".", "--image-size", "7x300"], 1, "each of 8 to 256; got '7x300'"),
         (["train", "--deterministic", "--jit", "on"], 1, "jit must be auto or off"),
         (["train", "--dataset", "fashion_mnist_mini", "--out", "taken"], 1, "exists and is not an empty folder"),
@@ -328,7 +329,7 @@ def test_resuming_a_finished_run_changes_nothing(kvae, run):
         (["compare", "--vary", "beta=1", "--beta", "2"], 1, "beta is given more than once"),
         (["compare", "--preset", "why-kl", "--beta", "2"], 1, "varies beta"),
         (["compare", "--vary", "beta=1", "--dataset", "fashion_mnist_mini", "--out", "file"], 1, "cannot write file"),
-        (["export", "nothing", "--out", "b"], 1, "config.json"),
+        (["export", "nothing", "--out", "b"], 1, "nothing is not a run"),
         (["export", "taken"], 2, "Missing option '--out'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
@@ -382,6 +383,17 @@ def test_the_summary_of_a_verb_is_the_first_line_of_its_help(verb):
 
 def test_a_mistyped_verb_gets_a_suggestion(kvae):
     assert "'sample'" in one_line(kvae("sampel"), 2)
+
+
+def test_a_bug_in_a_verb_s_module_keeps_its_traceback(kvae, monkeypatch):
+    monkeypatch.setitem(VERBS, "broken", Verb("broken", "Fails while it is imported."))
+
+    def failing(name):
+        raise KeyError(name)
+
+    monkeypatch.setattr("kvae.cli.verbs.import_module", failing)
+    with pytest.raises(KeyError, match=r"kvae\.cli\.broken"):
+        kvae("broken")
 
 
 def test_kvae_without_a_verb_shows_its_help(kvae):

@@ -1,4 +1,4 @@
-"""Graphs in onnxruntime's format: the same numbers, operators and metadata. For `.onnx` see tests/test_export.py."""
+"""Graphs in onnxruntime's format: the same numbers, operators and metadata. For `.onnx` see tests/export/."""
 
 import numpy as np
 import onnxruntime

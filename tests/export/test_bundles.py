@@ -18,6 +18,7 @@ from kvae.bundle.manifest import Manifest, sha256
 from kvae.config import LIKELIHOODS
 from kvae.errors import BundleError, KvaeError
 from kvae.export.bundles import export
+from kvae.export.tensors import check_prior
 from kvae.model.priors import Prior, StandardNormal
 from kvae.model.vae import VAE
 from kvae.runtime import scoring
@@ -166,6 +167,13 @@ class Shifted(StandardNormal):
         return tfd.MultivariateNormalDiag(loc=tf.ones(self.latent_dim), scale_diag=tf.ones(self.latent_dim))
 
 
+class Conditional(Prior):
+    """A prior that depends on the label."""
+
+    def call(self, label=None):
+        return tfd.MultivariateNormalDiag(loc=tf.one_hot(label, self.latent_dim))
+
+
 class Spelled(Prior):
     """N(0, I), written differently."""
 
@@ -182,11 +190,16 @@ def test_a_prior_is_judged_by_what_it_returns_not_by_its_name(own_networks, tmp_
     assert export(spelled, tmp_path / "b", dataset=DATASET).path.is_dir()
 
 
+def test_a_prior_that_needs_a_label_is_refused():
+    with pytest.raises(KvaeError, match="cannot be called without labels"):
+        check_prior(Conditional(3))
+
+
 # What a bundle records about its data
 
 
 def test_training_images_give_statistics_in_manifest_and_graphs(tmp_path):
-    """From the first STATISTICS_IMAGES, measured on the checked bundle; tests/test_scoring.py checks the numbers."""
+    """From the first STATISTICS_IMAGES, on the checked bundle; tests/runtime/test_scoring.py checks the numbers."""
     images = np.rint(random_images(40) * 255).astype(np.uint8)
     exported = export(make_vae(), tmp_path / "b", dataset=DATASET, train_images=images)
     expected = scoring.training_statistics(Bundle.open(exported.path), images)

@@ -200,6 +200,15 @@ def test_a_killed_process_s_scratch_folder_is_removed(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_scratch_folder_of_a_killed_process_with_our_number_is_emptied(tmp_path):
+    left = tmp_path / f".a.{os.getpid()}.tmp.parts"
+    left.mkdir()
+    (left / "loc.npy").touch()
+    with atomic.scratch_folder(tmp_path / "a.npz") as scratch:
+        assert scratch == left and list(scratch.iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_caller_may_decide_what_is_stale(tmp_path):
     alive = os.getppid()
     for name in ("mine", "theirs"):

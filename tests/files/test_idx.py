@@ -35,7 +35,7 @@ def test_damage_is_named(content, reason):
 
 def test_files_are_read_plain_or_gzipped(tmp_path):
     (tmp_path / "a").write_bytes(CONTENT)
-    (tmp_path / "a.gz").write_bytes(gzip.compress(CONTENT))
+    (tmp_path / "a.gz").write_bytes(gzip.compress(CONTENT, mtime=0))
     assert idx.read_bytes(tmp_path / "a", 100) == idx.read_bytes(tmp_path / "a.gz", 100) == CONTENT
 
 
@@ -48,10 +48,10 @@ def test_reading_stops_after_the_limit(tmp_path):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (gzip.compress(CONTENT)[:-4], "truncated"),
-        (gzip.compress(CONTENT)[:5], "truncated"),
+        (gzip.compress(CONTENT, mtime=0)[:-4], "truncated"),
+        (gzip.compress(CONTENT, mtime=0)[:5], "truncated"),
         (b"<html>not found</html>", "damaged"),
-        (gzip.compress(CONTENT)[:12] + b"\xff\xff\xff\xff" + gzip.compress(CONTENT)[16:], "damaged"),
+        (gzip.compress(CONTENT, mtime=0)[:12] + b"\xff\xff\xff\xff" + gzip.compress(CONTENT, mtime=0)[16:], "damaged"),
     ],
 )
 def test_a_damaged_gzip_file_is_named(tmp_path, content, reason):
@@ -70,7 +70,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 @pytest.mark.parametrize("name", ["a", "a.gz"])
 def test_rows_come_a_few_at_a_time(tmp_path, name):
-    (tmp_path / name).write_bytes(gzip.compress(CONTENT) if name == "a.gz" else CONTENT)
+    (tmp_path / name).write_bytes(gzip.compress(CONTENT, mtime=0) if name == "a.gz" else CONTENT)
     found = idx.open_idx(tmp_path / name)
     assert (found.shape, found.dtype) == ((2, 3, 2), np.uint8)
     assert [len(rows) for rows in found.rows(1)] == [1, 1]
@@ -98,7 +98,7 @@ def test_the_error_names_the_file_and_what_is_wrong(tmp_path, content, reason):
 
 
 def test_a_gzip_stream_that_is_cut_short_is_refused(tmp_path):
-    (tmp_path / "a.gz").write_bytes(gzip.compress(CONTENT)[:-20])
+    (tmp_path / "a.gz").write_bytes(gzip.compress(CONTENT, mtime=0)[:-20])
     with pytest.raises(DataError, match="a.gz: the file is truncated"):
         list(idx.open_idx(tmp_path / "a.gz").rows(5))
 

@@ -23,8 +23,8 @@ tfd = tfp.distributions
     ("architecture", "likelihood", "image_shape"),
     [
         *((architecture, "bernoulli", (28, 28, 1)) for architecture in ARCHITECTURES),
-        *(("conv", likelihood, (9, 14, 3)) for likelihood in LIKELIHOODS),
-        ("mlp", "normal", (4, 4, 1)),
+        *((architecture, likelihood, (9, 14, 3)) for architecture in ARCHITECTURES for likelihood in LIKELIHOODS),
+        *((architecture, "normal", (4, 4, 1)) for architecture in ARCHITECTURES),
     ],
 )
 def test_events_have_the_shapes_of_codes_and_images(architecture, likelihood, image_shape):

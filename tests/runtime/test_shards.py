@@ -92,8 +92,11 @@ def test_files_of_killed_processes_are_removed(tmp_path):
     scratch = tmp_path / ".part-00001-of-00003.77.tmp.parts"
     scratch.mkdir()
     (scratch / "loc.npy").touch()
+    kept = {".notes.2024.old", ".backup.20240101.tmp", ".part-1"}  # a user's own
+    for name in kept:
+        (tmp_path / name).touch()
     assert missing(tmp_path) == [0, 1, 2]
-    assert {path.name for path in tmp_path.iterdir()} == {"plan.json", locks.FILE}
+    assert {path.name for path in tmp_path.iterdir()} == {"plan.json", locks.FILE, *kept}
 
 
 def test_other_folders_and_files_are_left_alone(tmp_path):
