@@ -1,6 +1,7 @@
 """Encode, score and sample in shards, for millions of images: what --engine ray does."""
 
 import contextlib
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,8 +64,12 @@ def _make(job: Any, images: Any, names: dict[str, Any], model: str | None, as_js
         if len(missing) < parts:
             click.echo(f"{parts - len(missing)} of {parts} parts exist already.", err=True)
         left = sum(job.plan.stops[shard] - job.plan.start(shard) for shard in missing)
-        # Closed here after Ctrl-C too, so that Ray is shut down before the program ends.
-        with contextlib.closing(ray_engine.run(job, missing, images)) as done:
+        # Ray prints what it hears of dead workers on stdout, which is for results. After Ctrl-C, too, the job is closed
+        # here, so that Ray is shut down before the program ends.
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.closing(ray_engine.run(job, missing, images)) as done,
+        ):
             for _ in shown(done, left, int):
                 pass
     tell_which(model, job.model)

@@ -32,11 +32,11 @@ class Split:
     """Images uint8 `(n, height, width, channels)`, and labels `(n,)`: uint8, or wider for more than 256 classes."""
 
     images: NDArray[np.uint8]
-    """In memory, or an `np.memmap` where a user's own take too much of it."""
+    """In memory, or an `np.memmap` if they are a user's own and need too much memory."""
     labels: NDArray[Any]
     """The class of each image; zeros where there are no labels."""
     names: Sequence[str] | None = None
-    """What a user's own images are called; None in a named data set."""
+    """The names of a user's own images; None in a named data set."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ class Dataset:
     class_names: tuple[str, ...]
     """Empty where there are no labels."""
     licence: str | None
-    """None for a user's own."""
+    """None for a user's own images."""
     sha256: str
     test_bits_sha256: str | None = None
     """That of its `Source`."""
     folder: Path | None = None
-    """The folder of the cache that a user's own images are in; see `write_record`."""
+    """The folder of the cache that holds a user's own images; see `write_record`."""
 
     def provenance(self) -> dict[str, Any]:
         """What a bundle says of the data that its model was trained on."""
@@ -80,8 +80,8 @@ def of(
     Args:
         config: the settings.
         data_dir: where the files of a named data set are; see `load`.
-        progress: called while a user's own images are decoded, with how many are done, and how many there are.
-        memory: bytes up to which a user's own images are loaded; by default a quarter of the memory that is left.
+        progress: called while a user's own images are decoded, with the number done and the total number.
+        memory: bytes up to which a user's own images are loaded; by default a quarter of the free memory.
 
     Raises:
         ConfigError: an unknown name.
@@ -113,7 +113,7 @@ def of(
 
 
 def write_record(data: Dataset, path: Path) -> None:
-    """Write name, label, split and sha256 of each image of a user's own as CSV; a named data set needs no record.
+    """Write the name, label, split and sha256 of each of a user's images as CSV; a named data set needs no record.
 
     Raises:
         KvaeError: the file cannot be written, or the cache was cleared meanwhile.
