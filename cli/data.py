@@ -9,7 +9,7 @@ import click
 from kvae.cli.config_options import config_options
 from kvae.cli.options import PATH, json_option
 from kvae.cli.terminal import bar
-from kvae.config import TrainConfig
+from kvae.config import OWN_IMAGES, TrainConfig
 from kvae.errors import KvaeError
 
 WIDTH = 80
@@ -30,7 +30,7 @@ def data() -> None:
 
 @data.command()
 @click.argument("path", type=PATH)
-@config_options(TrainConfig, only=("image_size", "grayscale", "alpha", "levels", "split_seed", "max_bad"))
+@config_options(TrainConfig, only=(*OWN_IMAGES, "split_seed", "max_bad"))
 @click.option("--out", type=PATH, help="Write example images to this PNG, one row per label.")
 @json_option
 def inspect(path: Path, out: Path | None, as_json: bool, **settings: Any) -> None:
@@ -42,12 +42,12 @@ def inspect(path: Path, out: Path | None, as_json: bool, **settings: Any) -> Non
     if out is not None and out.suffix.lower() != ".png":
         raise KvaeError(f"{out}: the examples are written as a PNG; give --out a name that ends in .png.")
     from kvae.data import inspection
-    from kvae.data.sources import open_source
+    from kvae.data.sources import open_all
     from kvae.files import pictures
     from kvae.files.atomic import atomic_file
 
-    source = open_source(path, config.reading)
-    if source.kind == "TFRecords":  # read by TensorFlow
+    source = open_all(config)
+    if "TFRecords" in source.kind:  # read by TensorFlow
         from kvae.cli.quiet import import_tensorflow_quietly
 
         import_tensorflow_quietly()
@@ -62,7 +62,7 @@ def inspect(path: Path, out: Path | None, as_json: bool, **settings: Any) -> Non
     if out is not None:
         picture = found.picture()
         if picture is None:
-            click.echo("no picture was written: none of the images can be used", err=True)
+            click.echo("no picture was written: there are no images that can be used and pictured", err=True)
         else:
             with atomic_file(out) as temporary:
                 pictures.save(picture, temporary)
@@ -79,10 +79,12 @@ def _as_text(found: Any) -> str:
         "sizes": _sizes(found),
         "colour": _colour(found),
         "labels": _labels(found),
-        "splits": _counted(found.splits),
+        "splits": _splits(found),
         "duplicates": _duplicates(found),
         "skipped": f"{len(found.skipped):,}" if found.skipped else "none",
     }
+    if found.likelihood is not None:
+        rows["likelihood"] = f"{found.likelihood.likelihood}: {found.likelihood.why}"
     lines = [f"{found.path}: {found.kind}", *(_row(f"{name:<10}", text) for name, text in rows.items())]
     reasons = found.reasons
     for reason, names in list(reasons.items())[:NUM_REASONS]:
@@ -102,8 +104,18 @@ def _counted(counts: dict[Any, int]) -> str:
 
 def _labels(found: Any) -> str:
     if found.num_unlabelled:
-        return f"none: {found.num_unlabelled:,} of {found.count:,} pictures are not in a sub-folder"
+        what = "pictures are not in a sub-folder" if "folder" in found.kind else "images have none"
+        return f"none: {found.num_unlabelled:,} of {found.count:,} {what}"
     return f"{len(found.labels):,}: {_counted(found.labels)}" if found.labels else "none"
+
+
+def _splits(found: Any) -> str:
+    text = _counted(found.splits)
+    if not found.given:
+        return text
+    taken = [split for split in found.splits if split not in (*found.given, "train")]
+    more = f"; {' and '.join(taken)} is taken from the training images" if taken else ""
+    return f"{text}; your own: {', '.join(['train', *found.given])}{more}"
 
 
 def _sizes(found: Any) -> str:
@@ -117,6 +129,8 @@ def _sizes(found: Any) -> str:
 def _colour(found: Any) -> str:
     if found.image_shape is None:
         return "unknown"
+    if found.image_shape[0] == 1:
+        return "none: each row of the table is an image of 1 x k, which is not pictured"
     if found.image_shape[2] == 1:
         return f"grey; {found.num_colour:,} colour images are converted to grey" if found.num_colour else "grey"
     return f"RGB; {found.num_grey:,} grey images are converted to RGB" if found.num_grey else "RGB"
@@ -125,7 +139,8 @@ def _colour(found: Any) -> str:
 def _duplicates(found: Any) -> str:
     if not found.num_duplicates:
         return "none"
-    text = f"{found.num_duplicates:,} are equal to an earlier image and in the same split"
+    text = f"{found.num_duplicates:,} are equal to an earlier image"
+    text += f"; {found.num_across:,} of them are in another split" if found.num_across else " and in the same split"
     return f"{text}; {found.num_conflicts:,} have another label" if found.num_conflicts else text
 
 

@@ -260,10 +260,10 @@ def _open_model(model: str | None, device: str, threads: int = 0) -> tuple[Path,
 def _open(
     model: str | None, device: str, paths: Sequence[Path], resize: bool, reading: Reading, threads: int = 0
 ) -> tuple[Path, Any, Any]:
-    from kvae.data.images import open_images
+    from kvae.data.images import open_for
 
     path, bundle = _open_model(model, device, threads)
-    return path, bundle, open_images(paths, bundle.manifest.image_shape, resize, reading)
+    return path, bundle, open_for(bundle.manifest, paths, resize, reading)
 
 
 def _report(out: Path, count: int, model: str | None, path: Path, as_json: bool, **more: Any) -> None:

@@ -71,6 +71,9 @@ def run_training(
     config: TrainConfig, out: Path | None, data_dir: Path | None, device: str, strategy: str, as_json: bool
 ) -> None:
     """Train as `config` says and print the results; see `kvae.training.train`."""
+    from kvae.data import choice
+
+    config = choice.dense_for_tables(config)
     import_tensorflow_quietly()
     from kvae.training import making
 
@@ -104,6 +107,7 @@ def _run(
     as_json: bool,
     resumed: Path | None = None,
 ) -> None:
+    from kvae.runs import files as run_files
     from kvae.runs import layout
     from kvae.steps import strategies
     from kvae.training import process, resuming
@@ -126,6 +130,7 @@ def _run(
         raise KeyboardInterrupt("interrupted." + advice * (folder / layout.CONFIG).is_file()) from None
     finally:
         progress.close()
+    config = run_files.read_config(run.path)  # with all that training chose
     click.echo(json.dumps(_as_json(run, config), indent=2) if as_json else _as_text(run, config))
 
 
@@ -135,7 +140,7 @@ def _as_json(run: Any, config: TrainConfig) -> dict[str, Any]:
         "run": str(run.path),
         "bundle": str(run.exported.path),
         "metrics": {name: asdict(metric) for name, metric in run.metrics.items()},
-        "kind": caveats.kind(config.model.likelihood, str(config.binarize)),
+        "kind": caveats.kind(str(config.model.likelihood), str(config.binarize)),
         "effective_beta": beta if math.isfinite(beta) else None,
         "loss_caveat": caveats.about_training(run.exported.manifest.training),
         "parity": run.exported.parity,
@@ -149,7 +154,7 @@ def _as_text(run: Any, config: TrainConfig) -> str:
         f"{label:<15}{metrics[name].value:.2f} ± {metrics[name].standard_error:.2f} nats per image"
         for label, name in (("test ELBO", "elbo"), ("distortion", "distortion"), ("rate", "rate"))
     ]
-    lines[0] += f" ({caveats.about_numbers(config.model.likelihood, str(config.binarize))})"
+    lines[0] += f" ({caveats.about_numbers(str(config.model.likelihood), str(config.binarize))})"
     lines.append(f"{'active units':<15}{metrics['active_units'].value:.0f} of {config.model.latent_dim}")
     lines.append(f"{'effective beta':<15}{run.effective_beta:.3f}")
     caveat = caveats.about_training(run.exported.manifest.training)

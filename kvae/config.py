@@ -5,7 +5,7 @@ The command line makes its options from these fields, and a run stores them as `
 
 import re
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ LIKELIHOODS = {
 given."""
 PRIORS = {"standard_normal": "N(0, I)"}
 """The priors p(z), each a file of `kvae/model/priors`, and what each is."""
+NAMED_LIKELIHOOD = "bernoulli"
+"""The likelihood for the named data sets if none is given: with dynamic binarisation, the benchmark of the field."""
 OBJECTIVES = {"elbo": "the evidence lower bound"}
 """The objectives, each a file of `kvae/model/objectives`, and what each is."""
 DATASETS = {
@@ -40,10 +42,14 @@ REGULARIZERS: dict[str, dict[str, float]] = {
 """Names for special cases of the loss distortion + beta (H(q, p) - entropy_weight H(q)), as settings."""
 
 
+PATHS = ("data", "validation_data", "test_data")
+"""The settings that are paths of a user's own images."""
+OWN_IMAGES = ("validation_data", "test_data", "image_size", "grayscale", "alpha", "levels")
+"""The settings that only a user's own images can have."""
 NAME = r"[\w .+-]{1,100}"
 """Names that a user may give their own images."""
 MIN_SIZE, MAX_SIZE = 8, 256
-"""Height and width, in pixels, that a user's own images may have."""
+"""Height and width, in pixels, that a user's own images may have; a table's rows have any number of columns."""
 
 
 def _setting(
@@ -75,11 +81,14 @@ class ModelConfig:
     hidden_units: int | None = _setting(
         None, f"Units of each hidden dense layer. [default: {_DEFAULT_TEXT}]", minimum=1
     )
-    likelihood: str = _setting(
-        "bernoulli",
-        "The likelihood p(x|z): for bits, a density on [0, 1], for 8-bit levels, or a density with a learned scale.",
+    likelihood: str | None = _setting(
+        None,
+        "The likelihood p(x|z): for bits, a density on [0, 1], for 8-bit levels, or a density with a learned scale. "
+        "[default: with --data, bernoulli if every pixel is black or white, else discretized_logistic; bernoulli for "
+        "the named data sets, with dynamic binarisation, the benchmark of the field]",
         choices=LIKELIHOODS,
     )
+    """None until `kvae.data.settle` has chosen it from the user's own images."""
     prior: str = _setting("standard_normal", "The prior p(z) of the codes.", choices=PRIORS)
 
     def __post_init__(self) -> None:
@@ -96,8 +105,20 @@ class TrainConfig:
     dataset: str = _setting("fashion_mnist", "Data set to train on; with --data, the name to give your images.")
     data: str | None = _setting(
         None,
-        "Train on your own images: a folder of pictures (sub-folders are labels), a .npy or .npz, an idx file, or "
-        "TFRecords.",
+        "Train on your own images: a folder of pictures (sub-folders are labels, or splits if they are named train, "
+        "val and test), a .npy or .npz, an idx file, or TFRecords. A .npy of shape (n, k) is a table.",
+        text=True,
+    )
+    validation_data: str | None = _setting(
+        None,
+        "Your own validation images, in any form that --data takes. [default: a tenth of those of --data, unless these "
+        "come with a validation split]",
+        text=True,
+    )
+    test_data: str | None = _setting(
+        None,
+        "Your own test images, in any form that --data takes. [default: a tenth of those of --data, unless these come "
+        "with a test split]",
         text=True,
     )
     image_size: str | None = _setting(
@@ -192,9 +213,12 @@ class TrainConfig:
         if self.deterministic and self.jit == "on":
             raise ConfigError("deterministic training cannot use XLA: jit must be auto or off; got on.")
         likelihood = self.model.likelihood
-        if self.binarize is None:
+        if likelihood is None and (self.data is None or self.is_of_bits):
+            likelihood = NAMED_LIKELIHOOD
+            object.__setattr__(self, "model", replace(self.model, likelihood=likelihood))
+        if self.binarize is None and likelihood is not None:
             object.__setattr__(self, "binarize", LIKELIHOODS[likelihood])
-        if self.is_of_bits and LIKELIHOODS[likelihood] != "dynamic":
+        if self.is_of_bits and LIKELIHOODS[str(likelihood)] != "dynamic":
             raise ConfigError(
                 f"binarize must be none for the likelihood {likelihood}, which is not for bits; got dynamic."
             )
@@ -206,7 +230,7 @@ class TrainConfig:
 
     def _check_data(self) -> None:
         if self.data is None:
-            given = [name for name in ("image_size", "grayscale", "alpha", "levels") if getattr(self, name)]
+            given = [name for name in OWN_IMAGES if getattr(self, name)]
             if given:
                 raise ConfigError(f"{given[0]} is for your own images; use it together with data.")
             return
@@ -243,13 +267,26 @@ class TrainConfig:
         """How to read pictures, according to `alpha` and `levels`."""
         return Reading.of(self.alpha, self.levels)
 
+    @property
+    def own_paths(self) -> list[Path]:
+        """The paths of the user's own images; empty for a named data set."""
+        paths = (getattr(self, name) for name in PATHS)
+        return [Path(path) for path in paths if path is not None]
+
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON values; `from_dict` reads them back."""
         return asdict(self)
 
     def to_publish(self) -> dict[str, Any]:
         """The settings as a bundle publishes them: without the path of the data."""
-        return self.to_dict() | {"data": None if self.data is None else _name_of(self.data)}
+        paths = {name: getattr(self, name) for name in PATHS}
+        return self.to_dict() | {name: None if path is None else _name_of(path) for name, path in paths.items()}
+
+    def absolute(self) -> "TrainConfig":
+        """The same config with absolute paths, for a run that may be resumed from another folder."""
+        paths = {name: getattr(self, name) for name in PATHS}
+        found: dict[str, Any] = {name: str(Path(path).absolute()) for name, path in paths.items() if path is not None}
+        return replace(self, **found)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "TrainConfig":
@@ -262,7 +299,8 @@ class TrainConfig:
             raise ConfigError(f"not a kvae training config: expected an object, got {type(values).__name__}.")
         try:
             values = dict[str, Any](binarize="none") | values  # for configs from before kvae could binarise
-            return cls(**(values | {"model": ModelConfig(**values.get("model", {}))}))
+            model = {"likelihood": NAMED_LIKELIHOOD} | values.get("model", {})  # once the default for all images
+            return cls(**(values | {"model": ModelConfig(**model)}))
         except (TypeError, AttributeError) as error:
             raise ConfigError(f"not a kvae training config: {error}.") from None
 

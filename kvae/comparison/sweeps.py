@@ -13,7 +13,7 @@ import keras
 from kvae.bundle.manifest import Manifest
 from kvae.comparison.measuring import Result, measure
 from kvae.comparison.settings import Setting, reference
-from kvae.data import datasets
+from kvae.data import choice, datasets, placing
 from kvae.errors import DataError, KvaeError
 from kvae.evaluation import evaluation
 from kvae.runs import files as run_files
@@ -46,8 +46,12 @@ def compare(
         KvaeError: bad data, a run that diverges, or a folder that cannot be written to.
     """
     evaluation.check_settings(importance_samples, "adaptive")  # fail before hours of training
+    settled = []
     for setting in settings:
         data = datasets.of(setting.config, data_dir)
+        placing.check_outside(out, setting.config.own_paths)
+        setting = replace(setting, config=choice.settle(setting.config, data))
+        settled.append(setting)
         building.check_size(setting.config, len(data.train.images))
         _check_same_images(out / setting.folder, data)
     try:
@@ -55,7 +59,7 @@ def compare(
     except OSError as error:
         raise KvaeError(f"cannot write {out}: {error.strerror}.") from None
     results = []
-    for number, setting in enumerate(settings, 1):
+    for number, setting in enumerate(settled, 1):
         run, line = out / setting.folder, f"{number}/{len(settings)} {setting.name}"
         if run_files.is_finished(run):
             announce(f"{line}: using {run}")

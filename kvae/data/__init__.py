@@ -1,6 +1,7 @@
 """Images in three splits: data sets by name, or images of your own."""
 
+from kvae.data.choice import settle
 from kvae.data.datasets import Dataset, Split, load, of
 from kvae.data.held_out_split import held_out
 
-__all__ = ["Dataset", "Split", "held_out", "load", "of"]
+__all__ = ["Dataset", "Split", "held_out", "load", "of", "settle"]

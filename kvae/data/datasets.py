@@ -20,6 +20,7 @@ from kvae.config import TrainConfig
 from kvae.data import decoded, download, image_cache, named, sources, splits
 from kvae.data.cache import cache_dir
 from kvae.data.named import File, Source
+from kvae.data.preparation import Facts
 from kvae.errors import ConfigError, DataError
 from kvae.files import idx
 from kvae.files.atomic import atomic_file
@@ -54,6 +55,8 @@ class Dataset:
     sha256: str
     test_bits_sha256: str | None = None
     """That of its `Source`."""
+    facts: Facts | None = None
+    """What the choice of a likelihood depends on; None in a named data set. See `kvae.data.choice`."""
     folder: Path | None = None
     """The folder of the cache that holds a user's own images; see `write_record`."""
 
@@ -89,7 +92,7 @@ def of(
     """
     if config.data is None:
         return load(config.dataset, data_dir)
-    source = sources.open_source(Path(config.data), config.reading)
+    source = sources.open_all(config)
     folder = image_cache.prepare(source, config, progress)
     summary = decoded.read_summary(folder)
     decoded.check(summary, config)
@@ -106,6 +109,7 @@ def of(
         class_names=tuple(summary["class_names"]),
         licence=None,
         sha256=summary["sha256"],
+        facts=Facts(summary["has_grey"], summary["is_rounded"]),
         folder=folder,
     )
     logger.info("%s: %s; from %s", data.name, decoded.describe(summary), folder)

@@ -24,7 +24,7 @@ MEMORY_SHARE = 0.25
 
 SUMMARY_FIELDS = {
     "image_shape": list, "splits": dict, "sha256": str, "class_names": list, "num_skipped": int, "num_duplicates": int,
-    "num_conflicts": int,
+    "num_across": int, "num_conflicts": int, "has_grey": bool, "is_rounded": bool, "brightest": int,
 }  # fmt: skip
 """The fields that a summary must have, and their types."""
 
@@ -55,12 +55,15 @@ def check(summary: dict[str, Any], config: TrainConfig) -> None:
             f"{path}: {skipped:,} images cannot be used, more than the {config.max_bad:,} of --max-bad. "
             f"See them all with {preparation.inspect_command(config)}."
         )
+    if wrong := preparation.nearly_black(summary["brightest"]):
+        raise DataError(f"{path}: {wrong}.")
     if not splits.are_enough(summary["splits"]):
         found = ", ".join(f"{number:,} {split}" for split, number in summary["splits"].items())
         why = f" {skipped:,} cannot be used: {preparation.inspect_command(config)} says why." if skipped else ""
         raise DataError(
-            f"{path}: too few images for three splits ({found}); the validation and test splits each get a tenth, "
-            f"and need at least {splits.MIN_HELD_OUT} images each. Add images, or try another --split-seed.{why}"
+            f"{path}: too few images for three splits ({found}); the validation and test splits each get a tenth if "
+            f"they are not given, and need at least {splits.MIN_HELD_OUT} images each. Add images, or try another "
+            f"--split-seed.{why}"
         )
 
 
@@ -71,7 +74,9 @@ def describe(summary: dict[str, Any]) -> str:
     if summary["num_skipped"]:
         line += f"; {summary['num_skipped']:,} skipped (kvae data inspect says why)"
     if summary["num_duplicates"]:
-        line += f"; {summary['num_duplicates']:,} equal to an earlier one and in the same split"
+        line += f"; {summary['num_duplicates']:,} equal to an earlier one"
+    if summary["num_across"]:
+        line += f", {summary['num_across']:,} of them in another split"
     if summary["num_conflicts"]:
         line += f", {summary['num_conflicts']:,} of them with another label"
     return line

@@ -16,6 +16,8 @@ from kvae.data.opening import MAX_PIXELS, Unusable, opened
 from kvae.data.pixels import Header, Shape
 from kvae.files import pictures
 from kvae.files.reading import PLAIN, Reading
+from kvae.files.text import printable
+from kvae.numbers import rescaled
 
 MAX_ARRAY_BYTES = 2**27
 """Maximum size of an image in an array, in bytes; resizing takes a few times as much."""
@@ -32,8 +34,15 @@ def wrong_numbers(dtype: np.dtype[Any], reading: Reading) -> str | None:
     """Why the numbers of an array cannot be images, in words that follow its name; None if they can."""
     if dtype.kind == "f" or dtype in (np.uint8, np.bool_) or (dtype.kind in "iu" and reading.levels is not None):
         return None
-    levels = ", or with --levels other integers" if dtype.kind in "iu" else ""
-    return f"holds {dtype}; expected uint8, or floats in [0, 1]{levels}."
+    repair = ""
+    if dtype.kind in "iu":
+        repair = ", or with --levels other integers. Save levels from 0 to 255 with x.astype(np.uint8)"
+    return f"holds {printable(dtype)}; expected uint8, or floats in [0, 1]{repair}."
+
+
+def outside(low: float, high: float) -> str:
+    """What is wrong with floats from `low` to `high`, which are not all in [0, 1], in words that follow a name."""
+    return f"holds floats from {low:.9g} to {high:.9g}, outside [0, 1]: use {rescaled(low, high)}"
 
 
 def probe(content: Content, reading: Reading = PLAIN) -> Header:
@@ -43,7 +52,8 @@ def probe(content: Content, reading: Reading = PLAIN) -> Header:
         Unusable: the header cannot be read, or shows that the image cannot be used.
     """
     if isinstance(content, np.ndarray):
-        return Header(f"array of {content.dtype}", *content.shape)
+        height, width, channels = content.shape
+        return Header(f"array of {content.dtype}", height, width, channels)
     with opened(content) as picture:
         return pixels.header(picture, reading)
 
@@ -87,7 +97,7 @@ def _of_array(array: NDArray[Any], shape: Shape, reading: Reading, check: Check)
         if not np.isfinite(array).all():
             raise Unusable(pixels.NO_NUMBERS)
         if array.min() < 0 or array.max() > 1:
-            raise Unusable("it holds floats outside [0, 1] (save levels from 0 to 255 as uint8)")
+            raise Unusable("it " + outside(float(array.min()), float(array.max())))
         array = pictures.to_uint8(array)
     if array.shape == shape:
         return array
@@ -95,19 +105,21 @@ def _of_array(array: NDArray[Any], shape: Shape, reading: Reading, check: Check)
     return pixels.fitted(pictures.picture(array), shape)
 
 
-def check_extent(height: int, width: int, resize: bool) -> str | None:
+def check_extent(found: Header, resize: bool) -> str | None:
     """What is wrong with the height and width of an image for training, regardless of the size of its data set."""
-    if min(height, width) < MIN_SIZE:
+    if found.is_row:
+        return "the rows of a table cannot be resized (--image-size)" if resize else None
+    if min(found.height, found.width) < MIN_SIZE:
         return f"it is less than {MIN_SIZE} pixels high or wide"
-    if height * width > MAX_PIXELS:
+    if found.height * found.width > MAX_PIXELS:
         return f"it has more than {MAX_PIXELS:,} pixels"
-    if max(height, width) > MAX_SIZE and not resize:
+    if max(found.height, found.width) > MAX_SIZE and not resize:
         return f"it is more than {MAX_SIZE} pixels high or wide (see --image-size)"
     return None
 
 
 def _check_size(header: Header, shape: Shape, resize: bool) -> None:
-    if wrong := check_extent(header.height, header.width, resize):
+    if wrong := check_extent(header, resize):
         raise Unusable(wrong)
     if not resize and header[1:3] != shape[:2]:
         raise Unusable(f"it is not {shape[0]} x {shape[1]} (height x width) like most images (see --image-size)")

@@ -7,8 +7,10 @@ A folder of the cache, which is either complete or missing, holds
     train_labels.npy  ...                  the class of each image, from 0
     index.csv                              name, label, split and sha256 of each image, in the order of the arrays
     skipped.csv                            name and reason of each image that could not be used
-    summary.json                           facts about all images
+    summary.json                           facts about all images, and the sha256 of each file above
+    checked.json                           when these files were last found right
 
+A folder whose files are not the ones that were written is made anew (`kvae.data.cache_files`).
 One process prepares the images while others wait for it. They use a lock next to the folder, which the kernel releases
 if its holder dies.
 """
@@ -29,11 +31,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvae.config import TrainConfig
-from kvae.data import preparation, splits
+from kvae.data import cache_files, preparation, splits
 from kvae.data.cache import cache_dir
 from kvae.data.pixels import Shape
-from kvae.data.preparation import Skipped, Tally
-from kvae.data.sources import Source
+from kvae.data.preparation import Plan, Skipped, Tally
+from kvae.data.source import Source
 from kvae.data.splits import SPLITS
 from kvae.errors import DataError, KvaeError
 from kvae.files import locks, npy
@@ -42,7 +44,7 @@ from kvae.files.text import shown
 
 logger = logging.getLogger(__name__)
 
-VERSION = 2
+VERSION = 3
 """Increase this with every change that gives the same images other pixels, splits or files."""
 SUMMARY, INDEX, SKIPPED = "summary.json", "index.csv", "skipped.csv"
 INDEX_FIELDS = ("name", "label", "split", "sha256")
@@ -62,16 +64,38 @@ def prepare(source: Source, config: TrainConfig, progress: Progress | None = Non
         KvaeError: the cache cannot be written to.
     """
     folder = cache_dir() / "images" / _key(source, config)
-    if not is_whole(folder):
+    if fault(folder) is not None:
         with _alone(folder):
-            if not is_whole(folder):  # another process may have made it in the meantime
+            wrong = fault(folder)  # another process may have made it in the meantime
+            if wrong is not None:
+                if folder.exists():
+                    logger.warning("the decoded images in %s are damaged (%s); they are decoded again", folder, wrong)
                 _make(folder, source, config, progress)
     return folder
 
 
-def is_whole(folder: Path) -> bool:
-    """Whether `prepare` made a folder, completely."""
-    return (folder / SUMMARY).is_file()
+def fault(folder: Path) -> str | None:
+    """What is wrong with a folder of the cache, in a few words; None if it is as `prepare` made it."""
+    try:
+        summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return f"{SUMMARY} cannot be read"
+    if not isinstance(summary, dict) or not cache_files.is_sealed(summary):
+        return f"{SUMMARY} has changed"
+    if summary.get("version") != VERSION:
+        return f"{SUMMARY} is of another version"
+    changed = cache_files.changed(folder, summary["files"])
+    return changed and f"{changed} has changed"
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder of the cache holds nothing but what `prepare` writes."""
+    names = {SUMMARY, INDEX, SKIPPED, cache_files.STAMPS, *_array_files()}
+    return {entry.name for entry in folder.iterdir()} <= names
+
+
+def _array_files() -> list[str]:
+    return [name for split in SPLITS for name in (f"{split}.npy", f"{split}_labels.npy")]
 
 
 def _key(source: Source, config: TrainConfig) -> str:
@@ -112,7 +136,7 @@ def _make(folder: Path, source: Source, config: TrainConfig, progress: Progress 
     shape = preparation.shape_of(source, plan)
     _check_room(folder.parent, plan.count, shape)
     tally = Tally()
-    with atomic_folder(folder, is_whole, "a folder of kvae's cache", durable=True) as temporary:
+    with atomic_folder(folder, _is_ours, "a folder of kvae's cache", durable=True) as temporary:
         with contextlib.ExitStack() as stack:
             writers = {split: stack.enter_context(_Writer(temporary / f"{split}.npy", shape)) for split in SPLITS}
             index = csv.writer(stack.enter_context((temporary / INDEX).open("w", newline="", encoding="utf-8")))
@@ -130,7 +154,9 @@ def _make(folder: Path, source: Source, config: TrainConfig, progress: Progress 
         _write_labels(temporary, tally)
         with (temporary / SKIPPED).open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([Skipped._fields, *tally.skipped])
-        (temporary / SUMMARY).write_text(json.dumps(_summary(shape, tally), indent=2) + "\n", encoding="utf-8")
+        files = cache_files.hashes(temporary, [INDEX, SKIPPED, *_array_files()])
+        summary = cache_files.sealed(_summary(shape, tally, plan) | {"files": files})
+        (temporary / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
 
 
 def _check_room(folder: Path, count: int, shape: Shape) -> None:
@@ -192,7 +218,7 @@ def _write_labels(folder: Path, tally: Tally) -> None:
         np.save(folder / f"{split}_labels.npy", np.array(labels, dtype))
 
 
-def _summary(shape: Shape, tally: Tally) -> dict[str, Any]:
+def _summary(shape: Shape, tally: Tally, plan: Plan) -> dict[str, Any]:
     return {
         "version": VERSION,
         "image_shape": list(shape),
@@ -201,5 +227,9 @@ def _summary(shape: Shape, tally: Tally) -> dict[str, Any]:
         "class_names": [str(label) for label in tally.classes],
         "num_skipped": len(tally.skipped),
         "num_duplicates": tally.num_duplicates,
+        "num_across": tally.num_across,
         "num_conflicts": tally.num_conflicts,
+        "has_grey": tally.has_grey,
+        "is_rounded": plan.is_rounded,
+        "brightest": tally.brightest,
     }

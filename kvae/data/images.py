@@ -10,11 +10,12 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from kvae.data import listing
-from kvae.data.decoding import MAX_ARRAY_BYTES, decode, wrong_numbers
+from kvae.bundle.manifest import Manifest
+from kvae.data import archives, listing, shapes
+from kvae.data.decoding import MAX_ARRAY_BYTES, decode, outside, wrong_numbers
 from kvae.data.opening import MAX_PIXELS, Unusable, quiet
 from kvae.data.pixels import Header, Shape
-from kvae.errors import DataError
+from kvae.errors import ConfigError, DataError
 from kvae.files import arrays, idx, pictures
 from kvae.files.reading import PLAIN, Reading
 
@@ -43,6 +44,8 @@ class Wanted(NamedTuple):
     """The model's `(height, width, channels)`."""
     resize: bool
     reading: Reading
+    grayscale: bool = False
+    """Whether colour is converted to grey even without `resize`, as in the model's training."""
 
 
 class _Part(Protocol):
@@ -119,7 +122,11 @@ class Images:
 
 
 def open_images(
-    paths: Sequence[Path], image_shape: Sequence[int], resize: bool = False, reading: Reading = PLAIN
+    paths: Sequence[Path],
+    image_shape: Sequence[int],
+    resize: bool = False,
+    reading: Reading = PLAIN,
+    grayscale: bool = False,
 ) -> Images:
     """The images of files and folders, read as `kvae train --data` reads them.
 
@@ -133,12 +140,13 @@ def open_images(
         resize: resize images to the model's size, centre-cropping other aspect ratios, and convert colour to grey or
             grey to colour. Without it such images are refused.
         reading: how to read transparency and more than 8 bits.
+        grayscale: convert colour to grey, even without `resize`.
 
     Raises:
         DataError: a file does not exist, a folder has no pictures, or the model cannot take an array.
     """
     height, width, channels = image_shape
-    wanted = Wanted((height, width, channels), resize, reading)
+    wanted = Wanted((height, width, channels), resize, reading, grayscale and channels == 1)
     parts: list[_Part] = []
     for path in paths:
         kind = listing.kind_of(path)
@@ -150,9 +158,47 @@ def open_images(
     return Images(tuple(parts), _fitting(4 * math.prod(wanted.shape)))
 
 
+def open_for(manifest: Manifest, paths: Sequence[Path], resize: bool = False, reading: Reading = PLAIN) -> Images:
+    """The images of files and folders, read as the images that a model was trained on.
+
+    What `kvae train` was told about `--image-size`, `--grayscale`, `--alpha` and `--levels` holds here too, unless
+    `reading` says otherwise.
+
+    Args:
+        manifest: that of the model's bundle.
+        paths: as for `open_images`, like the other arguments and the errors.
+    """
+    resized, grayscale, trained = training_reading(manifest)
+    reading = Reading(reading.alpha or trained.alpha, reading.levels or trained.levels)
+    return open_images(paths, manifest.image_shape, resize or resized, reading, grayscale)
+
+
+def training_reading(manifest: Manifest) -> tuple[bool, bool, Reading]:
+    """Whether a model's training resized its images, whether it converted them to grey, and how it read pictures.
+
+    A bundle may be a stranger's: settings that are not those of `kvae train` count as not given.
+    """
+    found = manifest.training
+    alpha = found.get("alpha") if found.get("alpha") in ("white", "black") else None
+    levels = found.get("levels")
+    try:
+        reading = Reading.of(alpha, levels if isinstance(levels, str) else None)
+    except ConfigError:
+        reading = Reading(alpha)
+    return found.get("image_size") is not None, found.get("grayscale") is True, reading
+
+
 def open_image(path: Path, image_shape: Sequence[int], resize: bool = False, reading: Reading = PLAIN) -> Floats:
     """The one image of a file, `(1, height, width, channels)`; arguments and errors as for `open_images`."""
-    images = open_images([path], image_shape, resize, reading)
+    return _only(open_images([path], image_shape, resize, reading), path)
+
+
+def open_image_for(manifest: Manifest, path: Path, resize: bool = False, reading: Reading = PLAIN) -> Floats:
+    """The one image of a file, `(1, height, width, channels)`; arguments and errors as for `open_for`."""
+    return _only(open_for(manifest, [path], resize, reading), path)
+
+
+def _only(images: Images, path: Path) -> Floats:
     if images.count != 1:
         raise DataError(f"{path} holds {images.count:,} images; name a file with only one.")
     return next(images.batches()).images
@@ -174,7 +220,8 @@ def _open(path: Path, kind: str, wanted: Wanted) -> _Part:
     if kind == listing.RECORDS:
         raise DataError(f"{path} holds TFRecords, which only kvae train reads; use pictures or arrays.")
     if kind == listing.ARRAY:
-        return _Stack(arrays.open_array(path, ("images",)), wanted)
+        is_archive = path.suffix.lower() == ".npz"
+        return _Stack(archives.images_of(path) if is_archive else arrays.open_array(path, ()), wanted)
     return _Stack(idx.open_idx(path), wanted) if kind == listing.IDX else _Picture(path, wanted)
 
 
@@ -198,7 +245,7 @@ class _Picture:
             raise DataError(f"{self.path}: the model's images have {shape[-1]} channels; use a .npy or .npz file.")
         try:
             with quiet():
-                pixels = decode(self.path, *self.wanted, check=self._check)
+                pixels = decode(self.path, *self.wanted[:3], check=self._check)
         except Unusable as error:
             raise DataError(f"{self.path}: {error}.") from None
         yield pictures.to_float32(pixels)[None]
@@ -206,7 +253,7 @@ class _Picture:
     def _check(self, header: Header) -> None:
         shape = self.wanted.shape
         fits = header[1:3] == shape[:2] and header.channels <= shape[-1]  # grey becomes RGB without loss
-        if not (fits or self.wanted.resize):
+        if not (fits or self.wanted.resize or (self.wanted.grayscale and header[1:3] == shape[:2])):
             raise Unusable(
                 f"it is a picture of {_described(header[1:])}; the model takes {_described(shape)}. "
                 "Use --resize to convert it"
@@ -226,19 +273,23 @@ class _Stack:
     """The images of an array."""
 
     def __init__(self, array: arrays.Rows, wanted: Wanted) -> None:
-        found = array.shape if len(array.shape) == 4 else (*array.shape, 1)
+        found = shapes.as_images(array.shape)
         shape = wanted.shape
         if wrong := wrong_numbers(array.dtype, wanted.reading):
             raise DataError(f"{array.path} {wrong}")
         text = "n x " + " x ".join(map(str, shape))
+        repair = shapes.advice(array.shape, shape)
         if len(found) != 4:
-            raise DataError(f"{array.path} has shape {array.shape}; expected {text}.")
+            raise DataError(f"{array.path} has shape {array.shape}; expected {text}.{repair}")
         size = array.dtype.itemsize * math.prod(found[1:])
         if math.prod(found[1:3]) > MAX_PIXELS or size > MAX_ARRAY_BYTES:
             raise DataError(f"{array.path} holds images of {found[1:]}, which have too many pixels.")
+        is_row = pictures.is_table(found[1:]) or pictures.is_table(shape)
         convertible = found[-1] in PICTURE_CHANNELS and shape[-1] in PICTURE_CHANNELS and min(found[1:3]) > 0
-        if found[1:] != shape and not (wanted.resize and convertible):
-            advice = " Use --resize to convert them." if convertible else ""
+        convertible = convertible and not is_row and not repair
+        greyed = wanted.grayscale and found[1:3] == shape[:2]
+        if found[1:] != shape and not ((wanted.resize or greyed) and convertible):
+            advice = repair or (" Use --resize to convert them." if convertible else "")
             raise DataError(f"{array.path} holds images of {found[1:]}; the model takes {text}.{advice}")
         self._array = array
         self._wanted = wanted
@@ -262,14 +313,13 @@ class _Stack:
 
     def _floats(self, images: NDArray[Any]) -> Floats:
         if images.dtype.kind == "f" and not (images.min() >= 0 and images.max() <= 1):
-            raise DataError(
-                f"{self._array.path} holds numbers between {images.min():g} and {images.max():g}; floats must be "
-                f"in [0, 1], and levels from 0 to 255 must be uint8."
-            )
+            if not np.isfinite(images).all():
+                raise DataError(f"{self._array.path} holds NaN or infinity.")
+            raise DataError(f"{self._array.path} {outside(float(images.min()), float(images.max()))}.")
         if self._found == self._wanted.shape:
             if images.dtype.kind in "fb":
                 return images.astype(np.float32, copy=False)
             if images.dtype == np.uint8:
                 return pictures.to_float32(images)
-        decoded = [decode(image, *self._wanted, check=_any) for image in images]
+        decoded = [decode(image, *self._wanted[:3], check=_any) for image in images]
         return pictures.to_float32(np.stack(decoded))

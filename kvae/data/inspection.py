@@ -12,9 +12,12 @@ from PIL import Image
 
 from kvae.config import TrainConfig
 from kvae.data import preparation, splits
+from kvae.data.choice import Choice, likelihood_for
+from kvae.data.labels import Label
 from kvae.data.pixels import Header
-from kvae.data.preparation import Skipped, Tally
-from kvae.data.sources import Label, Source, open_source
+from kvae.data.preparation import Facts, Skipped, Tally
+from kvae.data.source import Source
+from kvae.data.sources import open_all
 from kvae.files import pictures
 
 EXAMPLES = 64
@@ -48,14 +51,21 @@ class Inspection:
     labels: dict[Label, int]
     """How many images each label has; empty without labels."""
     splits: dict[str, int]
+    given: list[str]
+    """The held-out splits that are the user's own; the others are taken from the training images."""
     num_duplicates: int
-    """Images that are equal to an earlier image, and in the same split."""
+    """Images that are equal to an earlier image."""
+    num_across: int
+    """How many of these are in another split than the first."""
     num_conflicts: int
     """How many of these have another label than the first."""
     skipped: list[Skipped]
     max_bad: int
     examples: dict[Label | None, list[NDArray[np.uint8]]]
     """The first images of each label."""
+    brightest: int
+    """The highest level of all pixels, of 255."""
+    facts: Facts
 
     @property
     def num_usable(self) -> int:
@@ -67,6 +77,8 @@ class Inspection:
         """Why training would refuse these images; None if it would not."""
         if len(self.skipped) > self.max_bad:
             return f"{len(self.skipped):,} are skipped, more than the {self.max_bad:,} of --max-bad"
+        if wrong := preparation.nearly_black(self.brightest):
+            return wrong
         if not splits.are_enough(self.splits):
             found = ", ".join(f"{number:,} {split}" for split, number in self.splits.items())
             return (
@@ -74,6 +86,11 @@ class Inspection:
                 f"{splits.MIN_HELD_OUT}"
             )
         return None
+
+    @property
+    def likelihood(self) -> Choice | None:
+        """The likelihood that training would choose; None if no image can be used."""
+        return None if not self.num_usable or self.image_shape is None else likelihood_for(self.facts, self.image_shape)
 
     @property
     def reasons(self) -> dict[str, list[str]]:
@@ -84,13 +101,13 @@ class Inspection:
         return dict(sorted(found.items(), key=lambda item: -len(item[1])))
 
     def picture(self) -> Image.Image | None:
-        """A picture of examples, with one row per label if there are labels; None if no image can be used."""
-        if not self.num_usable:
+        """A picture of examples, with one row per label if there are labels; None if there is nothing to picture."""
+        if not self.num_usable or self.image_shape is None or pictures.is_table(self.image_shape):
             return None
         if not self.labels:
             return pictures.grid(np.stack(self.examples[None]))
         rows = list(self.labels)[:EXAMPLE_ROWS]
-        white = np.full(self.image_shape or (), 255, np.uint8)
+        white = np.full(self.image_shape, 255, np.uint8)
         cells = [(self.examples[label] + EXAMPLE_COLUMNS * [white])[:EXAMPLE_COLUMNS] for label in rows]
         return pictures.labelled_grid(np.array(cells), list(map(str, rows)), EXAMPLE_COLUMNS * [""])
 
@@ -110,7 +127,10 @@ class Inspection:
             "image_shape": self.image_shape,
             "labels": {str(label): number for label, number in self.labels.items()},
             "splits": self.splits,
+            "given_splits": self.given,
+            "likelihood": None if self.likelihood is None else self.likelihood._asdict(),
             "num_duplicates": self.num_duplicates,
+            "num_across": self.num_across,
             "num_conflicts": self.num_conflicts,
             "num_skipped": len(self.skipped),
             "refusal": self.refusal,
@@ -127,12 +147,12 @@ def inspect(
         config: `data` is the path; `image_size`, `grayscale` and `split_seed` say how training would convert the
             images, and `max_bad` how many it may skip.
         progress: called with how many images are done, and how many there are.
-        source: what `kvae.data.sources.open_source` returned for the path; by default it is called.
+        source: what `kvae.data.sources.open_all` returned for the config; by default it is called.
 
     Raises:
         DataError: the path holds no known kind of images, or a file with many images is damaged.
     """
-    source = source or open_source(Path(config.data or ""), config.reading)
+    source = source or open_all(config)
     plan = preparation.survey(source, config)
     tally = Tally()
     examples: dict[Label | None, list[NDArray[np.uint8]]] = {}
@@ -165,11 +185,15 @@ def inspect(
         image_shape=plan.shape,
         labels={label: counts[label] for label in tally.classes},
         splits=tally.count(),
+        given=[split for split in splits.SPLITS if split in source.given],
         num_duplicates=tally.num_duplicates,
+        num_across=tally.num_across,
         num_conflicts=tally.num_conflicts,
         skipped=tally.skipped,
         max_bad=config.max_bad,
         examples=examples,
+        brightest=tally.brightest,
+        facts=Facts(tally.has_grey, plan.is_rounded),
     )
 
 

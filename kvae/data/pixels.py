@@ -37,6 +37,10 @@ class Header(NamedTuple):
     height: int
     width: int
     channels: int
+    is_row: bool = False
+    """Whether it is the row of a table, which has any width, and cannot be resized."""
+    is_float: bool = False
+    """Whether it is one of an array of floats, which are rounded to 8-bit levels."""
 
 
 def header(picture: Image.Image, reading: Reading) -> Header:

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from kvae.config import TrainConfig
 from kvae.data import decoding, splits
+from kvae.data.labels import Label
 from kvae.data.opening import Unusable, quiet
 from kvae.data.pixels import Header, Shape
-from kvae.data.sources import CHUNK_BYTES, Item, Label, Source
+from kvae.data.source import CHUNK_BYTES, Item, Part, Source
 from kvae.errors import DataError
 from kvae.files.reading import Reading
 from kvae.files.text import shown
@@ -55,6 +56,15 @@ class Prepared(NamedTuple):
     split: str
 
 
+class Facts(NamedTuple):
+    """What the choice of a likelihood depends on."""
+
+    has_grey: bool
+    """Whether any pixel is neither black nor white."""
+    is_rounded: bool
+    """Whether the images were floats, which training rounds to 8-bit levels."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """What the first pass decided for all images."""
@@ -69,9 +79,14 @@ class Plan:
     unfit: list[Skipped]
     """Images that the first pass found unusable, regardless of the size of the others."""
 
+    @property
+    def is_rounded(self) -> bool:
+        """Whether any images are arrays of floats."""
+        return any(kind.is_float for kind in self.kinds)
+
     def fits(self, kind: Header) -> bool:
         """Whether the size of a kind of images can be used."""
-        if decoding.check_extent(kind.height, kind.width, self.resize) or self.shape is None:
+        if decoding.check_extent(kind, self.resize) or self.shape is None:
             return False
         return self.resize or (kind.height, kind.width) == self.shape[:2]
 
@@ -85,10 +100,16 @@ class Tally:
     labels: list[Label | None] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     num_duplicates: int = 0
-    """Images with the same content as an earlier one, and so in the same split."""
+    """Images with the same content as an earlier one."""
+    num_across: int = 0
+    """How many of these are in another split than the first, which only splits that the user gave allow."""
     num_conflicts: int = 0
     """How many of these have another label than the first."""
-    _first: dict[bytes, Label | None] = field(default_factory=dict)
+    has_grey: bool = False
+    """Whether any pixel is neither black nor white."""
+    brightest: int = 0
+    """The highest level of all pixels."""
+    _first: dict[bytes, tuple[Label | None, str]] = field(default_factory=dict)
 
     def add(self, image: Prepared | Skipped) -> None:
         """Count one more image."""
@@ -97,10 +118,14 @@ class Tally:
             return
         self.digests.append((image.digest, image.split))
         self.labels.append(image.label)
+        self.has_grey = self.has_grey or bool(((image.pixels != 0) & (image.pixels != 255)).any())
+        self.brightest = max(self.brightest, int(image.pixels.max()))
         if image.digest in self._first:
+            label, split = self._first[image.digest]
             self.num_duplicates += 1
-            self.num_conflicts += self._first[image.digest] != image.label
-        self._first.setdefault(image.digest, image.label)
+            self.num_across += split != image.split
+            self.num_conflicts += label != image.label
+        self._first.setdefault(image.digest, (image.label, image.split))
 
     @property
     def classes(self) -> list[Label]:
@@ -127,25 +152,35 @@ def survey(source: Source, config: TrainConfig) -> Plan:
     kinds: Counter[Header] = Counter()
     unfit: list[Skipped] = []
     count = 0
-    with quiet(), contextlib.closing(_headers(source, config.reading)) as headers:
-        for name, found, number in headers:
-            count += number
-            wrong = found if isinstance(found, str) else decoding.check_extent(found.height, found.width, resize)
-            if wrong and number > 1:
-                raise DataError(f"the images in {shown(str(source.path))} cannot be used: {wrong}.")
-            if wrong:
-                unfit.append(Skipped(name, wrong))
-            if not isinstance(found, str):
-                kinds[found] += number
-    return Plan(_shape(kinds, config), resize, count, kinds, unfit)
+    whole: list[Header] = []  # those of arrays, which are used as a whole or not at all
+    with quiet():
+        for part in source.parts:
+            part.check_numbers()
+            with contextlib.closing(_headers(part, config.reading)) as headers:
+                for name, found, number in headers:
+                    count += number
+                    wrong = found if isinstance(found, str) else decoding.check_extent(found, resize)
+                    if wrong and part.header is not None:
+                        raise DataError(f"the images in {shown(str(part.path))} cannot be used: {wrong}.")
+                    if wrong:
+                        unfit.append(Skipped(name, wrong))
+                    if not isinstance(found, str):
+                        kinds[found] += number
+            whole += [part.header] if part.header is not None else []
+    plan = Plan(_shape(kinds, config), resize, count, kinds, unfit)
+    if not all(map(plan.fits, whole)):
+        sizes = " and ".join(sorted({f"{kind.height} x {kind.width}" for kind in kinds}))
+        advice = "" if any(kind.is_row for kind in kinds) else "; give them one with --image-size"
+        raise DataError(f"the images in {shown(str(source.path))} have different sizes ({sizes}){advice}.")
+    return plan
 
 
-def _headers(source: Source, reading: Reading) -> Generator[tuple[str, Header | str, int], None, None]:
+def _headers(part: Part, reading: Reading) -> Generator[tuple[str, Header | str, int], None, None]:
     """For all images: the name, the header or what is wrong with it, and the number of images it is for."""
-    if source.header is not None and source.count is not None:
-        yield "", source.header, source.count
+    if part.header is not None and part.count is not None:
+        yield "", part.header, part.count
     else:
-        yield from in_threads(lambda item: _probe(item, reading), source.items())
+        yield from in_threads(lambda item: _probe(item, reading), part.items())
 
 
 def _shape(kinds: Counter[Header], config: TrainConfig) -> Shape | None:
@@ -153,7 +188,7 @@ def _shape(kinds: Counter[Header], config: TrainConfig) -> Shape | None:
     resize = config.size is not None
     sizes: Counter[tuple[int, int]] = Counter()
     for kind, number in kinds.items():
-        if not decoding.check_extent(kind.height, kind.width, resize):
+        if not decoding.check_extent(kind, resize):
             sizes[kind.height, kind.width] += number
     if not sizes:
         return None
@@ -170,7 +205,8 @@ def images(source: Source, config: TrainConfig, plan: Plan) -> Iterator[Iterator
     Raises:
         DataError: a file with many images is damaged.
     """
-    group = max(1, min(GROUP, CHUNK_BYTES // max(1, source.image_bytes)))
+    largest = max(1, *(part.image_bytes for part in source.parts))
+    group = max(1, min(GROUP, CHUNK_BYTES // largest))
     shape = plan.shape or (decoding.MIN_SIZE, decoding.MIN_SIZE, 1)  # no image can be used, but each has its own reason
 
     def prepare(item: Item) -> Prepared | Skipped:
@@ -179,7 +215,8 @@ def images(source: Source, config: TrainConfig, plan: Plan) -> Iterator[Iterator
         except Unusable as error:
             return Skipped(item.name, str(error))
         digest = splits.content_hash(pixels)
-        return Prepared(item.name, item.label, pixels, digest, splits.split_of(digest, config.split_seed))
+        split = item.split or splits.split_of(digest, config.split_seed, source.given)
+        return Prepared(item.name, item.label, pixels, digest, split)
 
     with quiet(), contextlib.closing(in_threads(prepare, source.items(), group)) as prepared:
         yield prepared
@@ -202,6 +239,13 @@ def check_bad(source: Source, skipped: list[Skipped], config: TrainConfig, plan:
         )
 
 
+def nearly_black(brightest: int) -> str | None:
+    """What is wrong with images whose highest level of 255 is 1: they were bits, and all would be read as black."""
+    if brightest != 1:
+        return None
+    return "all levels are 0 or 1 of 255, which is black; save bits as bool (x > 0), or as levels 0 and 255 (x * 255)"
+
+
 def inspect_command(config: TrainConfig) -> str:
     """The command that says what training with these settings would do with its images."""
     words = ["kvae", "data", "inspect", shown(config.data or "")]
@@ -209,9 +253,9 @@ def inspect_command(config: TrainConfig) -> str:
         words += ["--image-size", config.image_size]
     if config.grayscale:
         words.append("--grayscale")
-    for option, value in (("--alpha", config.alpha), ("--levels", config.levels)):
-        if value is not None:
-            words += [option, value]
+    for name in ("validation_data", "test_data", "alpha", "levels"):
+        if (value := getattr(config, name)) is not None:
+            words += [f"--{name.replace('_', '-')}", shown(value)]
     if config.split_seed != TrainConfig.split_seed:
         words += ["--split-seed", str(config.split_seed)]
     return shlex.join(words)

@@ -1,64 +1,46 @@
-"""The images under a path that a user gives, each with a name and perhaps a label.
+"""The images under the paths that a user gives; nothing is decoded here.
 
-The path is a folder of pictures, an array (.npy, .npz, idx), or TFRecords (`kvae.data.records`). Nothing is decoded
-here.
+A path is a folder of pictures, an array (.npy, .npz, idx), or TFRecords.
 """
 
-import contextlib
-import math
 import os
-import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
 
-from kvae.data import decoding, listing, records
-from kvae.data.decoding import Content
-from kvae.data.pixels import Header
+from kvae.config import TrainConfig
+from kvae.data import archives, listing
+from kvae.data.file_sources import Pictures, Records
+from kvae.data.source import Item, Listing, Part, Source
+from kvae.data.stacks import Parts, Stack
 from kvae.errors import DataError
 from kvae.files import arrays, idx
 from kvae.files.reading import PLAIN, Reading
 from kvae.files.text import shown
 
-CHUNK_BYTES = 2**22
-"""Bytes of an array that are read at a time."""
-MAX_LABEL_BYTES = 1024
-"""Maximum size of a label in an array, in bytes."""
 
-Label = str | int
+def open_all(config: TrainConfig) -> Source:
+    """All images of a config: those of `data`, and those of `validation_data` and `test_data`.
 
-
-class Item(NamedTuple):
-    """One image."""
-
-    name: str
-    label: Label | None
-    content: Content
-
-
-class Source(Protocol):
-    """The images under a path, which can be read several times."""
-
-    path: Path
-    kind: str
-    """What the path is, in a word or two."""
-    listing: list[tuple[str, int, int]]
-    """Each file's name under the path, its bytes, and when it was written (ns); it changes if the images change."""
-    count: int | None
-    """How many images there are; None if that is known only after reading them all."""
-    header: Header | None
-    """The header that all images share; None if each is a separate picture."""
-    num_others: int
-    """Files of a folder that are ignored because of their names."""
-    num_unlabelled: int
-    """Pictures of a folder that are not in a sub-folder although others are: then none has a label."""
-    image_bytes: int
-    """Bytes of memory that an image takes before it is decoded; 0 if it stays in its file."""
-
-    def items(self) -> Iterator[Item]:
-        """The images, in the order of their names."""
-        ...
+    Raises:
+        DataError: as for `open_source`; or two of them give the same split.
+    """
+    source = open_source(Path(config.data or ""), config.reading)
+    beside = {"validation": config.validation_data, "test": config.test_data}
+    others = {split: open_source(Path(path), config.reading) for split, path in beside.items() if path is not None}
+    if not others:
+        return source
+    for split, other in others.items():
+        option = f"--{split}-data"
+        if split in source.given:
+            raise DataError(
+                f"{shown(str(source.path))} has a {split} split of its own; leave out {option}, or rename it."
+            )
+        if other.given:
+            own = ", ".join(sorted(other.given))
+            raise DataError(
+                f"{option} {shown(str(other.path))} holds splits itself ({own}, ...); name only one of them."
+            )
+    return Joined(source, others)
 
 
 def open_source(path: Path, reading: Reading = PLAIN) -> Source:
@@ -79,7 +61,7 @@ def open_source(path: Path, reading: Reading = PLAIN) -> Source:
     if kind == listing.RECORDS:
         return Records(path, [path], files)
     if kind == listing.ARRAY:
-        return Stack(path, files, arrays.open_array(path, ("images",)), _labels(path), reading)
+        return _open_array(path, files, reading)
     if kind == listing.IDX:
         return Stack(path, files, idx.open_idx(path), None, reading)
     raise DataError(
@@ -88,122 +70,44 @@ def open_source(path: Path, reading: Reading = PLAIN) -> Source:
     )
 
 
-@dataclass
-class Pictures:
-    """A folder of pictures. Its sub-folders are the labels if every picture is in one."""
+class Joined:
+    """Several sources that are one data set, each but the first a held-out split.
 
-    path: Path
-    files: list[str]
-    listing: list[tuple[str, int, int]]
-    num_others: int
-    kind: str = "folder of pictures"
-    header: Header | None = None
-    image_bytes: int = 0
-    count: int | None = field(init=False)
-    num_unlabelled: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.count = len(self.files)
-        at_top = sum(os.sep not in name for name in self.files)
-        self.num_unlabelled = at_top if at_top < self.count else 0
-        self._labelled = not at_top
-
-    def items(self) -> Iterator[Item]:
-        for name in self.files:
-            label = shown(name.partition(os.sep)[0]) if self._labelled else None
-            yield Item(shown(name), label, self.path / name)
-
-
-@dataclass
-class Records:
-    """Shards of TFRecords."""
-
-    path: Path
-    shards: list[Path]
-    listing: list[tuple[str, int, int]]
-    num_others: int = 0
-    kind: str = "TFRecords"
-    header: Header | None = None
-    count: int | None = None
-    num_unlabelled: int = 0
-    image_bytes: int = 0
-
-    def items(self) -> Iterator[Item]:
-        for shard in self.shards:
-            name = shown(shard.name if shard == self.path else os.path.relpath(shard, self.path))
-            for index, (content, label) in enumerate(records.read(shard)):
-                yield Item(f"{name}[{index}]", label, content)
-
-
-class Stack:
-    """The images of an array.
-
-    Raises:
-        DataError: the array does not hold images, or does not have one label for each.
+    Args:
+        first: the training images, and perhaps held-out ones.
+        others: the source of each further split.
     """
 
-    num_others = num_unlabelled = 0
+    def __init__(self, first: Source, others: dict[str, Source]) -> None:
+        self._sources = [(None, first), *others.items()]
+        sources = [source for _, source in self._sources]
+        self.path = first.path
+        self.kind = " + ".join(source.kind for source in sources)
+        self.given = first.given | set(others)
+        self.num_others = sum(source.num_others for source in sources)
+        self.num_unlabelled = sum(source.num_unlabelled for source in sources)
+        self.listing: Listing = list(first.listing)
+        for split, source in others.items():
+            self.listing += [(f"{split} {shown(str(source.path.resolve()))}", 0, 0), *source.listing]
 
-    def __init__(
-        self,
-        path: Path,
-        files: list[tuple[str, int, int]],
-        array: arrays.Rows,
-        labels: arrays.Rows | None,
-        reading: Reading = PLAIN,
-    ) -> None:
-        name = shown(str(path))
-        shape = array.shape if len(array.shape) == 4 else (*array.shape, 1)
-        if wrong := decoding.wrong_numbers(array.dtype, reading):
-            raise DataError(f"{name} {wrong}")
-        if len(shape) != 4 or shape[3] not in (1, 3):
-            raise DataError(
-                f"{name} has shape {array.shape}; expected (images, height, width), or (images, height, width, "
-                f"channels) with 1 or 3 channels."
-            )
-        if wrong := decoding.check_extent(*shape[1:3], resize=True):
-            raise DataError(f"{name}: {wrong}.")
-        self.image_bytes = array.dtype.itemsize * math.prod(shape[1:])
-        if self.image_bytes > decoding.MAX_ARRAY_BYTES:
-            raise DataError(f"{name} holds images of {shape[1:]} {array.dtype}, which are too large.")
-        self.path = path
-        self.kind = "idx file" if isinstance(array, idx.IdxFile) else f"{path.suffix.lower()} file"
-        self.listing = files
-        self.count: int | None = shape[0]
-        self._shape = shape[1:]
-        self.header: Header | None = Header(f"array of {array.dtype}", *self._shape)
-        self._array = array
-        self._labels = None if labels is None else _read_labels(name, labels, shape[0])
+    @property
+    def parts(self) -> list[Part]:
+        return [part for _, source in self._sources for part in source.parts]
 
     def items(self) -> Iterator[Item]:
-        index = 0
-        shape = self._shape
-        name = shown(self.path.name)
-        for rows in self._array.rows(max(1, CHUNK_BYTES // self.image_bytes)):
-            for image in rows.reshape(len(rows), *shape):
-                yield Item(f"{name}[{index}]", None if self._labels is None else self._labels[index], image)
-                index += 1
+        for split, source in self._sources:
+            for item in source.items():
+                if split is None:
+                    yield item
+                else:  # its name says where it is from, because both folders may have a 0.png
+                    yield item._replace(name=f"{shown(source.path.name)}/{item.name}", split=split)
 
 
-def _labels(path: Path) -> arrays.Rows | None:
-    """The array `labels` of an archive that has been opened before; None if there is none."""
-    if path.suffix.lower() != ".npz":
-        return None
-    with contextlib.suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
-        if "labels.npy" in archive.namelist():
-            return arrays.open_array(path, ("labels",))
-    return None
-
-
-def _read_labels(name: str, labels: arrays.Rows, count: int) -> list[Label]:
-    fits = labels.dtype.kind in "iuU" and labels.dtype.itemsize <= MAX_LABEL_BYTES
-    if labels.shape != (count,) or not fits:
-        raise DataError(
-            f"{name} holds labels of type {labels.dtype} and shape {labels.shape}; expected an integer or a text for "
-            f"each of its {count:,} images."
-        )
-    found = [label for rows in labels.rows(CHUNK_BYTES // labels.dtype.itemsize) for label in rows.tolist()]
-    return [shown(label) if isinstance(label, str) else label for label in found]
+def _open_array(path: Path, files: Listing, reading: Reading) -> Source:
+    if path.suffix.lower() == ".npy":
+        return Stack(path, files, arrays.open_array(path, ()), None, reading)
+    stacks = [Stack(path, files, part.images, part.labels, reading, part.split) for part in archives.parts(path)]
+    return stacks[0] if len(stacks) == 1 else Parts(path, files, stacks)
 
 
 def _open_folder(path: Path) -> Source:

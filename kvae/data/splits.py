@@ -5,10 +5,13 @@ content's hash is the sha256 of the text "HEIGHT WIDTH CHANNELS\\n" followed by 
 big-endian, of the sha256 of the text "SPLIT_SEED\\n" followed by the 32 bytes of that hash, divided by 2^64, an image
 is in the training split if u < 0.8, else in the validation split if u < 0.9, else in the test split. So images that are
 added later do not move others to another split, and equal images are always in the same split.
+
+Where a user's data have a validation or test split of their own, no other image is put into it: by u it would be, but
+it is then trained on.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +30,11 @@ def content_hash(pixels: NDArray[np.uint8]) -> bytes:
     return found.digest()
 
 
-def split_of(digest: bytes, seed: int) -> str:
-    """The split of an image, given its content's hash, as the module specifies it."""
+def split_of(digest: bytes, seed: int, given: Collection[str] = ()) -> str:
+    """The split of an image, given its content's hash and the splits that the user gave, as the module specifies it."""
     u = int.from_bytes(hashlib.sha256(f"{seed}\n".encode() + digest).digest()[:8], "big") / 2.0**64
-    return SPLITS[sum(u >= bound for bound in BOUNDS)]
+    found = SPLITS[sum(u >= bound for bound in BOUNDS)]
+    return SPLITS[0] if found in given else found
 
 
 def sha256(digests: Iterable[tuple[bytes, str]]) -> str:

@@ -13,6 +13,7 @@ from kvae.bundle import caveats, onnxruntime_web
 from kvae.bundle.locate import BUNDLE_FOLDER
 from kvae.errors import KvaeError
 from kvae.explorer.server import INDEX, TYPES
+from kvae.files import pictures
 from kvae.files.atomic import atomic_folder
 from kvae.runtime.bundle import Bundle
 
@@ -37,6 +38,8 @@ def page(bundle: Bundle, name: str, ort_dir: Path | None = None) -> dict[str, by
     manifest = bundle.manifest
     if "decoder" not in bundle.graphs:
         raise KvaeError("this model has no decoder to explore; open the whole bundle folder, or a decoder.onnx.")
+    if pictures.is_table(manifest.image_shape):
+        raise KvaeError("explore shows pictures; this model's images are rows of a table, which are not pictured.")
     channels = manifest.image_shape[-1]
     if channels not in (1, 3):
         raise KvaeError(f"explore shows pictures of 1 or 3 channels; the images of this model have {channels}.")

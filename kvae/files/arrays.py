@@ -99,6 +99,17 @@ def open_array(path: Path, names: tuple[str, ...]) -> ArrayFile:
     return ArrayFile(path, member, shape, dtype)
 
 
+def names_in(path: Path) -> list[str]:
+    """The names of the arrays in an .npz archive.
+
+    Raises:
+        DataError: there is no such file, or it is damaged.
+    """
+    with _reported(path):
+        regular.check(path)
+        return _names(path)
+
+
 def write_npz(
     batches: Iterable[Mapping[str, ArrayLike]], count: int, rows: Mapping[str, tuple[tuple[int, ...], str]], path: Path
 ) -> None:
@@ -163,9 +174,13 @@ def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
         yield archive
 
 
-def _choose(path: Path, names: tuple[str, ...]) -> str:
+def _names(path: Path) -> list[str]:
     with _archive(path) as archive:
-        found = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+        return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+
+
+def _choose(path: Path, names: tuple[str, ...]) -> str:
+    found = _names(path)
     for name in names:
         if name in found:
             return name

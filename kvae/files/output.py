@@ -42,6 +42,7 @@ def write(
     Raises:
         KvaeError: the target cannot be written, or is not one of these.
     """
+    _check_pictured(path, image_shape)
     if _is_folder(path):
         with atomic_folder(path, _holds_samples, "a folder that kvae sample wrote") as folder:
             for index, image in enumerate(image for batch in batches for image in batch):
@@ -82,6 +83,7 @@ def write_reconstructions(
     Raises:
         KvaeError: the target cannot be written, or is not one of these.
     """
+    _check_pictured(path, image_shape)
     if path.suffix.lower() != ".png":
         write((decoded for _, decoded in pairs), n, image_shape, path)
         return
@@ -90,6 +92,14 @@ def write_reconstructions(
     columns = max(MAX_ROW, math.ceil(math.sqrt(2 * n)))
     with atomic_file(path) as temporary:
         pictures.save(pictures.reconstructions(originals, decoded, columns), temporary)
+
+
+def _check_pictured(path: Path, image_shape: list[int]) -> None:
+    if pictures.is_table(image_shape) and path.suffix.lower() not in (".npy", ".npz"):
+        raise KvaeError(
+            f"{path}: this model's images are rows of a table, {image_shape[1]} values each, which are not pictured; "
+            f"name a .npy or .npz with --out."
+        )
 
 
 def _check_file(path: Path, n: int) -> None:

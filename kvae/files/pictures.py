@@ -29,6 +29,11 @@ def to_float32(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return images.astype(np.float32) / np.float32(255)
 
 
+def is_table(image_shape: Sequence[int]) -> bool:
+    """Whether images of `(height, width, channels)` are the rows of a table, which are not pictured."""
+    return image_shape[0] == 1
+
+
 def picture(image: NDArray[Any]) -> Image.Image:
     """One image `(height, width, channels)`, floats in [0, 1] or bytes, as a Pillow image: grey (1 channel) or RGB (3).
 

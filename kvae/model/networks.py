@@ -13,7 +13,7 @@ import tensorflow_probability as tfp
 from keras import layers
 
 from kvae import likelihoods
-from kvae.config import ModelConfig
+from kvae.config import NAMED_LIKELIHOOD, ModelConfig
 from kvae.model import architectures
 from kvae.steps.set_once import SetOnce
 
@@ -119,10 +119,11 @@ def build_encoder(config: ModelConfig, image_shape: tuple[int, int, int]) -> Enc
 def build_decoder(config: ModelConfig, image_shape: tuple[int, int, int]) -> Decoder:
     """The decoder that `config` describes, with fresh weights, for images of `(height, width, channels)`."""
     height, width, channels = image_shape
-    outputs = channels * len(likelihoods.get(config.likelihood).parameters)
+    likelihood = config.likelihood or NAMED_LIKELIHOOD
+    outputs = channels * len(likelihoods.get(likelihood).parameters)
     body = architectures.get(config.architecture).decoder_body
     network = body((height, width, outputs), _width(config), config.latent_dim)
-    return Decoder(network, config.likelihood, name="decoder")
+    return Decoder(network, likelihood, name="decoder")
 
 
 def _width(config: ModelConfig) -> int:

@@ -70,7 +70,7 @@ def _object(run: RunFiles) -> dict[str, Any]:
         "state": run.state,
         "has_checkpoint": run.has_checkpoint,
         "elbo": run.metrics["elbo"] if run.metrics else None,
-        "kind": caveats.kind(config.model.likelihood, str(config.binarize)),
+        "kind": caveats.kind(str(config.model.likelihood), str(config.binarize)),
         "best_epoch": run.best_epoch,
         "best_val_elbo": _finite(_best_elbo(run)),
         "written": run.written.isoformat(timespec="seconds"),
@@ -151,7 +151,7 @@ def _short_time(written: datetime, now: datetime) -> str:
 
 
 def _about(run: RunFiles) -> str:
-    return caveats.about_numbers(run.config.model.likelihood, str(run.config.binarize))
+    return caveats.about_numbers(str(run.config.model.likelihood), str(run.config.binarize))
 
 
 def _best_elbo(run: RunFiles) -> float | None:

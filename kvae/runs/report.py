@@ -89,7 +89,7 @@ def _numbers(files: RunFiles, manifest: Manifest | None) -> str:
         elbo = files.history["val_elbo"][files.best_epoch - 1]
         about.append(f"The model is from epoch {files.best_epoch}, whose validation ELBO is {elbo:,.2f}.")
     if cells:
-        numbers = caveats.about_numbers(config.model.likelihood, str(config.binarize))
+        numbers = caveats.about_numbers(str(config.model.likelihood), str(config.binarize))
         about.append(f"The numbers are {numbers}. ± is the standard error over the test images.")
     else:
         about.append("The run is not finished: it has no test metrics.")

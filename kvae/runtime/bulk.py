@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kvae.bundle.manifest import FILE_NAME, sha256
-from kvae.data.images import Images, open_images
+from kvae.data.images import Images, open_for
 from kvae.errors import DataError, KvaeError
 from kvae.files import output
 from kvae.files.atomic import atomic_file
@@ -52,10 +52,10 @@ def of_images(
     Args:
         verb: "encode" or "score".
         model: the bundle's folder.
-        paths: files and folders of images; see `kvae.data.images.open_images`.
+        paths: files and folders of images; see `kvae.data.images.open_for`.
         out: the folder of the parts.
-        resize: as for `open_images`.
-        reading: as for `open_images`.
+        resize: as for `open_for`.
+        reading: as for `open_for`.
         device: where the graphs run; see `Bundle.open`.
         shard_size: images in a shard; by default `shards.size_for` decides.
 
@@ -63,7 +63,7 @@ def of_images(
         KvaeError: the bundle or the images cannot be used.
     """
     manifest = Bundle.open(model, "cpu").manifest
-    images = open_images(paths, manifest.image_shape, resize, reading)
+    images = open_for(manifest, paths, resize, reading)
     size = shard_size or shards.size_for(manifest.image_shape, images.batch)
     plan = shards.Plan(
         verb, _digest(model), images.count, size, SUFFIXES[verb], {"resize": resize} | _given(reading), []

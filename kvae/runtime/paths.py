@@ -83,7 +83,7 @@ def draw_traversal(
         steps: number of values of each dimension.
         reach: how far they reach, in standard deviations of the prior.
         out: the .png to write.
-        resize: whether to resize the picture to the model's size; see `kvae.data.images.open_images`.
+        resize: whether to resize the picture to the model's size; see `kvae.data.images.open_for`.
         reading: how to read transparency and more than 8 bits.
 
     Returns:
@@ -95,9 +95,11 @@ def draw_traversal(
     if out.suffix.lower() != ".png":
         raise KvaeError(f"{out}: the name must end in .png.")
     manifest = bundle.manifest
+    if pictures.is_table(manifest.image_shape):
+        raise KvaeError("this model's images are rows of a table, which are not pictured; kvae decode writes numbers.")
     z = latents.prior_mean(manifest.latent_dim)
     if image is not None:
-        z = _code(bundle, images.open_image(image, manifest.image_shape, resize, reading))
+        z = _code(bundle, images.open_image_for(manifest, image, resize, reading))
     order = dimensions(manifest)
     found = traverse(bundle, z, order, steps, reach)
     rates = manifest.posterior["rate"] if manifest.posterior else None
@@ -116,8 +118,9 @@ def ends(
     Raises:
         DataError: a file cannot be read, or does not fit the model.
     """
-    shape = bundle.manifest.image_shape
-    first, last = (_code(bundle, images.open_image(path, shape, resize, reading)) for path in (one, other))
+    first, last = (
+        _code(bundle, images.open_image_for(bundle.manifest, path, resize, reading)) for path in (one, other)
+    )
     return first, last
 
 

@@ -16,7 +16,7 @@ NUM_RECONSTRUCTED = 32
 def draw_pictures(bundle: Bundle, images: NDArray[np.uint8] | None, folder: Path) -> list[str]:
     """Draw the pictures of the model card: samples, and images with their reconstructions.
 
-    Nothing is drawn for a model whose images are neither grey nor RGB.
+    Nothing is drawn for a model of tables, or whose images are neither grey nor RGB.
 
     Args:
         bundle: the model.
@@ -26,7 +26,8 @@ def draw_pictures(bundle: Bundle, images: NDArray[np.uint8] | None, folder: Path
     Returns:
         The names of the files drawn.
     """
-    if bundle.manifest.image_shape[-1] not in (1, 3):
+    shape = bundle.manifest.image_shape
+    if shape[-1] not in (1, 3) or pictures.is_table(shape):
         return []
     pictures.save(pictures.grid(bundle.sample(NUM_SAMPLES)), folder / PREVIEW)
     if images is None:

@@ -32,6 +32,10 @@ def build(
             replicas, or the learning rate's warm-up is as long as the run.
     """
     check_size(config, num_train)
+    if config.model.likelihood is None:
+        raise ConfigError(
+            "likelihood is not chosen yet: pass the config that kvae.data.settle(config, data) returns, or set it."
+        )
     strategy = strategy or tf.distribute.get_strategy()
     strategies.check_batch_size(strategy, config.batch_size)
     if config.deterministic:

@@ -61,7 +61,8 @@ def finish(out: Path, config: TrainConfig, data: datasets.Dataset, history: dict
         train_images=data.train.images,
         test_images=test,
     )
-    _draw_pictures(out, test)
+    if not pictures.is_table(data.image_shape):
+        _draw_pictures(out, test)
     curves.save(history, out / layout.CURVES)
     run_report.write(out)
     run_files.write_json(out / layout.METRICS, exported.manifest.metrics)  # last: it marks the run as finished

@@ -9,6 +9,7 @@ import keras
 from kvae.bundle import binarization
 from kvae.config import TrainConfig
 from kvae.data import datasets
+from kvae.files import pictures
 from kvae.runs import layout
 from kvae.training import callbacks as training_callbacks
 from kvae.training import checkpoints, fitting, interrupts, skipped
@@ -56,7 +57,7 @@ def fit_rest(
 def _lookers(out: Path, config: TrainConfig, data: datasets.Dataset) -> list[keras.callbacks.Callback]:
     """The callbacks that show how training goes."""
     board = [training_callbacks.TensorBoard(out / layout.TENSORBOARD)] if config.tensorboard else []
-    if not config.pictures_every:
+    if not config.pictures_every or pictures.is_table(data.image_shape):
         return board
     images = data.validation.images[:NUM_PICTURED]
     if config.is_of_bits:  # the first bits of `held_out`, without drawing the others

@@ -3,7 +3,6 @@
 import datetime
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import tensorflow as tf
 
 from kvae.bundle.locate import RUNS_FOLDER
 from kvae.config import TrainConfig
-from kvae.data import datasets, decoded
+from kvae.data import choice, datasets, decoded, placing
 from kvae.errors import KvaeError
 from kvae.files import atomic, locks
 from kvae.files.atomic import check_replaceable
@@ -53,11 +52,12 @@ def train(
             full disk, or a loss that is not finite.
         Interrupted: the process was told to end; `resume` continues the run.
     """
-    if config.data is not None:
-        config = replace(config, data=str(Path(config.data).absolute()))  # the run may be resumed from another folder
+    config = config.absolute()  # the run may be resumed from another folder
+    placing.check_outside(out, config.own_paths)
     locks.check_free(out)
     _check_new(out)
     data = datasets.of(config, data_dir, decoding)
+    config = choice.settle(config, data)
     vae = building.build(config, data.image_shape, len(data.train.images), strategy)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -79,7 +79,7 @@ def _about(data: datasets.Dataset) -> dict[str, Any]:
     found = data.provenance() | {"splits": sizes, "image_shape": list(data.image_shape)}
     if data.folder is not None:
         summary = decoded.read_summary(data.folder)
-        found |= {name: summary[name] for name in ("num_duplicates", "num_conflicts", "num_skipped")}
+        found |= {name: summary[name] for name in ("num_duplicates", "num_across", "num_conflicts", "num_skipped")}
     return found
 
 

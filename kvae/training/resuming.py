@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from kvae.config import TrainConfig
-from kvae.data import datasets
+from kvae.data import choice, datasets, placing
 from kvae.errors import KvaeError
 from kvae.files import atomic, locks
 from kvae.runs import files as run_files
@@ -36,6 +36,7 @@ def resume(
         Interrupted: the process was told to end, again.
     """
     config = read_config(out)
+    placing.check_outside(out, config.own_paths, "folder")
     with locks.held(out):
         if run_files.is_finished(out):
             raise KvaeError(f"{out} is finished: there is nothing left to do.")
@@ -77,6 +78,7 @@ def follow(
         Interrupted: the process was told to end.
     """
     data = datasets.of(config, data_dir, decoding)
+    config = choice.settle(config, data)
     vae = building.build(config, data.image_shape, len(data.train.images), strategy)
     state = checkpoints.restore(vae, resumed) if resumed else checkpoints.State()
     fit_rest(resumed or Path(), config, data, vae, state, (), writes=False)

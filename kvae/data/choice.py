@@ -1,0 +1,89 @@
+"""What training needs to know and the user did not say, chosen from their own images.
+
+Training reads images as 8-bit levels, and rounds floats to them. So the likelihood is bernoulli if every pixel is black
+or white, and else discretized_logistic, which gives each of the 256 levels a probability; a density (normal,
+continuous_bernoulli) has no upper bound on values that can only be one of 256.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from kvae.config import TrainConfig
+from kvae.data import listing, sources
+from kvae.data.datasets import Dataset
+from kvae.data.preparation import Facts
+from kvae.files import pictures
+
+logger = logging.getLogger(__name__)
+
+BITS, LEVELS = "bernoulli", "discretized_logistic"
+DENSE = "mlp"
+"""The architecture for tables if that of the config is convolutional."""
+
+
+class Choice(NamedTuple):
+    """A likelihood, and why it suits the images."""
+
+    likelihood: str
+    why: str
+
+
+def likelihood_for(facts: Facts, image_shape: Sequence[int]) -> Choice:
+    """The likelihood for a user's own images.
+
+    Args:
+        facts: what is known about their pixels.
+        image_shape: `(height, width, channels)`.
+    """
+    noun = "value" if pictures.is_table(image_shape) else "pixel"
+    if not facts.has_grey:
+        return Choice(BITS, f"every {noun} is 0 or the maximum")
+    levels = "values" if pictures.is_table(image_shape) else "grey" if image_shape[2] == 1 else "colour"
+    rounded = " (floats are rounded to these 256 levels)" if facts.is_rounded else ""
+    return Choice(LEVELS, f"8-bit {levels}{rounded}")
+
+
+def misfit(likelihood: str, facts: Facts, image_shape: Sequence[int]) -> str | None:
+    """Why a likelihood does not suit the images; None if it does, or if it is a usual choice for them."""
+    if likelihood == BITS and facts.has_grey and (image_shape[2] == 3 or pictures.is_table(image_shape)):
+        what = "a table's values" if pictures.is_table(image_shape) else "colour"
+        return f"bernoulli is for bits, and draws each of {what} as 0 or 1; {LEVELS} is for 8-bit levels"
+    if likelihood != BITS and not facts.has_grey:
+        return f"every pixel is black or white; {likelihood} is for levels, and bernoulli for bits"
+    return None
+
+
+def settle(config: TrainConfig, data: Dataset) -> TrainConfig:
+    """The config with all that it leaves open chosen from the data; a line in the log says each choice, and why.
+
+    Args:
+        config: the settings.
+        data: what `kvae.data.of` returned for them.
+    """
+    config = dense_for_tables(config)
+    if data.facts is None:  # a named data set, for which nothing is left open
+        return config
+    if config.model.likelihood is None:
+        likelihood, why = likelihood_for(data.facts, data.image_shape)
+        logger.info("likelihood %s: %s (another: --likelihood)", likelihood, why)
+        return replace(config, model=replace(config.model, likelihood=likelihood))
+    if wrong := misfit(config.model.likelihood, data.facts, data.image_shape):
+        logger.warning("warning: %s", wrong)
+    return config
+
+
+def dense_for_tables(config: TrainConfig) -> TrainConfig:
+    """The config with dense networks if its data is a table: neighbouring columns are not alike, as pixels are."""
+    if config.data is None or config.model.architecture != "conv":
+        return config
+    path = Path(config.data)
+    if listing.kind_of(path) not in (listing.ARRAY, listing.IDX):
+        return config
+    header = sources.open_source(path, config.reading).parts[0].header
+    if header is None or not header.is_row:
+        return config
+    logger.info("%s is a table: dense networks (--architecture %s) in place of convolutions", path.name, DENSE)
+    return replace(config, model=replace(config.model, architecture=DENSE))
