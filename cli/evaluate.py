@@ -67,7 +67,7 @@ def run_evaluation(
     """Evaluate one model, or two image by image, and print the results; see `kvae.evaluation.evaluation`."""
     from kvae.errors import KvaeError
     from kvae.evaluation import evaluation
-    from kvae.evaluation.data import own_images, test_images
+    from kvae.evaluation.data import own_images, own_splits, test_images
     from kvae.files import arrays
     from kvae.runtime.bundle import Bundle
 
@@ -78,7 +78,7 @@ def run_evaluation(
     bundles = [Bundle.open(path, device, threads=1) for path in paths]
     if len(bundles) == 2:
         evaluation.check_comparable(bundles[0].manifest, bundles[1].manifest)
-    images = test_images(bundles[0].manifest, data_dir, data or own_images(paths[0]))
+    images = test_images(bundles[0].manifest, data_dir, data or own_images(paths[0]), own_splits(paths[0]))
     results = []
     for path, bundle in zip(paths, bundles, strict=True):
         with bar(len(images), str(path)) as progress:

@@ -16,7 +16,7 @@ from kvae.conversion import fidelity, graph_files
 from kvae.conversion.graphs import converted
 from kvae.conversion.images import Images, as_met, of_data_set
 from kvae.errors import BundleError, KvaeError
-from kvae.evaluation.data import own_images
+from kvae.evaluation.data import own_images, own_splits
 from kvae.files.atomic import atomic_folder, check_replaceable
 from kvae.runtime import previews, scoring
 from kvae.runtime.bundle import Bundle
@@ -79,7 +79,7 @@ def convert(
     )
     met = None
     if to_precision != "float32":
-        found = images or of_data_set(manifest, data_dir, own or own_images(source))
+        found = images or of_data_set(manifest, data_dir, own or own_images(source), own_splits(source))
         met = as_met(manifest, found)
     kept = _kept_files(source, original.manifest, redrawn=met is not None)
     models = converted(original, to_precision, met and met.train)

@@ -1,5 +1,6 @@
 """The images that a conversion calibrates and compares on, binarised if the model's images are."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,9 +27,9 @@ class Images(NamedTuple):
     test: NDArray[np.uint8]
 
 
-def of_data_set(manifest: Manifest, data_dir: Path | None, own: Path | None) -> Images:
+def of_data_set(manifest: Manifest, data_dir: Path | None, own: Path | None, beside: Mapping[str, str]) -> Images:
     """The images of the data set that the model was trained on; see `kvae.evaluation.data.data_of`."""
-    data = data_of(manifest, data_dir, own)
+    data = data_of(manifest, data_dir, own, beside)
     return Images(data.train.images, held_out(data, "test", manifest.is_of_bits))
 
 

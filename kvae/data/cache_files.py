@@ -54,7 +54,7 @@ def changed(folder: Path, expected: dict[str, str]) -> str | None:
     for name, sha256 in expected.items():
         try:
             stamp = _stamp(folder / name)
-            if known.get(name) != [*stamp, sha256] or max(stamp[2:]) > known.get("time", 0) - RACY_NS:
+            if known.get(name) != [*stamp, sha256] or max(stamp[2:]) > known["time"] - RACY_NS:
                 hashed = True
                 if _sha256(folder / name) != sha256:
                     return name
@@ -75,7 +75,8 @@ def _stamp(path: Path) -> list[int]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        found = dict(json.loads(path.read_text(encoding="utf-8")))
+        return found if isinstance(found.get("time"), int) else {}
     except (OSError, ValueError, TypeError, RecursionError):
         return {}
 

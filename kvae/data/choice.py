@@ -38,9 +38,8 @@ def likelihood_for(facts: Facts, image_shape: Sequence[int]) -> Choice:
         facts: what is known about their pixels.
         image_shape: `(height, width, channels)`.
     """
-    noun = "value" if pictures.is_table(image_shape) else "pixel"
     if not facts.has_grey:
-        return Choice(BITS, f"every {noun} is 0 or the maximum")
+        return Choice(BITS, "bits: every value is 0 or 255")
     levels = "values" if pictures.is_table(image_shape) else "grey" if image_shape[2] == 1 else "colour"
     rounded = " (floats are rounded to these 256 levels)" if facts.is_rounded else ""
     return Choice(LEVELS, f"8-bit {levels}{rounded}")
@@ -68,7 +67,7 @@ def settle(config: TrainConfig, data: Dataset) -> TrainConfig:
         return config
     if config.model.likelihood is None:
         likelihood, why = likelihood_for(data.facts, data.image_shape)
-        logger.info("likelihood %s: %s (another: --likelihood)", likelihood, why)
+        logger.info("likelihood %s, because of %s; --likelihood takes another", likelihood, why)
         return replace(config, model=replace(config.model, likelihood=likelihood))
     if wrong := misfit(config.model.likelihood, data.facts, data.image_shape):
         logger.warning("warning: %s", wrong)

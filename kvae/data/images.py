@@ -243,6 +243,8 @@ class _Picture:
         shape = self.wanted.shape
         if shape[-1] not in PICTURE_CHANNELS:
             raise DataError(f"{self.path}: the model's images have {shape[-1]} channels; use a .npy or .npz file.")
+        if pictures.is_table(shape):
+            raise DataError(f"{self.path}: the model takes rows of a table, {shape[1]} values each; use a .npy file.")
         try:
             with quiet():
                 pixels = decode(self.path, *self.wanted[:3], check=self._check)
@@ -255,7 +257,7 @@ class _Picture:
         fits = header[1:3] == shape[:2] and header.channels <= shape[-1]  # grey becomes RGB without loss
         if not (fits or self.wanted.resize or (self.wanted.grayscale and header[1:3] == shape[:2])):
             raise Unusable(
-                f"it is a picture of {_described(header[1:])}; the model takes {_described(shape)}. "
+                f"it is a picture of {_described(header[1:4])}; the model takes {_described(shape)}. "
                 "Use --resize to convert it"
             )
 
@@ -279,14 +281,13 @@ class _Stack:
             raise DataError(f"{array.path} {wrong}")
         text = "n x " + " x ".join(map(str, shape))
         repair = shapes.advice(array.shape, shape)
-        if len(found) != 4:
+        if len(found) != 4 or (len(array.shape) == 2 and not pictures.is_table(shape)):
             raise DataError(f"{array.path} has shape {array.shape}; expected {text}.{repair}")
         size = array.dtype.itemsize * math.prod(found[1:])
         if math.prod(found[1:3]) > MAX_PIXELS or size > MAX_ARRAY_BYTES:
             raise DataError(f"{array.path} holds images of {found[1:]}, which have too many pixels.")
-        is_row = pictures.is_table(found[1:]) or pictures.is_table(shape)
         convertible = found[-1] in PICTURE_CHANNELS and shape[-1] in PICTURE_CHANNELS and min(found[1:3]) > 0
-        convertible = convertible and not is_row and not repair
+        convertible = convertible and not pictures.is_table(shape) and not repair
         greyed = wanted.grayscale and found[1:3] == shape[:2]
         if found[1:] != shape and not ((wanted.resize or greyed) and convertible):
             advice = repair or (" Use --resize to convert them." if convertible else "")

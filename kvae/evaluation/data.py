@@ -2,7 +2,10 @@
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +19,23 @@ from kvae.runs.layout import CONFIG
 
 OWN_SETTINGS = ("image_size", "grayscale", "alpha", "levels", "split_seed", "max_bad")
 """The settings that define a data set of the user's own images."""
+OWN_SPLITS = ("validation_data", "test_data")
+"""The settings that are paths of further images of it."""
 
 
-def data_of(manifest: Manifest, data_dir: Path | None = None, own: Path | None = None) -> datasets.Dataset:
+def data_of(
+    manifest: Manifest,
+    data_dir: Path | None = None,
+    own: Path | None = None,
+    beside: Mapping[str, str] = MappingProxyType({}),
+) -> datasets.Dataset:
     """The data set that a bundle was trained on.
 
     Args:
         manifest: the bundle's manifest.
         data_dir: where the files of a named data set are; see `kvae.data.datasets.load`.
         own: where the user's own images are; see `own_images`.
+        beside: where those of splits of their own are; see `own_splits`.
 
     Raises:
         DataError: the images cannot be loaded, or have changed.
@@ -37,12 +48,14 @@ def data_of(manifest: Manifest, data_dir: Path | None = None, own: Path | None =
             f"any images."
         )
     if own is not None:
-        settings = {key: manifest.training[key] for key in OWN_SETTINGS if key in manifest.training}
+        settings = {key: manifest.training[key] for key in OWN_SETTINGS if key in manifest.training} | dict(beside)
         data = datasets.of(TrainConfig(dataset=name, data=str(own), **settings))
         if data.sha256 != sha256:
+            lacking = [key for key in OWN_SPLITS if manifest.training.get(key) is not None and key not in beside]
+            why = f" It had {' and '.join(lacking)} too, whose paths only its run records." if lacking else ""
             raise DataError(
                 f"the images in {own} differ from those that the model was trained on (sha256 {data.sha256[:12]}..., "
-                f"expected {sha256[:12]}...): some were changed, added or removed."
+                f"expected {sha256[:12]}...): some were changed, added or removed.{why}"
             )
         return data
     if source is None:
@@ -67,21 +80,42 @@ def own_images(bundle: Path) -> Path | None:
     Raises:
         DataError: they are no longer there.
     """
-    folder = bundle.resolve().parent if bundle.is_file() else bundle.resolve()
-    try:
-        config = json.loads((folder.parent / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    path = config.get("data") if isinstance(config, dict) else None
+    run, config = _config_around(bundle)
+    path = config.get("data")
     if not isinstance(path, str):
         return None
     if not os.path.lexists(path):
         raise DataError(
-            f"the images that {folder.parent} was trained on are no longer in {path}. Give their location with --data."
+            f"the images that {run} was trained on are no longer in {path}. Give their location with --data."
         )
     return Path(path)
 
 
-def test_images(manifest: Manifest, data_dir: Path | None = None, own: Path | None = None) -> NDArray[np.uint8]:
+def own_splits(bundle: Path) -> dict[str, str]:
+    """Where a bundle's run says its validation and test images are, by setting, if they have paths of their own.
+
+    Args:
+        bundle: a bundle folder, or a graph in one.
+    """
+    _, config = _config_around(bundle)
+    return {name: config[name] for name in OWN_SPLITS if isinstance(config.get(name), str)}
+
+
+def _config_around(bundle: Path) -> tuple[Path, dict[str, Any]]:
+    """The run that a bundle lies in, and its settings, which are empty if it is not in a run."""
+    run = (bundle.resolve().parent if bundle.is_file() else bundle.resolve()).parent
+    try:
+        config = json.loads((run / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return run, {}
+    return run, config if isinstance(config, dict) else {}
+
+
+def test_images(
+    manifest: Manifest,
+    data_dir: Path | None = None,
+    own: Path | None = None,
+    beside: Mapping[str, str] = MappingProxyType({}),
+) -> NDArray[np.uint8]:
     """The test images of `data_of` a bundle, binarised if the model is one of binarised images."""
-    return held_out(data_of(manifest, data_dir, own), "test", manifest.is_of_bits)
+    return held_out(data_of(manifest, data_dir, own, beside), "test", manifest.is_of_bits)

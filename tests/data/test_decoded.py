@@ -93,10 +93,12 @@ def test_a_summary_as_text(folder):
     counts = summary["splits"]
     line = f"images of 28 x 28 x 1, {counts['train']} train, {counts['validation']} validation, {counts['test']} test"
     assert decoded.describe(summary) == line
+    assert decoded.describe(summary | {"num_duplicates": 2, "num_across": 1}).endswith(
+        "; 2 equal to an earlier one, 1 of them in another split"
+    )
     summary |= {"num_skipped": 1200, "num_duplicates": 3, "num_conflicts": 2}
     assert decoded.describe(summary) == (
-        f"{line}; 1,200 skipped (kvae data inspect says why); 3 equal to an earlier one and in the same split, "
-        f"2 of them with another label"
+        f"{line}; 1,200 skipped (kvae data inspect says why); 3 equal to an earlier one, 2 of them with another label"
     )
 
 
@@ -110,5 +112,8 @@ def test_images_that_are_too_bad_or_too_few_are_refused(folder):
     few = {"train": 9, "validation": 1, "test": 3}
     with pytest.raises(DataError, match=r"too few images for three splits \(9 train, 1 validation, 3 test\).*seed\.$"):
         decoded.check(summary | {"splits": few}, config)
+    with pytest.raises(DataError, match=r"my cats: all levels are 0 or 1 of 255, .*x \* 255"):
+        decoded.check(summary | {"brightest": 1}, config)
+    decoded.check(summary | {"brightest": 0}, config)  # black pictures are no mistake of the format
     with pytest.raises(DataError, match=f"too few .* 5 cannot be used: {command} says why.$"):
         decoded.check(summary | {"splits": few, "num_skipped": 5}, config)

@@ -193,7 +193,7 @@ def test_arrays_are_converted_to_bytes():
     [
         (np.nan, "NaN"),
         (np.inf, "NaN or infinity"),
-        (1.5, r"outside \[0, 1\] .*uint8"),
+        (1.5, r"from 0.5 to 1.5, outside \[0, 1\]"),
         (-0.1, r"outside \[0, 1\]"),
     ],
 )

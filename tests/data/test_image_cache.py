@@ -18,7 +18,7 @@ from pictures_on_disk import write_bad, write_colour_folder, write_grey_folder
 from PIL import Image
 
 from kvae.config import TrainConfig
-from kvae.data import image_cache, preparation, splits
+from kvae.data import cache_files, image_cache, preparation, splits
 from kvae.data.image_cache import prepare
 from kvae.data.sources import open_source
 from kvae.errors import DataError, KvaeError
@@ -270,3 +270,132 @@ def test_an_archive_that_is_damaged_in_the_middle_leaves_no_files(tmp_path, cach
     with pytest.raises(DataError, match="x.npz is damaged"):
         made(tmp_path / "x.npz")
     assert [path.suffix for path in cache.iterdir()] == [".lock"]
+
+
+def change(folder, name, how):
+    path = folder / name
+    if how == "inverted":
+        np.save(path, 255 - np.load(path))
+    elif how == "one bit, same size and time":
+        before = path.stat()
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    elif how == "another shape":
+        np.save(path, np.load(path)[:, :7])
+    elif how == "another dtype":
+        np.save(path, np.load(path).astype(np.int16))
+    elif how == "fewer":
+        np.save(path, np.load(path)[1:])
+    elif how == "label out of range":
+        np.save(path, np.load(path) + np.uint8(200))
+    elif how == "cut":
+        path.write_bytes(path.read_bytes()[:-3])
+    elif how == "empty":
+        path.write_bytes(b"")
+    elif how == "missing":
+        path.unlink()
+    elif how == "a folder":
+        path.unlink()
+        path.mkdir()
+    elif how == "a line gone":
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    elif how == "not JSON":
+        path.write_text("{")
+    elif how == "a list":
+        path.write_text("[]")
+    else:
+        summary = json.loads(path.read_text())
+        path.write_text(json.dumps(summary | {how: {"version": 99, "image_shape": [4, 4, 1], "files": {}}[how]}))
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("train.npy", "inverted"),
+        ("test.npy", "one bit, same size and time"),
+        ("validation.npy", "another shape"),
+        ("train.npy", "another dtype"),
+        ("train.npy", "fewer"),
+        ("train_labels.npy", "label out of range"),
+        ("test_labels.npy", "another dtype"),
+        ("train.npy", "cut"),
+        ("test.npy", "empty"),
+        ("validation_labels.npy", "missing"),
+        ("train.npy", "a folder"),
+        ("index.csv", "a line gone"),
+        ("skipped.csv", "missing"),
+        ("summary.json", "version"),
+        ("summary.json", "image_shape"),
+        ("summary.json", "files"),
+        ("summary.json", "not JSON"),
+        ("summary.json", "a list"),
+        ("summary.json", "cut"),
+        ("summary.json", "missing"),
+    ],
+)
+@pytest.mark.parametrize("checked_before", [False, True])
+def test_a_folder_that_changed_is_made_anew_with_one_line(tmp_path, caplog, name, how, checked_before):
+    data = write_colour_folder(tmp_path / "data", 40, labels=("a", "b"))
+    folder = made(data)
+    if checked_before:
+        assert made(data) == folder
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != cache_files.STAMPS}
+    change(folder, name, how)
+    assert made(data) == folder
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != cache_files.STAMPS} == before
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(told) == 1 and name in told[0] and "decoded again" in told[0]
+    caplog.clear()
+    made(data)
+    assert caplog.records == []
+
+
+def test_a_folder_with_a_user_s_own_file_is_not_replaced(tmp_path):
+    data = write_colour_folder(tmp_path / "data", 40)
+    folder = made(data)
+    (folder / "thesis.txt").write_text("mine")
+    assert made(data) == folder  # as long as nothing is wrong
+    change(folder, "train.npy", "inverted")
+    with pytest.raises(KvaeError, match="left unchanged"):
+        made(data)
+    assert (folder / "thesis.txt").read_text() == "mine"
+
+
+def test_files_that_did_not_change_are_not_hashed_again(tmp_path, monkeypatch):
+    """Once their times are old enough to be trusted."""
+    data = write_colour_folder(tmp_path / "data", 40)
+    folder = made(data)
+    monkeypatch.setattr(cache_files, "RACY_NS", -(10**18))
+    made(data)
+    monkeypatch.setattr(cache_files, "_sha256", None)
+    assert made(data) == folder
+
+
+def test_files_checked_at_the_moment_they_changed_are_hashed_again(tmp_path, monkeypatch):
+    data = write_colour_folder(tmp_path / "data", 40)
+    made(data)
+    made(data)
+    hashed = []
+    monkeypatch.setattr(cache_files, "RACY_NS", 10**18)
+    monkeypatch.setattr(cache_files, "_sha256", lambda path: hashed.append(path.name) or "")
+    with pytest.raises(TypeError):
+        monkeypatch.setattr(image_cache, "_make", None)
+        made(data)
+    assert hashed[0] == "index.csv"
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "[1]", '{"train.npy": 3, "time": 5}', '{"time": "x"}', "[" * 100_000])
+def test_a_damaged_record_of_what_was_checked_only_costs_time(tmp_path, content):
+    data = write_colour_folder(tmp_path / "data", 40)
+    folder = made(data)
+    (folder / cache_files.STAMPS).write_text(content)
+    assert image_cache.fault(folder) is None
+
+
+def test_a_cache_that_cannot_be_written_is_still_read(tmp_path, monkeypatch):
+    data = write_colour_folder(tmp_path / "data", 40)
+    folder = made(data)
+    monkeypatch.setattr(cache_files, "atomic_file", lambda path: (_ for _ in ()).throw(KvaeError("read-only")))
+    assert made(data) == folder

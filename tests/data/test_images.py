@@ -2,14 +2,19 @@
 
 import gzip
 import os
+import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from kvae.data import images
+from kvae.config import TrainConfig
+from kvae.data import images, preparation
+from kvae.data.sources import open_source
 from kvae.errors import DataError
 from kvae.files import idx
+from kvae.files.reading import PLAIN, Reading
 
 GREY = np.random.default_rng(0).integers(0, 256, (5, 6, 4, 1), np.uint8)
 COLOUR = np.random.default_rng(1).integers(0, 256, (3, 6, 4, 3), np.uint8)
@@ -148,8 +153,8 @@ def test_the_error_names_a_file_that_does_not_fit(tmp_path):
     (tmp_path / "text.gz").write_text("hello")
     for name, message in {
         "integers.npy": "holds int64; expected uint8, or floats in",
-        "large.npy": r"holds numbers between .* floats must be in \[0, 1\]",
-        "nan.npy": "holds numbers between nan and nan",
+        "large.npy": r"holds floats from .* to 248, outside \[0, 1\]: use x / 255",
+        "nan.npy": "holds NaN or infinity",
         "wide.npy": r"holds images of \(4, 6, 1\); the model takes n x 6 x 4 x 1.* --resize",
         "single.npy": r"has shape \(6, 4\); expected n x 6 x 4 x 1",
         "channels.npy": r"holds images of \(6, 4, 5\); the model takes n x 6 x 4 x 1.$",
@@ -208,3 +213,103 @@ def test_open_image_takes_a_file_with_one_image(tmp_path):
     np.testing.assert_allclose(images.open_image(tmp_path / "a.png", (6, 4, 1))[0], GREY[0] / 255, rtol=1e-6)
     with pytest.raises(DataError, match="holds 5 images"):
         images.open_image(tmp_path / "a.npy", (6, 4, 1))
+
+
+def test_rows_of_a_table_are_read_by_a_model_of_tables(tmp_path):
+    rows = np.random.default_rng(0).random((5, 7)).astype(np.float32)
+    np.save(tmp_path / "x.npy", rows)
+    np.testing.assert_array_equal(load(tmp_path / "x.npy", shape=(1, 7, 1)), rows[:, None, :, None])
+    save(tmp_path / "a.png", GREY[0])
+    for name, shape, message in (
+        ("x.npy", (1, 8, 1), r"holds images of \(1, 7, 1\); the model takes n x 1 x 8 x 1.$"),
+        ("x.npy", (6, 4, 1), r"has shape \(5, 7\); expected n x 6 x 4 x 1.$"),
+        ("a.png", (1, 7, 1), "rows of a table, 7 values each; use a .npy"),
+    ):
+        for resize in (False, True):
+            with pytest.raises(DataError, match=message):
+                load(tmp_path / name, shape=shape, resize=resize)
+
+
+@pytest.mark.parametrize(
+    ("array", "shape", "advice"),
+    [
+        (np.zeros((5, 1, 6, 4), np.uint8), (6, 4, 1), r"channels first: transpose with np.moveaxis\(x, 1, -1\)"),
+        (np.zeros((5, 3, 6, 4), np.uint8), (6, 4, 3), "channels first"),
+        (np.zeros((6, 4, 3), np.uint8), (6, 4, 3), r"one image: add an axis with x\[None\]"),
+        (np.zeros((5, 24), np.uint8), (6, 4, 1), r"flat: restore them with x.reshape\(-1, 6, 4, 1\)"),
+    ],
+)
+def test_a_likely_mistake_in_the_shape_is_named_and_never_resized(tmp_path, array, shape, advice):
+    np.save(tmp_path / "x.npy", array)
+    for resize in (False, True):
+        with pytest.raises(DataError, match=advice):
+            load(tmp_path / "x.npy", shape=shape, resize=resize)
+
+
+def test_an_archive_s_images_may_have_other_names_but_not_splits(tmp_path):
+    np.savez(tmp_path / "a.npz", x=GREY, y=np.arange(5))
+    np.testing.assert_allclose(load(tmp_path / "a.npz"), GREY / 255, rtol=1e-6)
+    np.savez(tmp_path / "b.npz", x_train=GREY, x_test=GREY)
+    with pytest.raises(DataError, match="holds splits .x_train, x_test.*npy"):
+        load(tmp_path / "b.npz")
+
+
+def manifest(shape, **training):
+    """What `open_for` needs of one."""
+    return SimpleNamespace(image_shape=list(shape), training=training)
+
+
+def test_images_are_read_as_in_the_model_s_training(tmp_path):
+    """--alpha, --levels, --grayscale and --image-size are the model's, unless other ones are given."""
+    colour = np.random.default_rng(0).integers(0, 256, (12, 8, 3), np.uint8)
+    Image.fromarray(np.dstack([colour, np.full((12, 8), 100, np.uint8)])).save(tmp_path / "clear.png")
+    Image.fromarray(np.arange(96, dtype=np.uint16).reshape(12, 8) * 100).save(tmp_path / "deep.png")
+    save(tmp_path / "large.png", np.kron(colour, np.ones((2, 2, 1), np.uint8)))
+    for name, shape, settings in (
+        ("clear.png", (12, 8, 3), {"alpha": "black"}),
+        ("deep.png", (12, 8, 1), {"levels": "0:4000"}),
+        ("clear.png", (12, 8, 1), {"alpha": "white", "grayscale": True}),
+        ("large.png", (12, 8, 3), {"image_size": "12x8"}),
+        ("large.png", (24, 16, 1), {"grayscale": True}),
+        ("large.png", (12, 10, 1), {"grayscale": True, "image_size": "12x10"}),
+    ):
+        folder = tmp_path / "data"
+        folder.mkdir(exist_ok=True)
+        shutil.copyfile(tmp_path / name, folder / "x.png")
+        config = TrainConfig(data=str(folder), **settings)
+        source = open_source(folder, config.reading)
+        plan = preparation.survey(source, config)
+        assert plan.shape == shape
+        with preparation.images(source, config, plan) as prepared:
+            (trained,) = prepared
+        found = images.open_for(manifest(shape, **settings), [tmp_path / name])
+        np.testing.assert_array_equal(np.rint(next(found.batches()).images[0] * 255), trained.pixels, err_msg=name)
+        with pytest.raises(DataError):
+            list(images.open_for(manifest(shape), [tmp_path / name]).batches())
+
+
+def test_a_reading_that_is_given_comes_before_the_model_s(tmp_path):
+    Image.new("LA", (4, 6), (0, 0)).save(tmp_path / "a.png")
+    for alpha, expected in ((None, 0), ("white", 1)):
+        found = images.open_for(manifest((6, 4, 1), alpha="black"), [tmp_path / "a.png"], reading=Reading(alpha))
+        assert (next(found.batches()).images == expected).all()
+
+
+@pytest.mark.parametrize(
+    "training",
+    [{"alpha": "red"}, {"alpha": 3}, {"levels": "9:1"}, {"levels": [0, 9]}, {"levels": "x"}, {"grayscale": 1}],
+)
+def test_a_stranger_s_settings_that_are_none_count_as_not_given(training):
+    assert images.training_reading(manifest((6, 4, 1), **training)) == (False, False, PLAIN)
+
+
+@pytest.mark.parametrize("grayscale", [False, True])
+def test_arrays_of_colour_become_grey_only_as_in_training(tmp_path, grayscale):
+    np.save(tmp_path / "x.npy", COLOUR)
+    found = manifest((6, 4, 1), grayscale=grayscale)
+    if grayscale:
+        batch = next(images.open_for(found, [tmp_path / "x.npy"]).batches())
+        np.testing.assert_allclose(batch.images[..., 0] * 255, COLOUR @ [0.299, 0.587, 0.114], atol=1)
+    else:
+        with pytest.raises(DataError, match="--resize"):
+            images.open_for(found, [tmp_path / "x.npy"])
