@@ -6,12 +6,14 @@ It is the file `manifest.json` in the bundle, and the entry `kvae` in each graph
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from kvae.bundle import foreign
 from kvae.bundle.fields import CHECKS, LATER_FIELDS, MAX_DEPTH, POSTERIOR_LISTS, depth, shorten
+from kvae.config import LIKELIHOODS
 from kvae.errors import BundleError
 from kvae.files.regular import open_regular
 
@@ -150,6 +152,8 @@ class Manifest:
         try:
             values = json.loads(text, object_pairs_hook=_object)
         except (ValueError, RecursionError) as error:
+            if isinstance(text, bytes) and text and not text.lstrip().startswith((b"{", b"[")):
+                foreign.check(text, source)
             raise BundleError(f"{source} is not valid JSON ({str(error)[:150]}).") from None
         if not isinstance(values, dict):
             raise BundleError(f"{source} is not a kvae manifest: expected a JSON object.")
@@ -181,7 +185,43 @@ class Manifest:
         if values["tensors"] != tensors:
             raise BundleError(f"{source}: 'tensors' must be those of format 1 for its image_shape and latent_dim.")
         values["tensors"] = tensors  # the manifest may have 3.0 for 3, and true for 1
+        _check_likelihood(values, source)
         return cls(**{item.name: values[item.name] for item in fields(cls)})
+
+    def check_inside(self, metadata: Mapping[str, str], source: Path) -> None:
+        """Refuse a graph whose own manifest says something else than this one, which lies beside it.
+
+        Args:
+            metadata: the graph's metadata.
+            source: the graph, for messages.
+
+        Raises:
+            BundleError: the graph has no manifest or an invalid one, or they differ.
+        """
+        if metadata.get(METADATA_KEY) == self.for_graph():  # nearly always, and quicker than reading it
+            return
+        inside = asdict(Manifest.of_graph(metadata, source)) | {"files": {}}
+        beside = asdict(self) | {"files": {}}
+        other = [name for name, value in beside.items() if inside[name] != value]
+        if other:
+            raise BundleError(
+                f"{source}: its embedded manifest differs from {FILE_NAME} in {', '.join(other)}. One of the two files "
+                f"comes from another bundle: copy or export the bundle again."
+            )
+
+    @classmethod
+    def of_graph(cls, metadata: Mapping[str, str], source: Path) -> "Manifest":
+        """The manifest in a graph's metadata.
+
+        Raises:
+            BundleError: the graph has no manifest, or an invalid one.
+        """
+        if METADATA_KEY not in metadata:
+            raise BundleError(
+                f"{source} is an ONNX graph that was not exported by kvae: its metadata has no '{METADATA_KEY}' entry. "
+                f"Give a graph or a bundle that kvae export or kvae train wrote."
+            )
+        return cls.from_json(metadata[METADATA_KEY], f"the metadata of {source}")
 
     @classmethod
     def read(cls, bundle: Path) -> "Manifest":
@@ -195,9 +235,27 @@ class Manifest:
             with open_regular(path) as file:
                 return cls.from_json(file.read(MAX_BYTES + 1), str(path))
         except FileNotFoundError:
-            raise BundleError(f"{bundle} is not a bundle: it does not hold a {FILE_NAME}.") from None
+            raise BundleError(
+                f"{bundle} is not a bundle: it does not hold a {FILE_NAME}; {foreign.about_folder(bundle)}."
+            ) from None
         except OSError as error:
             raise BundleError(f"cannot read {path}: {error.strerror}.") from None
+
+
+def _check_likelihood(values: dict[str, Any], source: str) -> None:
+    """Refuse a likelihood that contradicts its parameters or the images; one that this kvae does not know is let be."""
+    name, parameters = values["likelihood"], values["likelihood_parameters"]
+    if name not in LIKELIHOODS:
+        return
+    from kvae import likelihoods  # here, because it loads numpy
+
+    expected = list(likelihoods.get(name).parameters)
+    if parameters != expected:
+        raise BundleError(
+            f"{source}: the likelihood {name} has the parameters {', '.join(expected)}; got {shorten(parameters)}."
+        )
+    if values["binarize"] == "dynamic" and LIKELIHOODS[name] != "dynamic":
+        raise BundleError(f"{source}: the likelihood {name} is not for bits, but 'binarize' is 'dynamic'.")
 
 
 def sha256(path: Path) -> str:

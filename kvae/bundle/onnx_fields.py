@@ -5,13 +5,8 @@ Functions, training information, sparse tensors, texts, and types other than ten
 
 from typing import NamedTuple
 
-EXTENTS = ("pads", "strides", "dilations", "kernel_shape", "output_padding", "output_shape")
-"""The attributes in which a few bytes can require any amount of memory."""
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 """Protobuf's wire types, which say how long a value is."""
-BITS = {1: 32, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32, 7: 64, 9: 8, 10: 16, 11: 64, 12: 32, 13: 64, 14: 64, 15: 128, 16: 16}
-BITS |= {17: 8, 18: 8, 19: 8, 20: 8, 21: 4, 22: 4, 23: 4, 24: 8}
-"""Bits of an element, by the `data_type` of a tensor; texts, type 8, are left out."""
 
 
 class Kind(NamedTuple):
@@ -29,8 +24,10 @@ FLOAT, FLOATS = Kind((FIXED32,)), Kind((FIXED32, LENGTH), many=True)
 BYTES, LIST = Kind((LENGTH,)), Kind((LENGTH,), many=True)
 FIELDS: dict[str, dict[int, Kind]] = {
     "model": {
-        1: INT, 2: BYTES, 3: BYTES, 4: BYTES, 5: INT, 6: BYTES, 7: Kind((LENGTH,), message="graph"), 8: LIST, 14: LIST,
+        1: INT, 2: BYTES, 3: BYTES, 4: BYTES, 5: INT, 6: BYTES, 7: Kind((LENGTH,), message="graph"),
+        8: Kind((LENGTH,), True, "opset"), 14: LIST,
     },
+    "opset": {1: BYTES, 2: INT},
     "graph": {
         1: Kind((LENGTH,), True, "node"), 2: BYTES, 5: Kind((LENGTH,), True, "tensor"), 10: BYTES,
         11: Kind((LENGTH,), True, "end"), 12: Kind((LENGTH,), True, "end"), 13: Kind((LENGTH,), True, "value"),

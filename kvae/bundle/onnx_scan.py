@@ -2,35 +2,29 @@
 
 An ONNX file is a protobuf message. onnxruntime follows it anywhere: into other files (external data), to operators that
 someone registered, to sizes that do not fit in memory. This module walks through the bytes, without copying a weight,
-by the schema of ONNX (onnx/onnx.proto), and refuses whatever kvae never writes, including unknown fields.
+by the schema of ONNX (onnx/onnx.proto), and refuses whatever kvae never writes, including unknown fields. `ort_scan`
+does so for onnxruntime's own format; what a graph may hold is the same for both, in `graph_rules`.
 """
 
-import math
 import mmap
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from kvae.bundle import operators
-from kvae.bundle.onnx_fields import BITS, EXTENTS, FIELDS, FIXED32, FIXED64, LENGTH, VARINT
+from kvae.bundle import foreign, ort_scan
+from kvae.bundle.graph_rules import EXTENTS, MAX_RANK, Rules
+from kvae.bundle.onnx_fields import FIELDS, FIXED32, FIXED64, LENGTH, VARINT
 from kvae.errors import BundleError
 from kvae.files.regular import open_regular
 from kvae.files.text import printable
 
 MAX_BYTES = 2**31 - 1
 """Maximum size of a graph's file in bytes, because protobuf allows no more."""
-MAX_PARTS = 500_000
-"""Maximum number of fields of a graph; each takes a microsecond. A large network has ten thousand."""
-MAX_NODES = 20_000
-"""Maximum number of operators of a graph, including subgraphs."""
-MAX_RANK = 32
-"""Maximum number of sizes of a tensor, and numbers in an attribute of `EXTENTS`."""
 MAX_DEPTH = 40
 """Maximum depth of nested messages: enough for ten graphs, each in an attribute of a node of the one before."""
-ENDLESS = ("Loop", "Scan")
-MAX_EXTENT = 4096
-"""Largest padding, stride or kernel size; images have at most a few thousand rows."""
+MAX_NAME = 100
+"""Bytes of a name that are read; no operator's name is as long."""
 
 
 class Field(NamedTuple):
@@ -43,27 +37,57 @@ class Field(NamedTuple):
     end: int
 
 
-def check(path: Path) -> None:
-    """Refuse a graph that onnxruntime should not read. Files named `.ort` are checked by `check_ort`.
+class Scan(NamedTuple):
+    """What was found in a graph that passed."""
 
-    Apart from `MAX_EXTENT`, this does not limit the memory that the graph needs to run.
+    operators: set[str]
+    opset: int
+    """The version of ONNX's operators."""
+
+
+def check(path: Path) -> Scan:
+    """Refuse a graph that onnxruntime should not read. Files named `.ort` are read in that format.
+
+    Apart from `graph_rules.MAX_EXTENT`, this does not limit the memory that the graph needs to run.
 
     Raises:
-        BundleError: the file cannot be read, is not an ONNX graph, has weights in another file, has operators that are
-            not ONNX's or draw noise, has a tensor whose declared size is wrong, or exceeds the limits of this module.
+        BundleError: the file cannot be read, is not a graph, has weights in another file, has operators that are not
+            ONNX's or draw noise, has a tensor whose declared size is wrong, or exceeds the limits of `graph_rules`.
     """
     try:
         with open_regular(path) as file:
             size = file.seek(0, os.SEEK_END)
-            if not 0 < size <= MAX_BYTES:
-                raise BundleError(f"{path} has {size:,} bytes; a graph has from 1 to {MAX_BYTES:,}. Copy it again.")
+            if size == 0:  # an empty file cannot be mapped
+                return check_content(b"", str(path), is_ort(path))
+            if size > MAX_BYTES:
+                raise BundleError(f"{path} has {size:,} bytes; a graph has at most {MAX_BYTES:,}.")
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                if is_ort(path):
-                    check_ort(path, data[:8])
-                else:
-                    _Walk(path, data).message("model", 0, size)
+                return check_content(data, str(path), is_ort(path))
     except OSError as error:
         raise BundleError(f"cannot read {path}: {error.strerror}.") from None
+
+
+def check_content(data: mmap.mmap | bytes, name: str, ort: bool) -> Scan:
+    """`check` for the content of a file.
+
+    Args:
+        data: the content.
+        name: what to call it in messages.
+        ort: whether it is in onnxruntime's own format.
+    """
+    rules = Rules(name)
+    is_flat = data[4:8] == ort_scan.IDENTIFIER
+    if not is_flat:
+        foreign.check(data[: foreign.LENGTH], name)
+    elif not ort:
+        raise BundleError(
+            f"{name} is not an ONNX graph but one in onnxruntime's own format. Give it a name that ends in .ort."
+        )
+    if ort:
+        ort_scan.walk(data, rules)
+    else:
+        _Walk(data, rules).message("model", 0, len(data))
+    return Scan(rules.operators, rules.finish())
 
 
 def is_ort(path: Path) -> bool:
@@ -71,38 +95,20 @@ def is_ort(path: Path) -> bool:
     return path.suffix.lower() == ".ort"
 
 
-def check_ort(path: Path, start: bytes) -> None:
-    """Refuse a `.ort` file with the wrong first bytes. onnxruntime verifies the rest itself (flatbuffers), and reads
-    the weights of this format only from the file itself.
-
-    Raises:
-        BundleError: the identifier of the format is missing.
-    """
-    if start[4:8] != b"ORTM":
-        raise BundleError(
-            f"{path} is not a graph in onnxruntime's format: it lacks the identifier ORTM. Export it again."
-        )
-
-
 class _Walk:
     """One pass through a file.
 
     Args:
-        path: the file, for messages.
         data: its content.
+        rules: what it may hold.
     """
 
-    def __init__(self, path: Path, data: mmap.mmap | bytes) -> None:
-        self._path = path
+    def __init__(self, data: mmap.mmap | bytes, rules: Rules) -> None:
         self._data = data
-        self._parts = 0
-        self._nodes = 0
+        self._rules = rules
+        self._refusal = rules.refusal
         self._shape: list[int] = []
         """The shape read last, with 0 for sizes that have a name instead."""
-        self._side = 2**63
-        """The longer side of the model's images."""
-        self._window = 0
-        """The largest window of a convolution or pooling, less the padding."""
 
     def message(self, kind: str, start: int, end: int, depth: int = 0) -> None:
         """Check a message and the messages inside it."""
@@ -128,71 +134,53 @@ class _Walk:
             self._check_tensor(found)
         elif kind == "shape":
             self._check_shape(found)
-        elif kind == "end" and depth == 2 and len(self._shape) == 4:  # images, in the model's main graph
-            self._side = min(self._side, max(self._shape))
-        elif kind == "model":
-            self._check_model(found)
-
-    def _check_model(self, found: dict[int, list[Field]]) -> None:
-        if 7 not in found:
+        elif kind == "opset":
+            self._rules.opset(self._text(found, 1), found[2][0].value if 2 in found else 0)
+        elif kind == "end" and depth == 2:  # of the model's main graph
+            self._rules.images(self._shape)
+        elif kind == "model" and 7 not in found:
             raise self._refusal("does not hold a graph")
-        # A window larger than the image leaves a negative size, on which onnxruntime can end the process.
-        if self._window > self._side:
-            raise self._refusal(f"has a window of {self._window} pixels, more than its images have ({self._side})")
 
     def _check_node(self, found: dict[int, list[Field]]) -> None:
-        self._nodes += 1
-        if self._nodes > MAX_NODES:
-            raise self._refusal(f"has more than {MAX_NODES:,} operators")
-        operator = self._text(found, 4)
-        if operator in ENDLESS:
-            raise self._refusal(f"has a {operator}, which may never end")
-        operators.check(str(self._path), [(self._text(found, 7), operator)])
-        extents = dict(map(self._attribute, found.get(5, [])))
-        for name in EXTENTS:
-            sizes = extents.get(name, [])
-            if any(abs(size) > MAX_EXTENT for size in sizes) or (name != "pads" and min(sizes, default=0) < 0):
-                raise self._refusal(f"has {name} of {max(sizes, key=abs)}; expected 0 to {MAX_EXTENT}")
-        kernel, pads = extents.get("kernel_shape", []), extents.get("pads", [])
-        for axis, size in enumerate(kernel):
-            dilation = (extents.get("dilations", []) + [1] * len(kernel))[axis]
-            self._window = max(self._window, dilation * (size - 1) + 1 - sum(pads[axis :: len(kernel)]))
+        attributes: dict[str, object] = {}
+        for field in found.get(5, []):
+            name, value = self._attribute(field)
+            if name in attributes:
+                raise self._refusal(f"has a node with two attributes {printable(name)!r}")
+            attributes[name] = value
+        given = [field.end > field.value for field in found.get(1, [])]
+        self._rules.node(self._text(found, 7), self._text(found, 4), given, attributes)
 
-    def _attribute(self, field: Field) -> tuple[str, list[int]]:
-        """The name of a checked attribute, and its numbers if it is one of `EXTENTS`."""
+    def _attribute(self, field: Field) -> tuple[str, int | list[int]]:
+        """The name of a checked attribute, and its numbers if it is one of `EXTENTS`, or else its one integer."""
         fields = list(self._fields(field.value, field.end))
         name = self._text({item.number: [item] for item in fields}, 1)
-        return name, self._sizes([item for item in fields if item.number == 8]) if name in EXTENTS else []
+        if name in EXTENTS:
+            return name, self._sizes([item for item in fields if item.number == 8])
+        return name, next((item.value for item in fields if item.number == 3), 0)
 
     def _check_shape(self, found: dict[int, list[Field]]) -> None:
         parts = [list(self._fields(field.value, field.end)) for field in found.get(1, [])]
         self._shape = [next((item.value for item in part if item.number == 1), 0) for part in parts]
-        if max(self._shape, default=0) >= 2**63:
-            raise self._refusal("has a shape with a negative size")
+        self._rules.shape(self._shape)
 
     def _check_tensor(self, found: dict[int, list[Field]]) -> None:
         name = self._text(found, 8)
         if 13 in found or any(field.value for field in found.get(14, [])):
-            raise self._refusal(f"keeps the tensor {name!r} in another file; a bundle's weights are in its graphs")
-        bits = BITS.get(found[2][0].value if 2 in found else 0)
-        if bits is None:
-            raise self._refusal(f"has a tensor {name!r} that does not hold numbers")
-        dims = self._sizes(found.get(1, []))
-        count = math.prod(dims)
+            raise self._rules.outside(name)
+        kind, dims = found[2][0].value if 2 in found else 0, self._sizes(found.get(1, []))
         if 9 in found:
-            fits = (count * bits + 7) // 8 == found[9][0].end - found[9][0].value
-        else:  # one number after the other, of a byte or more each
-            values = [field for number in (4, 5, 7, 10, 11) for field in found.get(number, [])]
-            fits = count <= sum(field.end - field.value if field.wire == LENGTH else 1 for field in values)
-        if not fits or min(dims, default=0) < 0:
-            raise self._refusal(f"has a tensor {name!r} whose number of bytes does not fit its shape {dims}")
+            self._rules.tensor(name, kind, dims, found[9][0].end - found[9][0].value)
+            return
+        # one number after the other, of a byte or more each
+        values = [field for number in (4, 5, 7, 10, 11) for field in found.get(number, [])]
+        most = sum(field.end - field.value if field.wire == LENGTH else 1 for field in values)
+        self._rules.tensor(name, kind, dims, None, most)
 
     def _fields(self, start: int, end: int) -> Iterator[Field]:
         """The fields of the message between two positions."""
         while start < end:
-            self._parts += 1
-            if self._parts > MAX_PARTS:
-                raise self._refusal(f"has more than {MAX_PARTS:,} parts")
+            self._rules.part()
             tag, start = self._varint(start, end)
             number, wire = tag >> 3, tag & 7
             if wire == VARINT:
@@ -243,8 +231,4 @@ class _Walk:
         if number not in found:
             return ""
         field = found[number][0]
-        text = self._data[field.value : min(field.end, field.value + 100)].decode(errors="replace")
-        return printable(text)
-
-    def _refusal(self, reason: str) -> BundleError:
-        return BundleError(f"{self._path} {reason}. Export it again, or ask whoever made it.")
+        return self._data[field.value : min(field.end, field.value + MAX_NAME)].decode(errors="replace")

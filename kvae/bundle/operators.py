@@ -1,15 +1,12 @@
-"""Check the operators of a graph: only standard ONNX, and none that draws noise. Needs `onnx` for `.onnx` files."""
+"""Check the operators of a graph with `onnx` as well: its own checker, and which operators each version has."""
 
-import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from kvae.bundle import graph_rules, onnx_scan
 from kvae.errors import BundleError
 from kvae.files.text import printable
-
-DRAW_NOISE = ("Bernoulli", "Multinomial")
-"""Operators that draw random numbers, besides those whose names start with `Random`."""
 
 
 def check_model(name: str, model: Any, opset: int) -> set[str]:
@@ -29,11 +26,12 @@ def check_model(name: str, model: Any, opset: int) -> set[str]:
     """
     import onnx
 
-    operators = list(_of_graph(model.graph))
-    check(name, operators)
-    for domain, operator in operators:
-        if not onnx.defs.has(operator, opset):
-            raise BundleError(f"{name}: {domain or 'op'} {operator} is not a standard ONNX operator.")
+    nodes = list(_nodes(model.graph))
+    for node in nodes:
+        integers = {attribute.name: attribute.i for attribute in node.attribute}
+        graph_rules.check_node(name, node.domain, node.op_type, [bool(end) for end in node.input], integers)
+        if not onnx.defs.has(node.op_type, opset):
+            raise BundleError(f"{name}: {node.op_type} is not a standard ONNX operator of opset {opset}.")
     for tensor in model.graph.initializer:
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             raise BundleError(f"{name}: {tensor.name} is stored in another file; a bundle's weights are in its graphs.")
@@ -44,20 +42,21 @@ def check_model(name: str, model: Any, opset: int) -> set[str]:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise BundleError(f"{name}: the ONNX checker refuses the graph: {str(error).splitlines()[0]}") from None
-    return {operator for _, operator in operators}
+    return {node.op_type for node in nodes}
 
 
 def check_file(path: Path, opset: int) -> set[str]:
-    """`check_model` for a file; only `check` for a `.ort` file, which the ONNX checker cannot read.
+    """`check_model` for a file; a `.ort` file, which the ONNX checker cannot read, is only scanned.
 
     Raises:
         BundleError: the graph is refused; the message says why.
-        ModuleNotFoundError: `onnx`, or onnxruntime's tools for `.ort`, are not installed.
+        ModuleNotFoundError: `onnx` is not installed, and the file is a `.onnx`.
     """
-    if path.suffix == ".ort":
-        operators = list(_of_ort(path))
-        check(path.stem, operators)
-        return {operator for _, operator in operators}
+    if onnx_scan.is_ort(path):
+        found = onnx_scan.check(path)
+        if found.opset != opset:
+            raise BundleError(f"{path.stem}: the manifest has opset {opset}, the graph {found.opset}.")
+        return found.operators
     import onnx
 
     try:
@@ -68,33 +67,10 @@ def check_file(path: Path, opset: int) -> set[str]:
         raise BundleError(f"{path.stem}: onnx cannot read {path}: {printable(error)}") from None
 
 
-def check(name: str, operators: Iterable[tuple[str, str]]) -> None:
-    """Refuse operators, as (domain, name), that are from another domain than ONNX's own, or draw noise."""
-    for domain, operator in operators:
-        if domain not in ("", "ai.onnx"):
-            raise BundleError(f"{name}: {domain} {operator} is not a standard ONNX operator.")
-        if operator.startswith("Random") or operator in DRAW_NOISE:
-            raise BundleError(f"{name}: {operator} draws noise inside the graph; noise must be an input.")
-
-
-def _of_graph(graph: Any) -> Iterator[tuple[str, str]]:
+def _nodes(graph: Any) -> Iterator[Any]:
+    """All nodes of a graph and of its subgraphs."""
     for node in graph.node:
-        yield node.domain, node.op_type
+        yield node
         for attribute in node.attribute:
             for subgraph in (attribute.g, *attribute.graphs):
-                yield from _of_graph(subgraph)
-
-
-def _of_ort(path: Path) -> Iterator[tuple[str, str]]:
-    from onnxruntime.tools.ort_format_model import OrtFormatModelProcessor
-
-    found: dict[str, dict[int, set[str]]] = {}  # by domain, by version
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)  # the processor leaves the file open
-            OrtFormatModelProcessor(str(path), found, None).process()
-    except Exception as error:  # a damaged file can make the reader fail anywhere
-        raise BundleError(f"{path.stem}: onnxruntime's tools cannot read {path}: {type(error).__name__}.") from None
-    for domain, versions in found.items():
-        for operators in versions.values():
-            yield from ((domain, operator) for operator in sorted(operators))
+                yield from _nodes(subgraph)

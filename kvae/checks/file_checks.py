@@ -1,12 +1,11 @@
 """Checks of `kvae verify` on the contents of a bundle's files. The bundle is opened piece by piece, even if broken."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from kvae.bundle import operators
-from kvae.bundle.manifest import FILE_NAME, METADATA_KEY, Manifest, sha256
+from kvae.bundle.manifest import FILE_NAME, Manifest, sha256
 from kvae.errors import BundleError
 from kvae.runtime import sessions
 
@@ -114,26 +113,14 @@ def metadata(subject: Subject) -> Finding:
     """The manifest inside each graph equals manifest.json, except for `files`."""
     if not subject.sessions:
         raise Skipped("no graph loads")
-    inside = {name: _manifest_inside(subject, name) for name in subject.sessions}
+    metadata = {name: session.get_modelmeta().custom_metadata_map for name, session in subject.sessions.items()}
     if subject.manifest is None:
-        name, text = next(iter(inside.items()))
-        subject.manifest = Manifest.from_json(text, f"the metadata of {subject.graphs[name]}")
+        name = next(iter(metadata))
+        subject.manifest = Manifest.of_graph(metadata[name], subject.graphs[name])
         return Finding(f"of kvae {subject.manifest.kvae_version}; there is no {FILE_NAME} to compare it with")
-    beside = json.loads((subject.path / FILE_NAME).read_bytes()) | {"files": {}}
-    for name, text in inside.items():
-        values = json.loads(text)
-        other = sorted(key for key in values.keys() | beside.keys() if values.get(key) != beside.get(key))
-        if other:
-            raise BundleError(f"{name}: its embedded manifest differs from {FILE_NAME} in {', '.join(other)}.")
+    for name, entries in metadata.items():
+        subject.manifest.check_inside(entries, subject.graphs[name])
     return Finding(f"the manifest inside each graph matches {FILE_NAME}")
-
-
-def _manifest_inside(subject: Subject, name: str) -> str:
-    text = subject.sessions[name].get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-    if text is None:
-        raise BundleError(f"{name}: its metadata has no '{METADATA_KEY}' entry; it was not exported by kvae.")
-    Manifest.from_json(text, f"{name}: its metadata")
-    return str(text)
 
 
 def operator_set(subject: Subject) -> Finding:

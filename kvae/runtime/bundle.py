@@ -16,11 +16,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kvae.bundle import noise
-from kvae.bundle.manifest import METADATA_KEY, Manifest, sha256
+from kvae.bundle import foreign, noise
+from kvae.bundle.manifest import Manifest, sha256
 from kvae.errors import BundleError, KvaeError
 from kvae.files.text import printable
-from kvae.runtime import latents
+from kvae.runtime import latents, outputs
 from kvae.runtime.latents import Floats, Posterior
 from kvae.runtime.sessions import DEVICES, check_tensors, role, start_session
 
@@ -77,10 +77,7 @@ class Bundle:
             bundle._session("decoder", threads)  # here, so that any bundle that opens can be sampled
             return bundle
         session = start_session(path, device, threads)
-        text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-        if text is None:
-            raise BundleError(f"{path} was not exported by kvae: its metadata has no '{METADATA_KEY}' entry.")
-        manifest = Manifest.from_json(text, f"the metadata of {path}")
+        manifest = Manifest.of_graph(session.get_modelmeta().custom_metadata_map, path)
         name = role(session)
         check_tensors(path, session, manifest.tensors[name])
         bundle = cls(manifest, {name: path}, device, threads)
@@ -160,7 +157,7 @@ class Bundle:
     def run(
         self, graph: str, inputs: Mapping[str, ArrayLike], outputs: Iterable[str] | None = None
     ) -> dict[str, Floats]:
-        """Run a graph as it is, without checking the values.
+        """Run a graph as it is, without checking the values of its inputs.
 
         Args:
             graph: "decoder" or "encoder".
@@ -171,7 +168,8 @@ class Bundle:
             The outputs by name, float32, with one row per row of the inputs.
 
         Raises:
-            BundleError: this model has no such graph, or the graph fails on these values.
+            BundleError: this model has no such graph, or the graph fails on these values, or what it computes is not
+                what its contract allows.
             KvaeError: the inputs or their shapes are not those of the graph, or it has no such output.
         """
         self._check_has(graph)
@@ -232,6 +230,7 @@ class Bundle:
             session.run_with_iobinding(binding)
         except Exception as error:  # onnxruntime's exceptions share no narrower base
             raise BundleError(f"onnxruntime cannot run {self._graphs[graph]}: {printable(error)}") from None
+        outputs.check(self._graphs[graph], self.manifest, results)
 
     def _check_has(self, graph: str) -> None:
         if graph not in self._graphs:
@@ -243,6 +242,7 @@ class Bundle:
             if (name, threads) not in self._sessions:
                 session = start_session(self._graphs[name], self._device, threads)
                 check_tensors(self._graphs[name], session, self.manifest.tensors[name])
+                self.manifest.check_inside(session.get_modelmeta().custom_metadata_map, self._graphs[name])
                 self._sessions[name, threads] = session
         return self._sessions[name, threads]
 
@@ -283,6 +283,7 @@ def _check_hash(path: Path, manifest: Manifest) -> None:
     except OSError as error:
         raise BundleError(f"cannot read {path}: {error.strerror}.") from None
     if digest != manifest.files.get(path.name):
+        foreign.check_file(path)  # a Git LFS pointer, perhaps
         raise BundleError(
             f"{path} has sha256 {digest[:12]}..., but the manifest has {str(manifest.files.get(path.name))[:12]}...: "
             f"it was changed or cut short. Export or copy the bundle again."

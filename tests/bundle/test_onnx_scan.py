@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from kvae.bundle import locate, onnx_scan
+from kvae.bundle import graph_rules, locate, onnx_scan
 from kvae.errors import BundleError
 
 WEIGHT = numpy_helper.from_array(np.ones((2, 2), np.float32), "w")
@@ -254,22 +254,13 @@ def test_the_number_of_parts_is_limited(tmp_path, monkeypatch):
     nodes = (b"\x0a" + bytes([len(node)]) + node) * 21_000
     refused(tmp_path, b"\x3a" + _varint(len(nodes)) + nodes, "more than 20,000 operators")
     names = b"\x12\x00" * 10  # empty names, of two bytes each
-    monkeypatch.setattr(onnx_scan, "MAX_PARTS", 8)
+    monkeypatch.setattr(graph_rules, "MAX_PARTS", 8)
     refused(tmp_path, b"\x08\x08" + b"\x42\x00" * 10 + names, "has more than 8 parts")
 
 
 def test_names_cannot_send_control_characters_to_the_terminal(tmp_path):
     node = helper.make_node("\x1b[2JEvil\nline", ["x"], ["y"], domain="com.example\r")
     refused(tmp_path, model(node), r"com.example \?\[2JEvil line is not a standard")
-
-
-def test_ort_files_need_their_identifier(tmp_path):
-    for content, message in {b"": "has 0 bytes", b"1234ORT?": "ORTM"}.items():
-        (tmp_path / "lone.ORT").write_bytes(content)
-        with pytest.raises(BundleError, match=message):
-            onnx_scan.check(tmp_path / "lone.ORT")
-    (tmp_path / "lone.ORT").write_bytes(b"1234ORTM")
-    onnx_scan.check(tmp_path / "lone.ORT")
 
 
 def test_a_path_that_is_not_a_file_is_refused_without_waiting(tmp_path):

@@ -526,5 +526,5 @@ def test_the_command_s_json_is_one_object(remade):
     report = json.loads(result.stdout, parse_constant=pytest.fail)
     assert report["passed"] is False
     assert [check["name"] for check in report["checks"]] == list(verification.CHECKS)
-    speed = report["checks"][-1]["figures"]
-    assert speed["images_per_second"] > 0
+    assert report["checks"][-1]["name"] == "speed"
+    assert report["checks"][-1]["status"] == "skipped"  # because the outputs are not finite

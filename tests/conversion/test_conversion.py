@@ -13,10 +13,10 @@ import pytest
 from tiny import DATASET, make_vae, random_images
 
 from kvae.bundle import operators, parity
-from kvae.bundle.folder import is_bundle, write_manifest
+from kvae.bundle.folder import is_bundle
 from kvae.bundle.manifest import Manifest, sha256
 from kvae.config import LIKELIHOODS
-from kvae.conversion import conversion, fidelity, precision
+from kvae.conversion import conversion, fidelity, graph_files, precision
 from kvae.conversion.conversion import convert
 from kvae.conversion.images import Images
 from kvae.data import datasets
@@ -191,7 +191,8 @@ def test_a_model_of_binarised_images_is_compared_on_bits(bundle_path, tmp_path, 
     """Grey images are binarised with the fixed pattern; bits are left as they are."""
     source = tmp_path / "bits"
     shutil.copytree(bundle_path, source)
-    write_manifest(source, replace(Manifest.read(source), binarize="dynamic"))
+    manifest = replace(Manifest.read(source), binarize="dynamic")
+    graph_files.write(source, {name: onnx.load(source / f"{name}.onnx") for name in ("decoder", "encoder")}, manifest)
     seen = []
     monkeypatch.setattr(fidelity, "compare", lambda original, bundle, images, progress: seen.append(images) or 1 / 0)
     words = np.random.Philox(key=3).random_raw(64)

@@ -10,7 +10,7 @@ from tiny import random_images
 
 from kvae.bundle import parity
 from kvae.bundle.folder import write_manifest
-from kvae.bundle.manifest import Manifest
+from kvae.bundle.manifest import METADATA_KEY, Manifest
 from kvae.conversion import fidelity
 from kvae.errors import BundleError
 from kvae.evaluation.data import test_images as images_of_the_test_split
@@ -40,6 +40,8 @@ def altered(original, folder, alter, precision="float16"):
             if weight.data_type == onnx.TensorProto.FLOAT and weight.dims:
                 values = alter(name, onnx.numpy_helper.to_array(weight))
                 weight.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float32), weight.name))
+        del model.metadata_props[:]
+        model.metadata_props.add(key=METADATA_KEY, value=manifest.for_graph())
         onnx.save(model, folder / path.name)
     write_manifest(folder, manifest)
     return Bundle.open(folder, device="cpu", threads=1)

@@ -142,7 +142,7 @@ def test_a_truncated_graph_is_refused(copy, keep):
 
 def test_a_graph_that_onnxruntime_refuses_is_an_error_of_one_line(copy):
     model = onnx.load(copy / "decoder.onnx")
-    model.graph.node[0].op_type = model.graph.node[0].name = "Nonsense"
+    model.graph.node[0].op_type, model.graph.node[0].name = "Relu", "Nonsense"  # with two inputs
     onnx.save(model, copy / "decoder.onnx")
     with pytest.raises(BundleError, match="onnxruntime cannot load .*Nonsense") as caught:
         Bundle.open(copy / "decoder.onnx")
@@ -227,7 +227,12 @@ def test_a_later_format_is_refused(copy):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"image_shape": [14, 14, 1]}, {"latent_dim": 8}, {"latent_dim": 2**16}, {"likelihood_parameters": ["a", "b"]}],
+    [
+        {"image_shape": [14, 14, 1]},
+        {"latent_dim": 8},
+        {"latent_dim": 2**16},
+        {"likelihood": "other", "likelihood_parameters": ["a", "b"]},
+    ],
 )
 def test_a_manifest_that_does_not_fit_its_graphs_is_refused(copy, changes):
     """In a folder and in a lone graph, even if the manifest's tensors agree with its other fields."""
