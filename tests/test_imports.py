@@ -26,7 +26,7 @@ TABLE = {
     "runs": {"bundle", "files"},
     "steps": {"files"},
     "model": {"bundle", "likelihoods", "steps"},
-    "export": {"bundle", "conversion", "files", "likelihoods", "model", "runtime"},
+    "export": {"bundle", "checks", "conversion", "files", "likelihoods", "model", "runtime", "steps"},
     "training": {"bundle", "checks", "data", "evaluation", "export", "files", "model", "runs", "runtime", "steps"},
     "comparison": {"bundle", "data", "evaluation", "files", "runs", "runtime", "training"},
 }

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from kvae import __version__, likelihoods
@@ -14,7 +15,9 @@ from kvae.bundle import folder as bundle_files
 from kvae.bundle.manifest import FILE_NAME, Manifest, contract
 from kvae.conversion import graph_files
 from kvae.errors import KvaeError
-from kvae.export import graphs, proof, reference
+from kvae.export import graphs, mixing, proof, reference
+from kvae.export.precision import in_float32
+from kvae.export.problems import NotExportable, Problem
 from kvae.export.tensors import check_prior
 from kvae.files.atomic import atomic_folder
 from kvae.model.vae import VAE
@@ -68,14 +71,25 @@ def export(
     """
     if not vae.built:
         raise KvaeError("this VAE has no weights yet: fit it, or call it on a batch of images, before exporting it.")
+    with in_float32(vae):
+        return _export(vae, Path(out), dataset, metrics, training, binarize, train_images, test_images)
+
+
+def _export(
+    vae: VAE,
+    out: Path,
+    dataset: dict[str, Any],
+    metrics: dict[str, Any] | Callable[[Bundle], dict[str, Any]] | None,
+    training: dict[str, Any] | None,
+    binarize: str,
+    train_images: NDArray[np.uint8] | None,
+    test_images: NDArray[np.uint8] | None,
+) -> Exported:
     check_prior(vae.prior)
     functions = graphs.functions(vae)
     parameters = likelihoods.get(functions.likelihood).parameters
     tensors = contract(vae.image_shape, vae.latent_dim, len(parameters))
-    models = {
-        "decoder": graphs.convert(functions.decode, tensors["decoder"]),
-        "encoder": graphs.convert(functions.encode, tensors["encoder"]),
-    }
+    models = _converted(vae, functions, tensors)
     manifest = Manifest(
         kvae_version=__version__,
         dataset=dataset,
@@ -92,17 +106,33 @@ def export(
     Manifest.from_json(manifest.to_json(), "the new manifest")  # runs the checks that every reader makes
     for name, model in models.items():
         proof.check_graph(name, model, tensors[name])
-    with atomic_folder(Path(out), bundle_files.is_bundle, "a bundle", FILE_NAME, durable=True) as folder:
+    with atomic_folder(out, bundle_files.is_bundle, "a bundle", FILE_NAME, durable=True) as folder:
         bundle = graph_files.write(folder, models, manifest)  # the bundle must be opened to be checked
         errors = proof.check_parity(bundle, vae)
+        reference.write(vae, binarize == "dynamic", folder)
+        proof.check_as_verify_does(folder, lambda: mixing.problems(vae, functions, tensors))
         manifest = replace(manifest, parity={"tolerance": parity.TOLERANCE, "errors": errors})
         if callable(metrics):
             manifest = replace(manifest, metrics=metrics(bundle))
         if train_images is not None:
             manifest = replace(manifest, **scoring.training_statistics(bundle, train_images))
         bundle = graph_files.write(folder, models, manifest)
-        reference.write(vae, binarize == "dynamic", folder)
         pictures = previews.draw_pictures(bundle, test_images, folder)
         (folder / "README.md").write_text(card.render(manifest, pictures), encoding="utf-8")
         manifest = bundle_files.write_manifest(folder, manifest)
-    return Exported(Path(out), manifest, errors)
+    return Exported(out, manifest, errors)
+
+
+def _converted(vae: VAE, functions: graphs.Functions, tensors: dict[str, Any]) -> dict[str, onnx.ModelProto]:
+    """Both graphs by name; raises NotExportable with the problems of both networks."""
+    models: dict[str, onnx.ModelProto] = {}
+    problems: list[Problem] = []
+    parts = {"decoder": (functions.decode, vae.decoder), "encoder": (functions.encode, vae.encoder)}
+    for name, (function, network) in parts.items():
+        try:
+            models[name] = graphs.convert(function, tensors[name], network)
+        except NotExportable as error:
+            problems += error.problems
+    if problems:
+        raise NotExportable(problems)
+    return models

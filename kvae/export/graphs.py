@@ -4,15 +4,24 @@ import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 import onnx
 import tensorflow as tf
 import tf2onnx
 
 from kvae.export import tensors
+from kvae.export.lowering import lowering
+from kvae.export.lowering.lowering import Lowered
+from kvae.export.problems import NotExportable, Problem, first_line, layer_at
+from kvae.files.text import printable
 from kvae.model.vae import VAE
 
 OPSET = 17
+REWRITE = "write it with other operations, of keras.ops or TensorFlow"
+TRACEABLE = (
+    "compute with keras.ops or TensorFlow alone, not with numpy, and let no condition depend on a tensor's values"
+)
 
 
 class Functions(NamedTuple):
@@ -45,26 +54,58 @@ def functions(vae: VAE) -> Functions:
     return Functions(likelihood, decode, encode)
 
 
-def convert(function: Callable[..., Any], ends: dict[str, Any]) -> onnx.ModelProto:
-    """The graph of one function, unchecked.
+def convert(function: Callable[..., Any], ends: dict[str, Any], network: keras.Model) -> onnx.ModelProto:
+    """The graph of one function, of which only the operators are checked.
 
     Args:
         function: one of `Functions`.
         ends: the inputs and outputs that `kvae.bundle.manifest.contract` prescribes for it.
+        network: the network behind the function, in which layers are looked up.
+
+    Raises:
+        NotExportable: the graph would need more than standard operators.
     """
     inputs, outputs = ([tensor["name"] for tensor in ends[end]] for end in ("inputs", "outputs"))
-    _, *shape = ends["inputs"][0]["shape"]
-    signature = [tf.TensorSpec((None, *shape), tf.float32, name=inputs[0])]
-    # tf2onnx only logs an unsupported op and writes the graph anyway: kvae.export.proof finds it and reports it in
-    # one line.
+    lowered = lower(function, ends, network)
+    name = network_name(ends)
+    # tf2onnx only logs an operation that it does not know, and writes it into the graph.
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
-    model, _ = tf2onnx.convert.from_function(
-        tf.function(function, input_signature=signature), input_signature=signature, opset=OPSET
-    )
-    _rename(model.graph, inputs, outputs)
+    try:
+        model, _ = tf2onnx.convert.from_function(lowered.function, signature(ends), opset=OPSET)
+        _rename(model.graph, inputs, outputs)
+    except Exception as error:  # tf2onnx's own errors have no common base
+        raise NotExportable([Problem(name, "", f"tf2onnx cannot convert it: {printable(error)}", REWRITE)]) from None
+    unknown = {node.name: node.op_type for node in model.graph.node if not onnx.defs.has(node.op_type, OPSET)}
+    if unknown:
+        where = ((layer_at(network, step), operator) for step, operator in unknown.items())
+        problems = (Problem(name, layer, f"{op} is not a standard ONNX operator", REWRITE) for layer, op in where)
+        raise NotExportable(list(dict.fromkeys(problems)))
     del model.opset_import[:]  # tf2onnx names ai.onnx.ml too, whose ops kvae.export.proof refuses
     model.opset_import.append(onnx.helper.make_opsetid("", OPSET))
     return model
+
+
+def lower(function: Callable[..., Any], ends: dict[str, Any], network: keras.Model) -> Lowered:
+    """A function as TensorFlow operations that can be converted; arguments and errors as for `convert`."""
+    name = network_name(ends)
+    try:
+        lowered = lowering.lower(function, signature(ends))
+    except Exception as error:  # a user's own code, which works on numbers, fails on symbols
+        raise NotExportable([Problem(name, "", f"it cannot be traced: {first_line(error)}", TRACEABLE)]) from None
+    if lowered.troubles:
+        troubles = (Problem(name, layer_at(network, step), *words) for step, *words in lowered.troubles)
+        raise NotExportable(list(dict.fromkeys(troubles)))
+    return lowered
+
+
+def network_name(ends: dict[str, Any]) -> str:
+    """Which network has these inputs."""
+    return "decoder" if ends["inputs"][0]["name"] == "z" else "encoder"
+
+
+def signature(ends: dict[str, Any]) -> list[tf.TensorSpec]:
+    """The inputs of a graph, for TensorFlow."""
+    return [tf.TensorSpec((None, *tensor["shape"][1:]), tf.float32, tensor["name"]) for tensor in ends["inputs"]]
 
 
 def _rename(graph: onnx.GraphProto, inputs: list[str], outputs: list[str]) -> None:

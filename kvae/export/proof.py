@@ -1,6 +1,7 @@
 """The checks that a bundle must pass before it appears: graphs that match the contract, and parity with Keras."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,8 +12,11 @@ from numpy.typing import NDArray
 from kvae.bundle import operators, parity
 from kvae.bundle.manifest import Manifest
 from kvae.bundle.parity import Difference
+from kvae.checks import verification
+from kvae.checks.file_checks import Skipped, Subject
 from kvae.errors import BundleError
 from kvae.export.graphs import OPSET, interface
+from kvae.export.problems import NotExportable, Problem
 from kvae.export.tensors import of_likelihood
 from kvae.model.vae import VAE
 from kvae.runtime import latents
@@ -141,3 +145,28 @@ def check_parity(bundle: Bundle, vae: VAE) -> dict[str, float]:
 
 def _describe(ends: list[dict[str, Any]]) -> str:
     return ", ".join(f"{end['name']} {end['dtype']} [{', '.join(map(str, end['shape']))}]" for end in ends)
+
+
+def check_as_verify_does(folder: Path, explain: Callable[[], list[Problem]]) -> None:
+    """Make the checks of `kvae verify`, all but the measurement of speed.
+
+    Args:
+        folder: a bundle's folder.
+        explain: finds the layers that make a result depend on the batch.
+
+    Raises:
+        BundleError: a check fails.
+    """
+    subject = Subject(folder, "cpu")
+    for name, check in verification.CHECKS.items():
+        if name == "speed":
+            continue
+        try:
+            check(subject)
+        except Skipped:
+            pass
+        except BundleError as error:
+            problems = explain() if name == "batch sizes" else []
+            if problems:
+                raise NotExportable(problems) from None
+            raise BundleError(f"{error} No bundle was written.") from None

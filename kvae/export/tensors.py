@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -63,14 +64,16 @@ def of_posterior(posterior: Any) -> tuple[tf.Tensor, tf.Tensor]:
     Raises:
         KvaeError: it is not a diagonal Gaussian.
     """
-    base = posterior.distribution if isinstance(posterior, tfd.Independent) else None
-    if isinstance(base, tfd.Normal):
+    base = posterior
+    while isinstance(base, tfd.Independent):
+        base = base.distribution
+    if isinstance(base, tfd.Normal) and posterior.event_shape.rank == 1:
         loc, scale = base.loc, base.scale
-    elif isinstance(posterior, tfd.MultivariateNormalDiag) and posterior.parameters["scale_diag"] is not None:
-        loc, scale = posterior.loc, posterior.parameters["scale_diag"]
+    elif isinstance(base, tfd.MultivariateNormalDiag) and base.parameters["scale_diag"] is not None:
+        loc, scale = base.loc, base.parameters["scale_diag"]
     else:
         raise KvaeError(
-            f"the encoder returns {posterior}, which a bundle cannot describe. Return "
+            f"the encoder returns {printable(posterior)}, which a bundle cannot describe. Return "
             f"tfd.MultivariateNormalDiag(loc=..., scale_diag=...) or tfd.Independent over tfd.Normal."
         )
     return loc, tf.ones_like(loc) * scale  # gives a scale that all images share a batch axis
@@ -82,10 +85,26 @@ def check_prior(prior: Prior) -> None:
         distribution = prior()
     except Exception as error:  # a user's own code: one that needs a label, say
         raise KvaeError(f"the prior cannot be called without labels: {printable(error)}") from None
-    is_diagonal_gaussian = isinstance(distribution, tfd.MultivariateNormalDiag) or (
-        isinstance(distribution, tfd.Independent) and isinstance(distribution.distribution, tfd.Normal)
+    if not _is_gaussian(distribution) or not _is_standard(distribution, prior.latent_dim):
+        raise KvaeError(
+            f"format 1 of a bundle supports only the prior N(0, I); this VAE has another, a "
+            f"{type(distribution).__name__}. Use kvae.model.StandardNormal({prior.latent_dim})."
+        )
+
+
+def _is_gaussian(distribution: Any) -> bool:
+    """Whether a distribution is normal by its family, however it is put together."""
+    if isinstance(distribution, tfd.Normal | tfd.MultivariateNormalLinearOperator):
+        return True
+    is_of_normals = {"reinterpreted_batch_ndims", "sample_shape"} & getattr(distribution, "parameters", {}).keys()
+    return bool(is_of_normals) and _is_gaussian(distribution.distribution)
+
+
+def _is_standard(gaussian: Any, latent_dim: int) -> bool:
+    """Whether a normal distribution has mean 0 and covariance I, by its density at 0 and at random points."""
+    z = np.concatenate(
+        [np.zeros((1, latent_dim)), np.random.default_rng(0).normal(size=(4 * latent_dim + 60, latent_dim))]
     )
-    if not is_diagonal_gaussian or not (
-        tf.reduce_all(distribution.mean() == 0.0) and tf.reduce_all(distribution.stddev() == 1.0)
-    ):
-        raise KvaeError("format 1 of a bundle supports only the prior N(0, I); this VAE has another prior.")
+    expected = -0.5 * (np.square(z).sum(axis=1) + latent_dim * np.log(2 * np.pi))
+    found = np.asarray(gaussian.log_prob(z.astype(np.float32)), np.float64)
+    return found.shape == expected.shape and bool(np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max())

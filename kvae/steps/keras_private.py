@@ -37,3 +37,8 @@ def adam_slots(optimizer: keras.optimizers.Adam, variable: Any) -> tuple[tf.Vari
 def flat_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """All layers of a model, including nested ones, and the model itself."""
     return list(model._flatten_layers())
+
+
+def sublayers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """The layers that a layer calls, not those that they call."""
+    return list(layer._flatten_layers(recursive=False, include_self=False))
