@@ -4,12 +4,14 @@ import contextlib
 import io
 import json
 from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import click
 
-from kvae.cli.terminal import shown, tell_which
+from kvae.cli.destination import STDOUT, check_apart
+from kvae.cli.terminal import shown, tell_skipped, tell_which
 from kvae.errors import KvaeError
 from kvae.files.reading import Reading
 
@@ -30,6 +32,7 @@ def encode_or_score(
     out: Path | None,
     resize: bool,
     reading: Reading,
+    max_bad: int,
     device: str,
     as_json: bool,
 ) -> None:
@@ -39,7 +42,8 @@ def encode_or_score(
 
     ray_engine.check_installed()
     path, folder = locate(model), _folder(out)
-    job, pieces = bulk.of_images(verb, path, images, folder, resize, reading, device)
+    check_apart(folder, images, path)
+    job, pieces = bulk.of_images(verb, path, images, folder, resize, reading, device, max_bad=max_bad)
     _make(job, pieces, {"out": str(folder), "model": str(path)}, model, as_json)
 
 
@@ -52,6 +56,7 @@ def sample(
 
     ray_engine.check_installed()
     path, folder = locate(model), _folder(out)
+    check_apart(folder, [], path)
     job = bulk.of_samples(path, n, folder, seed, temperature, device)
     _make(job, None, {"out": str(folder), "model": str(path), "seed": seed}, model, as_json)
 
@@ -70,14 +75,16 @@ def _make(job: Any, images: Any, names: dict[str, Any], model: str | None, as_js
             contextlib.redirect_stdout(io.StringIO()),
             contextlib.closing(ray_engine.run(job, missing, images)) as done,
         ):
-            for _ in shown(done, left, int):
-                pass
+            skipped = [bad for made in shown(done, left, attrgetter("images")) for bad in made.skipped]
+    tell_skipped(skipped, left)
     tell_which(model, job.model)
     report = names | {"n": job.plan.count, "parts": parts, "made": len(missing)}
+    if images is not None:
+        report |= {"skipped": [bad._asdict() for bad in skipped]}
     click.echo(json.dumps(report) if as_json else names["out"])
 
 
 def _folder(out: Path | None) -> Path:
-    if out is None:
+    if out is None or out == STDOUT:
         raise KvaeError("--engine ray writes a folder of parts; name it with --out.")
     return out

@@ -1,5 +1,6 @@
 """The top-level command, which turns errors into one line on stderr and an exit status."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -7,6 +8,7 @@ from typing import Any
 
 import click
 
+from kvae.cli import signals
 from kvae.cli.verbs import VerbGroup
 from kvae.errors import KvaeError
 
@@ -58,10 +60,27 @@ class OneLineGroup(VerbGroup):
             if error.strerror is None:
                 raise
             _fail(f"{error.filename or 'the system'}: {error.strerror}.", 1)
-        except click.Abort as error:  # click raises it for Ctrl-C
-            _fail(str(error.__cause__ or "") or "interrupted.", 130)
+        except signals.Ended as error:
+            _end(str(error), error.status)
         # Outside standalone mode, click returns the status of ctx.exit() instead of exiting with it.
         sys.exit(result if isinstance(result, int) else 0)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb; here, because click would print an empty line for Ctrl-C."""
+        with signals.heard():
+            return super().invoke(ctx)
+
+
+def _end(message: str, status: int) -> None:
+    """End as the user asked: not an error, and nothing is left to be cut off by another Ctrl-C."""
+    from kvae.files.text import printable
+
+    signals.ignored_from_here()
+    with contextlib.suppress(OSError):  # after a SIGHUP, the terminal is gone
+        if sys.stderr.isatty():  # which shows ^C
+            click.echo(err=True)
+        click.echo(printable(message, limit=MAX_MESSAGE), err=True)
+    sys.exit(status)
 
 
 def _fail(message: str, status: int) -> None:

@@ -4,15 +4,17 @@ import functools
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from kvae.cli.bulk import encode_or_score, engine_option
+from kvae.cli.destination import STDOUT, Out, check_apart, destination
 from kvae.cli.options import PATH, device_option, json_option, model_option
-from kvae.cli.terminal import shown, tell_which
-from kvae.errors import KvaeError
+from kvae.cli.terminal import shown, tell_skipped, tell_which
+from kvae.config import TrainConfig
 from kvae.files.reading import Reading
 
 images_argument = click.argument("images", metavar="IMAGES...", nargs=-1, required=True, type=PATH)
@@ -37,12 +39,20 @@ def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return with_reading
 
 
-FORMATS = "A .png for a grid, .npy or .npz for numbers, a folder for one PNG per image."
+max_bad_option = click.option(
+    "--max-bad",
+    type=click.IntRange(0),
+    default=TrainConfig.max_bad,
+    show_default=True,
+    help="Maximum number of pictures to skip because they cannot be used; more are an error.",
+)
+NO_NAMES = "A .npy could not say which row is missing: write an .npz, which has names, a .png or a folder."
+FORMATS = "A .png for a grid, .npy or .npz for numbers, a folder for one PNG per image; - prints a .npy."
 
 
 def out_option(default: str, text: str) -> Any:
     """The option --out."""
-    return click.option("--out", type=PATH, default=default, show_default=True, help=text)
+    return click.option("--out", type=Out(stdout=True), default=default, show_default=True, help=text)
 
 
 @click.command()
@@ -50,30 +60,43 @@ def out_option(default: str, text: str) -> Any:
 @model_option
 @out_option("reconstructions.png", f"{FORMATS} A grid shows each image above its reconstruction.")
 @reading_options
+@max_bad_option
 @device_option
 @json_option
 def reconstruct(
-    images: tuple[Path, ...], model: str | None, out: Path, resize: bool, reading: Reading, device: str, as_json: bool
+    images: tuple[Path, ...],
+    model: str | None,
+    out: Path,
+    resize: bool,
+    reading: Reading,
+    max_bad: int,
+    device: str,
+    as_json: bool,
 ) -> None:
     """Encode IMAGES and decode them again.
 
-    The mean of each posterior is decoded. IMAGES are pictures, folders of pictures, .npy, .npz or idx files.
+    The mean of each posterior is decoded. IMAGES are pictures, folders of pictures, .npy, .npz or idx files. An .npz
+    and a folder say which image each reconstruction is of; a .npy cannot, so for it no picture is skipped.
     """
     from kvae.files import output
     from kvae.runtime import codes
 
-    check_apart(out, images)
-    path, bundle, source = _open(model, device, images, resize, reading)
-    pairs = codes.reconstruct(bundle, shown(source.batches(), source.count, len_of_batch))
-    output.write_reconstructions(pairs, source.count, bundle.manifest.image_shape, out)
-    _report(out, source.count, model, path, as_json)
+    path, bundle = _open_model(model, device, out, images)
+    source = _open(bundle, images, resize, reading, max_bad)
+    with destination(out, ".npy") as target:
+        if target.suffix.lower() == ".npy":
+            source = replace(source, max_bad=0, advice=NO_NAMES)
+        found = codes.reconstruct(bundle, shown(source.batches(), source.count, len_of_batch))
+        output.write_reconstructions(found, source.count, bundle.manifest.image_shape, target, source.longest_name)
+    _report(out, model, path, as_json, source)
 
 
 @click.command()
 @images_argument
 @model_option
-@out_option("codes.npz", "An .npz with loc and scale, both (n, latent_dim), and names.")
+@out_option("codes.npz", "An .npz with loc and scale, both (n, latent_dim), and names; - prints it.")
 @reading_options
+@max_bad_option
 @engine_option
 @device_option
 @json_option
@@ -83,23 +106,26 @@ def encode(
     out: Path,
     resize: bool,
     reading: Reading,
+    max_bad: int,
     engine: str,
     device: str,
     as_json: bool,
 ) -> None:
     """Encode IMAGES and write their posteriors to a file.
 
-    IMAGES are pictures, folders of pictures, .npy, .npz or idx files.
+    IMAGES are pictures, folders of pictures, .npy, .npz or idx files. A picture that is skipped has no row; the array
+    names says which image each row is of.
     """
     from kvae.runtime import codes
 
-    check_apart(out, images)
     if engine == "ray":
-        encode_or_score("encode", model, images, out, resize, reading, device, as_json)
+        encode_or_score("encode", model, images, out, resize, reading, max_bad, device, as_json)
         return
-    path, bundle, source = _open(model, device, images, resize, reading)
-    codes.write(bundle, source, shown(source.batches(), source.count, len_of_batch), out)
-    _report(out, source.count, model, path, as_json)
+    path, bundle = _open_model(model, device, out, images)
+    source = _open(bundle, images, resize, reading, max_bad)
+    with destination(out, ".npz") as target:
+        codes.write(bundle, source, shown(source.batches(), source.count, len_of_batch), target)
+    _report(out, model, path, as_json, source)
 
 
 @click.command()
@@ -116,19 +142,22 @@ def decode(codes_path: Path, model: str | None, out: Path, device: str, as_json:
     from kvae.files import output
     from kvae.runtime import codes
 
-    check_apart(out, [codes_path])
-    path, bundle = _open_model(model, device)
+    path, bundle = _open_model(model, device, out, [codes_path])
     found = codes.open_codes(codes_path, bundle.manifest.latent_dim)
     count = found.shape[0]
-    output.write(shown(codes.decode(bundle, found), count, len), count, bundle.manifest.image_shape, out)
-    _report(out, count, model, path, as_json)
+    with destination(out, ".npy") as target:
+        output.write(shown(codes.decode(bundle, found), count, len), count, bundle.manifest.image_shape, target)
+    _report(out, model, path, as_json, count)
 
 
 @click.command()
 @images_argument
 @model_option
-@click.option("--out", type=PATH, help="Write to this .csv instead of stdout.")
+@click.option(
+    "--out", type=Out(stdout=True), help="Write to this .csv instead of a table on stdout; - prints the .csv."
+)
 @reading_options
+@max_bad_option
 @engine_option
 @device_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per image, each on its own line.")
@@ -138,6 +167,7 @@ def score(
     out: Path | None,
     resize: bool,
     reading: Reading,
+    max_bad: int,
     engine: str,
     device: str,
     as_json: bool,
@@ -145,20 +175,21 @@ def score(
     """Score IMAGES by their ELBO: low is anomalous.
 
     The ELBO is in nats; its percentile is relative to the training images. IMAGES are pictures, folders of pictures,
-    .npy, .npz or idx files.
+    .npy, .npz or idx files. A picture that is skipped has no row.
     """
     from kvae.runtime import scores
 
-    check_apart(out, images)
     if engine == "ray":
-        encode_or_score("score", model, images, out, resize, reading, device, as_json)
+        encode_or_score("score", model, images, out, resize, reading, max_bad, device, as_json)
         return
-    path, bundle, source = _open(model, device, images, resize, reading, threads=1)
+    path, bundle = _open_model(model, device, out, images, threads=1)
+    source = _open(bundle, images, resize, reading, max_bad)
     printed = out is None and sys.stdout.isatty()
     batches = shown(scores.score(bundle, source), source.count, len, hidden=printed)
     if out is not None:
-        scores.write_csv(batches, out)
-        _report(out, source.count, model, path, as_json)
+        with destination(out, ".csv") as target:
+            scores.write_csv(batches, target)
+        _report(out, model, path, as_json, source)
         return
     heading = None if as_json else scores.HEADING
     for batch in batches:
@@ -167,6 +198,7 @@ def score(
         heading = None  # printed with the first batch, so that an unreadable image leaves one line
     if bundle.manifest.scoring is None:
         click.echo("no percentiles: this bundle has no statistics of its training images. Export it again.", err=True)
+    tell_skipped(source.skipped, source.count)
     tell_which(model, path)
 
 
@@ -175,7 +207,7 @@ def score(
 @click.option("--to", "other", metavar="IMAGE", type=PATH, required=True, help="The last image.")
 @click.option("--steps", type=int, default=10, show_default=True, help="Number of images, including both ends.")
 @model_option
-@out_option("interpolation.png", "A .png for a strip, .npy or .npz for numbers, a folder for one PNG per image.")
+@out_option("interpolation.png", f"{FORMATS} A .png is a strip.")
 @reading_options
 @device_option
 @json_option
@@ -197,11 +229,11 @@ def interpolate(
     from kvae.files import output
     from kvae.runtime import paths
 
-    check_apart(out, [one, other])
-    path, bundle = _open_model(model, device)
+    path, bundle = _open_model(model, device, out, [one, other])
     found = bundle.decode(paths.interpolate(*paths.ends(bundle, one, other, resize, reading), steps))
-    output.write([found], steps, bundle.manifest.image_shape, out, columns=steps)
-    _report(out, steps, model, path, as_json)
+    with destination(out, ".npy") as target:
+        output.write([found], steps, bundle.manifest.image_shape, target, columns=steps)
+    _report(out, model, path, as_json, steps)
 
 
 @click.command()
@@ -211,7 +243,7 @@ def interpolate(
     "--reach", type=float, default=3.0, show_default=True, help="Vary from -REACH to REACH prior standard deviations."
 )
 @model_option
-@out_option("traversal.png", "A .png with one row per latent dimension, highest rate first.")
+@out_option("traversal.png", "A .png with one row per latent dimension, highest rate first; - prints it.")
 @reading_options
 @device_option
 @json_option
@@ -232,10 +264,10 @@ def traverse(
     """
     from kvae.runtime import paths
 
-    check_apart(out, [image] if image else [])
-    path, bundle = _open_model(model, device)
-    order = paths.draw_traversal(bundle, image, steps, reach, out, resize, reading)
-    _report(out, len(order) * steps, model, path, as_json, dimensions=order)
+    path, bundle = _open_model(model, device, out, [image] if image else [])
+    with destination(out, ".png") as target:
+        order = paths.draw_traversal(bundle, image, steps, reach, target, resize, reading)
+    _report(out, model, path, as_json, len(order) * steps, dimensions=order)
 
 
 def len_of_batch(batch: Any) -> int:
@@ -243,29 +275,31 @@ def len_of_batch(batch: Any) -> int:
     return len(batch.images)
 
 
-def check_apart(out: Path | None, inputs: Sequence[Path]) -> None:
-    """Raise KvaeError if the output would replace one of the inputs."""
-    if out is not None and out.resolve() in {path.resolve() for path in inputs}:
-        raise KvaeError(f"{out} is an input, and would be overwritten. Choose another --out.")
-
-
-def _open_model(model: str | None, device: str, threads: int = 0) -> tuple[Path, Any]:
+def _open_model(
+    model: str | None, device: str, out: Path | None, inputs: Sequence[Path], threads: int = 0
+) -> tuple[Path, Any]:
+    """The model's path and its bundle, after a look at whether writing `out` would destroy an input."""
     from kvae.bundle.locate import locate
     from kvae.runtime.bundle import Bundle
 
     path = locate(model)
+    check_apart(out, inputs, path)
     return path, Bundle.open(path, device, threads)
 
 
-def _open(
-    model: str | None, device: str, paths: Sequence[Path], resize: bool, reading: Reading, threads: int = 0
-) -> tuple[Path, Any, Any]:
+def _open(bundle: Any, paths: Sequence[Path], resize: bool, reading: Reading, max_bad: int) -> Any:
     from kvae.data.images import open_for
 
-    path, bundle = _open_model(model, device, threads)
-    return path, bundle, open_for(bundle.manifest, paths, resize, reading)
+    return open_for(bundle.manifest, paths, resize, reading, max_bad)
 
 
-def _report(out: Path, count: int, model: str | None, path: Path, as_json: bool, **more: Any) -> None:
+def _report(out: Path, model: str | None, path: Path, as_json: bool, made: Any, **more: Any) -> None:
+    """Say what was made: a number of images, or those that a stream did not skip."""
+    skipped = [] if isinstance(made, int) else made.skipped
+    count = made if isinstance(made, int) else made.count - len(skipped)
+    if not isinstance(made, int):
+        tell_skipped(skipped, made.count)
+        more |= {"skipped": [bad._asdict() for bad in skipped]}
     tell_which(model, path)
-    click.echo(json.dumps({"out": str(out), "n": count, "model": str(path), **more}) if as_json else str(out))
+    if out != STDOUT:
+        click.echo(json.dumps({"out": str(out), "n": count, "model": str(path), **more}) if as_json else str(out))

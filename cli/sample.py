@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 
 from kvae.cli import bulk, terminal
-from kvae.cli.options import PATH, device_option, json_option, model_option
+from kvae.cli.destination import STDOUT, Out, check_apart, destination
+from kvae.cli.options import device_option, json_option, model_option
 
 
 @click.command()
@@ -14,10 +15,10 @@ from kvae.cli.options import PATH, device_option, json_option, model_option
 @model_option
 @click.option(
     "--out",
-    type=PATH,
+    type=Out(stdout=True),
     default="samples.png",
     show_default=True,
-    help="A .png for a grid, .npy or .npz for numbers, a folder for one PNG per image.",
+    help="A .png for a grid, .npy or .npz for numbers, a folder for one PNG per image; - prints a .npy.",
 )
 @bulk.engine_option
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed; image i depends only on (seed, i).")
@@ -38,9 +39,13 @@ def sample(
     from kvae.runtime.bundle import Bundle
 
     path = locate(model)
+    check_apart(out, [], path)
     bundle = Bundle.open(path, device)
     batches = terminal.shown(bundle.sample_batches(n, seed, temperature), n, len)
-    output.write(batches, n, bundle.manifest.image_shape, out)
+    with destination(out, ".npy") as target:
+        output.write(batches, n, bundle.manifest.image_shape, target)
     terminal.tell_which(model, path)
+    if out == STDOUT:
+        return
     report = {"out": str(out), "n": n, "seed": seed, "model": str(path), "device": bundle.device}
     click.echo(json.dumps(report) if as_json else str(out))

@@ -1,7 +1,7 @@
 """What goes to stderr: the progress of long tasks, and which model was used."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,6 +43,16 @@ def counter(label: str) -> Callable[[int, int], None]:
             shown.pop().__exit__(None, None, None)
 
     return tell
+
+
+def tell_skipped(skipped: Sequence[Any], count: int) -> None:
+    """Print the pictures that were skipped, a line each, and how many they were; see `kvae.data.images.Bad`."""
+    from kvae.files.text import printable
+
+    for name, reason in skipped:
+        click.echo(f"skipped: {printable(name, limit=1000)}: {printable(reason)}", err=True)
+    if skipped:
+        click.echo(f"{len(skipped):,} of {count:,} images were skipped.", err=True)
 
 
 def tell_which(model: str | None, path: Path) -> None:

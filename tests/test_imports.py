@@ -131,5 +131,5 @@ def test_help_loads_no_verb():
     )
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) == {
-        "kvae", "kvae.cli", "kvae.cli.group", "kvae.cli.main", "kvae.cli.verbs", "kvae.errors"
+        "kvae", "kvae.cli", "kvae.cli.group", "kvae.cli.main", "kvae.cli.signals", "kvae.cli.verbs", "kvae.errors"
     }  # fmt: skip

@@ -53,6 +53,18 @@ def locate(model: str | None, folder: Path | None = None) -> Path:
     )
 
 
+def home(model: Path) -> Path:
+    """All that a model is read from: its run, or else its bundle's folder, or a lone graph.
+
+    Args:
+        model: a bundle's folder, or a graph.
+    """
+    in_bundle = model.is_file() and (model.parent / FILE_NAME).is_file()
+    bundle = (model.parent if in_bundle else model).resolve()
+    is_of_run = bundle.name == BUNDLE_FOLDER and (bundle.parent / "config.json").is_file()
+    return bundle.parent if is_of_run else bundle
+
+
 def newest_run(folder: Path) -> Path | None:
     """The run with the most recently written bundle, in `folder` or its `runs`; None if there is none."""
     manifests = [

@@ -39,7 +39,7 @@ from kvae.data.source import Source
 from kvae.data.splits import SPLITS
 from kvae.errors import DataError, KvaeError
 from kvae.files import locks, npy
-from kvae.files.atomic import atomic_folder, remove_stale
+from kvae.files.atomic import atomic_folder, remove_abandoned
 from kvae.files.text import shown
 
 logger = logging.getLogger(__name__)
@@ -119,10 +119,7 @@ def _alone(folder: Path) -> Iterator[None]:
     with locks.awaited(
         _lock_file(folder), lambda: logger.info("another process decodes these images; waiting for it"), advice
     ):
-        remove_stale(
-            folder.parent,
-            lambda name, _: name == folder.name or not locks.is_locked(_lock_file(folder.with_name(name))),
-        )
+        remove_abandoned(folder.parent)
         yield
 
 

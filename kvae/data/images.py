@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -35,6 +35,13 @@ class Batch(NamedTuple):
     """The path of each image, with its index in brackets if a file holds many."""
     images: Floats
     """`(batch, height, width, channels)` in [0, 1]."""
+
+
+class Bad(NamedTuple):
+    """A picture that was skipped because it cannot be used."""
+
+    name: str
+    reason: str
 
 
 class Wanted(NamedTuple):
@@ -71,10 +78,18 @@ class Images:
     parts: tuple[_Part, ...]
     batch: int = BATCH
     """Number of images at which a batch is full."""
+    max_bad: int = 0
+    """How many pictures may be skipped because they cannot be used; more are an error."""
+    advice: str = ""
+    """What to do about a picture that cannot be used, if none may be skipped."""
+    is_piece: bool = False
+    """Whether these are some of the images of a larger stream, all of which may be skipped."""
+    skipped: list[Bad] = field(default_factory=list, compare=False)
+    """The pictures that the last pass skipped."""
 
     @property
     def count(self) -> int:
-        """How many images there are."""
+        """How many images there are, those that will be skipped included."""
         return sum(part.count for part in self.parts)
 
     @property
@@ -98,19 +113,20 @@ class Images:
                 end = min(stop, before + part.count)
                 pieces.append(part.cut(start - before, end - before))
                 start = end
-            yield Images(tuple(pieces), self.batch)
+            yield Images(tuple(pieces), self.batch, self.max_bad, is_piece=True)
 
     def batches(self) -> Iterator[Batch]:
-        """The images in order, in batches of about `batch`.
+        """The images in order, in batches of about `batch`, without those of `skipped`.
 
         Raises:
-            DataError: a file cannot be read, or does not fit the model; the message names it.
+            DataError: an array cannot be read, or does not fit the model; or more than `max_bad` pictures do, or all.
         """
+        self.skipped.clear()
         names: list[str] = []
         chunks: list[Floats] = []
         for part in self.parts:
             index = 0
-            for chunk in part.chunks():
+            for chunk in self._usable(part):
                 names += map(part.name, range(index, index + len(chunk)))
                 index += len(chunk)
                 chunks.append(chunk)
@@ -119,6 +135,34 @@ class Images:
                     names, chunks = [], []
         if names:
             yield Batch(names, np.concatenate(chunks))
+        elif len(self.skipped) == self.count and not self.is_piece:
+            raise DataError(f"none of these {self.count:,} pictures can be used; the first: {_told(self.skipped[0])}")
+
+    def _usable(self, part: _Part) -> Iterator[Floats]:
+        """The images of a file; none if it is a picture that may be skipped."""
+        try:
+            yield from part.chunks()
+        except _Unreadable as error:
+            self.skipped.append(error.bad)
+            if len(self.skipped) <= self.max_bad and self.count > 1:
+                return
+            if self.max_bad == 0 or self.count == 1:
+                raise DataError(f"{_told(error.bad)}{self.advice and ' '}{self.advice}") from None
+            raise DataError(
+                f"more than {self.max_bad:,} pictures cannot be used (--max-bad); the first: {_told(self.skipped[0])}"
+            ) from None
+
+
+class _Unreadable(DataError):
+    """A picture, not an array, cannot be used."""
+
+    def __init__(self, bad: Bad) -> None:
+        super().__init__(_told(bad))
+        self.bad = bad
+
+
+def _told(bad: Bad) -> str:
+    return f"{bad.name}: {bad.reason}."
 
 
 def open_images(
@@ -127,6 +171,7 @@ def open_images(
     resize: bool = False,
     reading: Reading = PLAIN,
     grayscale: bool = False,
+    max_bad: int = 0,
 ) -> Images:
     """The images of files and folders, read as `kvae train --data` reads them.
 
@@ -141,6 +186,7 @@ def open_images(
             grey to colour. Without it such images are refused.
         reading: how to read transparency and more than 8 bits.
         grayscale: convert colour to grey, even without `resize`.
+        max_bad: how many pictures may be skipped because they cannot be used; by default none.
 
     Raises:
         DataError: a file does not exist, a folder has no pictures, or the model cannot take an array.
@@ -155,10 +201,12 @@ def open_images(
             if kind == listing.FOLDER
             else [_open(path, kind, wanted)]
         )
-    return Images(tuple(parts), _fitting(4 * math.prod(wanted.shape)))
+    return Images(tuple(parts), _fitting(4 * math.prod(wanted.shape)), max_bad)
 
 
-def open_for(manifest: Manifest, paths: Sequence[Path], resize: bool = False, reading: Reading = PLAIN) -> Images:
+def open_for(
+    manifest: Manifest, paths: Sequence[Path], resize: bool = False, reading: Reading = PLAIN, max_bad: int = 0
+) -> Images:
     """The images of files and folders, read as the images that a model was trained on.
 
     What `kvae train` was told about `--image-size`, `--grayscale`, `--alpha` and `--levels` holds here too, unless
@@ -170,7 +218,7 @@ def open_for(manifest: Manifest, paths: Sequence[Path], resize: bool = False, re
     """
     resized, grayscale, trained = training_reading(manifest)
     reading = Reading(reading.alpha or trained.alpha, reading.levels or trained.levels)
-    return open_images(paths, manifest.image_shape, resize or resized, reading, grayscale)
+    return open_images(paths, manifest.image_shape, resize or resized, reading, grayscale, max_bad)
 
 
 def training_reading(manifest: Manifest) -> tuple[bool, bool, Reading]:
@@ -249,7 +297,7 @@ class _Picture:
             with quiet():
                 pixels = decode(self.path, *self.wanted[:3], check=self._check)
         except Unusable as error:
-            raise DataError(f"{self.path}: {error}.") from None
+            raise _Unreadable(Bad(str(self.path), str(error))) from None
         yield pictures.to_float32(pixels)[None]
 
     def _check(self, header: Header) -> None:

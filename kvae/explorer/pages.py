@@ -13,13 +13,13 @@ from kvae.bundle import caveats, onnxruntime_web
 from kvae.bundle.locate import BUNDLE_FOLDER
 from kvae.errors import KvaeError
 from kvae.explorer.server import INDEX, TYPES
-from kvae.files import pictures
+from kvae.files import ours, pictures
 from kvae.files.atomic import atomic_folder
 from kvae.runtime.bundle import Bundle
 
 PAGE = files("kvae.explorer") / "page"
 MARKER = ".kvae-explore"
-"""Lists the names of the files in a folder that `write` made, so that a later call may replace it."""
+"""Lists the files in a folder that `write` made, with their hashes: a later call may replace it if it is unchanged."""
 
 
 def page(bundle: Bundle, name: str, ort_dir: Path | None = None) -> dict[str, bytes]:
@@ -69,26 +69,21 @@ def write(contents: Mapping[str, bytes], out: Path) -> None:
 
     Args:
         contents: the result of `page`.
-        out: it is replaced if an earlier call wrote it and nothing was added since.
+        out: it is replaced if an earlier call wrote it and nothing was added or changed since.
 
     Raises:
         KvaeError: `out` holds anything else, or cannot be written.
     """
-    with atomic_folder(out, _is_ours, "a folder that kvae explore wrote") as folder:
+    with atomic_folder(out, _is_ours, "a folder that kvae explore wrote", last=MARKER) as folder:
         for name, content in contents.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
-        (folder / MARKER).write_text("\n".join(sorted(contents)) + "\n", encoding="utf-8")
+        ours.sign(folder, MARKER)
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether an earlier call made the folder: it contains exactly the files that it lists."""
-    try:
-        listed = (folder / MARKER).read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError):
-        return False
-    found = {entry.relative_to(folder).as_posix() for entry in folder.rglob("*") if not entry.is_dir()}
-    return found == {*listed, MARKER}
+    """Whether an earlier call made the folder, and it holds only the files of that call, as they were."""
+    return ours.is_signed(folder, MARKER)
 
 
 def model_name(path: Path) -> str:

@@ -111,29 +111,40 @@ def names_in(path: Path) -> list[str]:
 
 
 def write_npz(
-    batches: Iterable[Mapping[str, ArrayLike]], count: int, rows: Mapping[str, tuple[tuple[int, ...], str]], path: Path
-) -> None:
-    """Write arrays to an .npz as their rows arrive; memory does not grow with their number.
+    batches: Iterable[Mapping[str, ArrayLike]],
+    count: int,
+    rows: Mapping[str, tuple[tuple[int, ...], str]],
+    path: Path,
+    compressed: bool = False,
+) -> int:
+    """Write arrays to an .npz as their rows arrive, and return their number; memory does not grow with it.
 
     Args:
-        batches: the rows of each array, by name, `count` in all.
-        count: number of rows.
+        batches: the rows of each array, by name, `count` in all or fewer.
+        count: number of rows, at most.
         rows: the shape and the dtype of a row of each array, by name.
         path: the file, which is replaced if it exists.
+        compressed: whether to compress the arrays.
 
     Raises:
         KvaeError: the file cannot be written.
     """
+    method = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
     with atomic_file(path) as temporary, scratch_folder(path) as scratch:
         files = {name: (scratch / f"{name}.npy").open("w+b") for name in rows}
         try:
             for name, (shape, dtype) in rows.items():
                 npy.write_header(files[name], dtype, (count, *shape))
+            written = 0
             for batch in batches:
                 for name, (_, dtype) in rows.items():
                     files[name].write(np.ascontiguousarray(batch[name], dtype).tobytes())
+                written += len(np.asarray(batch[name]))
+            for name, (shape, dtype) in rows.items() if written < count else ():
+                files[name].seek(0)
+                npy.write_header(files[name], dtype, (written, *shape))  # of the same length: numpy leaves room
             # An archive can be written only one file at a time, so the arrays are first written to separate files.
-            with zipfile.ZipFile(temporary, "w") as archive:
+            with zipfile.ZipFile(temporary, "w", method) as archive:
                 for name, file in files.items():
                     file.seek(0)
                     with archive.open(f"{name}.npy", "w", force_zip64=True) as target:
@@ -141,6 +152,7 @@ def write_npz(
         finally:
             for file in files.values():
                 file.close()
+    return written
 
 
 def write_arrays(arrays: Mapping[str, Any], path: Path) -> None:

@@ -1,16 +1,22 @@
-"""Files and folders that appear complete or not at all: written under a temporary name, then renamed."""
+"""Files and folders that appear complete or not at all: written under a temporary name, then renamed.
+
+All results of kvae are written by `atomic_file` or `atomic_folder`. Links are written through; a device, a pipe or a
+folder that kvae did not write stays as it is.
+"""
 
 import contextlib
 import ctypes
+import errno
 import os
-import re
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from kvae.errors import KvaeError
-from kvae.files import regular
+from kvae.files import claims, names, regular
+from kvae.files.claims import claimed, remove_abandoned
+
+__all__ = ["atomic_file", "atomic_folder", "check_replaceable", "remove_abandoned", "scratch_folder"]
 
 
 @contextmanager
@@ -18,28 +24,25 @@ def atomic_file(path: Path, durable: bool = False) -> Iterator[Path]:
     """Yield a temporary path to write; it becomes `path` if the block succeeds, and vanishes if it does not.
 
     Args:
-        path: the file to make; one that exists is replaced. Missing parent folders are made.
+        path: the file to make; one that exists is replaced, of a link the file it leads to. Missing parent folders are
+            made.
         durable: whether the file must survive a loss of power, which takes the disk some time.
 
     Raises:
-        KvaeError: the folder cannot be written to, the disk is full, or `path` is a device or a pipe.
+        KvaeError: the folder cannot be written to, the disk is full, `path` is a device or a pipe, or another process
+            is writing it.
     """
     with _reported(path):
         if path.exists() and not path.is_dir():  # the rename would replace a device, for example
             regular.check(path)
-    temporary = _temporary(path, path.stem, f"tmp{path.suffix[:20]}")
-    try:
-        with _reported(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            yield temporary
+        path = _followed(path)
+        with _parents(path), claimed(path, path.suffix) as claim:
+            yield claim.temporary
             if durable:
-                _flush(temporary)
-            os.replace(temporary, path)
+                _flush(claim.temporary)
+            os.replace(claim.temporary, path)
             if durable:
                 _flush(path.parent)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 @contextmanager
@@ -51,113 +54,123 @@ def atomic_folder(
     Args:
         path: the folder to make. One that exists is replaced only if it is empty or `replaceable` allows it: an empty
             one is filled (it may be a mount point, or a shell's current folder), another one is swapped as a whole.
-        replaceable: whether an existing folder was made by kvae, and holds nothing else.
+        replaceable: whether an existing folder was made by kvae, is unchanged, and holds nothing else. It is asked
+            before the work and again after it.
         what: what a replaceable folder is called in the error, e.g. "a bundle".
         last: the file that marks a folder as made by kvae; if an empty folder is filled, it is written last.
         durable: as for `atomic_file`.
 
     Raises:
-        KvaeError: `path` holds something else, or cannot be written to.
+        KvaeError: `path` holds something else, or cannot be written to, or another process is writing it.
     """
+    with _reported(path):
+        path = _followed(path)
+        if path.is_dir() and os.path.lexists(path / claims.SUFFIX):  # a process began to fill it
+            claims.finish(path)
     check_replaceable(path, replaceable, what)
-    path = path.resolve()
-    temporary, retired = (_temporary(path, path.name, ending) for ending in ("tmp", "old"))
-    if path.is_dir() and not any(path.iterdir()):
-        temporary = path / temporary.name
-    try:
-        with _reported(path):
-            temporary.mkdir(parents=True)
-            yield temporary
-            for entry in temporary.rglob("*") if durable else ():
+    with _reported(path):
+        inside = path.is_dir() and not any(path.iterdir())
+        with _parents(path), claimed(path, inside=inside, last=last) as claim:
+            check_replaceable(path, replaceable, what, besides=claims.SUFFIX if inside else None)
+            claim.temporary.mkdir()
+            yield claim.temporary
+            for entry in claim.temporary.rglob("*") if durable else ():
                 _flush(entry)
-            if temporary.parent == path:
-                for entry in sorted(temporary.iterdir(), key=lambda entry: entry.name == last):
-                    entry.rename(path / entry.name)
-            elif not path.exists():
-                temporary.rename(path)
-            elif not _exchange(temporary, path):
-                path.rename(retired)
-                try:
-                    temporary.rename(path)
-                except BaseException:  # including Ctrl-C between the two renames
-                    retired.rename(path)
-                    raise
+            if inside:
+                claim.fill()
+                claims.fill(claim.temporary, path, last)
+            elif not os.path.lexists(path):
+                claim.temporary.rename(path)
+            else:
+                _swap(claim, path, replaceable, what)
             if durable:
                 _flush(path.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if path.exists():
-            shutil.rmtree(retired, ignore_errors=True)
 
 
-def check_replaceable(path: Path, replaceable: Callable[[Path], bool], what: str) -> None:
-    """Raise KvaeError if `path` exists and is neither an empty folder nor one that `replaceable` accepts."""
+def _swap(claim: claims.Claim, path: Path, replaceable: Callable[[Path], bool], what: str) -> None:
+    """Put a folder in the place of another, and remove that one if it is still kvae's."""
+    check_replaceable(path, replaceable, what)
+    if _exchange(claim.temporary, path):
+        if not (_is_empty(claim.temporary) or replaceable(claim.temporary)):  # something came in the last moment
+            _exchange(claim.temporary, path)
+            raise _refused(path, what)
+        return
+    path.rename(claim.retired)
+    try:
+        if not (_is_empty(claim.retired) or replaceable(claim.retired)):
+            raise _refused(path, what)
+        claim.temporary.rename(path)
+    except BaseException:  # including Ctrl-C between the two renames
+        claim.retired.rename(path)
+        raise
+    claims.remove(claim.retired)
+
+
+def check_replaceable(path: Path, replaceable: Callable[[Path], bool], what: str, besides: str | None = None) -> None:
+    """Raise KvaeError if `path` exists and is neither an empty folder nor one that `replaceable` accepts.
+
+    Args:
+        path: the folder.
+        replaceable: as for `atomic_folder`.
+        what: as for `atomic_folder`.
+        besides: a file that an empty folder may hold.
+    """
     with _reported(path):
-        if not os.path.lexists(path) or (path.is_dir() and (not any(path.iterdir()) or replaceable(path))):
+        if not os.path.lexists(path) or (path.is_dir() and (_is_empty(path, besides) or replaceable(path))):
             return
-    raise KvaeError(f"{path} exists and is not {what}; it is left unchanged. Name another folder.")
+    raise _refused(path, what)
 
 
 @contextmanager
 def scratch_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder next to `path`, for files needed only while that is made; it vanishes with the block."""
-    folder = _temporary(path, path.stem, "tmp.parts")
-    shutil.rmtree(folder, ignore_errors=True)  # of a killed process that had our number, as in a container
-    with _reported(path):
-        folder.mkdir(parents=True)
+    path = path.with_name(f"{path.name}.parts")
+    with _reported(path), _parents(path), claimed(path) as claim:
+        claim.temporary.mkdir()
+        yield claim.temporary
+
+
+def _refused(path: Path, what: str) -> KvaeError:
+    return KvaeError(
+        f"{path} exists and is not {what}; it is left unchanged, as it may hold something of yours. "
+        f"Name another folder."
+    )
+
+
+def _followed(path: Path) -> Path:
+    """The place that a path names, whatever links lead there."""
+    names.check(path)
     try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        found = path.resolve()
+    except RuntimeError:  # of Python before 3.13
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
+    if found.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    return found
 
 
-def remove_stale(folder: Path, is_stale: Callable[[str, int], bool] | None = None) -> None:
-    """Remove what this module's functions left in a folder when their process was killed.
-
-    Args:
-        folder: where to look. This process must not be writing there.
-        is_stale: given the name that was being made, without its suffix, and the number of the process that made it,
-            returns whether nobody writes it any more; by default, whether this machine has no such process.
-    """
-    for entry in folder.iterdir():
-        found = _TEMPORARY.fullmatch(entry.name)
-        if found and (is_stale or _is_dead)(found["name"], int(found["process"])):
-            if entry.is_dir():
-                shutil.rmtree(entry, ignore_errors=True)
-            else:
-                with contextlib.suppress(OSError):
-                    entry.unlink()
+def _is_empty(folder: Path, besides: str | None = None) -> bool:
+    return all(entry.name == besides for entry in folder.iterdir())
 
 
-_TEMPORARY = re.compile(r"\.(?P<name>.*)\.(?P<process>\d+)\.(tmp|old)(\..*)?", re.DOTALL)
-
-
-def _temporary(path: Path, name: str, ending: str) -> Path:
-    """A path next to `path` that no other process on this machine uses, and that `remove_stale` recognises."""
-    return path.with_name(f".{name[:50]}.{os.getpid()}.{ending}")
-
-
-def _is_dead(name: str, process: int) -> bool:
-    # A file with this process's own number is from an earlier process: in a container, the first one is always 1.
-    return process == os.getpid() or not _is_alive(process)
-
-
-def _is_alive(process: int) -> bool:
+@contextmanager
+def _parents(path: Path) -> Iterator[None]:
+    """Make the folder that `path` goes into; if the block fails, remove again what was made."""
+    missing = [folder for folder in path.parents if not folder.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OverflowError:  # not a valid process number
-        return False
-    except PermissionError:
-        pass
-    return True
+        yield
+    except BaseException:
+        for folder in missing:
+            with contextlib.suppress(OSError):  # something is in it
+                folder.rmdir()
+        raise
 
 
 def _flush(path: Path) -> None:
     """Flush what was written to the disk, because a rename is useful only after its content is there."""
-    with contextlib.suppress(OSError):  # not all file systems support it for folders
-        descriptor = os.open(path, os.O_RDONLY)
+    with contextlib.suppress(OSError):  # not all systems support it for folders
+        descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
         try:
             os.fsync(descriptor)
         finally:
@@ -168,7 +181,7 @@ def _exchange(one: Path, other: Path) -> bool:
     """Swap two folders in one step, so that neither is ever missing; False if the system cannot."""
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2  # Linux; 2 is its RENAME_EXCHANGE, -100 its AT_FDCWD
-    except (OSError, AttributeError):
+    except (OSError, AttributeError, TypeError):
         return False
     return bool(rename(-100, os.fsencode(one), -100, os.fsencode(other), 2) == 0)
 

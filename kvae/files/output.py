@@ -3,15 +3,15 @@
 import math
 import shutil
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kvae.errors import KvaeError
-from kvae.files import npy, pictures
+from kvae.files import npy, ours, pictures
 from kvae.files.atomic import atomic_file, atomic_folder
 
 SUFFIXES = (".png", ".npy", ".npz")
@@ -21,7 +21,12 @@ MAX_ROW = 16
 MAX_GRID = 10_000
 """Maximum number of images in one grid, because viewers refuse larger pictures."""
 MARKER = ".kvae-samples"
-"""The file that marks a folder of samples as made by kvae, so that a later call may replace it."""
+"""The list of the files in a folder of samples, with their hashes: a later call may replace the folder if it is
+unchanged. One that an earlier kvae wrote has only their number here, and stays."""
+
+
+NAMES = "names.csv"
+"""The file in a folder of reconstructions that says which image each is of."""
 
 
 def write(
@@ -36,7 +41,7 @@ def write(
         image_shape: `[height, width, channels]`.
         path: `.png` for one grid, `.npy` for float32 `(n, height, width, channels)`, `.npz` for the same under the
             name `images`, or a folder (no suffix) for `000000.png`, `000001.png`, ...; an existing file is replaced,
-            an existing folder only if an earlier call wrote it and nothing was added.
+            an existing folder only if an earlier call wrote it and nothing was added or changed.
         columns: images per row of a grid; see `kvae.files.pictures.grid`.
 
     Raises:
@@ -44,10 +49,7 @@ def write(
     """
     _check_pictured(path, image_shape)
     if _is_folder(path):
-        with atomic_folder(path, _holds_samples, "a folder that kvae sample wrote") as folder:
-            for index, image in enumerate(image for batch in batches for image in batch):
-                pictures.save(pictures.picture(image), folder / f"{index:06d}.png")
-            (folder / MARKER).write_text(f"{n}\n")
+        _write_folder(batches, path)
         return
     _check_file(path, n)
     with atomic_file(path) as temporary:
@@ -69,27 +71,53 @@ def write(
                 _write_npy(batches, shape, file)
 
 
+Reconstructed = tuple[NDArray[np.float32], NDArray[np.float32], list[str]]
+"""Some images, their reconstructions, and their names."""
+
+
 def write_reconstructions(
-    pairs: Iterable[tuple[NDArray[np.float32], NDArray[np.float32]]], n: int, image_shape: list[int], path: Path
+    batches: Iterable[Reconstructed], n: int, image_shape: list[int], path: Path, longest_name: int
 ) -> None:
     """Write reconstructions like `write`; in a grid, each is below its original.
 
+    An .npz has the names of the originals too, and a folder the file `NAMES` with them, so that fewer than `n` can be
+    told apart.
+
     Args:
-        pairs: originals and reconstructions, batch by batch, `n` images in all.
+        batches: `n` images in all or, unless `path` is a .npy, fewer.
         n: number of images.
         image_shape: `[height, width, channels]`.
         path: where to write; see `write`.
+        longest_name: number of characters in the longest name.
 
     Raises:
         KvaeError: the target cannot be written, or is not one of these.
     """
     _check_pictured(path, image_shape)
+    if _is_folder(path):
+        names: list[str] = []
+
+        def decoded_ones() -> Iterator[NDArray[np.float32]]:
+            for _, images, found in batches:
+                names.extend(found)
+                yield images
+
+        _write_folder(decoded_ones(), path, names)
+        return
+    if path.suffix.lower() == ".npz":
+        from kvae.files import arrays  # here and below, because sampling does not need it
+
+        _check_file(path, n)
+        rows = {"images": (tuple(image_shape), "<f4"), "names": ((), f"<U{longest_name}")}
+        found: Iterator[dict[str, Any]] = ({"images": decoded, "names": names} for _, decoded, names in batches)
+        arrays.write_npz(found, n, rows, path, compressed=True)
+        return
     if path.suffix.lower() != ".png":
-        write((decoded for _, decoded in pairs), n, image_shape, path)
+        write((decoded for _, decoded, _ in batches), n, image_shape, path)
         return
     _check_file(path, 2 * n)
-    originals, decoded = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
-    columns = max(MAX_ROW, math.ceil(math.sqrt(2 * n)))
+    originals, decoded = (np.concatenate(parts) for parts in list(zip(*batches, strict=True))[:2])
+    columns = max(MAX_ROW, math.ceil(math.sqrt(2 * len(decoded))))
     with atomic_file(path) as temporary:
         pictures.save(pictures.reconstructions(originals, decoded, columns), temporary)
 
@@ -100,6 +128,21 @@ def _check_pictured(path: Path, image_shape: list[int]) -> None:
             f"{path}: this model's images are rows of a table, {image_shape[1]} values each, which are not pictured; "
             f"name a .npy or .npz with --out."
         )
+
+
+def _write_folder(batches: Iterable[NDArray[np.float32]], path: Path, names: list[str] | None = None) -> None:
+    """Write images to a folder; with `names`, which grow with the batches, also which image each file is of."""
+    with atomic_folder(path, _holds_samples, "a folder that kvae sample wrote", last=MARKER) as folder:
+        files: list[str] = []
+        for image in (image for batch in batches for image in batch):
+            files.append(f"{len(files):06d}.png")
+            pictures.save(pictures.picture(image), folder / files[-1])
+        if names is not None:
+            import csv
+
+            with (folder / NAMES).open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+                csv.writer(file).writerows([("file", "image"), *zip(files, names, strict=True)])
+        ours.sign(folder, MARKER)
 
 
 def _check_file(path: Path, n: int) -> None:
@@ -124,10 +167,5 @@ def _is_folder(path: Path) -> bool:
 
 
 def _holds_samples(path: Path) -> bool:
-    """Whether an earlier call made the folder, and it still holds exactly the images of that call."""
-    try:
-        count = int((path / MARKER).read_text())
-    except (OSError, ValueError):
-        return False
-    names = {entry.name for entry in path.iterdir()}
-    return len(names) == count + 1 and all(f"{index:06d}.png" in names for index in range(count))
+    """Whether an earlier call made the folder, and it holds only the images of that call, as they were."""
+    return ours.is_signed(path, MARKER)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kvae.bundle.manifest import FILE_NAME, sha256
-from kvae.data.images import Images, open_for
+from kvae.data.images import Bad, Images, open_for
 from kvae.errors import DataError, KvaeError
 from kvae.files import output
 from kvae.files.atomic import atomic_file
@@ -35,6 +35,8 @@ class Job:
     device: str
     folder: Path
     """The folder that the names of the images are relative to."""
+    max_bad: int = 0
+    """How many pictures may be skipped in all."""
 
 
 def of_images(
@@ -46,6 +48,7 @@ def of_images(
     reading: Reading = PLAIN,
     device: str = "auto",
     shard_size: int | None = None,
+    max_bad: int = 0,
 ) -> tuple[Job, list[Images]]:
     """The job that encodes or scores images, and the images of each of its shards.
 
@@ -58,19 +61,20 @@ def of_images(
         reading: as for `open_for`.
         device: where the graphs run; see `Bundle.open`.
         shard_size: images in a shard; by default `shards.size_for` decides.
+        max_bad: as for `open_for`. A call counts the pictures of the parts that it makes.
 
     Raises:
         KvaeError: the bundle or the images cannot be used.
     """
     manifest = Bundle.open(model, "cpu").manifest
-    images = open_for(manifest, paths, resize, reading)
+    images = open_for(manifest, paths, resize, reading, max_bad)
     size = shard_size or shards.size_for(manifest.image_shape, images.batch)
     plan = shards.Plan(
         verb, _digest(model), images.count, size, SUFFIXES[verb], {"resize": resize} | _given(reading), []
     )
     pieces = list(images.cut(plan.stops))
     plan.inputs.extend(map(_fingerprint, pieces))
-    return _job(plan, model, out, device), pieces
+    return _job(plan, model, out, device, max_bad), pieces
 
 
 def of_samples(
@@ -101,8 +105,8 @@ class Maker:
         self._job = job
         self._bundle: Bundle | None = None
 
-    def make(self, shard: int, images: Images | None) -> None:
-        """Write the file of a shard.
+    def make(self, shard: int, images: Images | None) -> list[Bad]:
+        """Write the file of a shard, and return the pictures that were skipped.
 
         Args:
             shard: its index.
@@ -119,6 +123,7 @@ class Maker:
         # The writers of the parts rename too; this makes sure that a part is on the disk before it gets its name.
         with atomic_file(job.out / job.plan.part(shard), durable=True) as path:
             _write(self._bundle, job.plan, shard, images, path)
+        return images.skipped if images is not None else []
 
 
 def _write(bundle: Bundle, plan: shards.Plan, shard: int, images: Images | None, path: Path) -> None:
@@ -138,8 +143,8 @@ def _given(reading: Reading) -> dict[str, Any]:
     return {name: list(value) if name == "levels" else value for name, value in reading._asdict().items() if value}
 
 
-def _job(plan: shards.Plan, model: Path, out: Path, device: str) -> Job:
-    return Job(plan, out.absolute(), model.absolute(), device, Path.cwd())
+def _job(plan: shards.Plan, model: Path, out: Path, device: str, max_bad: int = 0) -> Job:
+    return Job(plan, out.absolute(), model.absolute(), device, Path.cwd(), max_bad)
 
 
 def _enter(folder: Path) -> None:

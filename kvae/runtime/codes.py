@@ -23,7 +23,7 @@ def write(bundle: Bundle, images: Images, batches: Iterator[Batch], path: Path) 
 
     Args:
         bundle: the model.
-        images: the images.
+        images: the images. Those that are skipped have no row; `names` says which image a row is.
         batches: the batches of `images`; a separate argument, so that a caller can show progress.
         path: the file, which is replaced if it exists.
 
@@ -68,8 +68,8 @@ def decode(bundle: Bundle, codes: arrays.ArrayFile) -> Iterator[Floats]:
     return (bundle.decode(z) for z in codes.rows(ROWS))
 
 
-def reconstruct(bundle: Bundle, batches: Iterator[Batch]) -> Iterator[tuple[Floats, Floats]]:
-    """For each batch, the images as the encoder gets them, and their reconstructions."""
+def reconstruct(bundle: Bundle, batches: Iterator[Batch]) -> Iterator[tuple[Floats, Floats, list[str]]]:
+    """For each batch, the images as the encoder gets them, their reconstructions, and their names."""
     for batch in batches:
         originals = binarization.as_encoded(bundle.manifest, batch.images)
-        yield originals, bundle.reconstruct(originals)
+        yield originals, bundle.reconstruct(originals), batch.names

@@ -5,6 +5,7 @@ at a time. If a worker dies, its shard is made again, up to `RETRIES` times.
 """
 
 import importlib.util
+import json
 import logging
 import os
 import pickle
@@ -12,9 +13,9 @@ import socket
 import warnings
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
-from kvae.data.images import Images
+from kvae.data.images import Bad, Images
 from kvae.errors import KvaeError
 from kvae.files.stderr import silenced
 from kvae.files.text import printable
@@ -26,6 +27,14 @@ PATIENCE = 10.0
 """Seconds within which the address of a cluster must accept a connection."""
 
 
+class Made(NamedTuple):
+    """A shard that was made."""
+
+    images: int
+    """Its images, those that were skipped included."""
+    skipped: list[Bad]
+
+
 def check_installed() -> None:
     """Raise KvaeError if Ray is not installed."""
     if importlib.util.find_spec("ray") is None:
@@ -35,8 +44,8 @@ def check_installed() -> None:
         )
 
 
-def run(job: bulk.Job, missing: Sequence[int], images: Sequence[Images] | None = None) -> Generator[int, None, None]:
-    """Make shards of a job, in any order, and yield the number of images in each when it is done.
+def run(job: bulk.Job, missing: Sequence[int], images: Sequence[Images] | None = None) -> Generator[Made, None, None]:
+    """Make shards of a job, in any order, and yield what each holds when it is done.
 
     Args:
         job: the job.
@@ -45,7 +54,7 @@ def run(job: bulk.Job, missing: Sequence[int], images: Sequence[Images] | None =
 
     Raises:
         KvaeError: Ray is not installed, its cluster does not answer, the workers of a shard died too often, or a shard
-            failed. The parts that are done are kept.
+            failed; or more pictures are skipped than the job allows, or all. The parts that are done are kept.
     """
     check_installed()
     if not missing:
@@ -67,11 +76,19 @@ def run(job: bulk.Job, missing: Sequence[int], images: Sequence[Images] | None =
             )
         # Closed while Ray still runs: Ray Data's iterator would start Ray again, to stop its workers.
         with _reported(ray), closing(iter(done.iter_rows())) as results:
+            bad: list[Bad] = []
             for row in results:
                 if row["error"]:
                     raise KvaeError(row["error"])
                 shard = row["shard"]
-                yield job.plan.stops[shard] - job.plan.start(shard)
+                skipped = [Bad(*pair) for pair in json.loads(row["skipped"])]
+                bad += skipped
+                if len(bad) > job.max_bad or len(bad) == job.plan.count:
+                    raise KvaeError(
+                        f"{len(bad):,} of {job.plan.count:,} pictures cannot be used (--max-bad {job.max_bad:,}); the "
+                        f"first: {bad[0].name}: {bad[0].reason}."
+                    )
+                yield Made(job.plan.stops[shard] - job.plan.start(shard), skipped)
 
 
 @contextmanager
@@ -97,10 +114,10 @@ class _Worker:
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         # An error the user can fix is returned: if it were raised, Ray would retry it, and wrap it in its own.
         try:
-            self._maker.make(row["shard"], pickle.loads(row["images"]))
+            skipped = self._maker.make(row["shard"], pickle.loads(row["images"]))
         except KvaeError as error:
-            return {"shard": row["shard"], "error": str(error)}
-        return {"shard": row["shard"], "error": ""}
+            return {"shard": row["shard"], "error": str(error), "skipped": "[]"}
+        return {"shard": row["shard"], "error": "", "skipped": json.dumps(skipped)}
 
 
 @contextmanager

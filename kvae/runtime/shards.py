@@ -14,7 +14,7 @@ from typing import Any
 
 from kvae.errors import KvaeError
 from kvae.files import locks
-from kvae.files.atomic import atomic_file, remove_stale
+from kvae.files.atomic import atomic_file, remove_abandoned
 
 PLAN = "plan.json"
 MAX_IMAGES = 65_536
@@ -88,8 +88,7 @@ def opened(out: Path, plan: Plan) -> Iterator[list[int]]:
 
 def _prepare(out: Path, plan: Plan) -> list[int]:
     """Write the plan into its folder, if allowed, and return the missing shards."""
-    # No process on any machine writes here, because this one has the lock. Hidden files of other names are the user's.
-    remove_stale(out, lambda name, _: name.lstrip(".").startswith(("part-", "plan")))
+    remove_abandoned(out)
     names = {entry.name for entry in out.iterdir()}
     missing = [shard for shard in range(len(plan.stops)) if plan.part(shard) not in names]
     if PLAN in names:

@@ -65,7 +65,7 @@ def train(
         raise KvaeError(f"cannot write {out}: {error.strerror}.") from None
     with locks.held(out):
         _check_new(out)  # again, now that nobody else can begin
-        atomic.remove_stale(out)
+        atomic.remove_abandoned(out)
         run_files.write_json(out / layout.ENVIRONMENT, environment.versions())
         run_files.write_json(out / layout.DATASET, _about(data))
         datasets.write_record(data, out / layout.IMAGES)

@@ -42,7 +42,7 @@ def resume(
             raise KvaeError(f"{out} is finished: there is nothing left to do.")
         for folder in (out, (out / layout.CHECKPOINT).parent, out / layout.PICTURES):
             if folder.is_dir():
-                atomic.remove_stale(folder)
+                atomic.remove_abandoned(folder)
         data = datasets.of(config, data_dir, decoding)
         environment.warn_of_other_versions(out)
         began_with = str(run_files.read_object(out / layout.DATASET).get("sha256"))

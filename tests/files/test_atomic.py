@@ -155,22 +155,6 @@ def test_the_file_that_marks_a_folder_as_ours_is_written_last(tmp_path, monkeypa
     assert moved[-1] == "ours"
 
 
-def test_what_killed_processes_left_behind_is_removed(tmp_path):
-    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
-        pass
-    alive = os.getppid()
-    for name in (f".model.{gone.pid}.tmp.keras", f".model.{alive}.tmp.keras", ".hidden", f"model.{gone.pid}.tmp"):
-        (tmp_path / name).write_text("")
-    ours = os.getpid()  # in a restarted container, processes have the numbers of earlier ones
-    for name in (f".bundle.{gone.pid}.tmp", f".bundle.{ours}.tmp", f".bundle.{gone.pid}.old", f".bundle.{10**30}.tmp"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "decoder.onnx").write_text("")
-    atomic.remove_stale(tmp_path)
-    assert {entry.name for entry in tmp_path.iterdir()} == {
-        f".model.{alive}.tmp.keras", ".hidden", f"model.{gone.pid}.tmp",
-    }  # fmt: skip
-
-
 def test_a_device_is_not_replaced(tmp_path):
     """Root, the usual user in containers, could replace it: a rename would put a file in its place."""
     pipe = tmp_path / "pipe.png"
@@ -187,33 +171,3 @@ def test_a_scratch_folder_exists_only_during_the_block(tmp_path):
         assert scratch.parent == tmp_path
         raise ValueError("reason")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_killed_process_s_scratch_folder_is_removed(tmp_path):
-    code = (
-        "import os, pathlib, sys; from kvae.files import atomic\n"
-        "with atomic.scratch_folder(pathlib.Path(sys.argv[1], 'a.npz')): os._exit(1)"
-    )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
-    assert len(list(tmp_path.iterdir())) == 1
-    atomic.remove_stale(tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_the_scratch_folder_of_a_killed_process_with_our_number_is_emptied(tmp_path):
-    left = tmp_path / f".a.{os.getpid()}.tmp.parts"
-    left.mkdir()
-    (left / "loc.npy").touch()
-    with atomic.scratch_folder(tmp_path / "a.npz") as scratch:
-        assert scratch == left and list(scratch.iterdir()) == []
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_the_caller_may_decide_what_is_stale(tmp_path):
-    alive = os.getppid()
-    for name in ("mine", "theirs"):
-        (tmp_path / f".{name}.{alive}.tmp").mkdir()
-    asked = []
-    atomic.remove_stale(tmp_path, lambda name, process: asked.append((name, process)) or name == "mine")
-    assert [entry.name for entry in tmp_path.iterdir()] == [f".theirs.{alive}.tmp"]
-    assert sorted(asked) == [("mine", alive), ("theirs", alive)]

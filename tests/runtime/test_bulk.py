@@ -124,7 +124,7 @@ def test_the_error_names_an_image_that_cannot_be_read(bundle_path, paths, tmp_pa
     (tmp_path / "pictures" / "3.png").unlink()
     with pytest.raises(DataError, match=r"pictures/3\.png: it cannot be read"):
         bulk.Maker(job).make(0, images[0])
-    assert list(job.out.iterdir()) == []
+    assert not job.out.exists()
     with pytest.raises(DataError, match=r"gone\.png cannot be read"):
         bulk.of_images("score", bundle_path, [tmp_path / "gone.png"], tmp_path / "out")
     with pytest.raises(KvaeError, match="n must be at least 1"):

@@ -1,6 +1,8 @@
 """Shards: how a task is cut, what its folder may hold, and what a second call finds there."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -84,19 +86,36 @@ def test_a_plan_with_wrong_types_is_refused(tmp_path):
         missing(tmp_path)
 
 
-def test_files_of_killed_processes_are_removed(tmp_path):
+KILLED = """
+import os, sys
+from pathlib import Path
+from kvae.files.arrays import write_npz
+from kvae.files.atomic import atomic_file
+
+def rows():
+    yield {"x": [1.0]}
+    os._exit(1)
+
+with atomic_file(Path(sys.argv[1])) as path:
+    write_npz(rows(), 2, {"x": ((), "<f4")}, path)
+"""
+
+
+def test_files_of_killed_processes_are_removed_and_a_user_s_are_not(tmp_path):
     missing(tmp_path)
-    left = (".part-00000-of-00003.77.tmp.csv", "..part-00000-of-00003.77.tmp.77.tmp.csv", ".plan.7.tmp.json")
-    for name in left:
-        (tmp_path / name).touch()
-    scratch = tmp_path / ".part-00001-of-00003.77.tmp.parts"
-    scratch.mkdir()
-    (scratch / "loc.npy").touch()
-    kept = {".notes.2024.old", ".backup.20240101.tmp", ".part-1"}  # a user's own
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "part-00000-of-00003.npz")], check=False)
+    assert len([path for path in tmp_path.iterdir() if path.name.endswith(".kvae-lock")]) == 3
+    kept = {
+        ".notes.2024.old", ".backup.20240101.tmp", ".part-1", ".plan.bak", ".part-time-job.txt", ".plan.7.tmp.json",
+        f".thesis.{'a' * 32}.tmp", ".mine.kvae-lock",
+    }  # fmt: skip
     for name in kept:
-        (tmp_path / name).touch()
+        (tmp_path / name).write_text("mine")
+    (tmp_path / ".kvae-backup").mkdir()
+    (tmp_path / ".kvae-backup" / "thesis.txt").write_text("years of work")
     assert missing(tmp_path) == [0, 1, 2]
-    assert {path.name for path in tmp_path.iterdir()} == {"plan.json", locks.FILE, *kept}
+    assert {path.name for path in tmp_path.iterdir()} == {"plan.json", locks.FILE, ".kvae-backup", *kept}
+    assert (tmp_path / ".kvae-backup" / "thesis.txt").read_text() == "years of work"
 
 
 def test_other_folders_and_files_are_left_alone(tmp_path):

@@ -1,0 +1,79 @@
+"""Signals that ask a program to end: it removes what it has half written, says one line, and exits with 128 + n."""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+INTERRUPTED = "interrupted."
+_OTHERS = ("SIGTERM", "SIGHUP", "SIGBREAK")
+"""The signals besides SIGINT; a system has some of them."""
+
+
+class Ended(BaseException):
+    """The process was asked to end. Not an Exception, so that only `finally` blocks act on it."""
+
+    def __init__(self, number: int, message: str = "") -> None:
+        super().__init__(message or f"ended by {signal.Signals(number).name}.")
+        self.status = 128 + number
+
+
+@contextmanager
+def heard() -> Iterator[None]:
+    """Raise `Ended` for a signal in the block, so that temporary files are removed on the way out.
+
+    Ctrl-C raises KeyboardInterrupt first, which may have a message for the user.
+
+    Signals that are ignored, as under nohup, stay ignored, and those that the calling program handles stay its own.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    interrupted = False
+    numbers = [getattr(signal, name) for name in _OTHERS if hasattr(signal, name)]
+    ours = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+
+    def end(number: int, frame: FrameType | None) -> None:
+        for other in ours:  # a second one must not stop the removal
+            signal.signal(other, signal.SIG_IGN)
+        raise Ended(number)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal interrupted
+        interrupted = True
+        raise KeyboardInterrupt
+
+    before: dict[int, Any] = dict.fromkeys(ours, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) in (quit_at_once, signal.default_int_handler):
+        before[signal.SIGINT] = signal.default_int_handler
+    for number in before:
+        signal.signal(number, interrupt if number == signal.SIGINT else end)
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Ended(signal.SIGINT, str(error) or INTERRUPTED) from None
+    except Exception:
+        if interrupted:  # while a compiled module was imported, for example, which makes an ImportError of it
+            raise Ended(signal.SIGINT, INTERRUPTED) from None
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def quit_at_once(number: int, frame: FrameType | None) -> None:
+    """End the process while it still imports: there is nothing to remove, and no import can be interrupted cleanly."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"{INTERRUPTED}\n".encode())
+    os._exit(128 + number)
+
+
+def ignored_from_here() -> None:
+    """Ignore Ctrl-C for the last moments, in which Python would answer it with a traceback."""
+    if threading.current_thread() is threading.main_thread() and "pytest" not in sys.modules:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
