@@ -1,6 +1,5 @@
 """`kvae compare`: a line per run on stderr, a table or JSON on stdout, the report in a folder."""
 
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -67,6 +66,8 @@ def run_comparison(
         raise ConfigError("give either --vary SETTING=VALUE,VALUE,... or --preset.")
     import_tensorflow_quietly()
     from kvae.comparison import report, settings, sweeps
+    from kvae.comparison.verdict import verdict
+    from kvae.files import json_text
     from kvae.runs import layout
     from kvae.training.progress import TrainingProgress
 
@@ -82,7 +83,7 @@ def run_comparison(
             data_dir,
             importance_samples,
             [progress],
-            lambda line: click.echo(line, err=True),
+            terminal.tell,
         )
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted. Finished runs are in {out}; repeat the command to resume.") from None
@@ -91,23 +92,33 @@ def run_comparison(
     title = "Why KL? The loss of a VAE, varied" if preset == "why-kl" else "kvae compare"
     report.write(results, out / layout.REPORT, title, "kvae " + shlex.join(sys.argv[1:]))
     if as_json:
-        rows = [result.to_dict() for result in results]
-        click.echo(json.dumps({"report": str(out / layout.REPORT), "results": rows}, indent=2))
+        click.echo(json_text.dumps({"report": str(out / layout.REPORT)} | sweeps.as_json(results)))
         return
-    click.echo(_table(results, report.about_numbers(results)))
+    columns = terminal.width()
+    click.echo(_table(results, columns))
+    for text in (*_caveats(results), f"numbers are {report.about_numbers(results)}", verdict(results)):
+        click.echo(terminal.wrapped(text, columns))
     click.echo(str(out / layout.REPORT))
 
 
-def _table(results: list[Any], about_numbers: str) -> str:
-    width = max(len(result.setting.name) for result in results) + 2
-    lines = [f"{'nats per test image':<{width}}{'loss':>10}{'−ELBO':>10}{'NLL':>10}{'ESS':>8}  caveat".rstrip()]
+def _table(results: list[Any], columns: int | None) -> str:
+    rows = [["nats per test image", "loss", "−ELBO", "NLL", "ESS"]]
     for result in results:
-        metrics, caveat = result.evaluation.metrics, result.evaluation.loss_caveat
+        metrics = result.evaluation.metrics
         bound = "" if result.evaluation.nll_is_believable else "≤ "
-        lines.append(
-            f"{result.setting.name:<{width}}{result.loss.value:>10.2f}{-metrics['elbo'].value:>10.2f}"
-            f"{bound:>4}{metrics['nll'].value:>6.2f}{metrics['effective_sample_size'].value:>8.1f}"
-            + (f"  {caveat}" if caveat else "")
+        rows.append(
+            [
+                result.setting.name,
+                f"{result.loss.value:.2f}",
+                f"{-metrics['elbo'].value:.2f}",
+                f"{bound}{metrics['nll'].value:.2f}",
+                f"{metrics['effective_sample_size'].value:.1f}",
+            ]
         )
-    lines.append(f"numbers are {about_numbers}")
-    return "\n".join(lines)
+    return terminal.table(rows, columns, right=range(1, 5), optional=[4])
+
+
+def _caveats(results: list[Any]) -> list[str]:
+    return [
+        f"{result.setting.name}: {result.evaluation.loss_caveat}" for result in results if result.evaluation.loss_caveat
+    ]

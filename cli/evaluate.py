@@ -1,6 +1,5 @@
 """`kvae evaluate`: progress on stderr, a table or JSON on stdout."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -8,8 +7,8 @@ from typing import Any
 import click
 
 from kvae.bundle.locate import locate
+from kvae.cli import terminal
 from kvae.cli.options import PATH, data_dir_option, device_option, importance_samples_option, json_option, own_option
-from kvae.cli.terminal import bar
 
 ROWS = {
     "elbo": ("−ELBO", -1.0, "nats"),
@@ -17,7 +16,7 @@ ROWS = {
     "rate": ("rate", 1.0, "nats"),
     "nll": ("NLL", 1.0, "nats"),
     "gap": ("gap: −ELBO − NLL", 1.0, "nats"),
-    "bits_per_dim": ("NLL per dimension", 1.0, "bits"),
+    "bits_per_dim": ("NLL, bits per dimension", 1.0, "bits"),
     "effective_sample_size": ("effective sample size", 1.0, "draws"),
     "widening": ("proposal widened by", 1.0, "times"),
     "mutual_information": ("mutual information I(x;z)", 1.0, "nats"),
@@ -25,6 +24,8 @@ ROWS = {
     "active_units": ("active units", 1.0, "dimensions"),
 }
 """How a metric is shown: its label, its sign in the table, its unit."""
+BOUNDS = {"nll": "≤ ", "bits_per_dim": "≤ ", "gap": "≥ "}
+"""How the numbers are marked that an NLL which is only an upper bound makes bounds too."""
 
 
 @click.command()
@@ -65,10 +66,11 @@ def run_evaluation(
     data: Path | None = None,
 ) -> None:
     """Evaluate one model, or two image by image, and print the results; see `kvae.evaluation.evaluation`."""
+    from kvae.bundle import comparable
     from kvae.errors import KvaeError
     from kvae.evaluation import evaluation
     from kvae.evaluation.data import own_images, own_splits, test_images
-    from kvae.files import arrays
+    from kvae.files import arrays, json_text
     from kvae.runtime.bundle import Bundle
 
     if per_image is not None and per_image.suffix != ".npz":
@@ -81,9 +83,11 @@ def run_evaluation(
     images = test_images(bundles[0].manifest, data_dir, data or own_images(paths[0]), own_splits(paths[0]))
     results = []
     for path, bundle in zip(paths, bundles, strict=True):
-        with bar(len(images), str(path)) as progress:
+        with terminal.bar(len(images), str(path)) as progress:
             results.append(evaluation.evaluate(bundle, images, importance_samples, seed, proposal, progress.update))
-    difference = evaluation.paired(*results) if len(results) == 2 else None
+    pair = len(results) == 2
+    difference = evaluation.paired(*results) if pair else None
+    reason = comparable.why_no_nll(results[0].sampled, results[1].sampled) if pair else None
     if per_image is not None:
         arrays.write_arrays(results[0].per_image, per_image)
     if as_json:
@@ -91,14 +95,18 @@ def run_evaluation(
         if difference is not None:
             report["against"] = {"model": str(paths[1])} | results[1].to_dict()
             report["difference"] = {name: asdict(estimate) for name, estimate in difference.items()}
-        click.echo(json.dumps(report, indent=2))
+            report["not_compared"] = reason
+        click.echo(json_text.dumps(report))
         return
-    click.echo(_heading(paths, results))
-    click.echo(_table(results, difference))
-    click.echo(_scales(results[0]))
+    columns = terminal.width()
+    click.echo(terminal.wrapped(_heading(paths, results), columns))
+    click.echo(_table(results, difference, columns))
+    if reason:
+        click.echo(terminal.wrapped(f"The NLLs stand side by side without a difference: {reason}.", columns))
+    click.echo(terminal.wrapped(_scales(results[0]), columns))
     for path, result in zip(paths, results, strict=True):
         for warning in result.warnings:
-            click.echo(f"Warning{f' ({path})' if len(results) == 2 else ''}: {warning}", err=True)
+            terminal.tell(f"Warning{f' ({path})' if pair else ''}: {warning}")
 
 
 def _heading(paths: list[Path], results: list[Any]) -> str:
@@ -114,28 +122,31 @@ def _heading(paths: list[Path], results: list[Any]) -> str:
     return "\n".join(lines)
 
 
-def _table(results: list[Any], difference: Any) -> str:
-    rows = []
+def _table(results: list[Any], difference: Any, columns: int | None) -> str:
+    """A row per metric: of one model, or of both with their paired difference."""
+    pair = difference is not None
+    head = ["", "this", "other", "difference, paired", "unit"] if pair else ["", "", "unit"]
+    rows = [head]
     for name, (label, sign, unit) in ROWS.items():
-        row = f"{label:<28}"
-        for result in results:
-            metric = result.metrics[name]
-            row += f"{sign * metric.value:>10.3f} ± {metric.standard_error:<7.3f}"
-        if difference is not None and name in difference:
-            row += f"{sign * difference[name].value:>+10.3f} ± {difference[name].standard_error:<7.3f}"
-        elif difference is not None:
-            row += " " * 20
-        rows.append(f"{row} {unit}")
-    if difference is not None:
-        rows.insert(0, f"{'':<28}{'this':>10}{'':<10}{'other':>10}{'':<10}{'difference':>10}, paired")
-    return "\n".join(rows)
+        cells = [
+            ("" if result.nll_is_believable else BOUNDS.get(name, "")) + _cell(result.metrics[name], sign)
+            for result in results
+        ]
+        if pair:
+            cells.append(_cell(difference[name], sign, "+") if name in difference else "–")
+        rows.append([label, *cells, unit])
+    return terminal.table(rows, columns, right=range(1, len(head) - 1), optional=[len(head) - 1])
+
+
+def _cell(estimate: Any, sign: float, plus: str = "") -> str:
+    return f"{sign * estimate.value:{plus}.3f} ± {estimate.standard_error:.3f}"
 
 
 def _scales(result: Any) -> str:
     """The mean posterior scale of each dimension, starting with those in use."""
     order = sorted(range(len(result.active)), key=lambda index: result.posterior_scale[index].value)
     cells = [
-        f"z{index} {result.posterior_scale[index].value:.3g}{'' if result.active[index] else ' (unused)'}"
+        f"z{index}\u00a0{result.posterior_scale[index].value:.3g}{'' if result.active[index] else ' (unused)'}"
         for index in order
     ]
     return "posterior scale by dimension: " + ", ".join(cells)

@@ -1,18 +1,115 @@
-"""What goes to stderr: the progress of long tasks, and which model was used."""
+"""What is shown on a terminal: text and tables that fit it, progress bars, and which model was used."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import click
 
+from kvae.files.text import shortened
+
 Item = TypeVar("Item")
+MIN_TEXT = 16
+"""The fewest columns in which text wraps under its label; if fewer are left, it wraps under the label's start."""
+_JOINED = "\u00a0"  # a space at which no line is broken
+
+
+def width(stream: IO[str] | None = None) -> int | None:
+    """The columns of the terminal that a stream (stdout by default) writes to; None if it is not a terminal."""
+    import shutil  # takes 2 ms, and kvae --help does not need it
+
+    stream = sys.stdout if stream is None else stream
+    return shutil.get_terminal_size().columns if stream.isatty() else None
+
+
+def wrapped(text: str, columns: int | None) -> str:
+    """Text whose lines are broken between words, under the text of a line's label ("label   text ...").
+
+    Words are never broken, so that paths can be copied, and neither are numbers with their standard errors.
+
+    Args:
+        text: the lines.
+        columns: the most characters in a line; None to break no line.
+    """
+    if columns is None:
+        return text
+    return "\n".join(part for line in text.split("\n") for part in _broken(line, columns))
+
+
+def _broken(line: str, columns: int) -> list[str]:
+    import re
+
+    if len(line) <= columns:
+        return [line]
+    label = re.match(r"\s*(?:\S+ )*\S+ {2,}(?=\S)|\s*", line)
+    start = label[0] if label else ""
+    blank = len(start) - len(start.lstrip())
+    indent = " " * (len(start) if columns - len(start) >= MIN_TEXT else blank + 2 * bool(start.strip()))
+    words = re.sub(r" ([±x]) ", rf"{_JOINED}\1{_JOINED}", line[len(start) :]).replace("≤ ", f"≤{_JOINED}").split()
+    lines, current = [], start.rstrip() if len(start) > columns else start
+    for index, word in enumerate(words):
+        gap = " " if index and current.strip() and not current.endswith(" ") else ""
+        if current.strip() and index and len(current) + len(gap) + len(word) > columns:
+            lines.append(current)
+            current = indent + word
+        else:
+            current += gap + word
+    return [part.replace(_JOINED, " ").rstrip() for part in [*lines, current]]
+
+
+def table(
+    rows: Sequence[Sequence[str]], columns: int | None, right: Collection[int] = (), optional: Sequence[int] = ()
+) -> str:
+    """Rows as aligned columns that fit a terminal.
+
+    If they do not fit, the columns of `optional` are left out, one by one; if that is not enough, each row becomes a
+    line with its first cell and a line below it for each other cell, behind the name of its column.
+
+    Args:
+        rows: the names of the columns, then the rows, of as many cells.
+        columns: the most characters in a line; None for no limit.
+        right: the columns that are right-aligned.
+        optional: the columns that may be left out, the least important first.
+    """
+    kept = list(range(len(rows[0])))
+    for dropped in (None, *optional):
+        kept = [index for index in kept if index != dropped]
+        lines = _aligned(rows, kept, right)
+        if columns is None or max(map(len, lines)) <= columns:
+            return "\n".join(line for line in lines if line)
+    names = [name or " " for name in rows[0]]
+    size = max(len(names[index]) for index in kept[1:])
+    stacked = []
+    for row in rows[1:]:
+        stacked.append(row[kept[0]])
+        stacked += [f"  {names[index]:<{size}}  {row[index]}".rstrip() for index in kept[1:] if row[index]]
+    return wrapped("\n".join(stacked), columns)
+
+
+def _aligned(rows: Sequence[Sequence[str]], kept: Sequence[int], right: Collection[int]) -> list[str]:
+    sizes = {index: max(len(row[index]) for row in rows) for index in kept}
+    return [
+        "  ".join(
+            row[index].rjust(sizes[index]) if index in right else row[index].ljust(sizes[index])
+            for index in kept
+            if sizes[index]
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def tell(text: str) -> None:
+    """Print lines on stderr, wrapped if that is a terminal."""
+    click.echo(wrapped(text, width(sys.stderr)), err=True)
 
 
 def bar(length: int, label: str = "", hidden: bool = False) -> Any:
-    """A progress bar on stderr, if that is a terminal."""
-    return click.progressbar(length=length, label=label, file=sys.stderr, hidden=hidden or not sys.stderr.isatty())
+    """A progress bar on stderr, as wide as it, if that is a terminal."""
+    columns = width(sys.stderr)
+    if columns is not None:
+        label = shortened(label, columns // 3)
+    return click.progressbar(length=length, label=label, file=sys.stderr, hidden=hidden or columns is None, width=0)
 
 
 def shown(batches: Iterator[Item], count: int, size: Callable[[Any], int], hidden: bool = False) -> Iterator[Item]:
@@ -58,16 +155,27 @@ def tell_skipped(skipped: Sequence[Any], count: int) -> None:
 def tell_which(model: str | None, path: Path) -> None:
     """Print which model was used if the user named none; called after the work, so that an error stays one line."""
     if model is None:
-        click.echo(f"model: {path}", err=True)
+        tell(f"model: {path}")
 
 
 def log_to_stderr() -> None:
-    """Print the library's log messages to stderr."""
+    """Print the library's log messages to stderr, each once: a sweep loads the same data for each of its runs."""
     import logging  # takes 8 ms, and `kvae sample` does not need it
 
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    told: set[str] = set()
+
+    class Once(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            message = self.format(record)
+            if message not in told:
+                told.add(message)
+                tell(message)
+
     logger = logging.getLogger("kvae")
+    for handler in [handler for handler in logger.handlers if handler.get_name() == __name__]:
+        logger.removeHandler(handler)  # from an earlier command of this process
+    handler = Once()
+    handler.set_name(__name__)
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False

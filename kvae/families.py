@@ -20,9 +20,25 @@ def member(package: str, kind: str, name: str, names: Iterable[str]) -> Any:
         ConfigError: the family has no member of this name.
     """
     if name not in names:
-        import difflib  # here, because it is needed only for this error
-
-        close = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
-        hint = f" Did you mean {close[0]}?" if close else ""
-        raise ConfigError(f"{kind} '{name}' is unknown.{hint} Known: {', '.join(names)}.")
+        raise ConfigError(unknown(kind, name, names))
     return getattr(import_module(f"{package}.{name}"), kind.upper())
+
+
+def unknown(kind: str, name: str, names: Iterable[str]) -> str:
+    """The message about a name that does not exist, with the nearest one that does.
+
+    Args:
+        kind: what was named, such as "recipe".
+        name: the name that was given.
+        names: the names that exist.
+    """
+    known = list(names)
+    return f"{kind} '{name}' is unknown.{suggestion(name, known)} Known: {', '.join(known) or 'none'}."
+
+
+def suggestion(name: str, names: Iterable[str]) -> str:
+    """The words " Did you mean ...?" with the nearest of these names; empty if none is near."""
+    import difflib  # here, because it is needed only for an error
+
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+    return f" Did you mean {close[0]}?" if close else ""

@@ -4,6 +4,7 @@ from typing import Any
 
 from kvae.config import TrainConfig, from_settings
 from kvae.errors import ConfigError
+from kvae.families import unknown
 
 RECIPES: dict[str, dict[str, Any]] = {
     # The network and the data of the binarised Fashion-MNIST benchmark: Tomczak & Welling, arXiv 1705.07120, and
@@ -34,5 +35,5 @@ def resolve(recipe: str | None, settings: dict[str, Any]) -> TrainConfig:
         ConfigError: an unknown recipe, or bad settings.
     """
     if recipe is not None and recipe not in RECIPES:
-        raise ConfigError(f"recipe '{recipe}' is unknown. Known: {', '.join(RECIPES)}.")
+        raise ConfigError(unknown("recipe", recipe, RECIPES))
     return from_settings(RECIPES[recipe] | settings if recipe else settings)

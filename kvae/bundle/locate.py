@@ -5,6 +5,7 @@ from pathlib import Path
 
 from kvae.bundle.manifest import FILE_NAME
 from kvae.errors import BundleError
+from kvae.families import suggestion
 
 DEFAULT_SHIPPED = "fashion_mnist"
 RUNS_FOLDER = "runs"
@@ -43,12 +44,8 @@ def locate(model: str | None, folder: Path | None = None) -> Path:
         return path
     if model in bundles:
         return bundles[model]
-    import difflib  # here, because it is needed only for this error
-
-    close = difflib.get_close_matches(model, bundles, n=1)
-    hint = f" Did you mean {close[0]}?" if close else ""
     raise BundleError(
-        f"model '{model}' not found.{hint} Shipped: {', '.join(bundles) or 'none'}. "
+        f"model '{model}' not found.{suggestion(model, bundles)} Shipped: {', '.join(bundles) or 'none'}. "
         f"You can also name a bundle folder, a run or a decoder.onnx."
     )
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from kvae.comparison.measuring import Result
+from kvae.evaluation.estimates import Estimate
 from kvae.runtime import latents
 
 MARKERS = "osD^vPX*<>hd"
@@ -22,22 +23,28 @@ def objectives(results: Sequence[Result]) -> Figure:
     figure = Figure(figsize=(9, 1.2 + 0.45 * len(results)), layout="constrained")
     axes = figure.subplots()
     rows = np.arange(len(results))[::-1]
+    sound = [result.evaluation.nll_is_believable for result in results]
+    nll = [result.evaluation.metrics["nll"] for result in results]
     series = (
         ("loss the optimiser saw", "o", "white", [result.loss for result in results], 1.0),
         ("−ELBO", "s", "0.6", [result.evaluation.metrics["elbo"] for result in results], -1.0),
-        ("NLL (importance sampling)", "D", "black", [result.evaluation.metrics["nll"] for result in results], 1.0),
+        ("NLL (importance sampling)", "D", "black", _where(sound, nll), 1.0),
+        ("NLL, at most", "<", "white", _where([not known for known in sound], nll), 1.0),
     )
     for label, marker, colour, estimates, sign in series:
+        shown = [(estimate, row) for estimate, row in zip(estimates, rows, strict=True) if estimate is not None]
+        if not shown:
+            continue
         axes.errorbar(
-            [sign * estimate.value for estimate in estimates], rows,
-            xerr=[estimate.standard_error for estimate in estimates],
+            [sign * estimate.value for estimate, _ in shown], [row for _, row in shown],
+            xerr=[estimate.standard_error for estimate, _ in shown],
             fmt=marker, color="black", markerfacecolor=colour, markersize=7, capsize=2, label=label,
         )  # fmt: skip
     axes.set(xlabel="nats per test image (bars: standard error)", yticks=rows)
     axes.set_yticklabels([result.setting.name for result in results])
     axes.grid(axis="x", color="0.9")
     axes.set_axisbelow(True)
-    figure.legend(loc="outside upper center", ncols=3, frameon=False)
+    figure.legend(loc="outside upper center", ncols=4, frameon=False)
     return figure
 
 
@@ -125,6 +132,10 @@ def histories(results: Sequence[Result]) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     panels[0].legend(fontsize=8)
     return figure
+
+
+def _where(chosen: Sequence[bool], estimates: Sequence[Estimate]) -> list[Estimate | None]:
+    return [estimate if choice else None for choice, estimate in zip(chosen, estimates, strict=True)]
 
 
 def _panels(results: Sequence[Result], height: float) -> tuple[Figure, list[Axes]]:

@@ -44,7 +44,10 @@ class Result:
     fitted_distance: Estimate
     """The same for draws from a Gaussian fitted to the codes of training images after training."""
     against_reference: dict[str, Estimate] = field(default_factory=dict)
-    """Paired differences from the sweep's reference; empty for the reference, and if they cannot be compared."""
+    """Paired differences from the sweep's reference, of the numbers whose difference means something; empty for the
+    reference."""
+    not_compared: str | None = None
+    """Why the difference of the NLLs, or every difference, is missing above; see `kvae.bundle.comparable`."""
     pictures: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     """`originals`, `reconstructions`, `samples` and `fitted`, images in [0, 1]."""
 
@@ -59,6 +62,7 @@ class Result:
             "sample_distance": asdict(self.sample_distance),
             "fitted_distance": asdict(self.fitted_distance),
             "against_reference": {name: asdict(value) for name, value in self.against_reference.items()},
+            "not_compared": self.not_compared,
             "evaluation": self.evaluation.to_dict(),
             "history": self.history,
         }
@@ -96,7 +100,7 @@ def measure(setting: Setting, run: Path, data_dir: Path | None, importance_sampl
 
 def _history(run: Path) -> dict[str, list[float]]:
     history = run_files.read_history(run / layout.HISTORY)
-    if not history:
+    if not all(history.get(name) for name in ("val_loss", "val_elbo")):
         raise KvaeError(f"{run / layout.HISTORY} holds no epochs: remove {run}, and run the command again.")
     return history
 

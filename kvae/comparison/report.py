@@ -1,22 +1,28 @@
 """A comparison as one HTML page that contains its figures and opens offline."""
 
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from kvae import __version__
-from kvae.comparison import figures, settings
+from kvae.bundle import comparable
+from kvae.comparison import figures
 from kvae.comparison.measuring import Result
+from kvae.comparison.verdict import group_reference, groups, verdict
 from kvae.evaluation.estimates import Estimate
 from kvae.files import pictures
 from kvae.files.atomic import atomic_file
 from kvae.runs import html_page
 
 _ROWS: list[tuple[str, str, Callable[[Result], Estimate | None]]] = [
-    ("loss", "what training minimised, on the test images", lambda result: result.loss),
+    (
+        "loss",
+        "what training minimised; losses of different weights are on different scales",
+        lambda result: result.loss,
+    ),
     ("−ELBO", "distortion + rate: bounds −log p(x), whatever the loss", lambda result: _metric(result, "elbo", -1)),
     ("distortion", "−E log p(x|z)", lambda result: _metric(result, "distortion")),
     ("rate", "KL(q(z|x) ‖ p(z))", lambda result: _metric(result, "rate")),
@@ -50,15 +56,16 @@ def write(results: Sequence[Result], path: Path, title: str, command: str) -> No
 
 def render(results: Sequence[Result], title: str, command: str) -> str:
     """The page as text; arguments as for `write`."""
-    first = results[0]
-    evaluation, config = first.evaluation, first.setting.config
+    alike = groups(results)
     plots = [
-        ("The loss, the bound and the likelihood", figures.objectives(results),
-         "A loss to the left of the NLL is not a bound: it promises more than the model achieves."),
+        *(("The loss, the bound and the likelihood" + _of_group(group, alike), figures.objectives(group),
+           "A loss to the left of an estimated NLL is not a bound: it promises more than the model achieves. A hollow "
+           "triangle is an NLL that is only known to be at most this.") for group in alike),
         ("Posterior scales", figures.posterior_scales(results),
          "In theory, a dimension that the decoder does not use has σ = √λ, where λ is the weight of the posterior's "
          "entropy in the loss (1 for the KL); one in use has less."),
-        ("Rate and distortion", figures.rate_distortion(results), "Left: a short code. Low: a faithful one."),
+        *(("Rate and distortion" + _of_group(group, alike), figures.rate_distortion(group),
+           "Left: a short code. Low: a faithful one.") for group in alike),
         ("The aggregated posterior against the prior", figures.aggregated_posteriors(results),
          "One draw from the posterior of each of up to 1,000 test images, in the two dimensions whose means vary most. "
          "Samples from the prior fall inside the circles, whether there are codes there or not. If the codes fill a "
@@ -77,16 +84,16 @@ def render(results: Sequence[Result], title: str, command: str) -> str:
         cells = "".join(
             html_page.captioned(html_page.png(draw(result), f"{heading}, {result.setting.name}"), result.setting.name)
             for result in results
-            if first.evaluation.manifest.image_shape[-1] in (1, 3)
+            if result.evaluation.manifest.image_shape[-1] in (1, 3)
         )
         sections.append(html_page.section(heading, f'<p>{caption}</p><div class="grids">{cells}</div>'))
     about = (
-        f"{config.dataset}, {len(evaluation.loc):,} test images, {evaluation.importance_samples} importance samples, "
-        f"seed {config.seed}; numbers are {about_numbers(results)}. "
-        f"± is the standard error over images; it does not include bias."
+        f"{_measured_on(results)}, seed {_listed(result.setting.config.seed for result in results)}; numbers are "
+        f"{about_numbers(results)}. ± is the standard error over images; it includes neither bias, nor how other seeds "
+        f"would have trained."
     )
     body = (
-        f"<p>{html.escape(about)}</p>\n"
+        f"<p><strong>{html.escape(verdict(results))}</strong></p>\n<p>{html.escape(about)}</p>\n"
         f"<p>Made by kvae {__version__} with <code>{html.escape(command)}</code></p>\n"
         f"{html_page.section('Numbers', _table(results) + _notes(results))}\n" + "\n".join(sections)
     )
@@ -94,12 +101,28 @@ def render(results: Sequence[Result], title: str, command: str) -> str:
 
 
 def about_numbers(results: Sequence[Result]) -> str:
-    """What the numbers of a comparison are, in words; for each setting if they differ."""
-    kinds = {result.evaluation.about for result in results}
-    if len(kinds) == 1:
-        return kinds.pop()
-    each = "; ".join(f"{result.setting.name}: {result.evaluation.about}" for result in results)
-    return f"of different kinds, and cannot be compared ({each})"
+    """What the numbers of a comparison are, in words; for each setting if they are not all on one scale."""
+    if len(groups(results)) == 1:
+        return "; ".join(dict.fromkeys(result.evaluation.about for result in results))
+    each = "; ".join(
+        f"{result.setting.name}: {result.evaluation.about} of {result.setting.config.dataset}" for result in results
+    )
+    return f"not on one scale, and not all can be compared ({each})"
+
+
+def _measured_on(results: Sequence[Result]) -> str:
+    sets = _listed(f"{result.setting.config.dataset}, {len(result.evaluation.loc):,} test images" for result in results)
+    return f"{sets}, {_listed(result.evaluation.importance_samples for result in results)} importance samples"
+
+
+def _listed(values: Iterable[object]) -> str:
+    """The different values, in their order."""
+    return ", ".join(dict.fromkeys(map(str, values)))
+
+
+def _of_group(group: Sequence[Result], alike: Sequence[Sequence[Result]]) -> str:
+    """The end of a heading, if there is a figure for each group."""
+    return "" if len(alike) == 1 else ": " + "; ".join(result.setting.name for result in group)
 
 
 def _metric(result: Result, name: str, sign: float = 1.0) -> Estimate:
@@ -112,19 +135,20 @@ def _table(results: Sequence[Result]) -> str:
     rows = "".join(
         f"<tr><td>{html.escape(name)}<br><small>{html.escape(about)}</small></td>"
         + "".join(
-            f"<td>{'≤ ' if name.startswith('NLL') and not result.evaluation.nll_is_believable else ''}"
+            f"<td>{'≤ ' if name == 'NLL' and not result.evaluation.nll_is_believable else ''}"
             f"{_cell(estimate_of(result))}</td>"
             for result in results
         )
         + "</tr>\n"
         for name, about, estimate_of in _ROWS
+        if any(estimate_of(result) is not None for result in results)
     )
     bounds = "".join(f"<td>{'no' if result.evaluation.loss_caveat else 'yes'}</td>" for result in results)
     return (
         f'<div class="wide"><table>\n<thead><tr><th></th>{head}</tr></thead>\n<tbody>\n'
         f"<tr><td>is the loss the −ELBO?</td>{bounds}</tr>\n{rows}</tbody></table></div>\n"
         f"<p><small>Nats per image unless another unit is given. ≤: an upper bound, because the effective sample size "
-        f"is too small.</small></p>"
+        f"is too small. The −ELBO is an upper bound too: a lower one is not a lower NLL.</small></p>"
     )
 
 
@@ -137,11 +161,15 @@ def _cell(estimate: Estimate | None) -> str:
 
 def _notes(results: Sequence[Result]) -> str:
     """Notes on each setting: losses that are not bounds, and the evaluation's warnings."""
-    base = results[settings.reference([result.setting for result in results])].setting.name
+    reference = group_reference(results)
+    base = reference.setting.name
     caveats = "".join(
         f"<li>{html.escape(result.setting.name)}: {html.escape(result.evaluation.loss_caveat)}</li>\n"
         for result in results
         if result.evaluation.loss_caveat
+    )
+    reasons = "".join(
+        f"<li>{html.escape(_not_compared(result, reference))}</li>\n" for result in results if result.not_compared
     )
     warnings = "".join(
         f"<li>{html.escape(result.setting.name)}: {html.escape(text)}</li>\n"
@@ -149,9 +177,16 @@ def _notes(results: Sequence[Result]) -> str:
         for text in result.evaluation.warnings
     )
     return (
-        f"<p>The reference is {html.escape(base)}.</p>\n<ul>\n{caveats}</ul>\n"
+        f"<p>The reference is {html.escape(base)}.</p>\n<ul>\n{caveats}{reasons}</ul>\n"
         f"<details open><summary>Warnings of the evaluation</summary>\n<ul>\n{warnings}</ul>\n</details>"
     )
+
+
+def _not_compared(result: Result, reference: Result) -> str:
+    name, base = result.setting.name, reference.setting.name
+    if comparable.why_not(result.evaluation.measured, reference.evaluation.measured):
+        return f"{name} is not compared with {base}: {result.not_compared}"
+    return f"the NLL of {name} stands next to that of {base} without a difference: {result.not_compared}"
 
 
 def _reconstructions(result: Result) -> Image.Image:

@@ -10,6 +10,7 @@ from typing import Any
 from kvae.bundle import caveats
 from kvae.config import ModelConfig, TrainConfig, from_settings, kind_of
 from kvae.errors import ConfigError
+from kvae.families import suggestion, unknown
 
 PRESETS: dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {
     "why-kl": (
@@ -63,8 +64,9 @@ def parse_vary(text: str) -> tuple[str, list[Any]]:
         for item in fields(config)
         if item.metadata and kind_of(item) is not bool
     }
-    if name not in known and name != "regularizer":
-        raise ConfigError(f"cannot vary '{name}'. Settings: {', '.join([*known, 'regularizer'])}.")
+    names = [*known, "regularizer"]
+    if name not in names:
+        raise ConfigError(f"cannot vary '{name}'.{suggestion(name, names)} Settings: {', '.join(names)}.")
     texts = [value.strip() for value in rest.split(",")]
     if not equals or not all(texts):
         raise ConfigError(f"--vary expects SETTING=VALUE,VALUE,...; got '{text}'.")
@@ -103,7 +105,7 @@ def preset(name: str, base: Mapping[str, Any]) -> list[Setting]:
         ConfigError: the preset is unknown, or `base` sets a field that the preset varies.
     """
     if name not in PRESETS:
-        raise ConfigError(f"preset '{name}' is unknown. Known: {', '.join(PRESETS)}.")
+        raise ConfigError(unknown("preset", name, PRESETS))
     shared, points = PRESETS[name]
     own = {key for point in points.values() for key in point} | {"beta"}  # the regulariser "none" sets beta
     for key in base:

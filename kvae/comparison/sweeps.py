@@ -7,12 +7,15 @@ finished run is reused as it is; an interrupted one resumes from its last checkp
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import keras
 
+from kvae.bundle import comparable
 from kvae.bundle.manifest import Manifest
 from kvae.comparison.measuring import Result, measure
 from kvae.comparison.settings import Setting, reference
+from kvae.comparison.verdict import verdict
 from kvae.data import choice, datasets, placing
 from kvae.errors import DataError, KvaeError
 from kvae.evaluation import evaluation
@@ -73,8 +76,13 @@ def compare(
                 making.train(setting.config, run, data_dir, callbacks)
         results.append(measure(setting, run, data_dir, importance_samples))
     results = _against_reference(results)
-    run_files.write_json(out / RESULTS, {"results": [result.to_dict() for result in results]})
+    run_files.write_json(out / RESULTS, as_json(results))
     return results
+
+
+def as_json(results: Sequence[Result]) -> dict[str, Any]:
+    """The verdict and the results as JSON values."""
+    return {"verdict": verdict(results), "results": [result.to_dict() for result in results]}
 
 
 def _check_same_images(run: Path, data: datasets.Dataset) -> None:
@@ -90,7 +98,11 @@ def _against_reference(results: list[Result]) -> list[Result]:
     compared = []
     for result in results:
         ours = result.evaluation
-        alike = ours is not base and ours.kind == base.kind and ours.images_sha256 == base.images_sha256
-        difference = evaluation.paired(ours, base) if alike else {}
-        compared.append(replace(result, against_reference=difference))
+        if ours is base:
+            compared.append(result)
+            continue
+        reason = comparable.why_not(ours.measured, base.measured)
+        differences = {} if reason else evaluation.paired(ours, base)
+        reason = reason or comparable.why_no_nll(ours.sampled, base.sampled)
+        compared.append(replace(result, against_reference=differences, not_compared=reason))
     return compared

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from kvae.bundle import binarization, caveats, densities
+from kvae.bundle import binarization, comparable, densities
 from kvae.bundle.manifest import Manifest
 from kvae.errors import KvaeError
 from kvae.evaluation.estimates import Estimate
@@ -155,19 +155,27 @@ def _estimates(
 
 def check_comparable(one: Manifest, other: Manifest) -> None:
     """Raise KvaeError if the numbers of two models are of different kinds, or from different test images."""
-    if caveats.kind(one.likelihood, one.binarize) != caveats.kind(other.likelihood, other.binarize):
-        kinds = [caveats.about_numbers(manifest.likelihood, manifest.binarize) for manifest in (one, other)]
-        raise KvaeError(f"the models cannot be compared: one has {kinds[0]}; the other {kinds[1]}.")
-    if (one.dataset["sha256"], one.binarize) != (other.dataset["sha256"], other.binarize):
-        raise KvaeError(
-            f"the models cannot be compared: their test images differ ({one.dataset['name']}, binarize {one.binarize}; "
-            f"{other.dataset['name']}, binarize {other.binarize})."
-        )
+    reason = comparable.why_not(comparable.of_manifest(one), comparable.of_manifest(other))
+    if reason:
+        raise KvaeError(f"the models cannot be compared: {reason}.")
 
 
 def paired(one: Evaluation, other: Evaluation) -> dict[str, Estimate]:
-    """The mean of each number's difference, `one` minus `other`, image by image; first call `check_comparable`.
+    """The mean of each number's difference, `one` minus `other`, image by image.
 
     Two models find the same images easy, so the standard error of the difference is far below that of either mean.
+    Numbers that contain an NLL are left out if `kvae.bundle.comparable.why_no_nll` says that their difference means
+    nothing.
+
+    Raises:
+        KvaeError: the numbers are of different kinds, or from different images.
     """
-    return {name: Estimate.of(values - other.per_image[name]) for name, values in one.per_image.items()}
+    reason = comparable.why_not(one.measured, other.measured)
+    if reason:
+        raise KvaeError(f"the models cannot be compared: {reason}.")
+    left_out = comparable.BY_SAMPLING if comparable.why_no_nll(one.sampled, other.sampled) else ()
+    return {
+        name: Estimate.of(values - other.per_image[name])
+        for name, values in one.per_image.items()
+        if name not in left_out
+    }

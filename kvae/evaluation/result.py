@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kvae.bundle import caveats
+from kvae.bundle import caveats, comparable
 from kvae.bundle.manifest import Manifest
 from kvae.evaluation.estimates import Estimate
 from kvae.runtime import information
@@ -72,6 +72,16 @@ class Evaluation:
     def about(self) -> str:
         """The same in words."""
         return caveats.about_numbers(self.manifest.likelihood, self.manifest.binarize)
+
+    @property
+    def measured(self) -> comparable.Measured:
+        """What the numbers are, and which images they are from; numbers of other evaluations may be compared or not."""
+        return comparable.of_manifest(self.manifest)._replace(images=self.images_sha256)
+
+    @property
+    def sampled(self) -> comparable.Sampled:
+        """How the NLL was estimated."""
+        return comparable.Sampled(self.importance_samples, self.proposal, self.nll_is_believable)
 
     @property
     def loss_caveat(self) -> str | None:

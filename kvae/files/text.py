@@ -18,3 +18,11 @@ def shown(name: str) -> str:
     if name.isprintable():
         return name
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in name)
+
+
+def shortened(text: str, length: int) -> str:
+    """Text of at most `length` characters, cut in the middle, because the ends of names tell them apart."""
+    if len(text) <= length:
+        return text
+    tail = length // 2
+    return f"{text[: length - tail - 1]}…{text[len(text) - tail :]}"

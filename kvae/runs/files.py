@@ -11,7 +11,7 @@ from typing import Any
 from kvae.bundle.manifest import FILE_NAME
 from kvae.config import TrainConfig
 from kvae.errors import ConfigError, KvaeError
-from kvae.files import locks, regular
+from kvae.files import json_text, locks, regular
 from kvae.files.atomic import atomic_file
 from kvae.numbers import is_finite
 from kvae.runs.layout import BUNDLE, CHECKPOINT, CONFIG, HISTORY, METRICS
@@ -116,9 +116,9 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Write indented JSON; the file appears complete or not at all."""
+    """Write indented JSON, null for numbers that are not finite; the file appears complete or not at all."""
     with atomic_file(path, durable=True) as temporary:
-        temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(json_text.dumps(values) + "\n", encoding="utf-8")
 
 
 def read_config(run: Path) -> TrainConfig:

@@ -9,7 +9,7 @@ from typing import Any
 from kvae.bundle import caveats
 from kvae.errors import KvaeError
 from kvae.files import locks
-from kvae.files.text import printable
+from kvae.files.text import printable, shortened
 from kvae.runs.files import RunFiles
 from kvae.runs.layout import CHECKPOINT, CONFIG, HISTORY, METRICS
 
@@ -102,14 +102,6 @@ def as_text(runs: Sequence[RunFiles], width: int | None = None, now: datetime | 
         lines.append((" " * gap).join(cell for cell, size in zip(cells, widths, strict=True) if size).rstrip())
     lines += [f"{marks[about]}{': ' if marks[about] else ''}nats per image, {about}" for about in abouts]
     return "\n".join(lines)
-
-
-def shortened(text: str, length: int) -> str:
-    """Text of at most `length` characters, cut in the middle, because the ends of names tell them apart."""
-    if len(text) <= length:
-        return text
-    tail = length // 2
-    return f"{text[: length - tail - 1]}…{text[len(text) - tail :]}"
 
 
 def _row(run: RunFiles, mark: str, now: datetime | None) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from linear_gaussian import LinearGaussian
 
-from kvae.bundle import noise
+from kvae.bundle import comparable, noise
 from kvae.data import datasets
 from kvae.data.held_out_split import held_out
 from kvae.errors import BundleError, DataError, KvaeError
@@ -404,7 +404,9 @@ def test_an_untrained_model_is_found_to_have_collapsed(found):
 
 def test_paired_differences_are_image_by_image(bundle, found):
     """One minus the other, and the standard error of the differences, computed directly."""
-    other = evaluate(bundle, IMAGES, 3, seed=9)
+    effective = {"effective_sample_size": np.full(12, 5.0)}  # enough for the NLLs to be estimates
+    other = evaluate(bundle, IMAGES, 6, seed=9)
+    found, other = (replace(one, per_image=one.per_image | effective) for one in (found, other))
     differences = paired(found, other)
     assert set(differences) == PER_IMAGE
     for name, estimate in differences.items():
@@ -416,10 +418,44 @@ def test_paired_differences_are_image_by_image(bundle, found):
 
 
 def test_a_constant_difference_has_no_error_however_much_images_differ(found):
+    found = replace(found, per_image=found.per_image | {"effective_sample_size": np.full(12, 5.0)})
     better = replace(found, per_image={name: values - 1 for name, values in found.per_image.items()})
     difference = paired(found, better)["nll"]
     assert (difference.value, difference.standard_error) == (pytest.approx(1), pytest.approx(0, abs=1e-9))
     assert found.metrics["nll"].standard_error > 0.1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"importance_samples": 5},
+        {"proposal": "posterior"},
+        {"per_image": {"effective_sample_size": np.full(12, 1.5)}},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_nlls_are_not_subtracted_unless_both_are_estimates_by_equal_sampling(found, change):
+    """Everything that does not contain an NLL still is."""
+    sound = replace(found, per_image=found.per_image | {"effective_sample_size": np.full(12, 5.0)})
+    change = {name: sound.per_image | value if name == "per_image" else value for name, value in change.items()}
+    other = replace(sound, **change)
+    assert set(paired(sound, sound)) == PER_IMAGE
+    for pair in ((sound, other), (other, sound)):
+        assert set(paired(*pair)) == PER_IMAGE - {"nll", "gap", "bits_per_dim"}
+        assert comparable.why_no_nll(*(one.sampled for one in pair))
+    assert comparable.why_no_nll(sound.sampled, sound.sampled) is None
+
+
+def test_numbers_of_different_images_are_not_subtracted(found):
+    with pytest.raises(KvaeError, match="cannot be compared: their test images differ"):
+        paired(found, replace(found, images_sha256="1" * 64))
+    with pytest.raises(KvaeError, match="cannot be compared: one has .*surrogate.*; the other "):
+        paired(found, replace(found, manifest=replace(found.manifest, likelihood="normal")))
+
+
+def test_models_of_images_of_different_shapes_are_not_compared(found):
+    with pytest.raises(KvaeError, match="different shapes: 8 x 8 x 1 and 28 x 28 x 1"):
+        check_comparable(found.manifest, replace(found.manifest, image_shape=[28, 28, 1]))
 
 
 def test_models_of_the_same_kind_and_images_can_be_compared(found):

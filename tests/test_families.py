@@ -1,0 +1,32 @@
+"""Names that do not exist: what exists is named, and the nearest suggested, wherever a user gives a name."""
+
+import pytest
+
+from kvae import families, recipes
+from kvae.bundle.locate import locate
+from kvae.comparison import parse_vary, preset
+from kvae.errors import KvaeError
+
+
+def test_the_nearest_name_is_suggested_if_one_is_near():
+    known = {"conv": 1, "gated_mlp": 2}
+    near = "network 'gated_mpl' is unknown. Did you mean gated_mlp? Known: conv, gated_mlp."
+    assert families.unknown("network", "gated_mpl", known) == near
+    assert families.unknown("network", "xyz", known) == "network 'xyz' is unknown. Known: conv, gated_mlp."
+    assert families.unknown("network", "xyz", []) == "network 'xyz' is unknown. Known: none."
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        (lambda: recipes.resolve("fashion_mnist", {}), "fashion_mnist_vae"),
+        (lambda: preset("why_kl", {}), "why-kl"),
+        (lambda: parse_vary("learnign_rate=1"), "learning_rate"),
+        (lambda: locate("fashion-mnist"), "fashion_mnist"),
+        (lambda: families.member("kvae.likelihoods", "likelihood", "bernouli", ["bernoulli", "normal"]), "bernoulli"),
+    ],
+    ids=["recipe", "preset", "setting", "model", "member"],
+)
+def test_every_place_that_takes_a_name_suggests_one(call, expected):
+    with pytest.raises(KvaeError, match=f"Did you mean {expected}\\?"):
+        call()
