@@ -37,3 +37,8 @@ def adam_slots(optimizer: keras.optimizers.Adam, variable: Any) -> tuple[tf.Vari
 def flat_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """All layers of a model, including nested ones, and the model itself."""
     return list(model._flatten_layers())
+
+
+def rate_of(optimizer: Any) -> Any:
+    """An optimizer's learning rate as it is kept: a schedule, a variable, or None if it keeps none."""
+    return getattr(optimizer, "_learning_rate", None)
