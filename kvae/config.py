@@ -169,6 +169,16 @@ class TrainConfig:
         minimum=0.0,
         maximum=0.9999,
     )
+    clip_norm: float = _setting(
+        0.0, "Scale the gradient of all weights down to this norm if it is larger; 0 for no limit.", minimum=0.0
+    )
+    ema: float = _setting(
+        0.0,
+        "Validate, keep and export a moving average of the weights, with this decay per step, such as 0.999; 0 for "
+        "none.",
+        minimum=0.0,
+        maximum=0.999999,
+    )
     objective: str = _setting("elbo", "What training maximises.", choices=OBJECTIVES)
     beta: float = _setting(1.0, "Weight of the regulariser H(q, p) - entropy_weight H(q) in the loss.", minimum=0.0)
     entropy_weight: float = _setting(
@@ -178,6 +188,19 @@ class TrainConfig:
         minimum=0.0,
     )
     kl_warmup_epochs: int = _setting(0, "Epochs over which beta grows linearly from 0.", minimum=0)
+    beta_schedule: str | None = _setting(
+        None,
+        "How beta changes: linear grows from 0 over --kl-warmup-epochs, or over half of the epochs; cyclical does so "
+        "in each quarter of the training; or the beta of each epoch, such as 0,0.1,0.5,1, of which the last stays and "
+        "is --beta. [default: linear over --kl-warmup-epochs, if given]",
+        text=True,
+    )
+    free_bits: float = _setting(
+        0.0,
+        "Nats that each latent dimension may carry at no cost in the loss, on average over a batch; keeps dimensions "
+        "from collapsing. 0 for none.",
+        minimum=0.0,
+    )
     patience: int | None = _setting(
         None, "Stop after this many epochs without a better validation loss. [default: train all epochs]", minimum=1
     )
@@ -206,6 +229,13 @@ class TrainConfig:
         5, "Epochs between pictures of samples and reconstructions; 0 for no pictures.", minimum=0
     )
     tensorboard: bool = _setting(False, "Also write TensorBoard events to the run's folder.")
+    init_from: str | None = _setting(
+        None,
+        "Begin with the weights of a RUN or a .keras file, and take over its model's settings unless others are given.",
+        text=True,
+    )
+    init_sha256: str | None = None
+    """The hash of the file of `init_from`, which `kvae.training.train` records."""
 
     def __post_init__(self) -> None:
         _check(self)
@@ -227,6 +257,30 @@ class TrainConfig:
                 f"kl_warmup_epochs must be less than epochs ({self.epochs}), or beta never reaches its value; "
                 f"got {self.kl_warmup_epochs}."
             )
+        self._check_loss()
+
+    def _check_loss(self) -> None:
+        schedule = self.beta_schedule
+        if schedule not in (None, "linear") and self.kl_warmup_epochs:
+            raise ConfigError(
+                f"kl_warmup_epochs is the length of the linear schedule; got {self.kl_warmup_epochs} with "
+                f"beta_schedule {schedule}. Leave one of them out."
+            )
+        if betas := self.betas:
+            if len(betas) > self.epochs:
+                raise ConfigError(f"beta_schedule has {len(betas)} epochs, more than the training's {self.epochs}.")
+            if betas[-1] != self.beta or not self.beta:
+                raise ConfigError(
+                    f"beta_schedule must end with beta, the weight of validation and of the best model, which must be "
+                    f"above 0; it ends with {betas[-1]:g}, and beta is {self.beta:g}."
+                )
+        if self.free_bits and self.entropy_weight != 1.0:
+            raise ConfigError(
+                f"free_bits is about the KL, so entropy_weight must be 1; got {self.entropy_weight:g} with free_bits "
+                f"{self.free_bits:g}."
+            )
+        if self.free_bits and not self.beta:
+            raise ConfigError(f"free_bits {self.free_bits:g} has no effect with beta 0. Leave one of them out.")
 
     def _check_data(self) -> None:
         if self.data is None:
@@ -247,6 +301,22 @@ class TrainConfig:
     def is_of_bits(self) -> bool:
         """Whether the model is for binarised images; see `kvae.bundle.binarization`."""
         return self.binarize == "dynamic"
+
+    @property
+    def betas(self) -> tuple[float, ...]:
+        """The beta of each of the first epochs, if `beta_schedule` lists them; else empty."""
+        if self.beta_schedule in (None, "linear", "cyclical"):
+            return ()
+        try:
+            found = tuple(float(word) for word in str(self.beta_schedule).split(","))
+        except ValueError:
+            found = ()
+        if not found or not all(is_finite(value) and value >= 0.0 for value in found):
+            raise ConfigError(
+                f"beta_schedule must be linear, cyclical, or numbers of at least 0 with commas between them, such as "
+                f"0,0.1,0.5,1; got '{self.beta_schedule}'."
+            )
+        return found
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -278,8 +348,8 @@ class TrainConfig:
         return asdict(self)
 
     def to_publish(self) -> dict[str, Any]:
-        """The settings as a bundle publishes them: without the path of the data."""
-        paths = {name: getattr(self, name) for name in PATHS}
+        """The settings as a bundle publishes them: without the paths of the data and of the initial weights."""
+        paths = {name: getattr(self, name) for name in (*PATHS, "init_from")}
         return self.to_dict() | {name: None if path is None else _name_of(path) for name, path in paths.items()}
 
     def absolute(self) -> "TrainConfig":

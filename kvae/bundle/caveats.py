@@ -37,18 +37,23 @@ def _likelihood(name: str) -> tuple[str, str]:
     return found.kind, found.images
 
 
-def about_loss(beta: float, entropy_weight: float) -> str | None:
-    """The caveat for a loss distortion + beta (H(q, p) - entropy_weight H(q)); None if it is the negative ELBO."""
+def about_loss(beta: float, entropy_weight: float, free_bits: float = 0.0) -> str | None:
+    """The caveat for a loss distortion + beta (H(q, p) - entropy_weight H(q)); None if it is the negative ELBO.
+
+    With free bits the regulariser is the sum over latent dimensions of max(free_bits, KL of the dimension).
+    """
     if entropy_weight != 1.0:
         return (
             f"the loss weights the posterior's entropy by {entropy_weight:g}, not 1: it is not a bound on the negative "
             f"log-likelihood"
         )
+    free = f"the loss counts at least {free_bits:g} nats for each latent dimension (free bits)" if free_bits else ""
+    if beta == 1.0:
+        return f"{free}: a looser bound than the negative ELBO" if free else None
+    weighted = f"{free} and weights the KL by {beta:g}" if free else f"the loss weights the KL by {beta:g}"
     if beta < 1.0:
-        return f"the loss weights the KL by {beta:g}: below 1 it is not a bound on the negative log-likelihood"
-    if beta > 1.0:
-        return f"the loss weights the KL by {beta:g}: a looser bound than the negative ELBO"
-    return None
+        return f"{weighted}: below 1 it is not a bound on the negative log-likelihood"
+    return f"{weighted}: a looser bound than the negative ELBO"
 
 
 def about_training(training: dict[str, Any]) -> str | None:
@@ -59,7 +64,30 @@ def about_training(training: dict[str, Any]) -> str | None:
     own = training.get("loss_caveat")
     if isinstance(own, str):
         return printable(own)
-    weights = [training.get(name, 1.0) for name in ("beta", "entropy_weight")]
+    weights = [training.get(name, default) for name, default in (("beta", 1.0), ("entropy_weight", 1.0))]
+    weights.append(training.get("free_bits", 0.0))
     if not all(map(is_finite, weights)):
         return None
     return about_loss(*weights)
+
+
+def about_schedule(training: dict[str, Any]) -> str | None:
+    """What to say beside the training losses of single epochs if beta changed meanwhile; None if it did not.
+
+    Validation, the best model and all metrics use the full weight, so this is no caveat about them.
+
+    Args:
+        training: the settings of a training, as `TrainConfig.to_dict` gives them.
+    """
+    schedule, epochs = training.get("beta_schedule"), training.get("kl_warmup_epochs")
+    if schedule == "cyclical":
+        how = "goes from 0 to beta in each quarter of the training"
+    elif schedule == "linear" and not epochs:
+        how = "grows from 0 to beta in the first half of the training"
+    elif isinstance(schedule, str) and schedule != "linear":
+        how = f"is {printable(schedule, 80)} in the first epochs"
+    elif is_finite(epochs) and epochs:
+        how = f"grows from 0 to beta in the first {epochs:g} epochs"
+    else:
+        return None
+    return f"the training loss's weight of the KL {how}: compare its epochs by the validation loss"

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from kvae.model.objectives import Objective
 from kvae.model.terms import Terms
+from kvae.steps import schedules
 from kvae.steps.step_model import StepModel
 
 
@@ -43,6 +44,18 @@ class ObjectiveModel(StepModel):
     def beta(self, value: float) -> None:
         self._objective = replace(self._objective, beta=float(value))
         self._beta.assign(value)
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile as the saved model was, but with a constant rate in place of a run's schedule, which ends at 0."""
+        if isinstance(config.get("optimizer"), dict):
+            config = config | {"optimizer": schedules.constant(config["optimizer"])}
+        super().compile_from_config(config)
+
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """As in Keras; raises KvaeError if the learning rate is 0 from here on."""
+        if self.optimizer is not None:
+            schedules.check_not_over(self.optimizer)
+        return super().fit(*args, **kwargs)
 
     def weighted_loss(self, terms: Terms, training: bool = False) -> tf.Tensor:
         """The objective's loss for these terms, in nats per image: at the full weight, or at that of the next step."""

@@ -21,6 +21,8 @@ class Terms(NamedTuple):
     """KL(q(z|x) || p(z)), `(batch,)`."""
     entropy: tf.Tensor
     """H(q(z|x)), `(batch,)`."""
+    dimension_rates: tf.Tensor | None = None
+    """The KL of each latent dimension, `(latent_dim, batch)`; `(0, batch)` if q or p does not factorise over them."""
 
     @property
     def distortion(self) -> tf.Tensor:
@@ -57,3 +59,19 @@ def entropy(posterior: Any, log_posterior: tf.Tensor) -> tf.Tensor:
         return posterior.entropy()
     except NotImplementedError:
         return -tf.reduce_mean(log_posterior, axis=0)
+
+
+def dimension_rates(posterior: Any, prior: Any, rate: tf.Tensor) -> tf.Tensor:
+    """The KL of each latent dimension, `(latent_dim, batch)`, if both are diagonal Gaussians; else `(0, batch)`."""
+    pair = [_marginals(distribution) for distribution in (posterior, prior)]
+    if None in pair:
+        return tf.zeros_like(rate)[None][:0]
+    return tf.transpose(tfd.kl_divergence(*pair))
+
+
+def _marginals(distribution: Any) -> Any:
+    """A diagonal Gaussian's dimensions as independent normals; None for any other distribution."""
+    if isinstance(distribution, tfd.MultivariateNormalDiag):
+        return tfd.Normal(distribution.mean(), distribution.stddev())
+    base = getattr(distribution, "distribution", None)
+    return base if isinstance(distribution, tfd.Independent) and isinstance(base, tfd.Normal) else None

@@ -45,7 +45,7 @@ class VAE(SetOnce, ObjectiveModel):
 
     measured = ("loss", "elbo", "distortion", "rate")
     set_once = ("encoder", "decoder", "prior", "seed")
-    set_elsewhere = {"entropy_weight": "objective", "warmup_steps": "objective"}
+    set_elsewhere = dict.fromkeys(("entropy_weight", "warmup_steps", "free_bits"), "objective")
 
     def __init__(
         self,
@@ -88,12 +88,14 @@ class VAE(SetOnce, ObjectiveModel):
         z = draw(posterior, draws, self._objective.num_draws, example.num_images)  # (draws, batch, latent_dim)
         log_likelihood = self._log_likelihood(example, z, training)  # log p(x|z), (draws, batch)
         log_prior, log_posterior = prior.log_prob(z), posterior.log_prob(z)  # (draws, batch)
+        rate = terms.rate(posterior, prior, log_posterior, log_prior)
         return Terms(
             log_likelihood=log_likelihood,
             log_prior=log_prior,
             log_posterior=log_posterior,
-            rate=terms.rate(posterior, prior, log_posterior, log_prior),
+            rate=rate,
             entropy=terms.entropy(posterior, log_posterior),
+            dimension_rates=terms.dimension_rates(posterior, prior, rate),
         )
 
     def _log_likelihood(self, example: Example, z: tf.Tensor, training: bool) -> tf.Tensor:

@@ -42,3 +42,8 @@ def flat_layers(model: keras.Model) -> list[keras.layers.Layer]:
 def sublayers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     """The layers that a layer calls, not those that they call."""
     return list(layer._flatten_layers(recursive=False, include_self=False))
+
+
+def rate_of(optimizer: Any) -> Any:
+    """An optimizer's learning rate as it is kept: a schedule, a variable, or None if it keeps none."""
+    return getattr(optimizer, "_learning_rate", None)

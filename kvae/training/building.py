@@ -6,8 +6,9 @@ import tensorflow as tf
 from kvae.config import TrainConfig
 from kvae.errors import ConfigError
 from kvae.model import networks, objectives, priors
+from kvae.model.objectives.elbo import check_free_bits
 from kvae.model.vae import VAE
-from kvae.steps import optimizers, strategies
+from kvae.steps import optimizers, schedules, strategies
 from kvae.training.process import uses_xla
 
 
@@ -29,7 +30,8 @@ def build(
 
     Raises:
         ConfigError: the batch is larger than the training split or does not divide evenly among the strategy's
-            replicas, or the learning rate's warm-up is as long as the run.
+            replicas, the learning rate's warm-up is as long as the run, or free bits are asked for under a strategy
+            with several replicas.
     """
     check_size(config, num_train)
     if config.model.likelihood is None:
@@ -38,6 +40,7 @@ def build(
         )
     strategy = strategy or tf.distribute.get_strategy()
     strategies.check_batch_size(strategy, config.batch_size)
+    check_free_bits(config.free_bits, strategy.num_replicas_in_sync)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(config.seed)
@@ -57,8 +60,10 @@ def _compiled(config: TrainConfig, image_shape: tuple[int, int, int], steps_per_
     objective = objectives.get(config.objective).of_config(config, steps_per_epoch)
     vae = VAE(encoder, decoder, prior, objective, seed=config.seed)
     vae.build((None, *image_shape))
-    schedule = _learning_rate(config, config.epochs * steps_per_epoch)
-    optimizer = optimizers.FusedAdam(schedule, beta_2=config.adam_beta2)
+    schedule = schedules.run_cosine(config.learning_rate, config.epochs * steps_per_epoch, config.lr_warmup_steps)
+    optimizer = optimizers.FusedAdam(
+        schedule, beta_2=config.adam_beta2, global_clipnorm=config.clip_norm or None, average=config.ema
+    )
     optimizer.build(vae.trainable_variables)
     vae.compile(optimizer=optimizer, jit_compile=uses_xla(config))
     return vae
@@ -74,11 +79,3 @@ def check_size(config: TrainConfig, num_train: int) -> None:
             f"lr_warmup_steps must be less than {num_steps}, the optimiser steps of the run; "
             f"got {config.lr_warmup_steps}."
         )
-
-
-def _learning_rate(config: TrainConfig, num_steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
-    if not config.lr_warmup_steps:
-        return keras.optimizers.schedules.CosineDecay(config.learning_rate, num_steps)
-    return keras.optimizers.schedules.CosineDecay(
-        0.0, num_steps - config.lr_warmup_steps, warmup_target=config.learning_rate, warmup_steps=config.lr_warmup_steps
-    )

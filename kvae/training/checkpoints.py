@@ -1,7 +1,8 @@
 """Checkpoints: all that training needs to resume as if it had never stopped, in one file that is replaced as a whole.
 
-checkpoints/last.keras is an ordinary Keras model with its optimizer; beside Keras's own members the archive holds
-`kvae.json`, the `State`. Whenever the process is killed, the last checkpoint is intact.
+checkpoints/last.keras is an ordinary Keras model with its optimizer (if the weights are averaged, its weights are the
+averages, and the optimizer has the others); beside Keras's own members the archive holds `kvae.json`, the `State`.
+Whenever the process is killed, the last checkpoint is intact.
 """
 
 import csv
@@ -23,6 +24,7 @@ from kvae.model.vae import VAE
 from kvae.runs.layout import CHECKPOINT as LAST
 from kvae.runs.layout import HISTORY
 from kvae.runs.layout import MODEL as BEST
+from kvae.training import averaging
 from kvae.training.interrupts import Interrupt, Interrupted
 
 STATE = "kvae.json"
@@ -44,6 +46,8 @@ class State:
     means: dict[str, list[float]] = field(default_factory=dict)
     """By metric, the values of its variables in the middle of an epoch."""
     skipped_steps: int = 0
+    extended_at: int = 0
+    """The number of epochs that a finished run had when it was last trained longer; 0 if it never was."""
 
     @property
     def monitored(self) -> list[float]:
@@ -57,9 +61,11 @@ class State:
         return min(finite, key=self.monitored.__getitem__, default=None)
 
     def has_stalled(self, patience: int | None) -> bool:
-        """Whether the last `patience` epochs were no better than the best before them."""
+        """Whether the last `patience` epochs were no better than the best before them; anew if trained longer."""
         best = self.best_epoch
-        return patience is not None and best is not None and self.epoch - 1 - best >= patience
+        if patience is None or best is None:
+            return False
+        return self.epoch - 1 - max(best, self.extended_at - 1) >= patience
 
 
 class Checkpoints(keras.callbacks.Callback):
@@ -119,6 +125,7 @@ class Checkpoints(keras.callbacks.Callback):
             history=self.state.history,
             means={metric.name: [float(value.numpy()) for value in metric.variables] for metric in self.model.metrics},
             skipped_steps=int(self.model.skips.count.numpy()),
+            extended_at=self.state.extended_at,
         )
         self._save()
         self._end_if_asked()
@@ -129,7 +136,12 @@ class Checkpoints(keras.callbacks.Callback):
             name: [*(known.get(name, []) + [math.nan] * epoch)[:epoch], float(logs.get(name, math.nan))]
             for name in known | logs
         }
-        state = State(epoch=epoch + 1, history=history, skipped_steps=int(self.model.skips.count.numpy()))
+        state = State(
+            epoch=epoch + 1,
+            history=history,
+            skipped_steps=int(self.model.skips.count.numpy()),
+            extended_at=self.state.extended_at,
+        )
         loss = float(logs.get("val_loss", logs.get("loss", 0.0)))
         if not math.isfinite(loss):
             raise KvaeError(
@@ -169,7 +181,8 @@ class Checkpoints(keras.callbacks.Callback):
             return
         with atomic_file(self._folder / LAST, durable=True) as path:
             try:
-                self.model.save(path)
+                with averaging.averaged(self.model):
+                    self.model.save(path)
                 with zipfile.ZipFile(path, "a") as archive:
                     archive.writestr(STATE, json.dumps(asdict(self.state)))
             except (OSError, ValueError) as error:  # h5py has no errno for a full disk
@@ -212,5 +225,6 @@ def restore(vae: keras.Model, folder: Path | str) -> State:
         raise KvaeError(
             f"cannot resume from {path}: {printable(error)}. Restore the file, or train again{best}."
         ) from None
+    averaging.loaded(vae)
     vae.skips.count.assign(state.skipped_steps)
     return state

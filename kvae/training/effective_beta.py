@@ -20,13 +20,18 @@ def effective_beta(vae: VAE, images: NDArray[np.uint8]) -> float:
         images: uint8 `(n, height, width, channels)`.
 
     Returns:
-        The weight; NaN for a loss that does not depend on both.
+        The weight; NaN for a loss that does not depend on both. With free bits it is that of a nat in a latent
+        dimension that carries more than its free bits, and 0 if none does.
     """
     terms = vae.terms(pictures.to_float32(images), Draws.of([0, 0], len(images)))
     with tf.GradientTape() as tape:
         tape.watch(terms)
         loss = vae.weighted_loss(terms)
-    by_likelihood, by_rate = tape.gradient(loss, [terms.log_likelihood, terms.rate])
+    by_likelihood, by_rate, by_dimension = tape.gradient(
+        loss, [terms.log_likelihood, terms.rate, terms.dimension_rates]
+    )
+    if by_rate is None and by_dimension is not None:
+        by_rate = tf.gather(by_dimension, tf.argmax(tf.reduce_sum(by_dimension, axis=-1)))
     if by_likelihood is None or by_rate is None:
         return float("nan")
     return float(tf.reduce_sum(by_rate) / -tf.reduce_sum(by_likelihood))

@@ -11,8 +11,8 @@ from kvae.config import TrainConfig
 from kvae.data import datasets
 from kvae.files import pictures
 from kvae.runs import layout
+from kvae.training import averaging, checkpoints, fitting, interrupts, skipped
 from kvae.training import callbacks as training_callbacks
-from kvae.training import checkpoints, fitting, interrupts, skipped
 from kvae.training.finishing import NUM_PICTURED, Run, finish
 
 
@@ -50,7 +50,8 @@ def fit_rest(
                 out, config.max_skipped_steps, lambda step: fitting.batch_of(config, data, step), writes
             )
             # Pictures and logs of an epoch come before its checkpoint, because a resumed run would not make them.
-            fitting.fit(vae, config, data, [skips, *callbacks, keeper], state.epoch, state.step)
+            watchers = [averaging.Averaging(), skips, *callbacks, keeper]
+            fitting.fit(vae, config, data, watchers, state.epoch, state.step)
     return keeper.state
 
 
