@@ -16,13 +16,13 @@ from kvae.bundle.manifest import FILE_NAME, Manifest, contract
 from kvae.conversion import graph_files
 from kvae.errors import KvaeError
 from kvae.export import graphs, mixing, proof, reference
-from kvae.export.precision import in_float32
 from kvae.export.problems import NotExportable, Problem
 from kvae.export.tensors import check_prior
 from kvae.files.atomic import atomic_folder
 from kvae.model.vae import VAE
 from kvae.runtime import previews, scoring
 from kvae.runtime.bundle import Bundle
+from kvae.steps.keras_private import in_float32
 
 
 @dataclass(frozen=True)
@@ -108,9 +108,10 @@ def _export(
         proof.check_graph(name, model, tensors[name])
     with atomic_folder(out, bundle_files.is_bundle, "a bundle", FILE_NAME, durable=True) as folder:
         bundle = graph_files.write(folder, models, manifest)  # the bundle must be opened to be checked
-        errors = proof.check_parity(bundle, vae)
-        reference.write(vae, binarize == "dynamic", folder)
-        proof.check_as_verify_does(folder, lambda: mixing.problems(vae, functions, tensors))
+        with mixing.explained(vae, functions, tensors):
+            errors = proof.check_parity(bundle, vae)
+            reference.write(vae, binarize == "dynamic", folder)
+            proof.check_as_verify_does(folder)
         manifest = replace(manifest, parity={"tolerance": parity.TOLERANCE, "errors": errors})
         if callable(metrics):
             manifest = replace(manifest, metrics=metrics(bundle))

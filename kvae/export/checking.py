@@ -15,8 +15,8 @@ DATASET = {"name": "none", "sha256": "0" * 64, "num_images": 1}
 def check(vae: VAE, image_shape: Sequence[int] | None = None) -> None:
     """Raise unless a VAE can be exported: call it before you train a network of your own.
 
-    It exports the model as it is, trained or not, into a temporary folder, with all the checks of an export, and so takes
-    seconds. It changes neither weights nor random numbers, except that a model without weights is built.
+    It exports the model as it is, trained or not, into a temporary folder, with all the checks of an export. That takes
+    seconds. It changes neither weights nor random numbers, but a model without weights is built.
 
     Args:
         vae: the model.

@@ -1,7 +1,7 @@
 """A VAE's networks as ONNX graphs, with the names from the bundle's contract. Nothing after this needs TensorFlow."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import keras
@@ -13,12 +13,12 @@ import tf2onnx
 from kvae.export import tensors
 from kvae.export.lowering import lowering
 from kvae.export.lowering.lowering import Lowered
+from kvae.export.lowering.refusals import ADVICE, REWRITE
 from kvae.export.problems import NotExportable, Problem, first_line, layer_at
 from kvae.files.text import printable
 from kvae.model.vae import VAE
 
 OPSET = 17
-REWRITE = "write it with other operations, of keras.ops or TensorFlow"
 TRACEABLE = (
     "compute with keras.ops or TensorFlow alone, not with numpy, and let no condition depend on a tensor's values"
 )
@@ -78,8 +78,11 @@ def convert(function: Callable[..., Any], ends: dict[str, Any], network: keras.M
     unknown = {node.name: node.op_type for node in model.graph.node if not onnx.defs.has(node.op_type, OPSET)}
     if unknown:
         where = ((layer_at(network, step), operator) for step, operator in unknown.items())
-        problems = (Problem(name, layer, f"{op} is not a standard ONNX operator", REWRITE) for layer, op in where)
-        raise NotExportable(list(dict.fromkeys(problems)))
+        problems = (
+            Problem(name, layer, f"{op} is not a standard ONNX operator", ADVICE.get(op, REWRITE))
+            for layer, op in where
+        )
+        raise NotExportable(_one_each(problems))
     del model.opset_import[:]  # tf2onnx names ai.onnx.ml too, whose ops kvae.export.proof refuses
     model.opset_import.append(onnx.helper.make_opsetid("", OPSET))
     return model
@@ -94,8 +97,16 @@ def lower(function: Callable[..., Any], ends: dict[str, Any], network: keras.Mod
         raise NotExportable([Problem(name, "", f"it cannot be traced: {first_line(error)}", TRACEABLE)]) from None
     if lowered.troubles:
         troubles = (Problem(name, layer_at(network, step), *words) for step, *words in lowered.troubles)
-        raise NotExportable(list(dict.fromkeys(troubles)))
+        raise NotExportable(_one_each(troubles))
     return lowered
+
+
+def _one_each(problems: Iterable[Problem]) -> list[Problem]:
+    """The first problem of each layer: the others often follow from it."""
+    found: dict[str, Problem] = {}
+    for problem in problems:
+        found.setdefault(problem.layer, problem)
+    return list(found.values())
 
 
 def network_name(ends: dict[str, Any]) -> str:

@@ -1,19 +1,39 @@
 """Finds the layer that makes an image's result depend on the other images of its batch."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from kvae.errors import BundleError
 from kvae.export import graphs
-from kvae.export.problems import Problem, first_line, layer_at
+from kvae.export.problems import NotExportable, Problem, first_line, layer_at
 from kvae.model.vae import VAE
 
 REASON = "its result for an image depends on the other images of the batch"
 ADVICE = (
     "compute over the axes of an image, not over axis 0; a BatchNormalization must not be called with training=True"
 )
+
+
+@contextmanager
+def explained(vae: VAE, functions: graphs.Functions, tensors: dict[str, Any]) -> Iterator[None]:
+    """If a check fails within the block because a network mixes the images of a batch, name its layer.
+
+    Raises:
+        NotExportable: a network does that.
+        BundleError: the check failed for another reason.
+    """
+    try:
+        yield
+    except BundleError:
+        found = problems(vae, functions, tensors)
+        if not found:
+            raise
+        raise NotExportable(found) from None
 
 
 def problems(vae: VAE, functions: graphs.Functions, tensors: dict[str, Any]) -> list[Problem]:

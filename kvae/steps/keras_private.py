@@ -3,6 +3,8 @@
 pyproject.toml admits only the minor release that these were tested with.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -37,6 +39,31 @@ def adam_slots(optimizer: keras.optimizers.Adam, variable: Any) -> tuple[tf.Vari
 def flat_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """All layers of a model, including nested ones, and the model itself."""
     return list(model._flatten_layers())
+
+
+@contextmanager
+def in_float32(model: keras.Model) -> Iterator[None]:
+    """Let all layers compute in float32 within the block, whatever the policy under which they were made.
+
+    The functional model inside a Sequential one casts its inputs too, to the type of its input layer.
+    """
+    layers = flat_layers(model)
+    layers += [layer._functional for layer in layers if getattr(layer, "_functional", None) is not None]
+    policies = [(layer, layer.dtype_policy) for layer in layers if layer.compute_dtype != "float32"]
+    inputs = [layer for layer in layers if isinstance(layer, keras.layers.InputLayer)]
+    inputs += [tensor for layer in layers for tensor in getattr(layer, "_inputs", None) or []]
+    types = [(place, place.dtype) for place in inputs if place.dtype in ("float16", "bfloat16")]
+    try:
+        for layer, _ in policies:
+            layer.dtype_policy = "float32"
+        for place, _ in types:
+            place._dtype = "float32"
+        yield
+    finally:
+        for layer, policy in policies:
+            layer.dtype_policy = policy
+        for place, dtype in types:
+            place._dtype = dtype
 
 
 def sublayers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:

@@ -16,3 +16,16 @@ def exponential_minus_one(call: Call) -> Value:
     """e^x − 1 = 2 e^(x/2) sinh(x/2) without cancellation near 0; tanh and exp are accurate everywhere."""
     half = 0.5 * call.inputs[0]
     return tf.tanh(half) * (tf.exp(call.inputs[0]) + 1.0)
+
+
+@replaces("Log1p")
+def logarithm_of_one_plus(call: Call) -> Value:
+    """log(1 + x), corrected by the factor by which rounding changed x in 1 + x; x itself where nothing is left of it.
+
+    Reference: Kahan's formula, in Goldberg, What every computer scientist should know about floating-point arithmetic,
+    theorem 4.
+    """
+    (x,) = call.inputs
+    whole = 1.0 + x
+    rest = tf.where(tf.equal(whole, 1.0), tf.ones_like(x), whole - 1.0)
+    return tf.where(tf.equal(whole, 1.0), x, tf.math.log(whole) * (x / rest))

@@ -58,7 +58,11 @@ def lower(function: Callable[..., Any], signature: Sequence[tf.TensorSpec]) -> L
         return list(lowering.steps.values())
 
     lowered = _traced(again, signature)
-    lowered.get_concrete_function()
+    try:
+        lowered.get_concrete_function()
+    except Exception:  # after a trouble, what follows may fail in any way
+        if not lowering.troubles:
+            raise
     return Lowered(lowered, list(lowering.steps), _traced(all_steps, signature), lowering.troubles)
 
 

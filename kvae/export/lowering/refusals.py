@@ -9,20 +9,24 @@ RANDOM = (
     "draws random numbers when it is not training",
     "draw them only if training is true, or from a fixed seed by tf.random.stateless_normal with a fixed shape",
 )
-PYTHON = ("runs Python code", "write it with keras.ops or TensorFlow operations")
+PYTHON = ("runs Python code", "write it with operations of keras.ops or TensorFlow")
 TEXT = ("computes with text", "give the network numbers")
-FOURIER = ("computes a Fourier transform", "multiply by the matrix of the transform, a constant, in its place")
-COMPLEX = ("computes with complex numbers", "keep the real and the imaginary part as two tensors")
 TABLE = ("looks values up in a table", "use an Embedding of whole numbers")
 
 REASONS = {
-    "PyFunc": PYTHON,
-    "EagerPyFunc": PYTHON,
-    "PyFuncStateless": PYTHON,
-    **dict.fromkeys(("FFT", "FFT2D", "FFT3D", "IFFT", "IFFT2D", "RFFT", "RFFT2D", "IRFFT", "IRFFT2D"), FOURIER),
+    **dict.fromkeys(("PyFunc", "EagerPyFunc", "PyFuncStateless"), PYTHON),
     **dict.fromkeys(("HashTableV2", "LookupTableFindV2", "MutableHashTableV2"), TABLE),
     "Multinomial": RANDOM,
 }
+
+REWRITE = "write it with other operations, of keras.ops or TensorFlow"
+FOURIER = "multiply by the matrix of the Fourier transform, a constant, in its place"
+ADVICE = {
+    **dict.fromkeys(("FFT", "IFFT", "RFFT", "IRFFT", "FFT2D", "IFFT2D", "IRFFT2D", "ComplexAbs"), FOURIER),
+    **dict.fromkeys(("Svd", "Qr", "SelfAdjointEigV2", "Eig"), "use a normalisation or an attention in its place"),
+    "Unique": "use one_hot and a sum over the numbers in its place",
+}
+"""By the name of an operation that tf2onnx cannot convert: what to do, where there is more to say than `REWRITE`."""
 
 
 def check(op: tf.Operation) -> None:
@@ -37,5 +41,3 @@ def check(op: tf.Operation) -> None:
         raise Refused(*RANDOM)
     if any(end.dtype == tf.string for end in (*op.inputs, *op.outputs)):
         raise Refused(*TEXT)
-    if any(end.dtype.is_complex for end in (*op.inputs, *op.outputs)):
-        raise Refused(*COMPLEX)

@@ -1,17 +1,22 @@
 """Resizing that ONNX computes otherwise, as products with fixed matrices."""
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
 from kvae.export.lowering.rules import Call, Value, known, replaces
 
 
+def _attributes(call: Call) -> dict[str, Any]:
+    return {entry.name: call.attribute(entry.name) for entry in call.op.op_def.attr if entry.name != "T"}
+
+
 def _weights(call: Call, size: int, new_size: int, axis: int) -> np.ndarray:
     """The matrix `(new_size, size)` by which the operation resizes along an axis, found by resizing unit vectors."""
     units = tf.reshape(tf.eye(size), [1, size, 1, size] if axis == 1 else [1, 1, size, size])
     target = [new_size, 1] if axis == 1 else [1, new_size]
-    names = [entry.name for entry in call.op.op_def.attr if entry.name != "T"]
-    attributes = {name: call.attribute(name) for name in names}
+    attributes = _attributes(call)
     function = getattr(tf.raw_ops, call.op.type)
     with tf.init_scope():
         if call.op.type == "ScaleAndTranslate":
@@ -22,6 +27,22 @@ def _weights(call: Call, size: int, new_size: int, axis: int) -> np.ndarray:
         else:
             resized = function(images=units, size=target, **attributes)
         return tf.reshape(resized, [new_size, size]).numpy()
+
+
+@replaces("ResizeNearestNeighbor")
+def nearest(call: Call) -> Value:
+    """The nearest rows and columns, by their numbers: runtimes round halves in ways of their own."""
+    images, new_sizes = call.inputs
+    if not known(new_sizes) or None in images.shape[1:3]:
+        return None
+    for axis in (1, 2):
+        size, new_size = images.shape[axis], int(new_sizes[axis - 1])
+        with tf.init_scope():
+            line = np.arange(size, dtype=np.float32).reshape([1, size, 1, 1] if axis == 1 else [1, 1, size, 1])
+            target = [new_size, 1] if axis == 1 else [1, new_size]
+            numbers = tf.raw_ops.ResizeNearestNeighbor(images=line, size=target, **_attributes(call)).numpy().ravel()
+        images = tf.gather(images, numbers.astype(np.int32), axis=axis)
+    return images
 
 
 @replaces("ScaleAndTranslate", "ResizeBicubic", "ResizeArea")

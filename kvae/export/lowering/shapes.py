@@ -87,7 +87,7 @@ def reshape(call: Call) -> Value:
 @replaces("BroadcastArgs")
 def broadcast(call: Call) -> Value:
     """The shape of two tensors together, by the rule that a size of 1 stretches: the larger of the two sizes."""
-    left, right = (getattr(value, "tensor", value) for value in call.inputs)
+    left, right = (value.tensor if isinstance(value, Sizes) else value for value in call.inputs)
     length = max(left.shape[0], right.shape[0])
     padded = [tf.pad(value, [[length - value.shape[0], 0]], constant_values=1) for value in (left, right)]
     return tf.maximum(*padded)
