@@ -112,7 +112,8 @@ def of(
         facts=Facts(summary["has_grey"], summary["is_rounded"]),
         folder=folder,
     )
-    logger.info("%s: %s; from %s", data.name, decoded.describe(summary), folder)
+    others = f"; {source.num_others:,} other files ignored because of their names" if source.num_others else ""
+    logger.info("%s: %s%s; from %s", data.name, decoded.describe(summary), others, folder)
     return data
 
 

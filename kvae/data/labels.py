@@ -1,5 +1,7 @@
 """The labels in an array: one integer or text for each image, however they were stored."""
 
+import sys
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -71,6 +73,9 @@ def _labels(name: str, values: NDArray[np.generic], before: int) -> list[Label]:
                 f"{values[index]}); kvae takes classes, as integers or texts."
             )
     if kind == "U":
+        # numpy does not check them, and Python fails on what is beyond the last character.
+        if values.view(f"{values.dtype.str[0]}u4").max() > sys.maxunicode:
+            raise DataError(f"{name} holds labels that are not text.")
         return [shown(label) for label in values.tolist()]
     if kind == "S":
         return [shown(label.decode("utf-8", "replace")) for label in values.tolist()]

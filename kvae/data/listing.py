@@ -10,7 +10,7 @@ from kvae.files.folders import files_under
 from kvae.files.text import shown
 
 PICTURE_SUFFIXES = (
-    ".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm", ".pnm",
+    ".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pbm", ".pgm", ".ppm", ".pnm",
 )  # fmt: skip
 """Suffixes of the files in a folder that count as pictures. A file that the user names itself may have any name."""
 _RECORDS = re.compile(r".*\.tfrecords?(-\d+-of-\d+)?(\.gz)?", re.DOTALL)

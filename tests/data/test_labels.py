@@ -1,5 +1,7 @@
 """Labels in arrays: whatever their form, one for each image; what is no class is refused by name."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -67,3 +69,10 @@ def test_labels_that_are_not_one_hot_are_found_in_a_later_chunk_too(tmp_path, mo
     monkeypatch.setattr("kvae.data.labels.CHUNK_BYTES", 16)
     with pytest.raises(DataError, match=r"label 2 is \[1, 1\]"):
         labels_of(tmp_path, np.array([[1, 0], [0, 1], [1, 1]]))
+
+
+def test_texts_that_no_character_stands_for_are_refused(tmp_path):
+    """numpy loads them, and Python cannot make a text of them."""
+    codes = np.array([ord("a"), sys.maxunicode + 1, ord("b")], np.uint32)
+    with pytest.raises(DataError, match="labels that are not text"):
+        labels_of(tmp_path, codes.view("<U1"))

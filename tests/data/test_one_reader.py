@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 from pictures_on_disk import write_bad
-from PIL import Image
+from PIL import Image, ImageCms
 
 from kvae.config import ConfigError, TrainConfig
 from kvae.data import images, preparation
@@ -227,6 +227,60 @@ def test_a_float_picture_with_nan_or_infinity_is_refused(tmp_path, wrong):
     found = check_alike(tmp_path, (8, 10, 1), levels="0:1000")
     assert found["a.tif"] == "it holds NaN or infinity"
     assert found["b.tif"].shape == (8, 10, 1)
+
+
+def turned(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return {"exif": exif}
+
+
+@pytest.mark.parametrize(
+    ("name", "picture", "settings"),
+    [
+        *((f"turned-{number}.jpg", COLOUR, turned(number)) for number in range(1, 9)),
+        ("turned.webp", COLOUR, turned(6) | {"lossless": True}),
+        ("turned.tif", COLOUR, turned(8)),
+        ("bits.tif", GREY.convert("1"), {"compression": "group4"}),
+        ("bits.pbm", GREY.convert("1"), {}),
+        ("grey.jpg", GREY, {}),
+        ("capitals.JFIF", COLOUR, {"format": "JPEG"}),
+        ("progressive.jpg", COLOUR, {"progressive": True}),
+        ("la.tif", GREY.convert("LA"), {}),
+        ("rgba.tif", COLOUR.convert("RGBA"), {}),
+        ("opaque-palette.png", COLOUR.quantize(16), {"transparency": bytes(16 * [255])}),
+        ("clear-palette.png", COLOUR.quantize(16), {"transparency": bytes([0, 128, *14 * [255]])}),
+        ("profile.png", COLOUR, {"icc_profile": ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()}),
+        ("palette.bmp", COLOUR.quantize(16), {}),
+        ("ycbcr.tif", COLOUR.convert("YCbCr"), {}),
+        ("lab.tif", COLOUR.convert("LAB"), {}),
+        ("cmyk.jpg", COLOUR.convert("CMYK"), {}),
+        ("float.tif", Image.fromarray(RNG.random((8, 10), dtype=np.float32)), {}),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("reading", [{}, {"alpha": "white", "levels": "0:1"}])
+def test_both_read_or_refuse_alike_whatever_the_format(tmp_path, name, picture, settings, reading):
+    picture.resize((9, 9)).save(tmp_path / name, **settings)  # a square, which stays one when it is turned
+    channels = 1 if picture.mode in ("1", "L", "LA", "F") else 3
+    (found,) = check_alike(tmp_path, (9, 9, channels), **reading).values()
+    refused = {
+        "clear-palette.png": "transparent" if not reading else "",
+        "float.tif": "more than 8 bits" if not reading else "",
+        "ycbcr.tif": "YCbCr", "lab.tif": "LAB", "cmyk.jpg": "CMYK",
+    }.get(name)  # fmt: skip
+    assert refused in found if refused else found.shape[:2] == (9, 9)
+
+
+def test_what_systems_leave_in_folders_is_not_read(tmp_path):
+    for place in ("a/.git", ".hidden/deep", "__MACOSX", "a/b"):
+        (tmp_path / place).mkdir(parents=True)
+        COLOUR.save(tmp_path / place / "._x.png")
+    for place in ("a/.git/x.png", ".hidden/deep/x.png", "a/b/x.png"):
+        COLOUR.save(tmp_path / place)
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini", "no-suffix", "a/x.png.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    assert list(check_alike(tmp_path)) == ["a/b/x.png"]
+    assert open_source(tmp_path).num_others == 4
 
 
 def test_pillow_s_warnings_do_not_reach_the_terminal(tmp_path):

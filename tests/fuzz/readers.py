@@ -173,7 +173,7 @@ READERS = {
     "data": read_training_data,
     "records": read_records,
 }
-SEEDS_OF = {"verify": ("bundle",), "data": ("idx", "npz", "images")}
+SEEDS_OF = {"verify": ("bundle",), "data": ("idx", "npz", "images", "splits")}
 """The seeds of readers that have none of their own."""
 
 
