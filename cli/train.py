@@ -40,7 +40,13 @@ recipe_option = click.option(
 @device_option
 @strategy_option
 @click.option("--out", type=PATH, help="New folder for the run. [default: runs/DATASET-ARCHITECTURE-TIME]")
-@click.option("--resume", metavar="RUN", type=PATH, help="Resume a run that was stopped, with its own settings.")
+@click.option(
+    "--resume",
+    metavar="RUN",
+    type=PATH,
+    help="Resume a run that was stopped, with its own settings; with --epochs, train a stopped or finished run to that "
+    "many epochs.",
+)
 @json_option
 @click.pass_context
 def train(
@@ -56,14 +62,21 @@ def train(
 ) -> None:
     """Train a model, evaluate it on the test images, and export it."""
     changed = given(context, settings)
+    epochs = changed.pop("epochs", None) if resume else None
     if resume and (changed or recipe or out):
         name = next(iter(changed), "recipe" if recipe else "out").replace("_", "-")
-        raise click.UsageError(f"--resume uses the settings of the run; --{name} cannot be combined with it.")
-    config = recipes.resolve(recipe, changed)
+        raise click.UsageError(
+            f"--resume uses the settings of the run; --{name} cannot be combined with it. --init-from begins a new run."
+        )
     terminal.log_to_stderr()
     if resume:
-        resume_training(resume, data_dir, device, strategy, as_json)
+        resume_training(resume, epochs, data_dir, device, strategy, as_json)
     else:
+        if "init_from" in changed:
+            from kvae.runs import initial
+
+            changed = initial.inherited(changed)
+        config = recipes.resolve(recipe, changed)
         run_training(config, out, data_dir, device, strategy, as_json)
 
 
@@ -81,20 +94,32 @@ def run_training(
     _run(partial(making.train, config), config, folder, data_dir, device, strategy, as_json)
 
 
-def resume_training(folder: Path, data_dir: Path | None, device: str, strategy: str, as_json: bool) -> None:
-    """Resume a run and print the results; see `kvae.training.resume`. A finished run is left unchanged."""
+def resume_training(
+    folder: Path, epochs: int | None, data_dir: Path | None, device: str, strategy: str, as_json: bool
+) -> None:
+    """Resume a run, or train it longer, and print the results; see `kvae.training.resume`.
+
+    A finished run is left unchanged if no epochs are given.
+    """
     from kvae.runs import files as run_files
     from kvae.runs import layout
 
-    if run_files.is_finished(folder):
-        click.echo(f"{folder} is finished: there is nothing left to do.", err=True)
+    if epochs is None and run_files.is_finished(folder) and not (folder / layout.LONGER / layout.CONFIG).is_file():
+        made = len(next(iter(run_files.read_history(folder / layout.HISTORY).values()), []))
+        click.echo(
+            f"{folder} is finished: there is nothing left to do. To train it longer, add --epochs with a number above "
+            f"{made}.",
+            err=True,
+        )
         found = {"run": str(folder), "metrics": run_files.read_json(folder / layout.METRICS)}
         click.echo(json.dumps(found, indent=2) if as_json else folder)
         return
     import_tensorflow_quietly()
-    from kvae.training import resuming
+    from kvae.training import longer, resuming
 
-    _run(resuming.resume, run_files.read_config(folder), folder, data_dir, device, strategy, as_json, resumed=folder)
+    config = longer.plan(folder, epochs).config
+    make = partial(resuming.resume, epochs=epochs)
+    _run(make, config, folder, data_dir, device, strategy, as_json, resumed=folder)
 
 
 def _run(
@@ -143,12 +168,16 @@ def _as_json(run: Any, config: TrainConfig) -> dict[str, Any]:
         "kind": caveats.kind(str(config.model.likelihood), str(config.binarize)),
         "effective_beta": beta if math.isfinite(beta) else None,
         "loss_caveat": caveats.about_training(run.exported.manifest.training),
+        "schedule_caveat": caveats.about_schedule(run.exported.manifest.training),
+        "findings": [asdict(finding) for finding in run.findings],
         "parity": run.exported.parity,
         "files": [str(path) for path in _files(run)],
     }
 
 
 def _as_text(run: Any, config: TrainConfig) -> str:
+    from kvae.runs import diagnosis
+
     metrics = run.metrics
     lines = [
         f"{label:<15}{metrics[name].value:.2f} ± {metrics[name].standard_error:.2f} nats per image"
@@ -160,6 +189,10 @@ def _as_text(run: Any, config: TrainConfig) -> str:
     caveat = caveats.about_training(run.exported.manifest.training)
     if caveat:
         lines.append(f"{'loss':<15}{caveat}")
+    schedule = caveats.about_schedule(run.exported.manifest.training)
+    if schedule:
+        lines.append(f"{'schedule':<15}{schedule}")
+    lines += [f"{'note':<15}{diagnosis.as_text(finding)}" for finding in run.findings]
     lines.append(f"{'parity':<15}{terminal.parity_text(run.exported.parity)}")
     lines.append(f"{'run':<15}{run.path}")
     lines += [f"{'':<15}{path.relative_to(run.path)}" for path in _files(run)]

@@ -26,12 +26,16 @@ PICTURES = "pictures"
 SAMPLES, RECONSTRUCTIONS, CURVES = "samples.png", "reconstructions.png", "curves.png"
 TENSORBOARD = "tensorboard"
 """Folder of the TensorBoard events."""
+DIAGNOSIS = "diagnosis.json"
+"""What to know about the training: a collapse, a loss that still falls."""
 REPORT = "report.html"
 """The HTML report on the run."""
+LONGER = "longer"
+"""Folder of a finished run that is being trained longer: a run in it, whose files then take the place of the old."""
 METRICS = "metrics.json"
 """Test metrics; present only if the run is finished."""
 
 __all__ = [
-    "BUNDLE", "CHECKPOINT", "CONFIG", "CURVES", "DATASET", "ENVIRONMENT", "HISTORY", "IMAGES", "METRICS", "MODEL",
-    "PICTURES", "RECONSTRUCTIONS", "REPORT", "SAMPLES", "SKIPPED", "TENSORBOARD",
+    "BUNDLE", "CHECKPOINT", "CONFIG", "CURVES", "DATASET", "DIAGNOSIS", "ENVIRONMENT", "HISTORY", "IMAGES", "LONGER",
+    "METRICS", "MODEL", "PICTURES", "RECONSTRUCTIONS", "REPORT", "SAMPLES", "SKIPPED", "TENSORBOARD",
 ]  # fmt: skip

@@ -14,7 +14,7 @@ from kvae.bundle.manifest import USED_RATE, Manifest
 from kvae.config import TrainConfig
 from kvae.errors import BundleError
 from kvae.files.atomic import atomic_file
-from kvae.runs import curves, html_page, layout
+from kvae.runs import curves, diagnosis, html_page, layout
 from kvae.runs.files import RunFiles, read_json, read_json_lines
 
 NUM_PROGRESS = 4
@@ -94,14 +94,25 @@ def _numbers(files: RunFiles, manifest: Manifest | None) -> str:
     else:
         about.append("The run is not finished: it has no test metrics.")
     caveat = caveats.about_training(manifest.training if manifest else {})
-    caveat = caveat or caveats.about_loss(config.beta, config.entropy_weight)
+    caveat = caveat or caveats.about_loss(config.beta, config.entropy_weight, config.free_bits)
     if caveat:
         about.append(f"{caveat[0].upper()}{caveat[1:]}.")
+    about += [diagnosis.as_text(finding) for finding in _findings(files.path)]
+    schedule = caveats.about_schedule(config.to_dict())
+    if schedule:
+        about.append(f"{schedule[0].upper()}{schedule[1:]}.")
     words = " ".join(f"<span>{html.escape(shlex.quote(word))}</span>" for word in settings.command(config))
     return (
         f'<div class="numbers">{"".join(cells)}</div>\n<p>{html.escape(" ".join(about))}</p>\n'
         f"<p>To train it again:</p>\n<pre>{words}</pre>"
     )
+
+
+def _findings(run: Path) -> list[dict[str, Any]]:
+    """What the run's training found out about itself; empty for a run from before it did."""
+    found = read_json(run / layout.DIAGNOSIS)
+    findings = found.get("findings") if isinstance(found, dict) else None
+    return [finding for finding in findings if isinstance(finding, dict)] if isinstance(findings, list) else []
 
 
 def _curves(files: RunFiles) -> str:

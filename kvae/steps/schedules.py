@@ -7,11 +7,9 @@ import keras
 from kvae.errors import KvaeError
 from kvae.steps.keras_private import rate_of
 
-CosineDecay = keras.optimizers.schedules.CosineDecay
-
 
 @keras.saving.register_keras_serializable("kvae")
-class RunCosine(CosineDecay):
+class RunCosine(keras.optimizers.schedules.CosineDecay):
     """The schedule of a run: a linear warm-up, then half a cosine down to 0 at its last step; see `constant`."""
 
 
@@ -40,12 +38,12 @@ def constant(optimizer: dict[str, Any]) -> dict[str, Any]:
 
 def is_old(rate: Any, iterations: Any) -> bool:
     """Whether a rate is that of a run from before `RunCosine`, a plain cosine, and has come to its end at 0."""
-    return type(rate) is CosineDecay and is_over(rate, iterations)
+    return type(rate) is keras.optimizers.schedules.CosineDecay and is_over(rate, iterations)
 
 
 def held(rate: Any) -> Any:
     """The peak of a plain cosine as a schedule that stays there."""
-    return CosineDecay(rate.warmup_target or rate.initial_learning_rate, 1, alpha=1.0)
+    return keras.optimizers.schedules.CosineDecay(rate.warmup_target or rate.initial_learning_rate, 1, alpha=1.0)
 
 
 def is_over(rate: Any, iterations: Any) -> bool:

@@ -145,8 +145,9 @@ class Checkpoints(keras.callbacks.Callback):
         loss = float(logs.get("val_loss", logs.get("loss", 0.0)))
         if not math.isfinite(loss):
             raise KvaeError(
-                f"training diverged: the loss of epoch {epoch + 1} is {loss}. Train again with a lower learning rate; "
-                f"the last good checkpoint, if any, is in {self._folder}."
+                f"training diverged: the loss of epoch {epoch + 1} is {loss}. Train again with a lower learning rate "
+                f"than {float(self.model.optimizer.learning_rate):.3g}; the last good checkpoint, if any, is in "
+                f"{self._folder}."
             )
         self.state = state
         self._save()
@@ -179,21 +180,30 @@ class Checkpoints(keras.callbacks.Callback):
     def _save(self) -> None:
         if not self._writes:
             return
-        with atomic_file(self._folder / LAST, durable=True) as path:
-            try:
-                with averaging.averaged(self.model):
-                    self.model.save(path)
-                with zipfile.ZipFile(path, "a") as archive:
-                    archive.writestr(STATE, json.dumps(asdict(self.state)))
-            except (OSError, ValueError) as error:  # h5py has no errno for a full disk
-                if isinstance(error, OSError) and error.errno:
-                    raise
-                raise KvaeError(f"cannot write {self._folder / LAST}: {printable(error)}") from None
+        save(self.model, self._folder, self.state)
         self._saved = time.monotonic()
 
     def _end_if_asked(self) -> None:
         if self._interrupt.asked:
             raise Interrupted
+
+
+def save(vae: keras.Model, folder: Path, state: State) -> None:
+    """Write a model's checkpoint into a folder.
+
+    Raises:
+        KvaeError: the folder cannot be written to.
+    """
+    with atomic_file(folder / LAST, durable=True) as path:
+        try:
+            with averaging.averaged(vae):
+                vae.save(path)
+            with zipfile.ZipFile(path, "a") as archive:
+                archive.writestr(STATE, json.dumps(asdict(state)))
+        except (OSError, ValueError) as error:  # h5py has no errno for a full disk
+            if isinstance(error, OSError) and error.errno:
+                raise
+            raise KvaeError(f"cannot write {folder / LAST}: {printable(error)}") from None
 
 
 def restore(vae: keras.Model, folder: Path | str) -> State:
@@ -216,15 +226,43 @@ def restore(vae: keras.Model, folder: Path | str) -> State:
         return State()
     with vae.distribute_strategy.scope():
         vae.optimizer.build(vae.trainable_variables)
+    state = read_state(folder)
     try:
-        with zipfile.ZipFile(path) as archive:
-            state = State(**json.loads(archive.read(STATE)))
         vae.load_weights(path)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        best = f"; {BEST} holds the best model so far" if (Path(folder) / BEST).exists() else ""
-        raise KvaeError(
-            f"cannot resume from {path}: {printable(error)}. Restore the file, or train again{best}."
-        ) from None
+        raise _unreadable(path, error) from None
     averaging.loaded(vae)
     vae.skips.count.assign(state.skipped_steps)
     return state
+
+
+def read_state(folder: Path | str) -> State:
+    """How far training had got in a folder, without its weights; `State()` if it has no checkpoint.
+
+    Raises:
+        KvaeError: the checkpoint cannot be read.
+    """
+    path = Path(folder) / LAST
+    if not path.exists():
+        return State()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return State(**json.loads(archive.read(STATE)))
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise _unreadable(path, error) from None
+
+
+def copy(folder: Path, target: Path, state: State) -> None:
+    """Copy a checkpoint into another folder, with another `State` in it."""
+    with (
+        atomic_file(target / LAST, durable=True) as path,
+        zipfile.ZipFile(folder / LAST) as source,
+        zipfile.ZipFile(path, "w") as archive,
+    ):
+        for name in source.namelist():
+            archive.writestr(name, json.dumps(asdict(state)) if name == STATE else source.read(name))
+
+
+def _unreadable(path: Path, error: Exception) -> KvaeError:
+    best = f"; {BEST} holds the best model so far" if (path.parent.parent / BEST).exists() else ""
+    return KvaeError(f"cannot resume from {path}: {printable(error)}. Restore the file, or train again{best}.")

@@ -1,22 +1,27 @@
 """What is made from a run's best model: its metrics, its bundle, its pictures and its report."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kvae import likelihoods
 from kvae.config import TrainConfig
 from kvae.data import datasets
 from kvae.data.held_out_split import held_out
+from kvae.errors import KvaeError
 from kvae.evaluation import evaluation
 from kvae.evaluation.estimates import Estimate
 from kvae.export import bundles
 from kvae.files import pictures
-from kvae.runs import curves, layout
+from kvae.runs import curves, diagnosis, layout
 from kvae.runs import files as run_files
 from kvae.runs import report as run_report
+from kvae.runs.diagnosis import Finding
+from kvae.runtime import latents
 from kvae.runtime.bundle import Bundle
 from kvae.training.effective_beta import effective_beta
 from kvae.training.keras_files import load_model
@@ -38,10 +43,25 @@ class Run:
     effective_beta: float
     """The regulariser's weight in the loss; see `kvae.training.effective_beta`."""
     exported: bundles.Exported
+    findings: list[Finding] = field(default_factory=list)
+    """What to know about the training, such as a collapse; see `kvae.runs.diagnosis`."""
 
 
-def finish(out: Path, config: TrainConfig, data: datasets.Dataset, history: dict[str, list[float]]) -> Run:
-    """Evaluate, export and picture the best model; if interrupted, it can simply be run again."""
+def finish(
+    out: Path, config: TrainConfig, data: datasets.Dataset, history: dict[str, list[float]], name: Path | None = None
+) -> Run:
+    """Evaluate, export and picture the best model, and say what to know about it; if interrupted, it can be run again.
+
+    Args:
+        out: where the best model is, and where everything is written.
+        config: the settings.
+        data: the data set.
+        history: the losses of all epochs.
+        name: the run's folder as the user names it, if it is not `out`.
+
+    Raises:
+        KvaeError: the model cannot be exported; if that is because training diverged, the message says so.
+    """
     best = load_model(out)
     test = held_out(data, "test", config.is_of_bits)
     metrics: dict[str, Estimate] = {}
@@ -51,22 +71,50 @@ def finish(out: Path, config: TrainConfig, data: datasets.Dataset, history: dict
         metrics.update({name: measured[name] for name in ("elbo", "distortion", "rate", "active_units")})
         return {name: asdict(metric) for name, metric in metrics.items()}
 
-    exported = bundles.export(
-        best,
-        out / layout.BUNDLE,
-        dataset=data.provenance(),
-        metrics=measure,
-        training=config.to_publish(),
-        binarize=str(config.binarize),
-        train_images=data.train.images,
-        test_images=test,
+    diverged = diagnosis.diverged(config, history, test[0].size)
+    try:
+        exported = bundles.export(
+            best,
+            out / layout.BUNDLE,
+            dataset=data.provenance(),
+            metrics=measure,
+            training=config.to_publish(),
+            binarize=str(config.binarize),
+            train_images=data.train.images,
+            test_images=test,
+        )
+    except KvaeError as error:
+        if diverged is None:
+            raise
+        raise KvaeError(f"{diagnosis.as_text(diverged)} The model cannot be exported: {error}") from None
+    findings = diagnosis.diagnose(
+        str(name or out),
+        config,
+        history,
+        test[0].size,
+        metrics["active_units"].value,
+        (exported.manifest.posterior or {}).get("scale_mean", ()),
+        _floor_share(Bundle.open(exported.path, device="cpu")),
     )
+    run_files.write_json(out / layout.DIAGNOSIS, {"findings": diagnosis.as_json(findings)})
     if not pictures.is_table(data.image_shape):
         _draw_pictures(out, test)
     curves.save(history, out / layout.CURVES)
     run_report.write(out)
     run_files.write_json(out / layout.METRICS, exported.manifest.metrics)  # last: it marks the run as finished
-    return Run(out, metrics, effective_beta(best, test[:EFFECTIVE_BETA_IMAGES]), exported)
+    return Run(out, metrics, effective_beta(best, test[:EFFECTIVE_BETA_IMAGES]), exported, findings)
+
+
+def _floor_share(bundle: Bundle) -> float:
+    """The fraction of the pixels of some samples whose likelihood has its scale at the floor; 0 if it has no scale."""
+    likelihood = likelihoods.get(bundle.manifest.likelihood)
+    if "scale" not in likelihood.parameters:
+        return 0.0
+    floor = import_module(type(likelihood).__module__).MIN_SCALE
+    z = latents.prior_draws(0, 0, NUM_PICTURED, bundle.manifest.latent_dim)
+    found = bundle.run("decoder", {"z": z}, ["likelihood_parameters"])["likelihood_parameters"]
+    scale = found[..., likelihood.parameters.index("scale")]
+    return float(np.mean(scale < 1.01 * floor))
 
 
 def _draw_pictures(run: Path, images: NDArray[np.uint8]) -> None:

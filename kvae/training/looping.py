@@ -23,10 +23,14 @@ def go_on(
     vae: Any,
     state: checkpoints.State,
     callbacks: Sequence[keras.callbacks.Callback],
+    name: Path | None = None,
 ) -> Run:
-    """Make the remaining steps, then everything that is made from the model; the caller has locked the folder."""
+    """Make the remaining steps, then everything that is made from the model; the caller has locked the folder.
+
+    `name` is the run's folder as the user names it, if it is not `out`.
+    """
     state = fit_rest(out, config, data, vae, state, [*_lookers(out, config, data), *callbacks])
-    return finish(out, config, data, state.history)
+    return finish(out, config, data, state.history, name)
 
 
 def fit_rest(

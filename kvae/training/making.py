@@ -17,7 +17,7 @@ from kvae.files import atomic, locks
 from kvae.files.atomic import check_replaceable
 from kvae.runs import files as run_files
 from kvae.runs import layout
-from kvae.training import building, checkpoints, environment
+from kvae.training import building, checkpoints, environment, initial
 from kvae.training.finishing import Run
 from kvae.training.looping import go_on
 
@@ -38,8 +38,10 @@ def train(
 ) -> Run:
     """Train a model, evaluate it on the test split, export it, and write it all into the new folder `out`.
 
+    With `init_from` it begins with the weights of another run, and a schedule and optimizer of its own.
+
     Args:
-        config: the settings.
+        config: the settings; `init_from` is recorded with its hash.
         out: the run's folder; it must be empty or not exist.
         data_dir: where the data set's files are; see `kvae.data.datasets.load`.
         callbacks: further Keras callbacks, such as a progress bar.
@@ -52,13 +54,14 @@ def train(
             full disk, or a loss that is not finite.
         Interrupted: the process was told to end; `resume` continues the run.
     """
-    config = config.absolute()  # the run may be resumed from another folder
+    config = initial.recorded(config.absolute())  # the run may be resumed from another folder
     placing.check_outside(out, config.own_paths)
     locks.check_free(out)
     _check_new(out)
     data = datasets.of(config, data_dir, decoding)
     config = choice.settle(config, data)
     vae = building.build(config, data.image_shape, len(data.train.images), strategy)
+    initial.load_into(vae, config)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -69,6 +72,8 @@ def train(
         run_files.write_json(out / layout.ENVIRONMENT, environment.versions())
         run_files.write_json(out / layout.DATASET, _about(data))
         datasets.write_record(data, out / layout.IMAGES)
+        if config.init_from:  # the run no longer needs the file that they came from
+            checkpoints.save(vae, out, checkpoints.State())
         run_files.write_json(out / layout.CONFIG, config.to_dict())  # from here on the folder is a run
         return go_on(out, config, data, vae, checkpoints.State(), callbacks)
 
@@ -98,4 +103,5 @@ def _check_new(out: Path) -> None:
 def _is_only_begun(folder: Path) -> bool:
     """Whether a training process was killed there before the folder became a run."""
     names = {entry.name for entry in folder.iterdir() if not entry.name.startswith(".")}
-    return names <= {layout.ENVIRONMENT, layout.DATASET, layout.IMAGES} and (folder / locks.FILE).exists()
+    begun = {layout.ENVIRONMENT, layout.DATASET, layout.IMAGES, Path(layout.CHECKPOINT).parts[0]}
+    return names <= begun and (folder / locks.FILE).exists()

@@ -14,8 +14,8 @@ from kvae.runs import files as run_files
 from kvae.runs.layout import SKIPPED
 
 CAUSES = (
-    "Likely causes: the learning rate is too high (try a tenth of it, or a warm-up), the images are not numbers in "
-    "[0, 1], or the likelihood's learned scale went to 0 (because some pixels are constant)."
+    "Likely causes: the learning rate, {rate:.3g}, is too high (try a tenth of it, or a warm-up), the images are not "
+    "numbers in [0, 1], or the likelihood's learned scale went to 0 (because some pixels are constant)."
 )
 
 
@@ -62,7 +62,8 @@ class SkippedSteps(keras.callbacks.Callback):
             raise KvaeError(
                 f"training stopped: {count} steps had a loss or a gradient that is not finite (max_skipped_steps: "
                 f"{self._maximum}). They were not applied, and are listed in {self._path}; the last checkpoint, if "
-                f"any, is kept. Resuming would skip the same steps again: train again with other settings. {CAUSES}"
+                f"any, is kept. Resuming would skip the same steps again: train again with other settings. "
+                + CAUSES.format(rate=float(self.model.optimizer.learning_rate))
             )
 
     def _write(self) -> None:

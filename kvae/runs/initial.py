@@ -1,0 +1,92 @@
+"""Where the weights that a new run begins with come from (`init_from`), and the settings of their model."""
+
+import json
+import zipfile
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from kvae.bundle.manifest import FILE_NAME
+from kvae.config import ModelConfig, TrainConfig
+from kvae.errors import ConfigError, KvaeError
+from kvae.files import regular
+from kvae.files.text import printable
+from kvae.runs import files as run_files
+from kvae.runs import layout
+
+MAX_CONFIG = 10_000_000
+"""A model's description with more bytes than this is not read."""
+
+
+def weights_file(init_from: str) -> Path:
+    """The `.keras` file that a run, or a file itself, stands for.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    path = Path(init_from)
+    found = path / layout.MODEL if path.is_dir() else path
+    if path.is_dir() and not found.exists() and (path / FILE_NAME).exists():
+        raise ConfigError(
+            f"init_from must be a run or a .keras file; {path} is a bundle, whose ONNX graphs cannot be trained. Name "
+            f"the run that it was exported from, or that run's {layout.MODEL}."
+        )
+    if found.suffix != ".keras" or not found.exists():
+        raise ConfigError(f"init_from must be a run with a {layout.MODEL}, or a .keras file; got {path}.")
+    try:
+        regular.check(found)
+    except OSError as error:
+        raise ConfigError(f"init_from {found} cannot be read: {error.strerror or error}.") from None
+    return found
+
+
+def model_settings(init_from: str) -> dict[str, Any]:
+    """The settings of the model in a run or a `.keras` file, as `kvae.config.from_settings` takes them.
+
+    They are those of the run that the file is in. Of a file elsewhere, only the latent dimensions, the likelihood and
+    the prior are known: the architecture and its width must be given if they are not the defaults.
+
+    Raises:
+        ConfigError: `init_from` is neither a run nor a `.keras` file.
+        KvaeError: the run's settings, or the file, cannot be read.
+    """
+    path = weights_file(init_from)
+    config = run_config(path)
+    if config is not None:
+        return asdict(config.model) | {"binarize": config.binarize}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.getinfo("config.json").file_size > MAX_CONFIG:
+                raise ValueError("its description is too large")
+            parts = json.loads(archive.read("config.json"))["config"]
+        found = {
+            "latent_dim": parts["encoder"]["config"]["latent_dim"],
+            "likelihood": parts["decoder"]["config"]["likelihood"],
+        }
+    except Exception as error:  # errors in zip and JSON, and missing names, have no common base
+        reason = printable(str(error)) or type(error).__name__
+        raise KvaeError(f"init_from {path} does not hold a model of kvae train: {reason}.") from None
+    return found
+
+
+def run_config(path: Path) -> TrainConfig | None:
+    """The settings of the run that a `.keras` file is in; None if it is in no run."""
+    for folder in (path.resolve().parent, path.resolve().parent.parent):
+        if (folder / layout.CONFIG).is_file():
+            return run_files.read_config(folder)
+    return None
+
+
+def inherited(settings: dict[str, Any]) -> dict[str, Any]:
+    """Flat settings; with `init_from` among them, those of its model too, unless others are given."""
+    if settings.get("init_from") is None:
+        return settings
+    return model_settings(settings["init_from"]) | settings
+
+
+def differences(init_from: str, config: TrainConfig) -> list[str]:
+    """What is known to differ between the model of `init_from` and a config, as `name value, not value`."""
+    before = model_settings(init_from)
+    names = [item.name for item in fields(ModelConfig) if item.name in before]
+    now = {name: getattr(config.model, name) for name in names}
+    return [f"{name} {before[name]}, not {now[name]}" for name in names if before[name] != now[name]]

@@ -1,0 +1,61 @@
+"""Begins a new run with the weights of another one."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from kvae.bundle.manifest import sha256
+from kvae.config import TrainConfig
+from kvae.errors import ConfigError
+from kvae.model.vae import VAE
+from kvae.runs import initial
+from kvae.training.keras_files import load_model
+
+
+def recorded(config: TrainConfig) -> TrainConfig:
+    """A config with the absolute path and the hash of the file that `init_from` stands for.
+
+    Raises:
+        ConfigError: `init_from` is neither a run nor a `.keras` file; or the config has the hash of another file.
+    """
+    if config.init_from is None:
+        return config
+    path = initial.weights_file(config.init_from)
+    found = sha256(path)
+    if config.init_sha256 not in (None, found):
+        raise ConfigError(
+            f"init_from {path} has changed: its sha256 is {found[:12]}..., expected {str(config.init_sha256)[:12]}...."
+        )
+    return replace(config, init_from=str(Path(config.init_from).absolute()), init_sha256=found)
+
+
+def load_into(vae: VAE, config: TrainConfig) -> None:
+    """Give a model the weights of `config.init_from`, if there is one; the optimizer begins afresh.
+
+    Raises:
+        ConfigError: the models differ; the message says in what.
+        KvaeError: the file cannot be read.
+    """
+    if config.init_from is None:
+        return
+    path = initial.weights_file(config.init_from)
+    old = load_model(path)
+    if old.image_shape != vae.image_shape:
+        raise ConfigError(
+            f"init_from {path} is a model of images of shape {_words(old.image_shape)}, not {_words(vae.image_shape)}: "
+            f"use --image-size and --grayscale to bring the images to that shape."
+        )
+    pairs = [(getattr(old, name), getattr(vae, name)) for name in ("encoder", "decoder", "prior")]
+    if any(_shapes(one) != _shapes(other) for one, other in pairs):
+        found = "; ".join(initial.differences(config.init_from, config)) or "architecture or hidden_units"
+        raise ConfigError(f"init_from {path} is a model with other networks: {found}. Leave these settings out.")
+    for one, other in pairs:
+        other.set_weights(one.get_weights())
+
+
+def _shapes(network: Any) -> list[tuple[int, ...]]:
+    return [tuple(weight.shape) for weight in network.weights]
+
+
+def _words(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
