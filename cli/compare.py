@@ -9,8 +9,8 @@ import click
 
 from kvae.cli import terminal
 from kvae.cli.config_options import config_options, given, regularizer_option
+from kvae.cli.destination import Out
 from kvae.cli.options import (
-    PATH,
     data_dir_option,
     importance_samples_option,
     json_option,
@@ -31,7 +31,7 @@ PRESETS = ["why-kl"]  # the same as in kvae.comparison.settings, which loads Ker
 @regularizer_option
 @importance_samples_option
 @data_dir_option
-@click.option("--out", type=PATH, default="comparison", show_default=True, help="Folder for the runs and the report.")
+@click.option("--out", type=Out(), default="comparison", show_default=True, help="Folder for the runs and the report.")
 @json_option
 @click.pass_context
 def compare(

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from kvae.cli.config_options import config_options
+from kvae.cli.destination import Out, check_apart
 from kvae.cli.options import PATH, json_option
 from kvae.cli.terminal import bar
 from kvae.config import OWN_IMAGES, TrainConfig
@@ -31,7 +32,7 @@ def data() -> None:
 @data.command()
 @click.argument("path", type=PATH)
 @config_options(TrainConfig, only=(*OWN_IMAGES, "split_seed", "max_bad"))
-@click.option("--out", type=PATH, help="Write example images to this PNG, one row per label.")
+@click.option("--out", type=Out(), help="Write example images to this PNG, one row per label.")
 @json_option
 def inspect(path: Path, out: Path | None, as_json: bool, **settings: Any) -> None:
     """Say which images PATH holds, and which will be skipped and why.
@@ -41,6 +42,7 @@ def inspect(path: Path, out: Path | None, as_json: bool, **settings: Any) -> Non
     config = TrainConfig(data=str(path), **settings)
     if out is not None and out.suffix.lower() != ".png":
         raise KvaeError(f"{out}: the examples are written as a PNG; give --out a name that ends in .png.")
+    check_apart(out, [path])
     from kvae.data import inspection
     from kvae.data.sources import open_all
     from kvae.files import pictures

@@ -8,7 +8,8 @@ import click
 
 from kvae.bundle.locate import locate
 from kvae.cli import terminal
-from kvae.cli.options import PATH, data_dir_option, device_option, importance_samples_option, json_option, own_option
+from kvae.cli.destination import Out, check_apart
+from kvae.cli.options import data_dir_option, device_option, importance_samples_option, json_option, own_option
 
 ROWS = {
     "elbo": ("−ELBO", -1.0, "nats"),
@@ -32,7 +33,7 @@ BOUNDS = {"nll": "≤ ", "bits_per_dim": "≤ ", "gap": "≥ "}
 @click.argument("model", metavar="RUN|BUNDLE", required=False)
 @importance_samples_option
 @click.option("--against", metavar="OTHER", help="A second model to compare with, image by image.")
-@click.option("--per-image", type=PATH, help="Write the values of each image to this .npz.")
+@click.option("--per-image", type=Out(), help="Write the values of each image to this .npz.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the draws.")
 @click.option(
     "--proposal",
@@ -77,6 +78,8 @@ def run_evaluation(
         raise KvaeError(f"{per_image}: the name must end in .npz.")
     evaluation.check_settings(importance_samples, proposal)
     paths = [locate(model)] + ([locate(against)] if against is not None else [])
+    for path in paths:
+        check_apart(per_image, [*filter(None, [data, data_dir])], path)
     bundles = [Bundle.open(path, device, threads=1) for path in paths]
     if len(bundles) == 2:
         evaluation.check_comparable(bundles[0].manifest, bundles[1].manifest)

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from kvae.cli.destination import Out, check_apart
 from kvae.cli.options import PATH, json_option
 from kvae.cli.terminal import tell_which
 
@@ -18,7 +19,7 @@ OF_THE_SERVER = {"host": "--host", "port": "--port", "no_browser": "--no-browser
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to serve on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="Port; 0 for any free one.")
 @click.option("--no-browser", is_flag=True, help="Do not open a browser.")
-@click.option("--out", type=PATH, help="Write the page to this folder, for any web host, instead of serving it.")
+@click.option("--out", type=Out(), help="Write the page to this folder, for any web host, instead of serving it.")
 @click.option("--ort-dir", type=PATH, help="Folder of onnxruntime-web, to make a page that works offline.")
 @json_option
 @click.pass_context
@@ -49,6 +50,7 @@ def explore(
     from kvae.runtime.bundle import Bundle
 
     path = locate(model)
+    check_apart(out, [], path)
     page = pages.page(Bundle.open(path, device="cpu"), pages.model_name(path), ort_dir)
     tell_which(model, path)
     if out is None:

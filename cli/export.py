@@ -6,16 +6,17 @@ from typing import Any
 
 import click
 
-from kvae.bundle.locate import locate, shipped
+from kvae.bundle.locate import BUNDLE_FOLDER, locate, shipped
 from kvae.bundle.manifest import FILE_NAME
 from kvae.cli import terminal
-from kvae.cli.options import PATH, data_dir_option, json_option, own_option
+from kvae.cli.destination import Out, check_apart
+from kvae.cli.options import data_dir_option, json_option, own_option
 from kvae.cli.quiet import import_tensorflow_quietly
 
 
 @click.command()
 @click.argument("model", metavar="RUN|BUNDLE")
-@click.option("--out", type=PATH, required=True, help="Folder for the bundle; an existing bundle is replaced.")
+@click.option("--out", type=Out(), required=True, help="Folder for the bundle; an existing bundle is replaced.")
 @click.option(
     "--precision",
     "to_precision",
@@ -74,6 +75,9 @@ def run_export(
 
 
 def _export_run(run: Path, out: Path, data_dir: Path | None, data: Path | None, as_json: bool) -> None:
+    is_own = out.resolve() == (run / BUNDLE_FOLDER).resolve()  # which is not read, and may be made again
+    if (run / "config.json").is_file() and not is_own:
+        check_apart(out, [run, *filter(None, [data, data_dir])])
     import_tensorflow_quietly()
     from kvae.training import exporting
 
@@ -91,6 +95,7 @@ def _convert(
     data: Path | None,
     as_json: bool,
 ) -> None:
+    check_apart(out, [*filter(None, [data, data_dir])], source)
     from kvae.conversion import conversion
 
     with terminal.bar(1, "comparing") as shown:

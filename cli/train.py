@@ -15,6 +15,7 @@ from kvae import recipes
 from kvae.bundle import caveats
 from kvae.cli import terminal
 from kvae.cli.config_options import config_options, given, regularizer_option
+from kvae.cli.destination import Out
 from kvae.cli.options import (
     PATH,
     data_dir_option,
@@ -39,7 +40,7 @@ recipe_option = click.option(
 @data_dir_option
 @device_option
 @strategy_option
-@click.option("--out", type=PATH, help="New folder for the run. [default: runs/DATASET-ARCHITECTURE-TIME]")
+@click.option("--out", type=Out(), help="New folder for the run. [default: runs/DATASET-ARCHITECTURE-TIME]")
 @click.option(
     "--resume",
     metavar="RUN",

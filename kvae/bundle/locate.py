@@ -50,8 +50,8 @@ def locate(model: str | None, folder: Path | None = None) -> Path:
     )
 
 
-def home(model: Path) -> Path:
-    """All that a model is read from: its run, or else its bundle's folder, or a lone graph.
+def home(model: Path) -> Path | None:
+    """All that a model is read from: its run, or else its bundle's folder, or a lone graph; None if it is none of them.
 
     Args:
         model: a bundle's folder, or a graph.
@@ -59,6 +59,8 @@ def home(model: Path) -> Path:
     in_bundle = model.is_file() and (model.parent / FILE_NAME).is_file()
     bundle = (model.parent if in_bundle else model).resolve()
     is_of_run = bundle.name == BUNDLE_FOLDER and (bundle.parent / "config.json").is_file()
+    if bundle.is_dir() and not (bundle / FILE_NAME).is_file():
+        return None
     return bundle.parent if is_of_run else bundle
 
 
