@@ -2,13 +2,13 @@
 
 import contextlib
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from kvae.cli import strict_json
 from kvae.cli.terminal import shown, tell_which
 from kvae.errors import KvaeError
 from kvae.files.reading import Reading
@@ -74,7 +74,7 @@ def _make(job: Any, images: Any, names: dict[str, Any], model: str | None, as_js
                 pass
     tell_which(model, job.model)
     report = names | {"n": job.plan.count, "parts": parts, "made": len(missing)}
-    click.echo(json.dumps(report) if as_json else names["out"])
+    click.echo(strict_json.dumps(report) if as_json else names["out"])
 
 
 def _folder(out: Path | None) -> Path:

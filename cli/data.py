@@ -1,11 +1,11 @@
 """`kvae data inspect`: check a user's own images before training on them."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
+from kvae.cli import strict_json
 from kvae.cli.config_options import config_options
 from kvae.cli.options import PATH, json_option
 from kvae.cli.terminal import bar
@@ -66,7 +66,7 @@ def inspect(path: Path, out: Path | None, as_json: bool, **settings: Any) -> Non
         else:
             with atomic_file(out) as temporary:
                 pictures.save(picture, temporary)
-    click.echo(json.dumps(found.to_dict(), indent=2) if as_json else _as_text(found))
+    click.echo(strict_json.dumps(found.to_dict(), indent=2) if as_json else _as_text(found))
 
 
 def _as_text(found: Any) -> str:

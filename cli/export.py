@@ -1,6 +1,5 @@
 """`kvae export`: export a run as a bundle, or convert a bundle to another precision or format."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ import click
 
 from kvae.bundle.locate import locate, shipped
 from kvae.bundle.manifest import FILE_NAME
-from kvae.cli import terminal
+from kvae.cli import strict_json, terminal
 from kvae.cli.options import PATH, data_dir_option, json_option, own_option
 from kvae.cli.quiet import import_tensorflow_quietly
 
@@ -79,7 +78,7 @@ def _export_run(run: Path, out: Path, data_dir: Path | None, data: Path | None, 
 
     exported = exporting.export_run(run, out, data_dir, data)
     report = {"bundle": str(exported.path), "parity": exported.parity}
-    click.echo(json.dumps(report) if as_json else f"{terminal.parity_text(exported.parity)}\n{exported.path}")
+    click.echo(strict_json.dumps(report) if as_json else f"{terminal.parity_text(exported.parity)}\n{exported.path}")
 
 
 def _convert(
@@ -105,7 +104,7 @@ def _convert(
     found = converted.manifest.conversion
     if as_json:
         report = {"bundle": str(out), "precision": to_precision, "format": graph_format}
-        click.echo(json.dumps(report | {"differences": converted.differences, "conversion": found}))
+        click.echo(strict_json.dumps(report | {"differences": converted.differences, "conversion": found}))
         return
     click.echo(_cost(found) if found else _differences(converted.differences))
     click.echo(str(out))

@@ -1,7 +1,6 @@
 """The verbs that run the user's images, or codes, through a model. None of them needs TensorFlow."""
 
 import functools
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 import click
 
+from kvae.cli import strict_json
 from kvae.cli.bulk import encode_or_score, engine_option
 from kvae.cli.options import PATH, device_option, json_option, model_option
 from kvae.cli.terminal import shown, tell_which
@@ -162,7 +162,7 @@ def score(
         return
     heading = None if as_json else scores.HEADING
     for batch in batches:
-        rows = (json.dumps(row._asdict()) if as_json else row.as_text() for row in batch)
+        rows = (strict_json.dumps(row._asdict()) if as_json else row.as_text() for row in batch)
         click.echo("\n".join([heading, *rows] if heading else rows))
         heading = None  # printed with the first batch, so that an unreadable image leaves one line
     if bundle.manifest.scoring is None:
@@ -268,4 +268,4 @@ def _open(
 
 def _report(out: Path, count: int, model: str | None, path: Path, as_json: bool, **more: Any) -> None:
     tell_which(model, path)
-    click.echo(json.dumps({"out": str(out), "n": count, "model": str(path), **more}) if as_json else str(out))
+    click.echo(strict_json.dumps({"out": str(out), "n": count, "model": str(path), **more}) if as_json else str(out))

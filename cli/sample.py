@@ -1,11 +1,10 @@
 """`kvae sample`: images drawn from a model."""
 
-import json
 from pathlib import Path
 
 import click
 
-from kvae.cli import bulk, terminal
+from kvae.cli import bulk, strict_json, terminal
 from kvae.cli.options import PATH, device_option, json_option, model_option
 
 
@@ -43,4 +42,4 @@ def sample(
     output.write(batches, n, bundle.manifest.image_shape, out)
     terminal.tell_which(model, path)
     report = {"out": str(out), "n": n, "seed": seed, "model": str(path), "device": bundle.device}
-    click.echo(json.dumps(report) if as_json else str(out))
+    click.echo(strict_json.dumps(report) if as_json else str(out))

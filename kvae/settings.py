@@ -29,6 +29,8 @@ def command(config: TrainConfig) -> list[str]:
     """The words of the `kvae train` command with this config."""
     words = ["kvae", "train"]
     for name, value in changed(config).items():
+        if value is None:  # what an option means that is not given
+            continue
         words.append(f"--{name.replace('_', '-')}")
         if value is not True:
             words.append(str(value))
