@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import json
 from collections.abc import Sequence
 from operator import attrgetter
 from pathlib import Path
@@ -13,6 +12,7 @@ import click
 from kvae.cli.destination import STDOUT, check_apart
 from kvae.cli.terminal import shown, tell_skipped, tell_which
 from kvae.errors import KvaeError
+from kvae.files import json_text
 from kvae.files.reading import Reading
 
 engine_option = click.option(
@@ -81,7 +81,7 @@ def _make(job: Any, images: Any, names: dict[str, Any], model: str | None, as_js
     report = names | {"n": job.plan.count, "parts": parts, "made": len(missing)}
     if images is not None:
         report |= {"skipped": [bad._asdict() for bad in skipped]}
-    click.echo(json.dumps(report) if as_json else names["out"])
+    click.echo(json_text.dumps(report) if as_json else names["out"])
 
 
 def _folder(out: Path | None) -> Path:

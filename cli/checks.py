@@ -1,12 +1,12 @@
 """`kvae verify` and `kvae doctor`: whether a bundle, and this installation, work as they should."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
 from kvae.cli.options import PATH, device_option, json_option
+from kvae.files import json_text
 
 WIDTH = 80
 WORDS = {"ok": "ok", "failed": "FAILED", "skipped": "skipped"}
@@ -27,7 +27,7 @@ def verify(context: click.Context, model: str | None, run: Path | None, device: 
     from kvae.checks import verification
 
     report = verification.verify(locate(model), device, _with_keras(run) if run is not None else None)
-    click.echo(json.dumps(report.to_dict(), indent=2) if as_json else _report_text(report))
+    click.echo(json_text.dumps(report.to_dict(), indent=2) if as_json else _report_text(report))
     context.exit(0 if report.passed else 1)
 
 
@@ -39,7 +39,7 @@ def doctor(context: click.Context, as_json: bool) -> None:
     from kvae.checks import doctor as doctors
 
     diagnosis = doctors.examine()
-    click.echo(json.dumps(diagnosis.to_dict(), indent=2) if as_json else _diagnosis_text(diagnosis))
+    click.echo(json_text.dumps(diagnosis.to_dict(), indent=2) if as_json else _diagnosis_text(diagnosis))
     context.exit(0 if diagnosis.healthy else 1)
 
 

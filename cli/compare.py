@@ -18,6 +18,7 @@ from kvae.cli.options import (
 from kvae.cli.quiet import import_tensorflow_quietly
 from kvae.config import ModelConfig, TrainConfig
 from kvae.errors import ConfigError
+from kvae.files import json_text
 
 PRESETS = ["why-kl"]  # the same as in kvae.comparison.settings, which loads Keras
 
@@ -67,7 +68,6 @@ def run_comparison(
     import_tensorflow_quietly()
     from kvae.comparison import report, settings, sweeps
     from kvae.comparison.verdict import verdict
-    from kvae.files import json_text
     from kvae.runs import layout
     from kvae.training.progress import TrainingProgress
 
@@ -92,7 +92,7 @@ def run_comparison(
     title = "Why KL? The loss of a VAE, varied" if preset == "why-kl" else "kvae compare"
     report.write(results, out / layout.REPORT, title, "kvae " + shlex.join(sys.argv[1:]))
     if as_json:
-        click.echo(json_text.dumps({"report": str(out / layout.REPORT)} | sweeps.as_json(results)))
+        click.echo(json_text.dumps({"report": str(out / layout.REPORT)} | sweeps.as_json(results), indent=2))
         return
     columns = terminal.width()
     click.echo(_table(results, columns))

@@ -1,6 +1,5 @@
 """`kvae data inspect`: check a user's own images before training on them."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from kvae.cli.options import PATH, json_option
 from kvae.cli.terminal import bar
 from kvae.config import OWN_IMAGES, TrainConfig
 from kvae.errors import KvaeError
+from kvae.files import json_text
 
 WIDTH = 80
 NUM_SIZES = 5
@@ -68,7 +68,7 @@ def inspect(path: Path, out: Path | None, as_json: bool, **settings: Any) -> Non
         else:
             with atomic_file(out) as temporary:
                 pictures.save(picture, temporary)
-    click.echo(json.dumps(found.to_dict(), indent=2) if as_json else _as_text(found))
+    click.echo(json_text.dumps(found.to_dict(), indent=2) if as_json else _as_text(found))
 
 
 def _as_text(found: Any) -> str:

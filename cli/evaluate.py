@@ -99,7 +99,7 @@ def run_evaluation(
             report["against"] = {"model": str(paths[1])} | results[1].to_dict()
             report["difference"] = {name: asdict(estimate) for name, estimate in difference.items()}
             report["not_compared"] = reason
-        click.echo(json_text.dumps(report))
+        click.echo(json_text.dumps(report, indent=2))
         return
     columns = terminal.width()
     click.echo(terminal.wrapped(_heading(paths, results), columns))

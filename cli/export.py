@@ -1,6 +1,5 @@
 """`kvae export`: export a run as a bundle, or convert a bundle to another precision or format."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from kvae.cli import terminal
 from kvae.cli.destination import Out, check_apart
 from kvae.cli.options import data_dir_option, json_option, own_option
 from kvae.cli.quiet import import_tensorflow_quietly
+from kvae.files import json_text
 
 
 @click.command()
@@ -83,7 +83,7 @@ def _export_run(run: Path, out: Path, data_dir: Path | None, data: Path | None, 
 
     exported = exporting.export_run(run, out, data_dir, data)
     report = {"bundle": str(exported.path), "parity": exported.parity}
-    click.echo(json.dumps(report) if as_json else f"{terminal.parity_text(exported.parity)}\n{exported.path}")
+    click.echo(json_text.dumps(report) if as_json else f"{terminal.parity_text(exported.parity)}\n{exported.path}")
 
 
 def _convert(
@@ -110,7 +110,7 @@ def _convert(
     found = converted.manifest.conversion
     if as_json:
         report = {"bundle": str(out), "precision": to_precision, "format": graph_format}
-        click.echo(json.dumps(report | {"differences": converted.differences, "conversion": found}))
+        click.echo(json_text.dumps(report | {"differences": converted.differences, "conversion": found}))
         return
     click.echo(_cost(found) if found else _differences(converted.differences))
     click.echo(str(out))

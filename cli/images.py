@@ -1,7 +1,6 @@
 """The verbs that run the user's images, or codes, through a model. None of them needs TensorFlow."""
 
 import functools
-import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ from kvae.cli.destination import STDOUT, Out, check_apart, destination
 from kvae.cli.options import PATH, device_option, json_option, model_option
 from kvae.cli.terminal import shown, tell_skipped, tell_which
 from kvae.config import TrainConfig
+from kvae.files import json_text
 from kvae.files.reading import Reading
 
 images_argument = click.argument("images", metavar="IMAGES...", nargs=-1, required=True, type=PATH)
@@ -193,7 +193,7 @@ def score(
         return
     heading = None if as_json else scores.HEADING
     for batch in batches:
-        rows = (json.dumps(row._asdict()) if as_json else row.as_text() for row in batch)
+        rows = (json_text.dumps(row._asdict()) if as_json else row.as_text() for row in batch)
         click.echo("\n".join([heading, *rows] if heading else rows))
         heading = None  # printed with the first batch, so that an unreadable image leaves one line
     if bundle.manifest.scoring is None:
@@ -302,4 +302,5 @@ def _report(out: Path, model: str | None, path: Path, as_json: bool, made: Any, 
         more |= {"skipped": [bad._asdict() for bad in skipped]}
     tell_which(model, path)
     if out != STDOUT:
-        click.echo(json.dumps({"out": str(out), "n": count, "model": str(path), **more}) if as_json else str(out))
+        report = {"out": str(out), "n": count, "model": str(path), **more}
+        click.echo(json_text.dumps(report) if as_json else str(out))

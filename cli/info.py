@@ -1,11 +1,10 @@
 """`kvae info`: what a bundle says about itself."""
 
-import json
-
 import click
 
 from kvae.cli import terminal
 from kvae.cli.options import json_option
+from kvae.files import json_text
 
 
 @click.command()
@@ -21,6 +20,10 @@ def info(model: str | None, as_json: bool) -> None:
     from kvae.runtime.bundle import Bundle
 
     path = locate(model)
-    manifest = Bundle.open(path, device="cpu").manifest
+    bundle = Bundle.open(path, device="cpu")
+    manifest = bundle.manifest
     terminal.tell_which(model, path)
-    click.echo(json.dumps(summary.as_json(manifest, path), indent=2) if as_json else summary.as_text(manifest, path))
+    if as_json:
+        click.echo(json_text.dumps(summary.as_json(manifest, path), indent=2))
+    else:
+        click.echo(summary.as_text(manifest, path, bundle.graphs))

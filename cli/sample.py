@@ -1,6 +1,5 @@
 """`kvae sample`: images drawn from a model."""
 
-import json
 from pathlib import Path
 
 import click
@@ -8,6 +7,7 @@ import click
 from kvae.cli import bulk, terminal
 from kvae.cli.destination import STDOUT, Out, check_apart, destination
 from kvae.cli.options import device_option, json_option, model_option
+from kvae.files import json_text
 
 
 @click.command()
@@ -48,4 +48,4 @@ def sample(
     if out == STDOUT:
         return
     report = {"out": str(out), "n": n, "seed": seed, "model": str(path), "device": bundle.device}
-    click.echo(json.dumps(report) if as_json else str(out))
+    click.echo(json_text.dumps(report) if as_json else str(out))

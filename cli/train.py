@@ -1,6 +1,5 @@
 """`kvae train`: progress on stderr, the result on stdout."""
 
-import json
 import math
 import shlex
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from kvae.cli.options import (
 )
 from kvae.cli.quiet import import_tensorflow_quietly
 from kvae.config import ModelConfig, TrainConfig
+from kvae.files import json_text
 
 recipe_option = click.option(
     "--recipe",
@@ -113,7 +113,7 @@ def resume_training(
             err=True,
         )
         found = {"run": str(folder), "metrics": run_files.read_json(folder / layout.METRICS)}
-        click.echo(json.dumps(found, indent=2) if as_json else folder)
+        click.echo(json_text.dumps(found, indent=2) if as_json else folder)
         return
     import_tensorflow_quietly()
     from kvae.training import longer, resuming
@@ -157,7 +157,7 @@ def _run(
     finally:
         progress.close()
     config = run_files.read_config(run.path)  # with all that training chose
-    click.echo(json.dumps(_as_json(run, config), indent=2) if as_json else _as_text(run, config))
+    click.echo(json_text.dumps(_as_json(run, config), indent=2) if as_json else _as_text(run, config))
 
 
 def _as_json(run: Any, config: TrainConfig) -> dict[str, Any]:

@@ -1,10 +1,7 @@
 """The model card: the README.md of a bundle, written from its manifest alone."""
 
-import json
-import shlex
 from collections.abc import Collection
 from dataclasses import fields
-from typing import Any
 
 from kvae import settings
 from kvae.bundle import caveats, onnxruntime_web
@@ -12,9 +9,12 @@ from kvae.bundle.folder import PREVIEW, RECONSTRUCTIONS
 from kvae.bundle.manifest import USED_RATE, Manifest
 from kvae.config import TrainConfig
 from kvae.errors import ConfigError
+from kvae.files.escapes import markdown, shell, yaml
 
 HUB_IDS = {"fashion_mnist": "zalando-datasets/fashion_mnist", "mnist": "ylecun/mnist"}
 """The names of data sets on model hubs; other data sets keep their own name."""
+METRICS = ("elbo", "distortion", "rate", "nll", "active_units")
+"""The names of kvae's own metrics."""
 
 
 def render(manifest: Manifest, pictures: Collection[str] = ()) -> str:
@@ -24,15 +24,16 @@ def render(manifest: Manifest, pictures: Collection[str] = ()) -> str:
         manifest: the bundle's manifest.
         pictures: the names of the bundle's pictures, of `preview.png` and `reconstructions.png`.
     """
-    name = manifest.dataset["name"]
+    name = markdown(manifest.dataset["name"])
     height, width, channels = manifest.image_shape
     parts = [
         _front_matter(manifest),
         f"# A variational autoencoder of {name}",
         "![Samples of the prior](preview.png)" if PREVIEW in pictures else "",
         f"Decodes a code z of {manifest.latent_dim} numbers, drawn from N(0, I), to an image of {height} x {width} x "
-        f"{channels}, and encodes such an image to the posterior of its code. The likelihood is {manifest.likelihood}. "
-        f"Made by kvae {manifest.kvae_version}; {manifest.precision} weights.",
+        f"{channels}, and encodes such an image to the posterior of its code. The likelihood is "
+        f"{markdown(manifest.likelihood)}. Made by kvae {markdown(manifest.kvae_version)}; "
+        f"{markdown(manifest.precision)} weights.",
         "Images not seen in training, each above its reconstruction:\n\n![Reconstructions](reconstructions.png)"
         if RECONSTRUCTIONS in pictures
         else "",
@@ -50,28 +51,34 @@ def render(manifest: Manifest, pictures: Collection[str] = ()) -> str:
 
 def _front_matter(manifest: Manifest) -> str:
     name = manifest.dataset["name"]
-    hub_id = json.dumps(HUB_IDS.get(name, name))
+    hub_id = yaml(HUB_IDS.get(name, name))
     lines = [
         "library_name: onnx",
         "pipeline_tag: unconditional-image-generation",
-        f"license: {json.dumps(manifest.dataset.get('licence', 'other'))}",  # JSON is valid YAML, whatever the text
+        f"license: {yaml(manifest.dataset.get('licence', 'other'))}",
         f"datasets: [{hub_id}]",
         "tags: [variational-autoencoder, vae, onnx, onnxruntime, anomaly-detection]",
     ]
     if manifest.metrics:
         lines += [
             "model-index:",
-            f"- name: {json.dumps(f'kvae-{name}')}",
+            f"- name: {yaml(f'kvae-{name}')}",
             "  results:",
             "  - task: {type: unconditional-image-generation}",
-            f"    dataset: {{type: {hub_id}, name: {json.dumps(name)}, split: test}}",
+            f"    dataset: {{type: {hub_id}, name: {yaml(name)}, split: test}}",
             "    metrics:",
         ]
         lines += [
-            f"    - {{type: {metric}, value: {values['value']:.4f}, name: {metric}{_unit(metric, ' ({})')}}}"
+            f"    - {{type: {_yaml_name(metric)}, value: {values['value']:.4f}, "
+            f"name: {_yaml_name(metric, _unit(metric, ' ({})'))}}}"
             for metric, values in manifest.metrics.items()
         ]
     return "\n".join(["---", *lines, "---"])
+
+
+def _yaml_name(metric: str, unit: str = "") -> str:
+    """A metric's name with its unit; kvae's own names need no quotes."""
+    return metric + unit if metric in METRICS else yaml(metric + unit)
 
 
 def _unit(metric: str, form: str) -> str:
@@ -86,7 +93,7 @@ def _command(manifest: Manifest) -> str:
         config = TrainConfig.from_dict({name: value for name, value in manifest.training.items() if name in known})
     except ConfigError:  # trained by another version of kvae, with other settings
         return ""
-    return f"The command was:\n\n```sh\n{shlex.join(settings.command(config))}\n```"
+    return f"The command was:\n\n```sh\n{shell(settings.command(config))}\n```"
 
 
 def _metrics(manifest: Manifest) -> str:
@@ -95,10 +102,11 @@ def _metrics(manifest: Manifest) -> str:
     about = caveats.about_numbers(manifest.likelihood, manifest.binarize)
     loss = caveats.about_training(manifest.training)
     rows = "\n".join(
-        f"| {name} | {metric['value']:.2f} | {metric['standard_error']:.2f} | {_unit(name, '{}') or 'dimensions'} |"
+        f"| {markdown(name)} | {metric['value']:.2f} | {metric['standard_error']:.2f} "
+        f"| {_unit(name, '{}') or 'dimensions'} |"
         for name, metric in manifest.metrics.items()
     )
-    notes = f"The ELBO and its terms are {about}.\n\n" + (f"Note: {loss}.\n\n" if loss else "")
+    notes = f"The ELBO and its terms are {markdown(about)}.\n\n" + (f"Note: {markdown(loss)}.\n\n" if loss else "")
     return f"{notes}| test images | value | standard error | unit |\n|---|---|---|---|\n{rows}"
 
 
@@ -118,11 +126,11 @@ def _conversion(manifest: Manifest) -> str:
     found = manifest.conversion
     if found is None:
         return ""
-    lost = found["nll_lost"]
+    lost, precision = found["nll_lost"], markdown(manifest.precision)
     return (
-        f"These are {manifest.precision} graphs, converted from float32 graphs; the metrics above are those of the "
-        f"float32 graphs. Comparison on {found['num_images']:,} {found['split']} images:\n\n"
-        f"| | {manifest.precision} | limit |\n|---|---|---|\n"
+        f"These are {precision} graphs, converted from float32 graphs; the metrics above are those of the "
+        f"float32 graphs. Comparison on {found['num_images']:,} {markdown(found['split'])} images:\n\n"
+        f"| | {precision} | limit |\n|---|---|---|\n"
         f"| mean pixel error | {found['mean_pixel_error']:.1e} | {found['limits']['mean_pixel_error']:.1e} |\n"
         f"| worst pixel error | {found['worst_pixel_error']:.1e} | |\n"
         f"| mean error of codes | {found['mean_code_error']:.1e} | {found['limits']['mean_code_error']:.1e} |\n"
@@ -136,7 +144,11 @@ def _conversion(manifest: Manifest) -> str:
 def _parity(manifest: Manifest) -> str:
     if manifest.parity is None:
         return ""
-    errors = ", ".join(f"{error:.1e} in `{name}`" for name, error in manifest.parity["errors"].items())
+    outputs = {end["name"] for ends in manifest.tensors.values() for end in ends["outputs"]}
+    errors = ", ".join(
+        f"{error:.1e} in {f'`{name}`' if name in outputs else markdown(name)}"
+        for name, error in manifest.parity["errors"].items()
+    )
     graphs = "the graphs" if manifest.precision == "float32" else "the float32 graphs"
     return (
         f"When {graphs} were written, onnxruntime and Keras differed by at most {errors} (allowed: "
@@ -197,12 +209,13 @@ def _tensors(manifest: Manifest) -> str:
         f"| graph | tensor | shape |\n|---|---|---|\n{rows}\n\n"
         f"`batch` can be any size; all tensors are float32, images are in [0, 1], rows from the top, channels "
         f"last.{bits} The last axis of `likelihood_parameters` holds, one after the other and each for all image "
-        f"channels: {', '.join(manifest.likelihood_parameters)}. Programs find the same in `manifest.json`."
+        f"channels: {', '.join(map(markdown, manifest.likelihood_parameters))}. Programs find the same in "
+        f"`manifest.json`."
     )
 
 
 def _intended_use(manifest: Manifest) -> str:
-    licence: Any = manifest.dataset.get("licence", "not recorded")
+    licence = markdown(manifest.dataset.get("licence", "not recorded"))
     return (
         "## Intended use and limits\n\n"
         "Use it to draw images like those it was trained on, to compress such images to codes, and to detect, by their "

@@ -5,12 +5,12 @@ import math
 from typing import Any
 
 
-def dumps(values: Any, indent: int | None = 2) -> str:
+def dumps(values: Any, indent: int | None = None) -> str:
     """Values as JSON text; numbers that are not finite become null.
 
     Args:
         values: what `json.dumps` takes.
-        indent: spaces per level; None for one line.
+        indent: spaces per level; by default the text is one line.
     """
     return json.dumps(_finite(values), indent=indent, allow_nan=False)
 

@@ -118,7 +118,7 @@ def read_object(path: Path) -> dict[str, Any]:
 def write_json(path: Path, values: dict[str, Any]) -> None:
     """Write indented JSON, null for numbers that are not finite; the file appears complete or not at all."""
     with atomic_file(path, durable=True) as temporary:
-        temporary.write_text(json_text.dumps(values) + "\n", encoding="utf-8")
+        temporary.write_text(json_text.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 def read_config(run: Path) -> TrainConfig:
