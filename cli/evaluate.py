@@ -8,7 +8,15 @@ from typing import Any
 import click
 
 from kvae.bundle.locate import locate
-from kvae.cli.options import PATH, data_dir_option, device_option, importance_samples_option, json_option, own_option
+from kvae.cli.options import (
+    PATH,
+    data_dir_option,
+    device_option,
+    importance_samples_option,
+    json_option,
+    own_option,
+    threads_option,
+)
 from kvae.cli.terminal import bar
 
 ROWS = {
@@ -43,6 +51,7 @@ ROWS = {
 @own_option
 @data_dir_option
 @device_option
+@threads_option
 @json_option
 def evaluate(model: str | None, against: str | None, **options: Any) -> None:
     """Evaluate a run or a bundle on the test images.

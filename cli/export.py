@@ -9,7 +9,7 @@ import click
 from kvae.bundle.locate import locate, shipped
 from kvae.bundle.manifest import FILE_NAME
 from kvae.cli import terminal
-from kvae.cli.options import PATH, data_dir_option, json_option, own_option
+from kvae.cli.options import PATH, data_dir_option, json_option, own_option, threads_option
 from kvae.cli.quiet import import_tensorflow_quietly
 
 
@@ -34,6 +34,7 @@ from kvae.cli.quiet import import_tensorflow_quietly
 )
 @own_option
 @data_dir_option
+@threads_option
 @json_option
 def export(
     model: str,

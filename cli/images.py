@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from kvae.cli.bulk import encode_or_score, engine_option
-from kvae.cli.options import PATH, device_option, json_option, model_option
+from kvae.cli.options import PATH, device_option, json_option, model_option, threads_option
 from kvae.cli.terminal import shown, tell_which
 from kvae.errors import KvaeError
 from kvae.files.reading import Reading
@@ -51,6 +51,7 @@ def out_option(default: str, text: str) -> Any:
 @out_option("reconstructions.png", f"{FORMATS} A grid shows each image above its reconstruction.")
 @reading_options
 @device_option
+@threads_option
 @json_option
 def reconstruct(
     images: tuple[Path, ...], model: str | None, out: Path, resize: bool, reading: Reading, device: str, as_json: bool
@@ -76,6 +77,7 @@ def reconstruct(
 @reading_options
 @engine_option
 @device_option
+@threads_option
 @json_option
 def encode(
     images: tuple[Path, ...],
@@ -107,6 +109,7 @@ def encode(
 @model_option
 @out_option("decoded.png", FORMATS)
 @device_option
+@threads_option
 @json_option
 def decode(codes_path: Path, model: str | None, out: Path, device: str, as_json: bool) -> None:
     """Decode codes to images.
@@ -131,6 +134,7 @@ def decode(codes_path: Path, model: str | None, out: Path, device: str, as_json:
 @reading_options
 @engine_option
 @device_option
+@threads_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per image, each on its own line.")
 def score(
     images: tuple[Path, ...],
@@ -178,6 +182,7 @@ def score(
 @out_option("interpolation.png", "A .png for a strip, .npy or .npz for numbers, a folder for one PNG per image.")
 @reading_options
 @device_option
+@threads_option
 @json_option
 def interpolate(
     one: Path,
@@ -214,6 +219,7 @@ def interpolate(
 @out_option("traversal.png", "A .png with one row per latent dimension, highest rate first.")
 @reading_options
 @device_option
+@threads_option
 @json_option
 def traverse(
     image: Path | None,

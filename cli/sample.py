@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from kvae.cli import bulk, terminal
-from kvae.cli.options import PATH, device_option, json_option, model_option
+from kvae.cli.options import PATH, device_option, json_option, model_option, threads_option
 
 
 @click.command()
@@ -25,6 +25,7 @@ from kvae.cli.options import PATH, device_option, json_option, model_option
     "--temperature", type=float, default=1.0, show_default=True, help="Factor on the prior's standard deviation."
 )
 @device_option
+@threads_option
 @json_option
 def sample(
     n: int, model: str | None, out: Path, engine: str, seed: int, temperature: float, device: str, as_json: bool

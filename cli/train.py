@@ -21,6 +21,7 @@ from kvae.cli.options import (
     device_option,
     json_option,
     strategy_option,
+    threads_option,
 )
 from kvae.cli.quiet import import_tensorflow_quietly
 from kvae.config import ModelConfig, TrainConfig
@@ -38,6 +39,7 @@ recipe_option = click.option(
 @recipe_option
 @data_dir_option
 @device_option
+@threads_option
 @strategy_option
 @click.option("--out", type=PATH, help="New folder for the run. [default: runs/DATASET-ARCHITECTURE-TIME]")
 @click.option("--resume", metavar="RUN", type=PATH, help="Resume a run that was stopped, with its own settings.")

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from kvae.bundle import operators
 from kvae.bundle.onnx_fields import BITS, EXTENTS, FIELDS, FIXED32, FIXED64, LENGTH, VARINT
 from kvae.errors import BundleError
+from kvae.files.in_memory import InMemory
 from kvae.files.regular import open_regular
 from kvae.files.text import printable
 
@@ -58,20 +59,31 @@ def check(path: Path) -> None:
             if not 0 < size <= MAX_BYTES:
                 raise BundleError(f"{path} has {size:,} bytes; a graph has from 1 to {MAX_BYTES:,}. Copy it again.")
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                if is_ort(path):
-                    check_ort(path, data[:8])
-                else:
-                    _Walk(path, data).message("model", 0, size)
+                _check(path, data)
     except OSError as error:
         raise BundleError(f"cannot read {path}: {error.strerror}.") from None
 
 
-def is_ort(path: Path) -> bool:
+def check_held(graph: InMemory) -> None:
+    """`check` for a graph in memory."""
+    if not 0 < len(graph.content) <= MAX_BYTES:
+        raise BundleError(f"{graph} has {len(graph.content):,} bytes; a graph has from 1 to {MAX_BYTES:,}.")
+    _check(graph, graph.content)
+
+
+def _check(path: Path | InMemory, data: mmap.mmap | bytes) -> None:
+    if is_ort(path):
+        check_ort(path, data[:8])
+    else:
+        _Walk(path, data).message("model", 0, len(data))
+
+
+def is_ort(path: Path | InMemory) -> bool:
     """Whether a file is in onnxruntime's own format, according to its name."""
     return path.suffix.lower() == ".ort"
 
 
-def check_ort(path: Path, start: bytes) -> None:
+def check_ort(path: Path | InMemory, start: bytes) -> None:
     """Refuse a `.ort` file with the wrong first bytes. onnxruntime verifies the rest itself (flatbuffers), and reads
     the weights of this format only from the file itself.
 
@@ -92,7 +104,7 @@ class _Walk:
         data: its content.
     """
 
-    def __init__(self, path: Path, data: mmap.mmap | bytes) -> None:
+    def __init__(self, path: Path | InMemory, data: mmap.mmap | bytes) -> None:
         self._path = path
         self._data = data
         self._parts = 0

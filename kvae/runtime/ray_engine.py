@@ -14,6 +14,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
+from kvae import extras
 from kvae.data.images import Images
 from kvae.errors import KvaeError
 from kvae.files.stderr import silenced
@@ -29,10 +30,7 @@ PATIENCE = 10.0
 def check_installed() -> None:
     """Raise KvaeError if Ray is not installed."""
     if importlib.util.find_spec("ray") is None:
-        raise KvaeError(
-            "ray is not installed; --engine ray needs it. Install it: pip install 'kvae-onnx[ray]' "
-            "(in a clone: pip install '.[ray]')."
-        )
+        raise KvaeError(f"ray is not installed; --engine ray needs it. Install it with: {extras.command('ray')}")
 
 
 def run(job: bulk.Job, missing: Sequence[int], images: Sequence[Images] | None = None) -> Generator[int, None, None]:
@@ -106,7 +104,6 @@ class _Worker:
 @contextmanager
 def _connected() -> Iterator[Any]:
     """Ray, without its messages. If the calling program has started Ray, that is used, and keeps running."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
     import ray
     import ray.data
 
