@@ -11,8 +11,6 @@ from typing import IO
 from kvae.errors import BundleError
 from kvae.files.text import printable
 
-STARTS = (b"PK\x03\x04", b"PK\x05\x06")
-"""The first bytes of a zip, and of an empty one."""
 MAX_MEMBERS = 1000
 MAX_RATIO, FREE_BYTES = 100, 16 * 2**20
 """A member with more than `FREE_BYTES` may have at most `MAX_RATIO` times its compressed size. Trained weights hardly

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
 
-from kvae import cores, extras
+from kvae import cores
 from kvae.bundle import onnx_scan
 from kvae.errors import BundleError, KvaeError
 from kvae.files.in_memory import InMemory
@@ -68,6 +68,8 @@ def load_onnxruntime() -> Any:
     except ModuleNotFoundError as error:
         if error.name != "onnxruntime":
             raise
+        from kvae import extras  # needed only for this error
+
         raise KvaeError(
             f"onnxruntime is not installed. Install it with: {extras.command('cpu')} "
             f"(or, for CUDA as well: {extras.command('gpu')})"

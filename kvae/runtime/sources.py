@@ -15,11 +15,12 @@ from kvae.bundle import manifest as manifests
 from kvae.bundle.manifest import FILE_NAME, Manifest, sha256
 from kvae.bundle.onnx_scan import MAX_BYTES
 from kvae.errors import BundleError, KvaeError
-from kvae.files import zips
 from kvae.files.in_memory import InMemory
 from kvae.files.regular import open_regular
 from kvae.runtime.sessions import Graph
 
+ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
+"""The first bytes of a zip, and of an empty one."""
 LONE = "graph"
 """The name of a lone graph before it has been opened."""
 
@@ -112,13 +113,13 @@ def _of_path(path: Path) -> Path | Held:
         return path.absolute()
     try:
         with open_regular(path) as file:
-            return _of_zip(file, str(path)) if file.peek(4)[:4] in zips.STARTS else path.absolute()
+            return _of_zip(file, str(path)) if file.peek(4)[:4] in ZIP_STARTS else path.absolute()
     except OSError as error:
         raise BundleError(f"cannot read {path}: {error.strerror}.") from None
 
 
 def _of_bytes(content: bytes, name: str) -> Held:
-    if content[:4] in zips.STARTS:
+    if content[:4] in ZIP_STARTS:
         return _of_zip(BytesIO(content), name)
     suffix = "ort" if content[4:8] == b"ORTM" else "onnx"
     return Held(name, {f"{LONE}.{suffix}": content})
@@ -147,6 +148,8 @@ def _of_resource(resource: Traversable) -> Held:
 
 
 def _of_zip(file: IO[bytes], name: str) -> Held:
+    from kvae.files import zips  # takes 3 ms, and a folder does not need it
+
     with zips.opened(file, name) as archive:
         folder = _folder(set(archive.members), name)
         return _of_files(name, lambda member, limit: archive.read(folder + member, limit))
