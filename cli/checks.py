@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from kvae.cli.options import PATH, device_option, json_option
+from kvae.cli.options import PATH, device_option, json_option, threads_option
 from kvae.files import json_text
 
 WIDTH = 80
@@ -16,6 +16,7 @@ WORDS = {"ok": "ok", "failed": "FAILED", "skipped": "skipped"}
 @click.argument("model", metavar="[BUNDLE]", required=False)
 @click.option("--run", type=PATH, help="Compare with the Keras model of this run too; needs the train extra.")
 @device_option
+@threads_option
 @json_option
 @click.pass_context
 def verify(context: click.Context, model: str | None, run: Path | None, device: str, as_json: bool) -> None:
@@ -70,8 +71,6 @@ def _diagnosis_text(diagnosis: Any) -> str:
     for advice in diagnosis.advice:
         lines.append(textwrap.fill(f"{advice.purpose}:", WIDTH))
         lines += [f"    {command}" for command in advice.commands]
-    if diagnosis.advice:
-        lines.append("In a clone of kvae, write '.[train]' instead of 'kvae-onnx[train]', and so on.")
     return "\n".join(lines)
 
 

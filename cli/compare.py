@@ -14,6 +14,7 @@ from kvae.cli.options import (
     data_dir_option,
     importance_samples_option,
     json_option,
+    threads_option,
 )
 from kvae.cli.quiet import import_tensorflow_quietly
 from kvae.config import ModelConfig, TrainConfig
@@ -32,6 +33,7 @@ PRESETS = ["why-kl"]  # the same as in kvae.comparison.settings, which loads Ker
 @regularizer_option
 @importance_samples_option
 @data_dir_option
+@threads_option
 @click.option("--out", type=Out(), default="comparison", show_default=True, help="Folder for the runs and the report.")
 @json_option
 @click.pass_context

@@ -9,7 +9,14 @@ import click
 from kvae.bundle.locate import locate
 from kvae.cli import terminal
 from kvae.cli.destination import Out, check_apart
-from kvae.cli.options import data_dir_option, device_option, importance_samples_option, json_option, own_option
+from kvae.cli.options import (
+    data_dir_option,
+    device_option,
+    importance_samples_option,
+    json_option,
+    own_option,
+    threads_option,
+)
 
 ROWS = {
     "elbo": ("−ELBO", -1.0, "nats"),
@@ -45,6 +52,7 @@ BOUNDS = {"nll": "≤ ", "bits_per_dim": "≤ ", "gap": "≥ "}
 @own_option
 @data_dir_option
 @device_option
+@threads_option
 @json_option
 def evaluate(model: str | None, against: str | None, **options: Any) -> None:
     """Evaluate a run or a bundle on the test images.

@@ -1,6 +1,7 @@
 """`kvae explore`: a web page to explore what a model's codes mean."""
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,22 @@ from kvae.cli.options import PATH, json_option
 from kvae.cli.terminal import tell_which
 from kvae.files import json_text
 
-OF_THE_SERVER = {"host": "--host", "port": "--port", "no_browser": "--no-browser"}
+OF_THE_SERVER = {
+    "host": "--host", "port": "--port", "allowed_hosts": "--allowed-host", "no_browser": "--no-browser"
+}  # fmt: skip
 
 
 @click.command()
 @click.argument("model", required=False)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to serve on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="Port; 0 for any free one.")
+@click.option(
+    "--allowed-host",
+    "allowed_hosts",
+    metavar="NAME",
+    multiple=True,
+    help="Also answer to requests that name this host, such as a proxy's. localhost with any port is always answered.",
+)
 @click.option("--no-browser", is_flag=True, help="Do not open a browser.")
 @click.option("--out", type=Out(), help="Write the page to this folder, for any web host, instead of serving it.")
 @click.option("--ort-dir", type=PATH, help="Folder of onnxruntime-web, to make a page that works offline.")
@@ -28,6 +38,7 @@ def explore(
     model: str | None,
     host: str,
     port: int,
+    allowed_hosts: tuple[str, ...],
     no_browser: bool,
     out: Path | None,
     ort_dir: Path | None,
@@ -54,20 +65,27 @@ def explore(
     page = pages.page(Bundle.open(path, device="cpu"), pages.model_name(path), ort_dir)
     tell_which(model, path)
     if out is None:
-        serve(page, host, port, not no_browser, {"model": str(path)} if as_json else None)
+        serve(page, host, port, allowed_hosts, not no_browser, {"model": str(path)} if as_json else None)
         return
     pages.write(page, out)
     click.echo(json_text.dumps({"out": str(out), "model": str(path)}) if as_json else str(out))
 
 
-def serve(page: dict[str, Any], host: str, port: int, open_browser: bool, report: dict[str, str] | None) -> None:
+def serve(
+    page: dict[str, Any],
+    host: str,
+    port: int,
+    allowed_hosts: Sequence[str],
+    open_browser: bool,
+    report: dict[str, str] | None,
+) -> None:
     """Serve a page until Ctrl-C; its address goes to stdout, alone or in the JSON object `report`."""
     import threading
     import webbrowser
 
     from kvae.explorer.server import Server
 
-    with contextlib.suppress(KeyboardInterrupt), Server(page, host, port) as server:
+    with contextlib.suppress(KeyboardInterrupt), Server(page, host, port, allowed_hosts) as server:
         if not server.is_local:
             reached = "any address of this machine" if server.is_everywhere else host
             click.echo(f"Warning: anyone who can reach {reached} can see and copy this model.", err=True)

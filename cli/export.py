@@ -9,7 +9,7 @@ from kvae.bundle.locate import BUNDLE_FOLDER, locate, shipped
 from kvae.bundle.manifest import FILE_NAME
 from kvae.cli import terminal
 from kvae.cli.destination import Out, check_apart
-from kvae.cli.options import data_dir_option, json_option, own_option
+from kvae.cli.options import data_dir_option, json_option, own_option, threads_option
 from kvae.cli.quiet import import_tensorflow_quietly
 from kvae.files import json_text
 
@@ -35,6 +35,7 @@ from kvae.files import json_text
 )
 @own_option
 @data_dir_option
+@threads_option
 @json_option
 def export(
     model: str,

@@ -53,9 +53,9 @@ class OneLineGroup(VerbGroup):
             module = (error.name or "").partition(".")[0]
             if module not in _TRAIN_EXTRA:
                 raise
-            _fail(
-                f"this needs {module}: pip install 'kvae-onnx[train]' (in a clone of kvae: pip install '.[train]').", 1
-            )
+            from kvae import extras
+
+            _fail(f"this needs {module}; {extras.advice('train')}", 1)
         except OSError as error:  # a bad path that no other check caught, or a full disk
             if error.strerror is None:
                 raise

@@ -11,7 +11,7 @@ import click
 
 from kvae.cli.bulk import encode_or_score, engine_option
 from kvae.cli.destination import STDOUT, Out, check_apart, destination
-from kvae.cli.options import PATH, device_option, json_option, model_option
+from kvae.cli.options import PATH, device_option, json_option, model_option, threads_option
 from kvae.cli.terminal import shown, tell_skipped, tell_which
 from kvae.config import TrainConfig
 from kvae.files import json_text
@@ -62,6 +62,7 @@ def out_option(default: str, text: str) -> Any:
 @reading_options
 @max_bad_option
 @device_option
+@threads_option
 @json_option
 def reconstruct(
     images: tuple[Path, ...],
@@ -99,6 +100,7 @@ def reconstruct(
 @max_bad_option
 @engine_option
 @device_option
+@threads_option
 @json_option
 def encode(
     images: tuple[Path, ...],
@@ -133,6 +135,7 @@ def encode(
 @model_option
 @out_option("decoded.png", FORMATS)
 @device_option
+@threads_option
 @json_option
 def decode(codes_path: Path, model: str | None, out: Path, device: str, as_json: bool) -> None:
     """Decode codes to images.
@@ -160,6 +163,7 @@ def decode(codes_path: Path, model: str | None, out: Path, device: str, as_json:
 @max_bad_option
 @engine_option
 @device_option
+@threads_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per image, each on its own line.")
 def score(
     images: tuple[Path, ...],
@@ -210,6 +214,7 @@ def score(
 @out_option("interpolation.png", f"{FORMATS} A .png is a strip.")
 @reading_options
 @device_option
+@threads_option
 @json_option
 def interpolate(
     one: Path,
@@ -246,6 +251,7 @@ def interpolate(
 @out_option("traversal.png", "A .png with one row per latent dimension, highest rate first; - prints it.")
 @reading_options
 @device_option
+@threads_option
 @json_option
 def traverse(
     image: Path | None,

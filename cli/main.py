@@ -1,5 +1,7 @@
 """`kvae VERB`: the table of verbs. A verb's module is imported when the verb runs; `kvae --help` imports none."""
 
+import os
+
 import click
 
 from kvae import __version__
@@ -25,6 +27,9 @@ VERBS = {
     "traverse": Verb("images", "Draw what each latent dimension does."),
     "verify": Verb("checks", "Check on this machine that a bundle computes what it should."),
 }
+
+# numpy's OpenBLAS starts a thread per core of the machine when it is loaded. kvae runs batches side by side instead.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 @click.group(cls=OneLineGroup, verbs=VERBS, context_settings={"help_option_names": ["-h", "--help"]})

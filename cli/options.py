@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from kvae import cores
+
 PATH = click.Path(path_type=Path, readable=False)  # the code that reads it checks, with advice, whether it can
 model_option = click.option(
     "--model",
@@ -31,5 +33,12 @@ own_option = click.option(
 data_dir_option = click.option("--data-dir", type=PATH, help="Folder that holds the data set's idx files.")
 importance_samples_option = click.option(
     "--importance-samples", type=int, default=500, show_default=True, help="Draws per image; use 5000 for publication."
+)
+threads_option = click.option(
+    "--threads",
+    type=click.IntRange(1, cores.MAX),
+    expose_value=False,
+    callback=lambda context, option, value: cores.give(value),
+    help=f"CPU threads, also as {cores.VARIABLE}. [default: one per core that this process may use]",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")

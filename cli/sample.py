@@ -6,7 +6,7 @@ import click
 
 from kvae.cli import bulk, terminal
 from kvae.cli.destination import STDOUT, Out, check_apart, destination
-from kvae.cli.options import device_option, json_option, model_option
+from kvae.cli.options import device_option, json_option, model_option, threads_option
 from kvae.files import json_text
 
 
@@ -26,6 +26,7 @@ from kvae.files import json_text
     "--temperature", type=float, default=1.0, show_default=True, help="Factor on the prior's standard deviation."
 )
 @device_option
+@threads_option
 @json_option
 def sample(
     n: int, model: str | None, out: Path, engine: str, seed: int, temperature: float, device: str, as_json: bool

@@ -21,6 +21,7 @@ from kvae.cli.options import (
     device_option,
     json_option,
     strategy_option,
+    threads_option,
 )
 from kvae.cli.quiet import import_tensorflow_quietly
 from kvae.config import ModelConfig, TrainConfig
@@ -39,6 +40,7 @@ recipe_option = click.option(
 @recipe_option
 @data_dir_option
 @device_option
+@threads_option
 @strategy_option
 @click.option("--out", type=Out(), help="New folder for the run. [default: runs/DATASET-ARCHITECTURE-TIME]")
 @click.option(

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ALONE = {"__init__", "__main__", "config", "errors", "families", "numbers", "recipes", "settings", "testing"}
+ALONE = {
+    "__init__", "__main__", "config", "cores", "errors", "extras", "families", "numbers", "pool", "recipes", "settings",
+    "testing",
+}  # fmt: skip
 """The modules in `kvae/` itself."""
 TRAINING = {"steps", "model", "export", "training", "comparison"}
 """The folders that need TensorFlow; importing any other folder does not load it."""

@@ -123,12 +123,13 @@ def test_the_base_install_is_light(installed, tmp_path):
     }  # fmt: skip
 
 
-def test_training_names_the_missing_extra(installed, tmp_path):
+def test_training_names_the_missing_extra_and_a_command_that_installs_it(installed, wheel, tmp_path):
     done = run(
         installed, "from kvae.cli.main import main; main(['train', '--dataset', 'fashion_mnist_mini'])", tmp_path
     )
     assert done.returncode == 1
-    assert done.stderr.strip().startswith("Error: this needs tensorflow: pip install 'kvae-onnx[train]'")
+    command = f"pip install '{wheel}[train]'"  # where it was installed from
+    assert done.stderr == f"Error: this needs tensorflow; install it with: {command}\n"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -52,7 +52,11 @@ KINDS = (
     Kind("a Keras model", EXPORT, _matches(rb"PK\x03\x04.{26}(metadata\.json|config\.json|model\.weights\.h5)")),
     Kind("a PyTorch model", CONVERT, _matches(rb"PK\x03\x04.{26}[^\0/]{1,200}/(data\.pkl|\.format_version|byteorder)")),
     Kind("an archive of NumPy arrays", CONVERT, _matches(rb"PK\x03\x04.{26}[^\0]{1,200}\.npy")),
-    Kind("a zip archive", UNPACK, _starts(b"PK\x03\x04", b"PK\x05\x06")),
+    Kind(
+        "a zip archive",
+        "give the zip of one bundle, which holds a manifest.json",
+        _starts(b"PK\x03\x04", b"PK\x05\x06"),
+    ),
     Kind("a pickle, perhaps a PyTorch model", CONVERT, _matches(rb"\x80[\x02-\x05]")),
     Kind("an HDF5 file, perhaps a Keras model or its weights", EXPORT, _starts(b"\x89HDF\r\n\x1a\n")),
     Kind("a TensorFlow Lite model", CONVERT, _matches(rb".{4}TFL3")),

@@ -1,11 +1,11 @@
 """Find the model that a command names: by a path, a run, a shipped name, or no name at all."""
 
-from importlib.resources import files
 from pathlib import Path
 
 from kvae.bundle.manifest import FILE_NAME
 from kvae.errors import BundleError
 from kvae.families import suggestion
+from kvae.files.shipped import folder as shipped_folder
 
 DEFAULT_SHIPPED = "fashion_mnist"
 RUNS_FOLDER = "runs"
@@ -16,8 +16,8 @@ BUNDLE_FOLDER = "bundle"
 
 def shipped() -> dict[str, Path]:
     """The bundles that come with kvae, by name."""
-    root = Path(str(files("kvae.exported")))
-    return {path.parent.name: path.parent for path in sorted(root.glob(f"*/{FILE_NAME}"))}
+    root = shipped_folder("kvae.exported")
+    return {path.parent.name: path.parent for path in sorted(root.glob(f"*/{FILE_NAME}"))} if root else {}
 
 
 def locate(model: str | None, folder: Path | None = None) -> Path:

@@ -16,6 +16,7 @@ from kvae.bundle import foreign, ort_scan
 from kvae.bundle.graph_rules import EXTENTS, MAX_RANK, Rules
 from kvae.bundle.onnx_fields import FIELDS, FIXED32, FIXED64, LENGTH, VARINT
 from kvae.errors import BundleError
+from kvae.files.in_memory import InMemory
 from kvae.files.regular import open_regular
 from kvae.files.text import printable
 
@@ -62,9 +63,20 @@ def check(path: Path) -> Scan:
             if size > MAX_BYTES:
                 raise BundleError(f"{path} has {size:,} bytes; a graph has at most {MAX_BYTES:,}.")
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+<<<<<<< HEAD
                 return check_content(data, str(path), is_ort(path))
+=======
+                _check(path, data)
+>>>>>>> part-embedding
     except OSError as error:
         raise BundleError(f"cannot read {path}: {error.strerror}.") from None
+
+
+def check_held(graph: InMemory) -> Scan:
+    """`check` for a graph in memory."""
+    if len(graph.content) > MAX_BYTES:
+        raise BundleError(f"{graph} has {len(graph.content):,} bytes; a graph has at most {MAX_BYTES:,}.")
+    return check_content(graph.content, str(graph), is_ort(graph))
 
 
 def check_content(data: mmap.mmap | bytes, name: str, ort: bool) -> Scan:
@@ -90,7 +102,7 @@ def check_content(data: mmap.mmap | bytes, name: str, ort: bool) -> Scan:
     return Scan(rules.operators, rules.finish())
 
 
-def is_ort(path: Path) -> bool:
+def is_ort(path: Path | InMemory) -> bool:
     """Whether a file is in onnxruntime's own format, according to its name."""
     return path.suffix.lower() == ".ort"
 
@@ -103,7 +115,12 @@ class _Walk:
         rules: what it may hold.
     """
 
+<<<<<<< HEAD
     def __init__(self, data: mmap.mmap | bytes, rules: Rules) -> None:
+=======
+    def __init__(self, path: Path | InMemory, data: mmap.mmap | bytes) -> None:
+        self._path = path
+>>>>>>> part-embedding
         self._data = data
         self._rules = rules
         self._refusal = rules.refusal

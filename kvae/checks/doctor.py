@@ -2,12 +2,13 @@
 
 import os
 import platform
+import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from kvae import __version__
+from kvae import ONNXRUNTIME_CAME_FIRST, __version__, cores, extras
 from kvae.bundle import locate
 from kvae.bundle.manifest import Manifest
 from kvae.checks import providers, requirements
@@ -21,6 +22,11 @@ from kvae.files.text import printable
 
 WHEELS = ("onnxruntime", "onnxruntime-gpu")
 """Two distributions that install the same module and so overwrite each other."""
+
+
+TELEMETRY_SWITCH = "ORT_DISABLE_TELEMETRY"
+OFF = ("1", "true", "yes", "on", "y")
+"""The values of the switch that onnxruntime understands, in upper or lower case."""
 
 
 class Row(NamedTuple):
@@ -47,6 +53,11 @@ class Diagnosis:
     python: str
     platform: str
     cores: int
+    """The cores of the machine."""
+    threads: int
+    """How many of them kvae uses; see `kvae.cores`."""
+    telemetry: str
+    """What is sent to others; empty if nothing is."""
     packages: list[Requirement]
     wheels: dict[str, str]
     """Versions of the installed onnxruntime wheels; more than one is a clash."""
@@ -92,6 +103,8 @@ class Diagnosis:
             Row("kvae", f"{self.kvae}, {self.location}"),
             Row("Python", self.python),
             Row("platform", f"{self.platform}, {self.cores} cores"),
+            Row("threads", f"{self.threads} (cores that this process may use, or {cores.VARIABLE})"),
+            Row("sent to others", self.telemetry or f"nothing ({TELEMETRY_SWITCH}={os.environ[TELEMETRY_SWITCH]})"),
             *(_package_row(package) for package in self.packages if package.extra is None),
             Row("sampling", "works" if self.can_sample else "does not work"),
             *(self._wheel_row(name) for name in self.wheels),
@@ -122,7 +135,7 @@ def examine() -> Diagnosis:
     if module is not None:
         graph = _shipped_decoder()
         tried = providers.try_all(module, graph) if graph else []
-        problem = "" if graph else "kvae's shipped bundle is missing, so it was not tried; reinstall kvae-onnx"
+        problem = "" if graph else "kvae's shipped bundle is missing, so it was not tried; reinstall kvae"
     packages = [wanted for wanted in requirements.of() if wanted.extra in (None, "train", "cpu", "gpu")]
     return Diagnosis(
         kvae=__version__,
@@ -130,6 +143,8 @@ def examine() -> Diagnosis:
         python=f"{platform.python_version()}, {platform.python_implementation()}",
         platform=platform.platform(),
         cores=os.cpu_count() or 1,
+        threads=cores.threads(),
+        telemetry=_telemetry(),
         packages=packages,
         wheels=wheels,
         onnxruntime=problem,
@@ -160,6 +175,15 @@ def _import_onnxruntime() -> tuple[ModuleType | None, str]:
     return onnxruntime, ""
 
 
+def _telemetry() -> str:
+    value = os.environ.get(TELEMETRY_SWITCH, "")
+    if value.strip().lower() not in OFF:
+        return f"onnxruntime reports to its maker, because {TELEMETRY_SWITCH} is {printable(value, 20)!r}; set it to 1"
+    if ONNXRUNTIME_CAME_FIRST:
+        return f"onnxruntime may report: it was imported before kvae; import kvae first, or set {TELEMETRY_SWITCH}=1"
+    return ""
+
+
 def _shipped_decoder() -> Path | None:
     for bundle in locate.shipped().values():
         try:
@@ -175,14 +199,17 @@ def _text(place: Path | None) -> str | None:
 
 def _advice(packages: list[Requirement], wheels: dict[str, str], usable: bool) -> list[Advice]:
     clean = [f"pip uninstall -y {' '.join(wheels)}"] if wheels else []
-    cpu, gpu = [*clean, "pip install 'kvae-onnx[cpu]'"], [*clean, "pip install 'kvae-onnx[gpu]'"]
+    cpu, gpu = [*clean, extras.command("cpu")], [*clean, extras.command("gpu")]
     advice = []
     if any(package.extra is None and not package.fits for package in packages):
-        advice.append(Advice("To repair the installation", ["pip install --upgrade kvae-onnx"]))
+        advice.append(Advice("To repair the installation", [extras.command()]))
     if len(wheels) > 1 or not usable:
         advice += [Advice("To sample on the CPU", cpu), Advice("or, to sample on NVIDIA's GPUs as well", gpu)]
     elif "onnxruntime-gpu" not in wheels:
         advice.append(Advice("To sample on NVIDIA's GPUs as well", gpu))
     if not all(package.fits for package in packages if package.extra == "train"):
-        advice.append(Advice("To train", ["pip install 'kvae-onnx[train]'"]))
+        if sys.version_info[:2] > extras.LAST_PYTHON:
+            advice.append(Advice(f"To train: {extras.advice('train')}", []))
+        else:
+            advice.append(Advice("To train", [extras.command("train")]))
     return advice

@@ -61,6 +61,7 @@ def _try(
     """The result of trying one provider, and the image that it decodes; None if it does not get that far."""
     with tempfile.TemporaryDirectory() as scratch, _everything_said() as said:
         options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1  # one image needs no more
         options.log_severity_level = 2
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(scratch) / "profile")

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, metadata, requires, version
 
 from packaging.requirements import Requirement as Parsed
 
-DISTRIBUTION = "kvae-onnx"
+from kvae.extras import DISTRIBUTION
 
 
 @dataclass(frozen=True)

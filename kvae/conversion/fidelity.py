@@ -101,7 +101,7 @@ def compare(
 
 def size(bundle: Bundle) -> int:
     """Size of the graphs in bytes."""
-    return sum(path.stat().st_size for path in bundle.graphs.values())
+    return sum(len(path.read_bytes()) for path in bundle.graphs.values())
 
 
 def _code_error(original: Bundle, converted: Bundle, images: NDArray[np.uint8]) -> float:

@@ -43,6 +43,7 @@ def write_ort(model: onnx.ModelProto, path: Path) -> None:
         BundleError: onnxruntime cannot load the graph.
     """
     options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # nothing runs
     options.log_severity_level = 4  # errors are raised as exceptions
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(path)

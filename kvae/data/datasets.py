@@ -9,7 +9,6 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from kvae.data.preparation import Facts
 from kvae.errors import ConfigError, DataError
 from kvae.files import idx
 from kvae.files.atomic import atomic_file
+from kvae.files.shipped import folder
 
 logger = logging.getLogger(__name__)
 
@@ -187,7 +187,9 @@ def _places(name: str, source: Source, data_dir: Path | None) -> Iterator[Path]:
     if source.shipped:
         if data_dir is not None:
             raise ConfigError(f"{name} comes with kvae: it takes no data folder (--data-dir).")
-        yield Path(str(files("kvae") / "data" / name))
+        place = folder("kvae", "data", name)
+        if place is not None:
+            yield place
         return
     if data_dir is not None:
         try:

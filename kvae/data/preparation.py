@@ -5,11 +5,10 @@ label of each image do, which are some 200 to 500 bytes.
 """
 
 import contextlib
-import os
 import shlex
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple, TypeVar
@@ -17,6 +16,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from kvae import cores
 from kvae.config import TrainConfig
 from kvae.data import decoding, splits
 from kvae.data.labels import Label
@@ -26,6 +26,7 @@ from kvae.data.source import CHUNK_BYTES, Item, Part, Source
 from kvae.errors import DataError
 from kvae.files.reading import Reading
 from kvae.files.text import shown
+from kvae.pool import Pool
 
 MAX_THREADS = 8
 """Maximum number of threads that decode, because more would only need more memory."""
@@ -268,10 +269,10 @@ def _told(skipped: list[Skipped]) -> str:
 
 def in_threads(work: Callable[[Given], Made], given: Iterable[Given], size: int = GROUP) -> Generator[Made, None, None]:
     """Like `map(work, given)`, but in threads, `size` items at a time, without reading far ahead."""
-    threads = min(MAX_THREADS, os.cpu_count() or 1)
+    threads = min(MAX_THREADS, cores.threads())
     remaining = iter(given)
     waiting: deque[Future[list[Made]]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
+    with Pool(threads) as pool:
         try:
             while True:
                 while len(waiting) <= threads and (group := list(islice(remaining, size))):

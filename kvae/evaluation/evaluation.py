@@ -3,19 +3,19 @@
 One estimator, in numpy and onnxruntime, serves both runs and bundles, whether or not TensorFlow is installed.
 """
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kvae import cores
 from kvae.bundle import binarization, comparable, densities
 from kvae.bundle.manifest import Manifest
 from kvae.errors import KvaeError
 from kvae.evaluation.estimates import Estimate
 from kvae.evaluation.result import Evaluation
 from kvae.files import pictures
+from kvae.pool import Pool
 from kvae.runtime import importance, information, latents
 from kvae.runtime.bundle import Bundle
 from kvae.runtime.latents import Floats
@@ -80,7 +80,7 @@ def evaluate(
         )
 
     estimates: list[tuple[float, ...]] = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with Pool(cores.threads()) as pool:
         try:
             for found in pool.map(of_group, range(0, len(images), group)):
                 estimates += found

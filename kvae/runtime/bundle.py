@@ -6,23 +6,24 @@ bundle = Bundle.open("exported/fashion_mnist")
 images = bundle.sample(64, seed=0)  # float32 (64, 28, 28, 1) in [0, 1]
 """
 
-import os
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kvae.bundle import foreign, noise
-from kvae.bundle.manifest import Manifest, sha256
+from kvae import cores
+from kvae.bundle import noise
+from kvae.bundle.manifest import Manifest
 from kvae.errors import BundleError, KvaeError
 from kvae.files.text import printable
-from kvae.runtime import latents, outputs
+from kvae.runtime import latents, outputs, sources
 from kvae.runtime.latents import Floats, Posterior
-from kvae.runtime.sessions import DEVICES, check_tensors, role, start_session
+from kvae.runtime.sessions import DEVICES, Graph, Sessions, check_tensors, role, start_session
+from kvae.runtime.sources import Held, Source
 
 Inputs = Mapping[str, Floats]
 Result = TypeVar("Result")
@@ -33,37 +34,48 @@ NOISE_BATCHES = 4
 """Batches whose noise is drawn at once. Drawing noise takes many short numpy calls, which wait for Python's lock while
 other threads call onnxruntime; fewer, longer calls, in the one thread that hands out the batches, wait less. That
 thread draws some 40 million numbers a second, which is the limit for a large latent_dim or very many cores."""
-CORES = os.cpu_count() or 1
 MAX_TEMPERATURE = 1e6
 """Far beyond any useful value; it keeps z within float32."""
 
 
 class Bundle:
-    """An exported VAE. Make one with `Bundle.open`."""
+    """An exported VAE. Make one with `Bundle.open`.
 
-    def __init__(self, manifest: Manifest, graphs: dict[str, Path], device: str, threads: int = 0) -> None:
+    It may be used from several threads at once, and in processes that are forked later. It can be pickled, to be opened
+    again in another process (see `__reduce__`), and copied.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        graphs: Mapping[str, Graph],
+        device: str,
+        threads: int = 0,
+        source: Path | Held | None = None,
+    ) -> None:
         self.manifest = manifest
-        self._graphs = graphs
+        self._graphs = dict(graphs)
         self._device = device
         self._threads = threads
-        self._sessions: dict[tuple[str, int], Any] = {}
-        self._starting = threading.Lock()
+        self._source = source
+        self._sessions = Sessions()
 
     @classmethod
-    def open(cls, path: str | Path, device: str = "auto", threads: int = 0) -> "Bundle":
-        """Open a bundle folder or a lone `decoder.onnx`.
+    def open(cls, source: Source, device: str = "auto", threads: int = 0) -> "Bundle":
+        """Open a bundle, or a lone `decoder.onnx`.
 
         Args:
-            path: the folder, or a graph that kvae exported (it can sample and decode, but not encode).
+            source: a folder, the zip of one, or a graph that kvae exported (it can sample and decode, but not encode):
+                a path, the bytes of such a file, a file open for reading bytes, or a resource of a package
+                (`importlib.resources.files`). All but a folder or a graph at a path is read into memory.
             device: "cpu", "cuda", or "auto" (the default) for CUDA if it works, else the CPU. "cuda" is strict.
-            threads: CPU threads; 0, the default, is one per core. Programs that call from their own threads, as
-                `kvae.evaluation.evaluation` does, are faster with 1.
+            threads: CPU threads; 0, the default, is `kvae.cores.threads`, one per core that this process may use.
+                Programs that call from their own threads, as `kvae.evaluation.evaluation` does, are faster with 1.
 
         Raises:
             BundleError: there is no bundle, it has a later format, or a file does not have the sha256 in the manifest.
-            KvaeError: the device is unknown, or is "cuda" and CUDA does not work.
+            KvaeError: the device is unknown, or is "cuda" and CUDA does not work; or `threads` is out of range.
         """
-        path = Path(path)
         if device not in DEVICES:
             raise KvaeError(f"device must be one of {', '.join(DEVICES)}; got '{device}'.")
         if not path.exists():
@@ -84,9 +96,47 @@ class Bundle:
         bundle._sessions[name, threads] = session
         return bundle
 
+    @classmethod
+    def _lone(cls, graph: Graph, device: str, threads: int, source: Path | Held) -> "Bundle":
+        session = start_session(graph, device, threads)
+        manifest = Manifest.of_graph(session.get_modelmeta().custom_metadata_map, graph)
+        name = role(session)
+        check_tensors(graph, session, manifest.tensors[name])
+        bundle = cls(manifest, {name: graph}, device, threads, source)
+        bundle._sessions.started[name, threads] = session
+        return bundle
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickle holds the absolute path of the bundle, or its files if it has none, device and threads.
+
+        Where it is loaded, the bundle is opened again, with all checks; if another bundle is at that path now, that is
+        a BundleError.
+        """
+        if self._source is None:
+            raise KvaeError("this bundle was not made by Bundle.open, and cannot be pickled.")
+        return _reopened, (self._source, self._device, self._threads, self._identity())
+
+    def _identity(self) -> list[str]:
+        """What tells this bundle from another one: its manifest, which has the hash of each graph unless it is lone."""
+        alone = not self.manifest.files
+        return [self.manifest.to_json(), *(sources.digest(graph) for graph in self._graphs.values() if alone)]
+
+    def __copy__(self) -> "Bundle":
+        copy = Bundle(self.manifest, self._graphs, self._device, self._threads, self._source)
+        copy._sessions.started.update(self._sessions.started)
+        return copy
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Bundle":
+        copy = self.__copy__()
+        copy.manifest = deepcopy(self.manifest, memo)
+        return copy
+
     @property
-    def graphs(self) -> dict[str, Path]:
-        """The files of the graphs "decoder" and "encoder", by name; only one for a lone graph."""
+    def graphs(self) -> dict[str, Graph]:
+        """The files of the graphs "decoder" and "encoder", by name; only one for a lone graph.
+
+        Paths, or files in memory (with `name` and `read_bytes`) if the bundle was not opened from a folder.
+        """
         return dict(self._graphs)
 
     @property
@@ -198,14 +248,16 @@ class Bundle:
         """
         firsts = range(0, n, BATCH_SIZE)
         parts = (slice(first, min(first + BATCH_SIZE, n)) for first in firsts)
-        workers = min(self._threads or CORES, len(firsts))
+        workers = min(self._threads or cores.threads(), len(firsts))
         if workers == 1 or self.device != "cpu":
             for part, batch in zip(parts, inputs, strict=True):
                 yield work(part, batch, self._threads)
             return
-        from concurrent.futures import Future, ThreadPoolExecutor  # takes 3 ms, and one batch does not need it
+        from concurrent.futures import Future  # takes 3 ms, and one batch does not need it
 
-        with ThreadPoolExecutor(workers) as pool:
+        from kvae.pool import Pool
+
+        with Pool(workers) as pool:
             pending: deque[Future[Result]] = deque()
             try:
                 for part, batch in zip(parts, inputs, strict=True):
@@ -238,13 +290,23 @@ class Bundle:
 
     def _session(self, name: str, threads: int) -> Any:
         self._check_has(name)
-        with self._starting:
-            if (name, threads) not in self._sessions:
-                session = start_session(self._graphs[name], self._device, threads)
-                check_tensors(self._graphs[name], session, self.manifest.tensors[name])
-                self.manifest.check_inside(session.get_modelmeta().custom_metadata_map, self._graphs[name])
-                self._sessions[name, threads] = session
-        return self._sessions[name, threads]
+
+        def start() -> Any:
+            graph = self._graphs[name]
+            session = start_session(graph, self._device, threads)
+            check_tensors(graph, session, self.manifest.tensors[name])
+            self.manifest.check_inside(session.get_modelmeta().custom_metadata_map, graph)
+            return session
+
+        return self._sessions.get((name, threads), start)
+
+
+def _reopened(source: Path | Held, device: str, threads: int, identity: list[str]) -> Bundle:
+    """The bundle of a pickle."""
+    bundle = Bundle.open(source, device, threads)
+    if bundle._identity() != identity:
+        raise BundleError(f"{source} is not the bundle that was pickled: it was replaced. Open it again.")
+    return bundle
 
 
 def _split(inputs: Inputs) -> Iterator[Inputs]:
@@ -275,19 +337,6 @@ def _checked_count(n: int, seed: int, temperature: float, start: int) -> int:
         raise KvaeError(f"temperature must be a number between 0 and {MAX_TEMPERATURE:g}; got {temperature}.")
     noise.check(seed, start, int(n))
     return int(n)
-
-
-def _check_hash(path: Path, manifest: Manifest) -> None:
-    try:
-        digest = sha256(path)
-    except OSError as error:
-        raise BundleError(f"cannot read {path}: {error.strerror}.") from None
-    if digest != manifest.files.get(path.name):
-        foreign.check_file(path)  # a Git LFS pointer, perhaps
-        raise BundleError(
-            f"{path} has sha256 {digest[:12]}..., but the manifest has {str(manifest.files.get(path.name))[:12]}...: "
-            f"it was changed or cut short. Export or copy the bundle again."
-        )
 
 
 def _checked(values: ArrayLike, shape: tuple[int, ...], name: str) -> Floats:

@@ -4,12 +4,12 @@ Sampling, importance sampling, rates, mutual information, paths and figures all 
 are float32; densities are float64, in nats, summed over the latent dimensions.
 """
 
-import os
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kvae import cores
 from kvae.bundle import noise
 
 Floats = NDArray[np.float32]
@@ -92,7 +92,7 @@ def log_aggregated_posterior(z: Doubles, loc: Doubles, scale: Doubles) -> Double
         loc: means of the N posteriors, `(N, latent_dim)`.
         scale: their standard deviations, `(N, latent_dim)`.
     """
-    from concurrent.futures import ThreadPoolExecutor  # not needed for sampling
+    from kvae.pool import Pool  # not needed for sampling
 
     # log q(z_i|x_j) for all pairs by a matrix product: ((z - m) / s)^2 = z^2 / s^2 - 2 z m / s^2 + m^2 / s^2. In
     # float64, because the terms are large and nearly cancel if scales are small.
@@ -108,7 +108,7 @@ def log_aggregated_posterior(z: Doubles, loc: Doubles, scale: Doubles) -> Double
         pairs -= top
         return top[:, 0] + np.log(np.exp(pairs, out=pairs).mean(axis=1))
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with Pool(cores.threads()) as pool:
         return np.concatenate(list(pool.map(log_mean, range(0, len(z), _BLOCK))))
 
 

@@ -15,6 +15,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
 
+from kvae import extras
 from kvae.data.images import Bad, Images
 from kvae.errors import KvaeError
 from kvae.files.stderr import silenced
@@ -38,10 +39,7 @@ class Made(NamedTuple):
 def check_installed() -> None:
     """Raise KvaeError if Ray is not installed."""
     if importlib.util.find_spec("ray") is None:
-        raise KvaeError(
-            "ray is not installed; --engine ray needs it. Install it: pip install 'kvae-onnx[ray]' "
-            "(in a clone: pip install '.[ray]')."
-        )
+        raise KvaeError(f"ray is not installed; --engine ray needs it. Install it with: {extras.command('ray')}")
 
 
 def run(job: bulk.Job, missing: Sequence[int], images: Sequence[Images] | None = None) -> Generator[Made, None, None]:
@@ -123,7 +121,6 @@ class _Worker:
 @contextmanager
 def _connected() -> Iterator[Any]:
     """Ray, without its messages. If the calling program has started Ray, that is used, and keeps running."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
     import ray
     import ray.data
 

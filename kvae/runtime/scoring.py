@@ -4,17 +4,17 @@ The score depends only on the image: the draws from its posterior use the same n
 `noise.standard_normal(seed, j)` for draw j. docs/bundle-format.md specifies it for other languages.
 """
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kvae import cores
 from kvae.bundle import binarization
 from kvae.bundle.manifest import Manifest
 from kvae.errors import BundleError
 from kvae.files import pictures
+from kvae.pool import Pool
 from kvae.runtime import importance, latents
 from kvae.runtime.bundle import Bundle
 from kvae.runtime.latents import Doubles, Floats, Posterior
@@ -68,7 +68,7 @@ def _score(
         found = importance.estimates(bundle, images[part], loc, scale, same_noise, draws, seed)
         return [estimate.distortion for estimate in found]
 
-    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+    with Pool(threads or cores.threads()) as pool:
         distortion = np.concatenate(list(pool.map(distortions, range(0, len(images), group))))
     rate = latents.rates(posterior.loc, posterior.scale).sum(axis=1)
     return Scores(-distortion - rate, distortion, rate)

@@ -34,9 +34,11 @@ def set_up_process(config: TrainConfig, device: str = "auto") -> None:
         except RuntimeError:
             raise KvaeError("device cpu: TensorFlow is already using the GPU in this process.") from None
     parts = threads.useful_parts(uses_xla(config))
-    if parts > 1:
-        with contextlib.suppress(RuntimeError):
+    with contextlib.suppress(RuntimeError):  # TensorFlow is already in use
+        if parts > 1:
             threads.use_threads_for_parts(parts)
+        else:
+            threads.limit_threads()
 
 
 def uses_xla(config: TrainConfig) -> bool:

@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 from click.testing import CliRunner
 
-from kvae import __version__
+from kvae import __version__, extras
 from kvae.bundle import locate
 from kvae.checks import doctor, requirements
 from kvae.checks.providers import FAILS, WORKS, Provider
@@ -39,7 +39,7 @@ def test_this_installation_samples_and_trains():
     assert diagnosis.wheels == {"onnxruntime": onnxruntime.__version__}
     assert diagnosis.kvae == __version__
     assert {package.name for package in diagnosis.packages} >= {"click", "numpy", "pillow", "keras", "tensorflow"}
-    assert commands(diagnosis) == ["pip uninstall -y onnxruntime", "pip install 'kvae-onnx[gpu]'"]
+    assert commands(diagnosis) == ["pip uninstall -y onnxruntime", extras.command("gpu")]
 
 
 def test_two_wheels_are_a_clash_with_the_commands_that_fix_it(installed):
@@ -49,8 +49,8 @@ def test_two_wheels_are_a_clash_with_the_commands_that_fix_it(installed):
     assert diagnosis.can_sample
     assert not diagnosis.healthy
     assert commands(diagnosis) == [
-        "pip uninstall -y onnxruntime onnxruntime-gpu", "pip install 'kvae-onnx[cpu]'",
-        "pip uninstall -y onnxruntime onnxruntime-gpu", "pip install 'kvae-onnx[gpu]'",
+        "pip uninstall -y onnxruntime onnxruntime-gpu", extras.command("cpu"),
+        "pip uninstall -y onnxruntime onnxruntime-gpu", extras.command("gpu"),
     ]  # fmt: skip
 
 
@@ -60,7 +60,7 @@ def test_without_onnxruntime_there_is_a_table_and_a_command(installed, monkeypat
     diagnosis = doctor.examine()
     assert not diagnosis.healthy
     assert diagnosis.onnxruntime == "not installed"
-    assert commands(diagnosis) == ["pip install 'kvae-onnx[cpu]'", "pip install 'kvae-onnx[gpu]'"]
+    assert commands(diagnosis) == [extras.command("cpu"), extras.command("gpu")]
 
 
 def test_an_onnxruntime_damaged_by_another_wheel_s_removal_is_broken(installed, monkeypatch):
@@ -69,7 +69,7 @@ def test_an_onnxruntime_damaged_by_another_wheel_s_removal_is_broken(installed, 
     diagnosis = doctor.examine()
     assert not diagnosis.healthy
     assert diagnosis.onnxruntime.startswith("broken: ")
-    assert commands(diagnosis)[:2] == ["pip uninstall -y onnxruntime", "pip install 'kvae-onnx[cpu]'"]
+    assert commands(diagnosis)[:2] == ["pip uninstall -y onnxruntime", extras.command("cpu")]
 
 
 def test_missing_packages_and_wrong_versions_are_named(installed):
@@ -81,7 +81,7 @@ def test_missing_packages_and_wrong_versions_are_named(installed):
     assert rows["  keras"] == "3.14.2; needs >=3.15,<3.16"
     assert rows["  tf2onnx"] == "not installed; needs >=1.17,<2"
     assert rows["training"] == "not ready"
-    assert commands(diagnosis)[-1] == "pip install 'kvae-onnx[train]'"
+    assert commands(diagnosis)[-1] == extras.command("train")
 
 
 def test_an_onnxruntime_that_is_too_old_is_reported(installed):
@@ -91,7 +91,7 @@ def test_an_onnxruntime_that_is_too_old_is_reported(installed):
 
 def test_a_base_package_of_the_wrong_version_is_fixed_first(installed):
     installed(numpy="1.25.0")
-    assert commands(doctor.examine())[0] == "pip install --upgrade kvae-onnx"
+    assert commands(doctor.examine())[0] == extras.command()
 
 
 def test_cuda_that_does_not_start_leaves_sampling_on_the_cpu(installed, monkeypatch):
@@ -148,7 +148,7 @@ def test_the_command_exits_1_for_a_clash_with_its_commands(installed):
     installed(onnxruntime_gpu="1.31.0")
     result = CliRunner().invoke(command, [], catch_exceptions=False)
     assert result.exit_code == 1
-    assert "\n    pip uninstall -y onnxruntime onnxruntime-gpu\n    pip install 'kvae-onnx[cpu]'\n" in result.stdout
+    assert f"\n    pip uninstall -y onnxruntime onnxruntime-gpu\n    {extras.command('cpu')}\n" in result.stdout
 
 
 def test_the_command_s_json_is_one_object():
@@ -175,4 +175,4 @@ def test_it_needs_only_the_base_install_and_does_not_import_tensorflow(tmp_path)
     assert done.returncode == 1
     assert done.stderr == ""
     assert "onnxruntime            not installed" in done.stdout
-    assert "pip install 'kvae-onnx[cpu]'" in done.stdout
+    assert extras.command("cpu") in done.stdout

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from kvae import recipes
+from kvae import extras, recipes
 from kvae.cli.compare import PRESETS
 from kvae.cli.main import VERBS, main
 from kvae.cli.verbs import Verb
@@ -370,7 +370,7 @@ def test_a_missing_extra_is_named(module, extra, tmp_path):
     code = f"import sys; sys.modules[{module!r}] = None; from kvae.cli.main import main; main({command.split()!r})"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
-    assert f"kvae-onnx[{extra}]" in done.stderr
+    assert extras.command(extra) in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 

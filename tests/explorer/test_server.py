@@ -24,8 +24,8 @@ FILES = {
 
 
 @contextmanager
-def serving(host="127.0.0.1", port=0, files=FILES):
-    with Server(files, host, port) as server:
+def serving(host="127.0.0.1", port=0, files=FILES, allowed_hosts=()):
+    with Server(files, host, port, allowed_hosts) as server:
         thread = threading.Thread(target=server.serve_forever, args=[0.01])
         thread.start()
         try:
@@ -186,14 +186,69 @@ def test_a_connection_serves_many_requests(server):
     assert answer.count(b"HTTP/1.1 200 OK") == 3
 
 
+def ask_as(server, *hosts):
+    """The answer to a request with these `Host` headers."""
+    lines = ["GET /config.json HTTP/1.1", *(f"Host: {host.format(port=server.port)}" for host in hosts)]
+    return ask(server, "\r\n".join([*lines, "Connection: close", "", ""]).encode())
+
+
 @pytest.mark.parametrize(
-    "hosts", [["evil.example"], ["evil.example:{port}"], [], ["127.0.0.1:{port}", "evil.example"], ["localhost:1"]]
-)
-def test_a_loopback_server_answers_only_to_its_own_name(server, hosts):
+    "host",
+    [
+        "localhost:{port}", "localhost:9999", "localhost", "LocalHost:80", "localhost.:8080", "app.localhost:8080",
+        "a.b.localhost", "127.0.0.1:1", "127.0.0.1", "127.1.2.3:8080", "[::1]:3", "[::1]", " localhost:8080 ",
+    ],
+)  # fmt: skip
+def test_a_loopback_server_answers_to_loopback_names_with_any_port(server, host):
+    """A forwarded port (ssh -L, docker -p) reaches the server under another number than its own."""
+    assert ask_as(server, host)[0::2] == (200, FILES["config.json"])
+
+
+@pytest.mark.parametrize(
+    "hosts",
+    [
+        ["evil.example"], ["evil.example:{port}"], [], ["127.0.0.1:{port}", "evil.example"], [""],
+        ["localhost.evil.example"], ["evillocalhost"], ["127.0.0.1.evil.example"], ["128.0.0.1"], ["localhost:8080:80"],
+        ["localhost:http"], ["user@localhost"], ["localhost/"], ["[::2]"], ["::1"], ["2130706433"], ["0.0.0.0"],
+    ],
+)  # fmt: skip
+def test_a_loopback_server_answers_to_no_other_name_and_says_what_to_do(server, hosts):
     """A page elsewhere, whose host name was made to resolve to 127.0.0.1, can read nothing."""
-    lines = ["GET /model/manifest.json HTTP/1.1", *(f"Host: {host.format(port=server.port)}" for host in hosts)]
-    status, _, body = ask(server, "\r\n".join([*lines, "Connection: close", "", ""]).encode())
-    assert (status, body) == (421, b"421 Misdirected Request\n")
+    status, headers, body = ask_as(server, *hosts)
+    assert status == 421
+    assert body.startswith(b"421 Misdirected Request\n")
+    assert b"--allowed-host" in body
+    assert body.count(b"\n") == 2
+    assert (headers["content-type"], headers["x-content-type-options"]) == ("text/plain; charset=utf-8", "nosniff")
+
+
+def test_the_refusal_names_the_host_and_no_more_of_it_than_is_printable(server):
+    _, _, body = ask_as(server, "evil.example\x1b[31m<script>" + "a" * 5000)
+    assert b"'evil.example?[31m<script>aaa" in body
+    assert b"\x1b" not in body
+    assert len(body) < 500
+
+
+def test_allowed_hosts_are_answered_with_any_port_too():
+    names = ["My-Host.example", "10.0.0.7", "fe80::1", "[2001:db8::2]"]
+    with serving(allowed_hosts=names) as server:
+        for host in (
+            "my-host.example",
+            "MY-HOST.example:8080",
+            "10.0.0.7:1",
+            "[fe80::1]:80",
+            "[2001:db8::2]",
+            "localhost:1",
+        ):
+            assert ask_as(server, host)[0] == 200, host
+        for host in ("other.example", "a.my-host.example", "my-host.example.evil.example", "10.0.0.8"):
+            assert ask_as(server, host)[0] == 421, host
+
+
+@pytest.mark.parametrize("name", ["", " ", "*", "http://my-host", "my-host:8080", "my-host/", "a b", "[", "*.example"])
+def test_an_allowed_host_is_a_name(name):
+    with pytest.raises(KvaeError, match="--allowed-host is .*without a port"):
+        Server(FILES, allowed_hosts=[name])
 
 
 def test_a_server_for_others_answers_to_any_name():
@@ -213,6 +268,14 @@ def test_ipv6_addresses_are_in_brackets():
             assert server.url == f"http://[::1]:{server.port}/"
     except KvaeError:
         pytest.skip("this machine has no IPv6")
+
+
+def test_without_further_threads_requests_are_answered_one_by_one(server, monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert [ask_as(server, "localhost")[0] for _ in range(3)] == [200, 200, 200]
 
 
 def test_visitors_who_leave_and_nonsense_requests_print_nothing(capfd):

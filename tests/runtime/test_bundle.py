@@ -304,7 +304,7 @@ def test_an_unknown_device(bundle_path):
 
 def test_batches_are_processed_in_parallel_and_returned_in_order(bundle, bundle_path, monkeypatch):
     """The same bytes as from one thread; a consumer that is slow, or stops early, changes nothing."""
-    monkeypatch.setattr(runtime, "CORES", 4)
+    monkeypatch.setenv("KVAE_THREADS", "4")
     alone = Bundle.open(bundle_path, threads=1)
     expected = alone.sample(20 * runtime.BATCH_SIZE + 5, seed=2, start=7)
     np.testing.assert_array_equal(bundle.sample(len(expected), seed=2, start=7), expected)
@@ -316,7 +316,7 @@ def test_batches_are_processed_in_parallel_and_returned_in_order(bundle, bundle_
 
 def test_an_error_in_a_batch_is_raised(bundle, monkeypatch):
     """In one line, wherever it happens, and the generator ends."""
-    monkeypatch.setattr(runtime, "CORES", 2)
+    monkeypatch.setenv("KVAE_THREADS", "2")
     monkeypatch.setattr(bundle, "_graphs", dict(bundle._graphs))
     batches = bundle.sample_batches(50 * runtime.BATCH_SIZE)  # far more than are in progress when the first one is done
     next(batches)

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from kvae import extras
 from kvae.bundle import locate
 from kvae.cli.main import main
 from kvae.data.datasets import load
@@ -244,7 +245,7 @@ def test_bad_arguments_are_errors_of_one_line(kvae, monkeypatch):
 
 def test_without_ray_one_line_says_how_to_install_it(kvae, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert "ray is not installed; --engine ray needs it. Install it: pip install 'kvae-onnx[ray]'" in error(
+    assert f"ray is not installed; --engine ray needs it. Install it with: {extras.command('ray')}" in error(
         kvae("score", "images.npy", "--engine", "ray", "--out", "out")
     )
     assert not Path("out").exists()

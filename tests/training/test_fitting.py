@@ -237,14 +237,14 @@ from kvae.steps import threads
 from kvae.training import building, process
 from kvae.config import ModelConfig, TrainConfig
 config = TrainConfig(model=ModelConfig(architecture="conv", latent_dim=2, hidden_units=4))
-threads.os.cpu_count = lambda: 3
+os.environ["KVAE_THREADS"] = "3"
 process.set_up_process(config)
 vae = building.build(config, (8, 8, 1), 4000)
 assert threads.num_parts(xla=False) == 3
 assert tf.config.threading.get_intra_op_parallelism_threads() == 1
 images = np.random.default_rng(0).random((10, 8, 8, 1)).astype(np.float32)
 divided = vae.terms(images)
-threads.os.cpu_count = lambda: 1
+os.environ["KVAE_THREADS"] = "1"
 whole = vae.terms(images)
 np.testing.assert_allclose(divided.rate, whole.rate, rtol=1e-5)  # no noise: the same for each image, in order
 assert divided.distortion.shape == (10,)
