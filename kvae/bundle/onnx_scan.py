@@ -63,11 +63,7 @@ def check(path: Path) -> Scan:
             if size > MAX_BYTES:
                 raise BundleError(f"{path} has {size:,} bytes; a graph has at most {MAX_BYTES:,}.")
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-<<<<<<< HEAD
                 return check_content(data, str(path), is_ort(path))
-=======
-                _check(path, data)
->>>>>>> part-embedding
     except OSError as error:
         raise BundleError(f"cannot read {path}: {error.strerror}.") from None
 
@@ -115,12 +111,7 @@ class _Walk:
         rules: what it may hold.
     """
 
-<<<<<<< HEAD
     def __init__(self, data: mmap.mmap | bytes, rules: Rules) -> None:
-=======
-    def __init__(self, path: Path | InMemory, data: mmap.mmap | bytes) -> None:
-        self._path = path
->>>>>>> part-embedding
         self._data = data
         self._rules = rules
         self._refusal = rules.refusal

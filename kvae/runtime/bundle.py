@@ -6,6 +6,7 @@ bundle = Bundle.open("exported/fashion_mnist")
 images = bundle.sample(64, seed=0)  # float32 (64, 28, 28, 1) in [0, 1]
 """
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
@@ -78,22 +79,15 @@ class Bundle:
         """
         if device not in DEVICES:
             raise KvaeError(f"device must be one of {', '.join(DEVICES)}; got '{device}'.")
-        if not path.exists():
-            raise BundleError(f"{path} does not exist; expected a bundle folder or a decoder.onnx.")
-        if path.is_dir():
-            manifest = Manifest.read(path)
-            graphs = {name: path / manifest.graph_file(name) for name in manifest.tensors}
-            for graph in graphs.values():
-                _check_hash(graph, manifest)
-            bundle = cls(manifest, graphs, device, threads)
-            bundle._session("decoder", threads)  # here, so that any bundle that opens can be sampled
-            return bundle
-        session = start_session(path, device, threads)
-        manifest = Manifest.of_graph(session.get_modelmeta().custom_metadata_map, path)
-        name = role(session)
-        check_tensors(path, session, manifest.tensors[name])
-        bundle = cls(manifest, {name: path}, device, threads)
-        bundle._sessions[name, threads] = session
+        if isinstance(threads, bool) or not isinstance(threads, int) or not 0 <= threads <= cores.MAX:
+            raise KvaeError(f"threads must be an integer from 0 to {cores.MAX}; got {threads!r}.")
+        held = sources.hold(source)
+        origin = Path(source).absolute() if isinstance(source, (str, os.PathLike)) else held
+        manifest, graphs = sources.files(held)
+        if manifest is None:
+            return cls._lone(graphs[sources.LONE], device, threads, origin)
+        bundle = cls(manifest, graphs, device, threads, origin)
+        bundle._session("decoder", threads)  # here, so that any bundle that opens can be sampled
         return bundle
 
     @classmethod
