@@ -11,7 +11,7 @@ import click
 
 from kvae.cli.bulk import encode_or_score, engine_option
 from kvae.cli.options import PATH, device_option, json_option, model_option
-from kvae.cli.terminal import shown, tell_which
+from kvae.cli.terminal import shown, tell_which, width
 from kvae.errors import KvaeError
 from kvae.files.reading import Reading
 
@@ -160,9 +160,10 @@ def score(
         scores.write_csv(batches, out)
         _report(out, source.count, model, path, as_json)
         return
-    heading = None if as_json else scores.HEADING
+    columns = width()
+    heading = None if as_json else scores.heading(columns)
     for batch in batches:
-        rows = (json.dumps(row._asdict()) if as_json else row.as_text() for row in batch)
+        rows = (json.dumps(row._asdict()) if as_json else row.as_text(columns) for row in batch)
         click.echo("\n".join([heading, *rows] if heading else rows))
         heading = None  # printed with the first batch, so that an unreadable image leaves one line
     if bundle.manifest.scoring is None:

@@ -23,4 +23,7 @@ def info(model: str | None, as_json: bool) -> None:
     path = locate(model)
     manifest = Bundle.open(path, device="cpu").manifest
     terminal.tell_which(model, path)
-    click.echo(json.dumps(summary.as_json(manifest, path), indent=2) if as_json else summary.as_text(manifest, path))
+    if as_json:
+        click.echo(json.dumps(summary.as_json(manifest, path), indent=2))
+    else:
+        click.echo(terminal.wrapped(summary.as_text(manifest, path), terminal.width()))

@@ -14,7 +14,7 @@ from kvae.errors import ConfigError, KvaeError
 from kvae.files import json_text, locks, regular
 from kvae.files.atomic import atomic_file
 from kvae.numbers import is_finite
-from kvae.runs.layout import BUNDLE, CHECKPOINT, CONFIG, HISTORY, METRICS
+from kvae.runs.layout import BUNDLE, CHECKPOINT, CONFIG, DATASET, HISTORY, METRICS
 
 MAX_BYTES = 50_000_000
 """A file larger than this is not read: no run writes such a file."""
@@ -33,6 +33,8 @@ class RunFiles:
     is_training: bool
     """Whether a process is training there now."""
     has_checkpoint: bool
+    dataset_sha256: str | None
+    """The hash of the data set that it trains on; None if the run does not say."""
     written: datetime
     """When the run was finished, or else its last epoch, or else when it began; in local time."""
 
@@ -60,6 +62,7 @@ class RunFiles:
             metrics=metrics,
             is_training=locks.is_held(path),
             has_checkpoint=(path / CHECKPOINT).is_file(),
+            dataset_sha256=_sha256(path),
             written=_last_written(path),
         )
 
@@ -190,6 +193,12 @@ def _are_metrics(values: Any) -> bool:
 
 def _is_metric(value: Any) -> bool:
     return isinstance(value, dict) and all(is_finite(value.get(name)) for name in ("value", "standard_error"))
+
+
+def _sha256(path: Path) -> str | None:
+    found = read_json(path / DATASET)
+    sha256 = found.get("sha256") if isinstance(found, dict) else None
+    return sha256 if isinstance(sha256, str) else None
 
 
 def _last_written(path: Path) -> datetime:
