@@ -1,6 +1,5 @@
 """Finds the data that a bundle was trained on, from its manifest and its run."""
 
-import json
 import os
 from pathlib import Path
 
@@ -11,7 +10,8 @@ from kvae.bundle.manifest import Manifest
 from kvae.config import DATASETS, TrainConfig
 from kvae.data import datasets, named
 from kvae.data.held_out_split import held_out
-from kvae.errors import DataError
+from kvae.errors import DataError, KvaeError
+from kvae.runs import files as run_files
 from kvae.runs.layout import CONFIG
 
 OWN_SETTINGS = ("image_size", "grayscale", "alpha", "levels", "split_seed", "max_bad")
@@ -69,8 +69,8 @@ def own_images(bundle: Path) -> Path | None:
     """
     folder = bundle.resolve().parent if bundle.is_file() else bundle.resolve()
     try:
-        config = json.loads((folder.parent / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        config = run_files.read_json(folder.parent / CONFIG)
+    except KvaeError:  # whatever lies next to a bundle need not be a run
         return None
     path = config.get("data") if isinstance(config, dict) else None
     if not isinstance(path, str):

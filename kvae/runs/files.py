@@ -13,6 +13,7 @@ from kvae.config import TrainConfig
 from kvae.errors import ConfigError, KvaeError
 from kvae.files import json_text, locks, regular
 from kvae.files.atomic import atomic_file
+from kvae.files.text import printable
 from kvae.numbers import is_finite
 from kvae.runs.layout import BUNDLE, CHECKPOINT, CONFIG, DATASET, HISTORY, METRICS
 
@@ -51,7 +52,7 @@ class RunFiles:
         try:
             config = TrainConfig.from_dict(values)
         except ConfigError as error:
-            raise KvaeError(f"{path / CONFIG}: {error}") from None
+            raise KvaeError(f"{path / CONFIG}: {printable(error, 500)}") from None
         metrics = read_json(path / METRICS)
         if metrics is not None and not _are_metrics(metrics):
             raise KvaeError(f"{path / METRICS} holds no test metrics.")
@@ -153,24 +154,36 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def read_history(path: Path) -> dict[str, list[float]]:
-    """The columns of a history, without `epoch`, up to the first incomplete row.
+    """The columns of a history, without `epoch`; a last line that was cut off is left out.
 
     Raises:
-        KvaeError: it cannot be read.
+        KvaeError: it cannot be read, or another line than the last is not a row of numbers.
     """
-    rows = list(csv.reader((_text(path) or "").replace("\0", "").splitlines()))
-    names, columns = rows[0] if rows else [], []
-    for row in rows[1:]:
-        try:
-            columns.append([float(value) for value in row])
-        except ValueError:
-            break
-        if len(row) != len(names):
-            columns.pop()
-            break
+    lines = (_text(path) or "").replace("\0", "").splitlines()
+    reader = csv.reader(lines)
+    names: list[str] = []
+    columns: list[list[float]] = []
+    try:
+        names = next(reader, [])
+        for row in reader:
+            values = _numbers(row)
+            if values is not None and len(values) == len(names):
+                columns.append(values)
+            elif row and reader.line_num < len(lines):
+                got = printable(",".join(row), 60)
+                raise KvaeError(f"{path}, line {reader.line_num}: expected {len(names)} numbers; got {got}.")
+    except csv.Error as error:
+        raise KvaeError(f"{path}, line {reader.line_num}: {error}; expected {len(names) or 'a few'} fields.") from None
     history = {name: [row[index] for row in columns] for index, name in enumerate(names)}
     history.pop("epoch", None)
     return history
+
+
+def _numbers(row: list[str]) -> list[float] | None:
+    try:
+        return [float(value) for value in row]
+    except ValueError:
+        return None
 
 
 def _text(path: Path) -> str | None:
@@ -203,4 +216,7 @@ def _sha256(path: Path) -> str | None:
 
 def _last_written(path: Path) -> datetime:
     times = [(path / name).stat().st_mtime for name in (METRICS, HISTORY, CONFIG) if (path / name).is_file()]
-    return datetime.fromtimestamp(times[0]).astimezone()
+    try:
+        return datetime.fromtimestamp(times[0] if times else 0.0).astimezone()
+    except (ValueError, OverflowError, OSError):  # a file system may hold times that no calendar does
+        return datetime.fromtimestamp(0.0).astimezone()
