@@ -5,10 +5,10 @@ from typing import Any
 
 import click
 
+from kvae.cli import terminal
 from kvae.cli.options import PATH, device_option, json_option, threads_option
 from kvae.files import json_text
 
-WIDTH = 80
 WORDS = {"ok": "ok", "failed": "FAILED", "skipped": "skipped"}
 
 
@@ -54,36 +54,23 @@ def _with_keras(run: Path) -> dict[str, Any]:
 
 
 def _report_text(report: Any) -> str:
-    lines = [f"{report.path}, on {report.device}"]
-    lines += [_row(f"{check.name:<12} {WORDS[check.status]:<8}", check.detail) for check in report.checks]
+    columns = terminal.width()
+    lines = [terminal.wrapped(f"{report.path}, on {report.device}", columns)]
+    for check in report.checks:
+        label = f"{check.name:<12} {WORDS[check.status]:<8} "
+        lines.append(terminal.wrapped(f"{label}{check.detail}", columns, len(label)))
     counts = [(sum(check.status == status for check in report.checks), word) for status, word in WORDS.items()]
     lines.append(", ".join(f"{count} {word}" for count, word in counts if count))
     return "\n".join(lines)
 
 
 def _diagnosis_text(diagnosis: Any) -> str:
-    import textwrap
-
-    width = max(len(row.name) for row in diagnosis.rows)
-    lines = [_row(f"{row.name:<{width}}", row.text) for row in diagnosis.rows]
+    columns = terminal.width()
+    width = max(len(row.name) for row in diagnosis.rows) + 1
+    lines = [terminal.wrapped(f"{row.name:<{width}}{row.text}", columns, width) for row in diagnosis.rows]
     if diagnosis.advice:
         lines.append("")
     for advice in diagnosis.advice:
-        lines.append(textwrap.fill(f"{advice.purpose}:", WIDTH))
+        lines.append(terminal.wrapped(f"{advice.purpose}:", columns))
         lines += [f"    {command}" for command in advice.commands]
     return "\n".join(lines)
-
-
-def _row(start: str, text: str) -> str:
-    """A row of a table whose last column wraps below itself."""
-    import textwrap  # not needed by `kvae --help`
-
-    indent = " " * (len(start) + 1)
-    return textwrap.fill(
-        text,
-        WIDTH,
-        initial_indent=f"{start} ",
-        subsequent_indent=indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )

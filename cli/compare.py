@@ -117,7 +117,7 @@ def _table(results: list[Any], columns: int | None) -> str:
                 f"{metrics['effective_sample_size'].value:.1f}",
             ]
         )
-    return terminal.table(rows, columns, right=range(1, 5), optional=[4])
+    return terminal.table(rows, columns=columns, right=range(1, 5), optional=[4])
 
 
 def _caveats(results: list[Any]) -> list[str]:

@@ -115,9 +115,9 @@ def run_evaluation(
     if reason:
         click.echo(terminal.wrapped(f"The NLLs stand side by side without a difference: {reason}.", columns))
     click.echo(terminal.wrapped(_scales(results[0]), columns))
-    for path, result in zip(paths, results, strict=True):
+    for name, result in zip(_names(results), results, strict=True):
         for warning in result.warnings:
-            terminal.tell(f"Warning{f' ({path})' if pair else ''}: {warning}")
+            terminal.tell(f"Warning{f' ({name})' if pair else ''}: {warning}")
 
 
 def _heading(paths: list[Path], results: list[Any]) -> str:
@@ -126,38 +126,47 @@ def _heading(paths: list[Path], results: list[Any]) -> str:
         f"{first.manifest.dataset['name']}, {len(first.loc):,} test images (sha256 {first.images_sha256[:12]}...), "
         f"{first.importance_samples} importance samples, seed {first.seed}",
     ]
-    for path, result in zip(paths, results, strict=True):
+    for name, path, result in zip(_names(results), paths, results, strict=True):
         lines.append(
-            f"model: {path}; numbers are {result.about}" + (f"; {result.loss_caveat}" if result.loss_caveat else "")
+            f"{name}: {path}; numbers are {result.about}" + (f"; {result.loss_caveat}" if result.loss_caveat else "")
         )
     return "\n".join(lines)
 
 
+def _names(results: list[Any]) -> list[str]:
+    return ["model"] if len(results) == 1 else ["this", "other"]
+
+
 def _table(results: list[Any], difference: Any, columns: int | None) -> str:
     """A row per metric: of one model, or of both with their paired difference."""
-    pair = difference is not None
-    head = ["", "this", "other", "difference, paired", "unit"] if pair else ["", "", "unit"]
-    rows = [head]
+    head = ["", "", "unit"] if difference is None else ["", "this", "other", "paired difference", "unit"]
+    forms = [[head, *_rows(results, difference, digits)] for digits in (3, 2)]
+    return terminal.table(*forms, columns=columns, right=range(1, len(head) - 1), optional=[len(head) - 1])
+
+
+def _rows(results: list[Any], difference: Any, digits: int) -> list[list[str]]:
+    rows = []
     for name, (label, sign, unit) in ROWS.items():
+        shown = 3 if unit == "bits" else digits
         cells = [
-            ("" if result.nll_is_believable else BOUNDS.get(name, "")) + _cell(result.metrics[name], sign)
+            ("" if result.nll_is_believable else BOUNDS.get(name, "")) + _cell(result.metrics[name], sign, shown)
             for result in results
         ]
-        if pair:
-            cells.append(_cell(difference[name], sign, "+") if name in difference else "–")
+        if difference is not None:
+            cells.append(_cell(difference[name], sign, shown, "+") if name in difference else "–")
         rows.append([label, *cells, unit])
-    return terminal.table(rows, columns, right=range(1, len(head) - 1), optional=[len(head) - 1])
+    return rows
 
 
-def _cell(estimate: Any, sign: float, plus: str = "") -> str:
-    return f"{sign * estimate.value:{plus}.3f} ± {estimate.standard_error:.3f}"
+def _cell(estimate: Any, sign: float, digits: int, plus: str = "") -> str:
+    return f"{sign * estimate.value:{plus}.{digits}f} ± {estimate.standard_error:.{digits}f}"
 
 
 def _scales(result: Any) -> str:
     """The mean posterior scale of each dimension, starting with those in use."""
     order = sorted(range(len(result.active)), key=lambda index: result.posterior_scale[index].value)
     cells = [
-        f"z{index}\u00a0{result.posterior_scale[index].value:.3g}{'' if result.active[index] else ' (unused)'}"
+        f"z{index}{terminal.JOINED}{result.posterior_scale[index].value:.3g}" + " (unused)" * (not result.active[index])
         for index in order
     ]
     return "posterior scale by dimension: " + ", ".join(cells)

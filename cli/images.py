@@ -12,7 +12,7 @@ import click
 from kvae.cli.bulk import encode_or_score, engine_option
 from kvae.cli.destination import STDOUT, Out, check_apart, destination
 from kvae.cli.options import PATH, device_option, json_option, model_option, threads_option
-from kvae.cli.terminal import shown, tell_skipped, tell_which
+from kvae.cli.terminal import shown, tell_skipped, tell_which, width
 from kvae.config import TrainConfig
 from kvae.files import json_text
 from kvae.files.reading import Reading
@@ -195,9 +195,10 @@ def score(
             scores.write_csv(batches, target)
         _report(out, model, path, as_json, source)
         return
-    heading = None if as_json else scores.HEADING
+    columns = width()
+    heading = None if as_json else scores.heading(columns)
     for batch in batches:
-        rows = (json_text.dumps(row._asdict()) if as_json else row.as_text() for row in batch)
+        rows = (json_text.dumps(row._asdict()) if as_json else row.as_text(columns) for row in batch)
         click.echo("\n".join([heading, *rows] if heading else rows))
         heading = None  # printed with the first batch, so that an unreadable image leaves one line
     if bundle.manifest.scoring is None:

@@ -26,4 +26,4 @@ def info(model: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json_text.dumps(summary.as_json(manifest, path), indent=2))
     else:
-        click.echo(summary.as_text(manifest, path, bundle.graphs))
+        click.echo(terminal.wrapped(summary.as_text(manifest, path, bundle.graphs), terminal.width()))

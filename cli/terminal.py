@@ -11,8 +11,9 @@ from kvae.files.text import shortened
 
 Item = TypeVar("Item")
 MIN_TEXT = 16
-"""The fewest columns in which text wraps under its label; if fewer are left, it wraps under the label's start."""
-_JOINED = "\u00a0"  # a space at which no line is broken
+"""The fewest columns in which text wraps under the text of its line; if fewer are left, it wraps under its label."""
+JOINED = "\u00a0"
+"""A space at which `wrapped` breaks no line; it prints an ordinary one."""
 
 
 def width(stream: IO[str] | None = None) -> int | None:
@@ -23,67 +24,70 @@ def width(stream: IO[str] | None = None) -> int | None:
     return shutil.get_terminal_size().columns if stream.isatty() else None
 
 
-def wrapped(text: str, columns: int | None) -> str:
+def wrapped(text: str, columns: int | None, label: int | None = None) -> str:
     """Text whose lines are broken between words, under the text of a line's label ("label   text ...").
 
-    Words are never broken, so that paths can be copied, and neither are numbers with their standard errors.
+    Neither words nor numbers with their standard errors are broken; only paths longer than a line are, after a "/".
 
     Args:
         text: the lines.
         columns: the most characters in a line; None to break no line.
+        label: the length of the lines' labels; by default they end at the last two spaces in a line.
     """
-    if columns is None:
-        return text
-    return "\n".join(part for line in text.split("\n") for part in _broken(line, columns))
+    if columns is not None:
+        text = "\n".join(part for line in text.split("\n") for part in _broken(line, columns, label))
+    return text.replace(JOINED, " ")
 
 
-def _broken(line: str, columns: int) -> list[str]:
+def _broken(line: str, columns: int, label: int | None) -> list[str]:
     import re
 
     if len(line) <= columns:
         return [line]
-    label = re.match(r"\s*(?:\S+ )*\S+ {2,}(?=\S)|\s*", line)
-    start = label[0] if label else ""
-    blank = len(start) - len(start.lstrip())
-    indent = " " * (len(start) if columns - len(start) >= MIN_TEXT else blank + 2 * bool(start.strip()))
-    words = re.sub(r" ([±x]) ", rf"{_JOINED}\1{_JOINED}", line[len(start) :]).replace("≤ ", f"≤{_JOINED}").split()
-    lines, current = [], start.rstrip() if len(start) > columns else start
-    for index, word in enumerate(words):
-        gap = " " if index and current.strip() and not current.endswith(" ") else ""
-        if current.strip() and index and len(current) + len(gap) + len(word) > columns:
-            lines.append(current)
-            current = indent + word
-        else:
-            current += gap + word
-    return [part.replace(_JOINED, " ").rstrip() for part in [*lines, current]]
+    gaps = [gap.end() for gap in re.finditer(r"(?<=\S) {2,}(?=\S)", line)]
+    gaps = gaps if label is None else [label]
+    size = max((end for end in gaps if columns - end >= MIN_TEXT), default=0)
+    blank = len(line) - len(line.lstrip())
+    start = line[: size or blank]
+    indent = " " * (size or blank + 2 * bool(gaps))
+    text = re.sub(r" ([±x]) ", rf"{JOINED}\1{JOINED}", line[len(start) :]).replace("≤ ", f"≤{JOINED}")
+    text = re.sub(r"\[[^\]]{,30}\]", lambda shape: shape[0].replace(" ", JOINED), text)
+    lines, current, gap = [], start, ""
+    for word in text.split(" "):
+        for part in [word] if len(indent) + len(word) <= columns else re.findall("[^/]*/|[^/]+", word):
+            if current.strip() and len(current) + len(gap) + len(part) > columns:
+                lines.append(current.rstrip())
+                current, gap = indent[: max(0, columns - len(part))], ""
+            current, gap = current + gap + part, ""
+        gap = " "
+    return [*lines, current.rstrip()]
 
 
 def table(
-    rows: Sequence[Sequence[str]], columns: int | None, right: Collection[int] = (), optional: Sequence[int] = ()
+    *forms: Sequence[Sequence[str]], columns: int | None, right: Collection[int] = (), optional: Sequence[int] = ()
 ) -> str:
     """Rows as aligned columns that fit a terminal.
 
-    If they do not fit, the columns of `optional` are left out, one by one; if that is not enough, each row becomes a
-    line with its first cell and a line below it for each other cell, behind the name of its column.
+    If they do not fit, the columns of `optional` are left out, one by one; then the next form is tried. If no form
+    fits, each row becomes a line with its first cell and a line for each other cell, behind the name of its column.
 
     Args:
-        rows: the names of the columns, then the rows, of as many cells.
+        *forms: the table, the most detailed form first: the names of the columns, then rows of as many cells.
         columns: the most characters in a line; None for no limit.
         right: the columns that are right-aligned.
         optional: the columns that may be left out, the least important first.
     """
-    kept = list(range(len(rows[0])))
-    for dropped in (None, *optional):
-        kept = [index for index in kept if index != dropped]
-        lines = _aligned(rows, kept, right)
-        if columns is None or max(map(len, lines)) <= columns:
-            return "\n".join(line for line in lines if line)
-    names = [name or " " for name in rows[0]]
-    size = max(len(names[index]) for index in kept[1:])
+    for rows in forms:
+        for count in range(len(optional) + 1):
+            kept = [index for index in range(len(rows[0])) if index not in optional[:count]]
+            lines = _aligned(rows, kept, right)
+            if columns is None or max(map(len, lines)) <= columns:
+                return "\n".join(line for line in lines if line)
+    size = max(len(rows[0][index]) for index in kept[1:])
     stacked = []
     for row in rows[1:]:
         stacked.append(row[kept[0]])
-        stacked += [f"  {names[index]:<{size}}  {row[index]}".rstrip() for index in kept[1:] if row[index]]
+        stacked += [f"  {rows[0][index]:<{size}}  {row[index]}" for index in kept[1:] if row[index]]
     return wrapped("\n".join(stacked), columns)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 from PIL import Image
 
 from kvae import __version__
-from kvae.bundle import comparable
 from kvae.comparison import figures
 from kvae.comparison.measuring import Result
 from kvae.comparison.verdict import group_reference, groups, verdict
@@ -168,9 +167,7 @@ def _notes(results: Sequence[Result]) -> str:
         for result in results
         if result.evaluation.loss_caveat
     )
-    reasons = "".join(
-        f"<li>{html.escape(_not_compared(result, reference))}</li>\n" for result in results if result.not_compared
-    )
+    reasons = "".join(f"<li>{html.escape(text)}</li>\n" for text in _not_compared(results, reference))
     warnings = "".join(
         f"<li>{html.escape(result.setting.name)}: {html.escape(text)}</li>\n"
         for result in results
@@ -182,11 +179,20 @@ def _notes(results: Sequence[Result]) -> str:
     )
 
 
-def _not_compared(result: Result, reference: Result) -> str:
-    name, base = result.setting.name, reference.setting.name
-    if comparable.why_not(result.evaluation.measured, reference.evaluation.measured):
-        return f"{name} is not compared with {base}: {result.not_compared}"
-    return f"the NLL of {name} stands next to that of {base} without a difference: {result.not_compared}"
+def _not_compared(results: Sequence[Result], reference: Result) -> list[str]:
+    """Why differences from the reference are missing: each reason once, with the settings that it holds for."""
+    found: dict[str, list[str]] = {}
+    for result in results:
+        if result.not_compared:
+            found.setdefault(result.not_compared, []).append(result.setting.name)
+    base = reference.setting.name
+    alike = {result.setting.name for result in results if "elbo" in result.against_reference}
+    return [
+        f"NLL not subtracted from that of {base}, {', '.join(names)}: {reason}"
+        if alike.issuperset(names)
+        else f"not compared with {base}, {', '.join(names)}: {reason}"
+        for reason, names in found.items()
+    ]
 
 
 def _reconstructions(result: Result) -> Image.Image:

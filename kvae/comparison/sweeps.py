@@ -4,7 +4,9 @@ Each setting has its own run in the sweep's folder, named after the varied setti
 finished run is reused as it is; an interrupted one resumes from its last checkpoint.
 """
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -62,22 +64,51 @@ def compare(
     except OSError as error:
         raise KvaeError(f"cannot write {out}: {error.strerror}.") from None
     results = []
-    for number, setting in enumerate(settled, 1):
-        run, line = out / setting.folder, f"{number}/{len(settings)} {setting.name}"
-        if run_files.is_finished(run):
-            announce(f"{line}: using {run}")
-        else:
-            keras.utils.clear_session()
-            if (run / layout.CONFIG).exists():  # interrupted, with the same settings: their hash is in the name
-                announce(f"{line}: resuming")
-                resuming.resume(run, data_dir, callbacks)
-            else:
-                announce(line)
-                making.train(setting.config, run, data_dir, callbacks)
-        results.append(measure(setting, run, data_dir, importance_samples))
+    with _without_advice_on_tracing():
+        for number, setting in enumerate(settled, 1):
+            run = out / setting.folder
+            _make(setting, run, f"{number}/{len(settings)} {setting.name}", data_dir, callbacks, announce)
+            results.append(measure(setting, run, data_dir, importance_samples))
     results = _against_reference(results)
     run_files.write_json(out / RESULTS, as_json(results))
     return results
+
+
+def _make(
+    setting: Setting,
+    run: Path,
+    line: str,
+    data_dir: Path | None,
+    callbacks: Sequence[keras.callbacks.Callback],
+    announce: Callable[[str], None],
+) -> None:
+    """Train a run, go on with one that was interrupted, or leave a finished one as it is."""
+    if run_files.is_finished(run):
+        announce(f"{line}: using {run}")
+        return
+    keras.utils.clear_session()
+    if (run / layout.CONFIG).exists():  # interrupted, with the same settings: their hash is in the name
+        announce(f"{line}: resuming")
+        resuming.resume(run, data_dir, callbacks)
+    else:
+        announce(line)
+        making.train(setting.config, run, data_dir, callbacks)
+
+
+@contextmanager
+def _without_advice_on_tracing() -> Iterator[None]:
+    """Keep TensorFlow's advice on tracing off the log: every run of a sweep is another model, with its own graph."""
+
+    def is_wanted(record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        return "tf.function retracing" not in text and "AutoGraph could not transform" not in text
+
+    logger = logging.getLogger("tensorflow")
+    logger.addFilter(is_wanted)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_wanted)
 
 
 def as_json(results: Sequence[Result]) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Finds the data that a bundle was trained on, from its manifest and its run."""
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +13,8 @@ from kvae.bundle.manifest import Manifest
 from kvae.config import DATASETS, TrainConfig
 from kvae.data import datasets, named
 from kvae.data.held_out_split import held_out
-from kvae.errors import DataError
+from kvae.errors import DataError, KvaeError
+from kvae.runs import files as run_files
 from kvae.runs.layout import CONFIG
 
 OWN_SETTINGS = ("image_size", "grayscale", "alpha", "levels", "split_seed", "max_bad")
@@ -105,8 +105,8 @@ def _config_around(bundle: Path) -> tuple[Path, dict[str, Any]]:
     """The run that a bundle lies in, and its settings, which are empty if it is not in a run."""
     run = (bundle.resolve().parent if bundle.is_file() else bundle.resolve()).parent
     try:
-        config = json.loads((run / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        config = run_files.read_json(run / CONFIG)
+    except KvaeError:  # whatever lies next to a bundle need not be a run
         return run, {}
     return run, config if isinstance(config, dict) else {}
 

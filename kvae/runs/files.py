@@ -13,8 +13,9 @@ from kvae.config import TrainConfig
 from kvae.errors import ConfigError, KvaeError
 from kvae.files import json_text, locks, regular
 from kvae.files.atomic import atomic_file
+from kvae.files.text import printable
 from kvae.numbers import is_finite
-from kvae.runs.layout import BUNDLE, CHECKPOINT, CONFIG, HISTORY, METRICS
+from kvae.runs.layout import BUNDLE, CHECKPOINT, CONFIG, DATASET, HISTORY, METRICS
 
 MAX_BYTES = 50_000_000
 """A file larger than this is not read: no run writes such a file."""
@@ -33,6 +34,8 @@ class RunFiles:
     is_training: bool
     """Whether a process is training there now."""
     has_checkpoint: bool
+    dataset_sha256: str | None
+    """The hash of the data set that it trains on; None if the run does not say."""
     written: datetime
     """When the run was finished, or else its last epoch, or else when it began; in local time."""
 
@@ -49,7 +52,7 @@ class RunFiles:
         try:
             config = TrainConfig.from_dict(values)
         except ConfigError as error:
-            raise KvaeError(f"{path / CONFIG}: {error}") from None
+            raise KvaeError(f"{path / CONFIG}: {printable(error, 500)}") from None
         metrics = read_json(path / METRICS)
         if metrics is not None and not _are_metrics(metrics):
             raise KvaeError(f"{path / METRICS} holds no test metrics.")
@@ -60,6 +63,7 @@ class RunFiles:
             metrics=metrics,
             is_training=locks.is_held(path),
             has_checkpoint=(path / CHECKPOINT).is_file(),
+            dataset_sha256=_sha256(path),
             written=_last_written(path),
         )
 
@@ -150,24 +154,36 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def read_history(path: Path) -> dict[str, list[float]]:
-    """The columns of a history, without `epoch`, up to the first incomplete row.
+    """The columns of a history, without `epoch`; a last line that was cut off is left out.
 
     Raises:
-        KvaeError: it cannot be read.
+        KvaeError: it cannot be read, or another line than the last is not a row of numbers.
     """
-    rows = list(csv.reader((_text(path) or "").replace("\0", "").splitlines()))
-    names, columns = rows[0] if rows else [], []
-    for row in rows[1:]:
-        try:
-            columns.append([float(value) for value in row])
-        except ValueError:
-            break
-        if len(row) != len(names):
-            columns.pop()
-            break
+    lines = (_text(path) or "").replace("\0", "").splitlines()
+    reader = csv.reader(lines)
+    names: list[str] = []
+    columns: list[list[float]] = []
+    try:
+        names = next(reader, [])
+        for row in reader:
+            values = _numbers(row)
+            if values is not None and len(values) == len(names):
+                columns.append(values)
+            elif row and reader.line_num < len(lines):
+                got = printable(",".join(row), 60)
+                raise KvaeError(f"{path}, line {reader.line_num}: expected {len(names)} numbers; got {got}.")
+    except csv.Error as error:
+        raise KvaeError(f"{path}, line {reader.line_num}: {error}; expected {len(names) or 'a few'} fields.") from None
     history = {name: [row[index] for row in columns] for index, name in enumerate(names)}
     history.pop("epoch", None)
     return history
+
+
+def _numbers(row: list[str]) -> list[float] | None:
+    try:
+        return [float(value) for value in row]
+    except ValueError:
+        return None
 
 
 def _text(path: Path) -> str | None:
@@ -192,6 +208,15 @@ def _is_metric(value: Any) -> bool:
     return isinstance(value, dict) and all(is_finite(value.get(name)) for name in ("value", "standard_error"))
 
 
+def _sha256(path: Path) -> str | None:
+    found = read_json(path / DATASET)
+    sha256 = found.get("sha256") if isinstance(found, dict) else None
+    return sha256 if isinstance(sha256, str) else None
+
+
 def _last_written(path: Path) -> datetime:
     times = [(path / name).stat().st_mtime for name in (METRICS, HISTORY, CONFIG) if (path / name).is_file()]
-    return datetime.fromtimestamp(times[0]).astimezone()
+    try:
+        return datetime.fromtimestamp(times[0] if times else 0.0).astimezone()
+    except (ValueError, OverflowError, OSError):  # a file system may hold times that no calendar does
+        return datetime.fromtimestamp(0.0).astimezone()

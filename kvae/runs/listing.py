@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from kvae.bundle import caveats
+from kvae.bundle import caveats, comparable
 from kvae.errors import KvaeError
 from kvae.files import locks
 from kvae.files.text import printable, shortened
@@ -20,6 +20,8 @@ MIN_NAME, MIN_DATASET = 12, 8
 HEADER = ("run", "data set", "network", "epochs", "state", "test ELBO", "", "best val.", "when")
 RIGHT = (3, 5, 7)
 """Columns that are right-aligned."""
+OPTIONAL = (2, 8, 7, 1)
+"""Columns that a narrow terminal does not show, the first one first: network, when, best val., data set."""
 
 
 def find(folder: Path) -> tuple[list[RunFiles], list[str]]:
@@ -64,6 +66,7 @@ def _object(run: RunFiles) -> dict[str, Any]:
     return {
         "run": str(run.path),
         "dataset": config.dataset,
+        "dataset_sha256": run.dataset_sha256,
         "architecture": config.model.architecture,
         "epochs_done": run.num_epochs,
         "epochs": config.epochs,
@@ -86,9 +89,9 @@ def as_text(runs: Sequence[RunFiles], width: int | None = None, now: datetime | 
         now: the current time, to which shortened times refer; by default the clock's.
     """
     now = now or datetime.now().astimezone()
-    abouts = list(dict.fromkeys(_about(run) for run in runs))
-    marks = {about: chr(ord("a") + index) if len(abouts) > 1 else "" for index, about in enumerate(abouts)}
-    rows = [HEADER, *(_row(run, marks[_about(run)], None if width is None else now) for run in runs)]
+    scales = list(dict.fromkeys(map(_scale, runs)))
+    marks = {scale: chr(ord("a") + index) if len(scales) > 1 else "" for index, scale in enumerate(scales)}
+    rows = [HEADER, *(_row(run, marks[_scale(run)], None if width is None else now) for run in runs)]
     gap = 2
     if width is not None:
         rows, gap = _narrowed(rows, width)
@@ -100,7 +103,13 @@ def as_text(runs: Sequence[RunFiles], width: int | None = None, now: datetime | 
             for index, (text, size) in enumerate(zip(row, widths, strict=True))
         ]
         lines.append((" " * gap).join(cell for cell, size in zip(cells, widths, strict=True) if size).rstrip())
-    lines += [f"{marks[about]}{': ' if marks[about] else ''}nats per image, {about}" for about in abouts]
+    datasets = {scale.dataset for scale in scales}
+    for scale in scales:
+        of = f" of {printable(scale.dataset)}" if len(datasets) > 1 else ""
+        about = caveats.about_numbers(scale.likelihood, scale.binarize)
+        lines.append(f"{marks[scale]}{': ' if marks[scale] else ''}nats per image{of}, {about}")
+    if len(scales) > 1:
+        lines.append("Compare only numbers with the same letter.")
     return "\n".join(lines)
 
 
@@ -123,16 +132,21 @@ def _row(run: RunFiles, mark: str, now: datetime | None) -> tuple[str, ...]:
 def _narrowed(rows: list[tuple[str, ...]], width: int) -> tuple[list[tuple[str, ...]], int]:
     """The rows with names shortened to fit, and the spaces between columns: 2, or 1 if space is tight.
 
-    The data set's name is cut first, then the run's.
+    The data set's name is cut first, then the run's; if that is not enough, columns of `OPTIONAL` are left out.
     """
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    least = (min(MIN_NAME, widths[0]), min(MIN_DATASET, widths[1]))
-    num_gaps = sum(map(bool, widths)) - 1
+    for count in range(len(OPTIONAL) + 1):
+        dropped = OPTIONAL[:count]
+        shown = [tuple("" if index in dropped else cell for index, cell in enumerate(row)) for row in rows]
+        widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+        least = (min(MIN_NAME, widths[0]), min(MIN_DATASET, widths[1]))
+        num_gaps = sum(map(bool, widths)) - 1
+        if sum(least) + sum(widths[2:]) + num_gaps <= width:
+            break
     gap = 2 if sum(least) + sum(widths[2:]) + 2 * num_gaps <= width else 1
     excess = max(0, sum(widths) + gap * num_gaps - width)
     dataset = max(least[1], widths[1] - excess)
     name = max(least[0], widths[0] - (excess - (widths[1] - dataset)))
-    return [(shortened(row[0], name), shortened(row[1], dataset), *row[2:]) for row in rows], gap
+    return [(shortened(row[0], name), shortened(row[1], dataset), *row[2:]) for row in shown], gap
 
 
 def _short_time(written: datetime, now: datetime) -> str:
@@ -142,8 +156,12 @@ def _short_time(written: datetime, now: datetime) -> str:
     return written.strftime("%d %b" if written.year == now.year else "%b %Y")
 
 
-def _about(run: RunFiles) -> str:
-    return caveats.about_numbers(str(run.config.model.likelihood), str(run.config.binarize))
+def _scale(run: RunFiles) -> comparable.Measured:
+    """What a run's numbers are, and which images they are from."""
+    config = run.config
+    return comparable.Measured(
+        str(config.model.likelihood), str(config.binarize), config.dataset, run.dataset_sha256 or "", ()
+    )
 
 
 def _best_elbo(run: RunFiles) -> float | None:

@@ -25,6 +25,8 @@ MAX_PIXELS, MAX_PROGRESS_PIXELS = 1600, 500
 """The largest width and height of a picture in the page; larger ones are scaled down."""
 MAX_TEXT = 200
 """The most characters of a value in a table."""
+MAX_DEPTH = 20
+"""The most objects and lists in one another that a table shows."""
 
 
 def write(run: Path) -> Path:
@@ -202,8 +204,10 @@ def _table(values: Any) -> str:
     return html_page.rows_table([(name, _text(value), False) for name, value in values.items()])
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, depth: int = 0) -> str:
     """A JSON value for people: numbers with thousands separators, a long list cut short with its length."""
+    if depth > MAX_DEPTH:
+        return "…"
     if value is None:
         return "–"
     if isinstance(value, bool):
@@ -211,9 +215,9 @@ def _text(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, Mapping):
-        return ", ".join(f"{name}: {_text(inner)}" for name, inner in value.items()) or "–"
+        return ", ".join(f"{name}: {_text(inner, depth + 1)}" for name, inner in value.items()) or "–"
     if isinstance(value, list):
-        shown = ", ".join(map(_text, value[:10])) or "–"
+        shown = ", ".join(_text(inner, depth + 1) for inner in value[:10]) or "–"
         return shown if len(value) <= 10 else f"{shown}, … ({len(value):,} in all)"
     text = f"{value:.6g}" if isinstance(value, float) else str(value)
     return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"

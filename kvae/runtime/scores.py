@@ -9,11 +9,24 @@ from kvae.bundle import binarization
 from kvae.data.images import Images
 from kvae.errors import KvaeError
 from kvae.files.atomic import atomic_file
+from kvae.files.text import shortened
 from kvae.runtime import scoring
 from kvae.runtime.bundle import Bundle
 
-HEADING = f"{'percentile':>10}{'elbo':>12}{'rate':>10}{'distortion':>12}  image"
-"""The column names for `Row.as_text`; all in nats, except the percentile."""
+NARROW = 70
+"""Below this number of columns, a terminal shows neither rate nor distortion."""
+MIN_NAME = 12
+"""The fewest characters that are left of a name."""
+
+
+def heading(columns: int | None = None) -> str:
+    """The names of the columns of `Row.as_text`; all in nats, except the percentile."""
+    terms = "" if _is_narrow(columns) else f"{'rate':>10}{'distortion':>12}"
+    return f"{'percentile':>10}{'elbo':>12}{terms}  image"
+
+
+def _is_narrow(columns: int | None) -> bool:
+    return columns is not None and columns < NARROW
 
 
 class Row(NamedTuple):
@@ -28,11 +41,19 @@ class Row(NamedTuple):
     rate: float
     distortion: float
 
-    def as_text(self) -> str:
-        """The row under `HEADING`."""
+    def as_text(self, columns: int | None = None) -> str:
+        """The row under `heading`.
+
+        Args:
+            columns: the most characters: a name that is too long is cut in the middle. None for no limit.
+        """
         percentile = "-" if self.percentile is None else f"{self.percentile:.1f}"
         name = self.image if self.image.isprintable() else ascii(self.image)[1:-1]  # a line break would split the row
-        return f"{percentile:>10}{self.elbo:>12.2f}{self.rate:>10.2f}{self.distortion:>12.2f}  {name}"
+        terms = "" if _is_narrow(columns) else f"{self.rate:>10.2f}{self.distortion:>12.2f}"
+        numbers = f"{percentile:>10}{self.elbo:>12.2f}{terms}"
+        if columns is not None:
+            name = shortened(name, max(MIN_NAME, columns - len(numbers) - 2))
+        return f"{numbers}  {name}"
 
 
 def score(bundle: Bundle, images: Images, threads: int | None = None) -> Iterator[list[Row]]:

@@ -135,13 +135,12 @@ def test_data_sets_are_found_if_all_their_files_are_there(monkeypatch, tmp_path)
     assert doctor.examine().data_sets["mnist"] == str(folder)
 
 
-def test_the_command_prints_a_table_of_80_columns_and_exits_0():
+def test_the_command_prints_a_table_and_exits_0():
     result = CliRunner().invoke(command, [], catch_exceptions=False)
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert lines[0].startswith(f"kvae {'':<20}{__version__}, ")
     assert "sampling                 works" in lines
-    assert all(len(line) <= 80 or " " not in line.strip() for line in lines[1:])
 
 
 def test_the_command_exits_1_for_a_clash_with_its_commands(installed):

@@ -1,18 +1,20 @@
 """A sweep from end to end on the mini set: which runs it makes, which it reuses or resumes, what it measures."""
 
 import json
+import logging
 
 import numpy as np
 import pytest
 from tiny import make_vae
 
+from kvae.comparison import measuring, sweeps
 from kvae.comparison.measuring import fitted_samples
 from kvae.comparison.settings import Setting, grid, parse_vary, preset, reference
 from kvae.comparison.sweeps import compare
 from kvae.config import TrainConfig, from_settings
 from kvae.data import datasets
 from kvae.data.held_out_split import held_out
-from kvae.errors import ConfigError
+from kvae.errors import ConfigError, KvaeError
 from kvae.export import bundles
 from kvae.runtime.bundle import Bundle
 from kvae.training import keras_files, resuming
@@ -124,6 +126,29 @@ def test_finished_runs_are_reused_and_others_resume(sweep, monkeypatch):
     assert resumed == [results[1].run]
     for before, after in zip(results, again, strict=True):
         np.testing.assert_array_equal(before.evaluation.per_image["nll"], after.evaluation.per_image["nll"])
+
+
+def test_advice_on_retracing_is_kept_off_the_log_and_other_warnings_are_not():
+    """Every run is another model: TensorFlow takes the graphs that it traces for it for a mistake."""
+    told = []
+    logger = logging.getLogger("tensorflow")
+    handler = logging.Handler()
+    handler.emit = lambda record: told.append(record.getMessage().split()[0])
+    logger.addHandler(handler)
+    try:
+        with sweeps._without_advice_on_tracing():
+            logger.warning("5 out of the last 9 calls to %s triggered tf.function retracing. Tracing is costly", "f")
+            logger.warning("other warnings")
+        logger.warning("6 out of the last 9 calls to %s triggered tf.function retracing. Tracing is costly", "f")
+    finally:
+        logger.removeHandler(handler)
+    assert told == ["other", "6"]
+
+
+def test_a_history_without_the_validation_loss_is_one_line(tmp_path):
+    (tmp_path / "history.csv").write_text("epoch,loss\n0,1\n")
+    with pytest.raises(KvaeError, match="history.csv holds no epochs"):
+        measuring._history(tmp_path)
 
 
 def test_the_fitted_density_has_the_moments_of_the_aggregated_posterior(tmp_path):

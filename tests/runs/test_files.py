@@ -82,11 +82,36 @@ def test_a_run_before_its_first_epoch(tmp_path):
         ("epoch,a,b\n0,1,2,3\n", {"a": [], "b": []}),
         ("epoch,a\n0,nan\n1,1e400\n", {"a": [math.nan, math.inf]}),
         ("epoch,a\n0,1\n\0\0\0\0", {"a": [1.0]}),
+        ("epoch,a\n0,1\n\n1,2\n\n", {"a": [1.0, 2.0]}),
     ],
 )
 def test_a_truncated_history_is_read_up_to_the_cut(tmp_path, text, expected):
     (tmp_path / "history.csv").write_text(text)
     assert repr(run_files.read_history(tmp_path / "history.csv")) == repr(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("epoch,a\n0,1\n1," + "9" * 200_000 + "\n2,3\n", "line 3: field larger than field limit"),
+        ("epoch," + "a" * 200_000 + "\n0,1\n", "line 1: field larger than field limit"),
+        ('epoch,a\n0,1\n1,"' + "9,\n" * 70_000, "field larger than field limit"),
+        ("epoch,a\n0,1\n1,two\n2,3\n", "line 3: expected 2 numbers; got 1,two"),
+        ("epoch,a\n0,1,2\n2,3\n", "line 2: expected 2 numbers; got 0,1,2"),
+    ],
+    ids=["long number", "long name", "open quote", "word", "extra number"],
+)
+def test_a_history_that_kvae_did_not_write_is_one_line(tmp_path, text, message):
+    (tmp_path / "history.csv").write_text(text)
+    with pytest.raises(KvaeError, match=message) as error:
+        run_files.read_history(tmp_path / "history.csv")
+    assert "\n" not in str(error.value) and len(str(error.value)) < 400
+
+
+def test_times_that_no_calendar_holds_do_not_matter(tmp_path):
+    make(tmp_path, losses=[1.0])
+    os.utime(tmp_path / "history.csv", (1e12, 1e12))
+    assert RunFiles.read(tmp_path).num_epochs == 1
 
 
 def test_an_epoch_that_diverged_is_never_the_best(tmp_path):
@@ -115,14 +140,17 @@ def test_json_lines(tmp_path):
         ("metrics.json", b'{"elbo": {"value": NaN, "standard_error": 1}}', "holds no test metrics"),
         ("metrics.json", b'{"elbo": {"value": 1}}', "holds no test metrics"),
         ("metrics.json", b'{"elbo": {"value": "1", "standard_error": true}}', "holds no test metrics"),
+        ("config.json", b'{"\\n\\u001b[2J": 3}', r"unexpected keyword argument '\\\\n|not a kvae training config"),
+        ("dataset.json", b"{", "dataset.json is not valid JSON"),
         ("history.csv", b"\xff", "history.csv is not UTF-8 text"),
     ],
 )
 def test_the_error_says_what_is_wrong_with_a_file(tmp_path, name, content, message):
     make(tmp_path, losses=[1.0])
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(KvaeError, match=message):
+    with pytest.raises(KvaeError, match=message) as error:
         RunFiles.read(tmp_path)
+    assert str(error.value).isprintable()
 
 
 def test_pipes_and_huge_files_are_not_read(tmp_path, monkeypatch):

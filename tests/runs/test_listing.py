@@ -84,8 +84,27 @@ def test_it_fits_a_terminal(tmp_path):
     assert re.match(r"fashi\S*…\S*140000 pho\S*…\S*ooms gated_mlp   1/20 finished -237.2 ± 0.8", lines[1])
     assert [line.split()[-1] for line in lines[1:2]] == ["14:00"]
     assert lines[2].endswith("25 Nov") and lines[3].endswith("Oct 2025")
+    for width, missing in ((70, "network"), (50, "best val.")):  # columns are left out
+        heading, *rows = listing.as_text(found, width, NOW).splitlines()[:4]
+        assert max(map(len, [heading, *rows])) <= width and missing not in heading
+        assert all("-237.2 ± 0.8" in row for row in rows)
     # It gets no narrower, so that names stay distinguishable.
-    assert max(map(len, listing.as_text(found, 40, NOW).splitlines()[:4])) < 90
+    assert max(map(len, listing.as_text(found, 20, NOW).splitlines()[:4])) < 50
+
+
+def test_numbers_of_different_images_have_different_letters(tmp_path):
+    """Other data sets, other files under one name, and other kinds of numbers; equal ones share a letter."""
+    for index, (name, sha256) in enumerate([("mnist", "1"), ("mnist", "1"), ("mnist", "2"), ("fashion_mnist", "3")]):
+        make(tmp_path / str(index), hours_ago=index, losses=[240.5], metrics=ELBO, dataset=name)
+        (tmp_path / str(index) / "dataset.json").write_text(json.dumps({"sha256": sha256}))
+    lines = listing.as_text(listing.find(tmp_path)[0], now=NOW).splitlines()
+    assert [re.search(r"± 0\.8  (\w)", line)[1] for line in lines[1:5]] == ["a", "a", "b", "c"]
+    assert lines[5].startswith("a: nats per image of mnist, log-prob") and lines[7].startswith(
+        "c: nats per image of fa"
+    )
+    assert lines[8] == "Compare only numbers with the same letter."
+    found = listing.as_json(listing.find(tmp_path)[0], [])["runs"]
+    assert [run["dataset_sha256"] for run in found] == ["1", "1", "2", "3"]
 
 
 def test_one_run_a_sweep_and_a_folder_of_other_things(folder, run):
@@ -135,7 +154,8 @@ def test_a_run_in_training_and_json(folder):
     assert found["skipped"] == []
     assert [run["state"] for run in found["runs"]] == ["training", "finished", "stopped"]
     assert found["runs"][1] == {
-        "run": str(folder / "done"), "dataset": "fashion_mnist_mini", "architecture": "conv", "epochs_done": 3,
+        "run": str(folder / "done"), "dataset": "fashion_mnist_mini", "dataset_sha256": None,
+        "architecture": "conv", "epochs_done": 3,
         "epochs": 3, "state": "finished", "has_checkpoint": False, "elbo": ELBO["elbo"], "kind": "log-probability",
         "best_epoch": 2, "best_val_elbo": -240.5, "written": "2026-11-25T15:00:00+00:00",
     } | {"written": found["runs"][1]["written"]}  # fmt: skip

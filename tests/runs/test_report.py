@@ -139,6 +139,11 @@ def test_text_from_files_is_escaped(copy):
     assert "x" * 200 + "…" in page.sections["Data set"]
 
 
+def test_values_nested_deeply_are_cut(copy):
+    (copy / "dataset.json").write_text('{"a": ' + '{"b": [' * 450 + "1" + "]}" * 450 + "}")
+    assert "…" in Page(run_report.render(copy)).sections["Data set"]
+
+
 def test_a_run_that_is_not_finished(copy):
     """Missing parts are not mentioned; a history without numbers has no curves."""
     for path in copy.rglob("*"):
