@@ -3,10 +3,17 @@
 pyproject.toml admits only the minor release that these were tested with.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 import tensorflow as tf
+
+from kvae.errors import KvaeError
+from kvae.files.text import printable
+
+KvaeError._keras_call_info_injected = True  # type: ignore[attr-defined]
+"""Keras adds nothing to such an error that is raised in a layer's call: it stays one line."""
 
 
 class BuiltByHand(keras.Model):
@@ -37,3 +44,33 @@ def adam_slots(optimizer: keras.optimizers.Adam, variable: Any) -> tuple[tf.Vari
 def flat_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """All layers of a model, including nested ones, and the model itself."""
     return list(model._flatten_layers())
+
+
+def rate(optimizer: keras.optimizers.Optimizer) -> Any:
+    """The variable or the schedule that an optimizer takes its learning rate from; None if it wraps another one."""
+    return getattr(optimizer, "_learning_rate", None)
+
+
+def unknown(optimizer: keras.optimizers.Optimizer, variables: list[Any]) -> list[Any]:
+    """Those of the variables that a built optimizer was not built for."""
+    known = {id(variable) for variable in optimizer._trainable_variables}
+    return [variable for variable in variables if id(variable) not in known] if optimizer.built else []
+
+
+def cause(error: Exception) -> str:
+    """What an error says that was raised in a layer's call, as one line, without what Keras wraps around it."""
+    text = str(error)
+    return printable(text.split("\x1b[1m")[-1].split("\x1b[0m")[0] or type(error).__name__)
+
+
+def operations_back(model: Any) -> Iterator[Any]:
+    """The layers or operations of a chain, from its output back; none for a model whose inside cannot be seen."""
+    if isinstance(model, keras.Sequential):
+        yield from reversed(model.layers)
+    elif isinstance(model, keras.Model):
+        outputs = getattr(model, "outputs", None) or []
+        while len(outputs) == 1 and (operation := outputs[0]._keras_history.operation) is not None:
+            yield operation
+            outputs = operation._inbound_nodes[0].input_tensors
+    else:
+        yield model
