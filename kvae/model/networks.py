@@ -14,7 +14,9 @@ from keras import layers
 
 from kvae import likelihoods
 from kvae.config import NAMED_LIKELIHOOD, ModelConfig
-from kvae.model import architectures
+from kvae.errors import KvaeError
+from kvae.model import architectures, logits
+from kvae.steps import inputs
 from kvae.steps.set_once import SetOnce
 
 tfd = tfp.distributions
@@ -32,12 +34,14 @@ class Encoder(SetOnce, keras.Model):
         latent_dim: number of latent dimensions.
 
     Call with images `(batch, height, width, channels)`; returns `tfd.MultivariateNormalDiag` with event
-    `(latent_dim,)`.
+    `(latent_dim,)`. Layers that act only in training, such as RandomFlip or Dropout, act only if `training` is true.
 
     Reference: Kingma & Welling, Auto-Encoding Variational Bayes, arXiv 1312.6114.
     """
 
-    set_once = ("body", "latent_dim")
+    set_once = ("body", "latent_dim", "loc", "raw_scale")
+    image_range: inputs.Range = inputs.UNIT
+    """What the images may hold; the model that the encoder is a part of sets it."""
 
     def __init__(self, body: keras.Layer, latent_dim: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -50,12 +54,18 @@ class Encoder(SetOnce, keras.Model):
         if not self.body.built:
             self.body.build(input_shape)
         features = self.body.compute_output_shape(input_shape)
+        if len(features) != 2:
+            raise KvaeError(
+                f"the encoder's body must give features (batch, units); it gives {tuple(features)}. "
+                f"End it with keras.layers.Flatten()."
+            )
         self.loc.build(features)
         self.raw_scale.build(features)
         self.built = True
 
-    def call(self, images: tf.Tensor) -> Any:
-        features = self.body(images)
+    def call(self, images: tf.Tensor, training: bool = False) -> Any:
+        inputs.check_values(images, self.image_range)
+        features = self.body(images, training=training)
         # Whatever precision the layers compute in, the distribution is float32.
         loc, raw_scale = (tf.cast(head(features), tf.float32) for head in (self.loc, self.raw_scale))
         return tfd.MultivariateNormalDiag(loc=loc, scale_diag=MIN_POSTERIOR_SCALE + tf.nn.softplus(raw_scale))
@@ -77,10 +87,15 @@ class Decoder(SetOnce, keras.Model):
 
     Args:
         body: Keras network from z `(batch, latent_dim)` to `(batch, height, width, channels * k)`, with k the number
-            of parameters of the likelihood (1 for Bernoulli).
+            of parameters of the likelihood (1 for Bernoulli). It gives logits, or the other parameters, before any
+            activation: its last layer has none, because the likelihood applies its own.
         likelihood: a name in `kvae.config.LIKELIHOODS`. Default "bernoulli".
 
     Call with z `(batch, latent_dim)`; returns `tfd.Independent` with event `(height, width, channels)`.
+
+    Raises:
+        KvaeError: the body ends in an activation that bounds its outputs, such as a sigmoid; or, when it is called,
+            they have another shape.
     """
 
     set_once = ("body", "likelihood")
@@ -89,15 +104,25 @@ class Decoder(SetOnce, keras.Model):
         super().__init__(**kwargs)
         self.body = body
         self.likelihood = likelihood
-        self._distribution = likelihoods.get(likelihood).of_images
+        self._likelihood = likelihoods.get(likelihood)
+        logits.check_body(body)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         if not self.body.built:
             self.body.build(input_shape)
         self.built = True
 
-    def call(self, z: tf.Tensor) -> Any:
-        return self._distribution(tf.cast(self.body(z), tf.float32))
+    def call(self, z: tf.Tensor, training: bool = False) -> Any:
+        outputs = self.body(z, training=training)
+        shape = tuple(getattr(outputs, "shape", ()))
+        k = len(self._likelihood.parameters)
+        if len(shape) != 4 or shape[-1] is None or shape[-1] % k:
+            raise KvaeError(
+                f"the decoder's body must give (batch, height, width, channels * {k}) for the likelihood "
+                f"{self.likelihood}, whose parameters are {', '.join(self._likelihood.parameters)}; it gives {shape}. "
+                f"End it with keras.layers.Reshape((height, width, channels * {k}))."
+            )
+        return self._likelihood.of_images(tf.cast(outputs, tf.float32))
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
@@ -107,7 +132,8 @@ class Decoder(SetOnce, keras.Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Decoder":
-        return cls(**(config | {"body": keras.saving.deserialize_keras_object(config["body"])}))
+        with logits.trusted():
+            return cls(**(config | {"body": keras.saving.deserialize_keras_object(config["body"])}))
 
 
 def build_encoder(config: ModelConfig, image_shape: tuple[int, int, int]) -> Encoder:

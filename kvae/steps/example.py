@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from kvae.errors import KvaeError
+from kvae.steps import inputs
 
 
 class Example(NamedTuple):
@@ -16,22 +16,22 @@ class Example(NamedTuple):
     """The class of each image, int64 `(batch,)`; None for images without labels."""
 
     @classmethod
-    def of(cls, images: Any) -> "Example":
+    def of(
+        cls, images: Any, image_shape: inputs.Shape | None = None, image_range: inputs.Range = inputs.UNIT
+    ) -> "Example":
         """Images as a batch; an `Example` is returned as it is.
 
+        Args:
+            images: floats in [0, 1], `(batch, height, width, channels)`, or `(batch, k)` for images of 1 x k.
+            image_shape: the model's `(height, width, channels)`, if it is known.
+            image_range: what the model's images may hold.
+
         Raises:
-            KvaeError: the images are integers, or their rank is not 4.
+            KvaeError: the images have another shape, dtype or range; see `kvae.steps.inputs`.
         """
         if isinstance(images, cls):
             return images
-        # Make even a numpy array a tensor: TFP would cast an array to the likelihood's own dtype, which for its
-        # Bernoulli is an integer.
-        images = tf.convert_to_tensor(images)
-        if not images.dtype.is_floating:
-            raise KvaeError(f"images must be floats in [0, 1]; got {images.dtype.name}. Divide bytes by 255.")
-        if images.shape.rank != 4:
-            raise KvaeError(f"images must have shape (batch, height, width, channels); got {tuple(images.shape)}.")
-        return cls(tf.cast(images, tf.float32))
+        return cls(inputs.asserted(inputs.tensor(images, image_shape), image_range))
 
     @property
     def num_images(self) -> tf.Tensor | int:

@@ -10,6 +10,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kvae.errors import KvaeError
+from kvae.files.text import printable
+
+KvaeError._keras_call_info_injected = True  # type: ignore[attr-defined]
+"""Keras adds nothing to such an error that is raised in a layer's call: it stays one line."""
+
 
 class BuiltByHand(keras.Model):
     """A model that Keras does not build from the first batch.
@@ -74,3 +80,28 @@ def sublayers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
 def rate_of(optimizer: Any) -> Any:
     """An optimizer's learning rate as it is kept: a schedule, a variable, or None if it keeps none."""
     return getattr(optimizer, "_learning_rate", None)
+
+
+def unknown(optimizer: keras.optimizers.Optimizer, variables: list[Any]) -> list[Any]:
+    """Those of the variables that a built optimizer was not built for."""
+    known = {id(variable) for variable in optimizer._trainable_variables}
+    return [variable for variable in variables if id(variable) not in known] if optimizer.built else []
+
+
+def cause(error: Exception) -> str:
+    """What an error says that was raised in a layer's call, as one line, without what Keras wraps around it."""
+    text = str(error)
+    return printable(text.split("\x1b[1m")[-1].split("\x1b[0m")[0] or type(error).__name__)
+
+
+def operations_back(model: Any) -> Iterator[Any]:
+    """The layers or operations of a chain, from its output back; none for a model whose inside cannot be seen."""
+    if isinstance(model, keras.Sequential):
+        yield from reversed(model.layers)
+    elif isinstance(model, keras.Model):
+        outputs = getattr(model, "outputs", None) or []
+        while len(outputs) == 1 and (operation := outputs[0]._keras_history.operation) is not None:
+            yield operation
+            outputs = operation._inbound_nodes[0].input_tensors
+    else:
+        yield model

@@ -16,6 +16,14 @@ def count() -> int:
     return int(tf.distribute.get_strategy().num_replicas_in_sync)
 
 
+def exchange(strategy: tf.distribute.Strategy) -> bool:
+    """Whether an optimizer of Keras would exchange gradients under a strategy, which it cannot do in a condition.
+
+    A MirroredStrategy does so even with a single replica.
+    """
+    return strategy.num_replicas_in_sync > 1 or isinstance(strategy, tf.distribute.MirroredStrategy)
+
+
 def rows(num_images: tf.Tensor | int) -> Rows:
     """The rows of this replica if every replica holds `num_images` of them."""
     context = tf.distribute.get_replica_context()

@@ -9,8 +9,8 @@ class SetOnce:
     """A base for Keras layers and models: the attributes named in `set_once` can be set only once."""
 
     set_once: tuple[str, ...] = ()
-    set_elsewhere: dict[str, str] = {}
-    """Names that would become new attributes without any effect, and the attribute that has them as fields."""
+    settings_of: tuple[str, ...] = ()
+    """Attributes that have settings of their own: to set one of these here would be a new attribute without effect."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self.set_once and name in self.__dict__:
@@ -18,7 +18,12 @@ class SetOnce:
                 f"{type(self).__name__}.{name} is fixed: it is built into the layers and the compiled step. "
                 f"Make a new {type(self).__name__} with another {name}."
             )
-        if name in self.set_elsewhere:
-            place = self.set_elsewhere[name]
-            raise KvaeError(f"{type(self).__name__} has no {name}: replace its {place}, which has one.")
+        if name[0] != "_" and not hasattr(self, name):
+            for place in self.settings_of:
+                if name in vars(getattr(self, place, None) or _Nothing):
+                    raise KvaeError(f"{type(self).__name__} has no {name}, but its {place} has: set it there.")
         super().__setattr__(name, value)
+
+
+class _Nothing:
+    """What has no settings."""

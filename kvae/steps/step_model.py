@@ -15,14 +15,15 @@ from kvae.steps import optimizers, replicas
 from kvae.steps.batches import Part, Steps
 from kvae.steps.draws import Draws, Rows
 from kvae.steps.example import Example
-from kvae.steps.keras_private import BuiltByHand
+from kvae.steps.guarded import Guarded
+from kvae.steps.keras_private import unknown
 from kvae.steps.metrics import ImageMean
 from kvae.steps.skips import SkipRecord, counter, is_finite
 
 Means = dict[str, tf.Tensor]
 
 
-class StepModel(BuiltByHand):
+class StepModel(Guarded):
     """A model that is trained on the loss of `measure`, which a subclass defines.
 
     It is an ordinary Keras model: `compile(optimizer)`, `fit(images)`, `evaluate`, callbacks and `.keras` files work as
@@ -43,6 +44,7 @@ class StepModel(BuiltByHand):
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         self._jit_replicas = False
+        self._prepared = False
         self._means = {name: ImageMean(name=name) for name in self.measured}
         self.made_steps = counter()
         """Training steps made, including skipped ones: the number of the next step."""
@@ -52,6 +54,9 @@ class StepModel(BuiltByHand):
     @abstractmethod
     def measure(self, example: Example, draws: Draws, training: bool) -> Means:
         """Means over a batch: a scalar for each name of `measured`; training minimises "loss"."""
+
+    def prepare_training(self) -> None:
+        """Called once, when the first training step is traced: raise KvaeError for a model that would train badly."""
 
     def compile(self, optimizer: Any = "rmsprop", *, jit_compile: bool | str = "auto", **kwargs: Any) -> None:
         """As in Keras; with several replicas XLA compiles what each computes, but not the exchange between them."""
@@ -64,13 +69,6 @@ class StepModel(BuiltByHand):
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.built:
             self.optimizer.build(self.trainable_variables)
-
-    def trace_again(self) -> None:
-        """Trace the compiled steps again, so that a change in Python takes effect."""
-        if self.train_function is not None:
-            self.make_train_function(force=True)
-        if self.test_function is not None:
-            self.make_test_function(force=True)
 
     def next_draws(self, count: tf.Tensor | int) -> Draws:
         """The random numbers for a batch of `count` images; this advances the model's generator."""
@@ -90,7 +88,7 @@ class StepModel(BuiltByHand):
             return self._updated_means(means, applied * replicas.count() * num_images)
 
         def make_step(step: tf.Tensor, sums: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            means, applied = self._step(self._example(data.batch(step)))
+            means, applied = self._step(Example(data.batch(step)))
             return step + 1, sums + means, count + applied
 
         begin = (tf.zeros([], tf.int64), tf.zeros([len(self._means)]), tf.zeros([], tf.int64))
@@ -101,7 +99,7 @@ class StepModel(BuiltByHand):
     def test_step(self, data: Any) -> dict[str, Any]:
         """The means over a batch, without an update."""
         if isinstance(data, Part):
-            example, rows = self._example(data.images), Rows(data.first, data.total)
+            example, rows = Example(data.images), Rows(data.first, data.total)
         else:
             example = self._example(data)
             rows = replicas.rows(example.num_images)
@@ -119,6 +117,9 @@ class StepModel(BuiltByHand):
         """
         if not self.built:
             self.build(example.images.shape)
+        if not self._prepared and replicas.count() == 1:
+            self.prepare_training()
+        self._prepared = True
         draws = self._step_draws(replicas.rows(example.num_images))
         statistics = [tf.identity(value) for value in self.non_trainable_weights]  # e.g. of batch normalisation
         # Once these are summed, all replicas hold the same bits and make the same decision.
@@ -145,12 +146,28 @@ class StepModel(BuiltByHand):
 
     def _apply_if(self, finite: tf.Tensor, gradients: list[tf.Tensor]) -> None:
         optimizer, variables = self.optimizer, self.trainable_variables
-        if replicas.count() > 1:
+        self._check_variables(variables)
+        if not variables:  # all is frozen
+            return
+        if replicas.exchange(tf.distribute.get_strategy()):
             tf.cond(finite, lambda: optimizer.apply_summed(gradients, variables), lambda: None)
         elif self.jit_compile and isinstance(optimizer, optimizers.FusedAdam) and not optimizer.keras_only:
             optimizer.apply_if(finite, gradients, variables)
         else:
             tf.cond(finite, lambda: optimizer.apply(gradients, variables), lambda: None)
+
+    def _check_variables(self, variables: list[Any]) -> None:
+        """Raise KvaeError for variables that the optimizer cannot update."""
+        if new := unknown(self.optimizer, variables):
+            raise KvaeError(
+                f"the optimizer was made before '{new[0].path}' could be trained, so it cannot update it. "
+                f"Call compile again, with a new optimizer."
+            )
+        if any(variable.dtype == "float16" for variable in variables):
+            raise KvaeError(
+                "weights in float16 are too coarse to be updated; set the policy mixed_float16, which keeps them in "
+                "float32: keras.config.set_dtype_policy('mixed_float16')."
+            )
 
     def _with_penalty(self, values: Means) -> tuple[tf.Tensor, tf.Tensor]:
         """The loss with the layers' regularisers added, and all means, including this loss, as one tensor."""
@@ -171,15 +188,6 @@ class StepModel(BuiltByHand):
             metric.update_state(mean, sample_weight=num_images)
         return replicas.logs({metric.name: metric.result() for metric in self.metrics})
 
-    def _example(self, data: Any) -> Example:
-        """The batch that `fit` or `evaluate` passed; raises for anything that would otherwise be silently ignored."""
-        if self._has_loss_or_metrics():
-            raise KvaeError(f"{type(self).__name__} has its own loss and metrics: compile it with only an optimizer.")
-        images, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        if sample_weight is not None:
-            raise KvaeError(f"{type(self).__name__} weights all images alike: fit and evaluate take no sample_weight.")
-        return Example.of(images)
-
     def prepare_replicas(self) -> None:
         """Raise KvaeError for a model that cannot be trained under `tf.distribute`; build the optimizer of others."""
         if not self.built:
@@ -188,11 +196,11 @@ class StepModel(BuiltByHand):
             )
         if self.optimizer is None:
             return
-        replicated = self.distribute_strategy.num_replicas_in_sync > 1
-        if replicated and not isinstance(self.optimizer, optimizers.FusedAdam):
+        exchange = replicas.exchange(self.distribute_strategy)
+        if exchange and not isinstance(self.optimizer, optimizers.FusedAdam):
             raise KvaeError(
-                f"under tf.distribute a {type(self).__name__} needs kvae.steps.FusedAdam; "
-                f"got {type(self.optimizer).__name__}."
+                f"under {type(self.distribute_strategy).__name__} a {type(self).__name__} needs "
+                f"kvae.steps.FusedAdam; got {type(self.optimizer).__name__}."
             )
         with self.distribute_strategy.scope():
             if not self.optimizer.built:

@@ -173,7 +173,7 @@ def test_custom_networks_fit_save_and_load(own_networks, tmp_path):
     )
     vae.compile(optimizer="adam")
     images = random_images(32)
-    vae.fit(images, np.zeros(32), epochs=1, verbose=0)
+    vae.fit(images, epochs=1, verbose=0)
     vae.save(tmp_path / "own.keras")
     loaded = keras.models.load_model(tmp_path / "own.keras")
     np.testing.assert_allclose(loaded.elbo(images, SEED), vae.elbo(images, SEED), rtol=1e-6)
@@ -206,14 +206,14 @@ def test_the_same_seed_gives_the_same_draws_and_another_seed_different_ones():
 def test_sample_weight_is_refused(vae):
     vae.compile(optimizer="sgd")
     with pytest.raises(KvaeError, match="sample_weight"):
-        vae.fit(random_images(4), np.zeros(4), sample_weight=np.ones(4), verbose=0)
+        vae.fit(random_images(4), sample_weight=np.ones(4), verbose=0)
 
 
 def test_loss_and_metrics_of_compile_are_refused(vae):
     for setting in ({"loss": "mse"}, {"metrics": ["mae"]}):
         vae.compile(optimizer="sgd", **setting)
         with pytest.raises(KvaeError, match="own loss and metrics.*only an optimizer"):
-            vae.fit(random_images(4), random_images(4), verbose=0)
+            vae.fit(random_images(4), verbose=0)
 
 
 def test_layers_know_when_they_train_and_their_regularisers_count():
@@ -249,9 +249,9 @@ def test_a_prior_whose_event_is_not_a_code_is_refused(vae):
 
 
 def test_images_that_are_not_floats_or_have_no_channels_are_refused(vae):
-    with pytest.raises(KvaeError, match="got uint8. Divide bytes by 255"):
-        vae.elbo(np.zeros((2, 8, 8, 1), np.uint8))
-    with pytest.raises(KvaeError, match=r"must have shape \(batch, height, width, channels\); got \(2, 8, 8\)"):
+    with pytest.raises(KvaeError, match="got uint8 from 9 to 9. Divide by 255"):
+        vae.elbo(np.full((2, 8, 8, 1), 9, np.uint8))
+    with pytest.raises(KvaeError, match=r"must have shape \(batch, 8, 8, 1\); got \(2, 8, 8\)"):
         vae.elbo(np.zeros((2, 8, 8), np.float32))
     images = random_images(2)
     np.testing.assert_array_equal(vae.elbo(tf.constant(images, tf.float64), SEED), vae.elbo(images, SEED))
@@ -283,13 +283,6 @@ def test_all_randomness_comes_from_the_seed_whatever_the_prior(vae):
     np.testing.assert_allclose(one.rate, one.log_posterior[0] - one.log_prior[0], rtol=1e-6)
     exact = float(vae.terms(images[:1]).rate[0])
     assert np.mean(one.rate) == pytest.approx(exact, abs=5 * np.std(one.rate) / np.sqrt(4000))
-
-
-def test_a_prior_with_tensorflow_variables_is_refused(vae):
-    """Keras would not train them."""
-    prior = tfd.MultivariateNormalDiag(tf.Variable(tf.zeros(3)), tf.ones(3))
-    with pytest.raises(KvaeError, match="variables.*kvae.model.Prior"):
-        VAE(vae.encoder, vae.decoder, prior)
 
 
 def test_log_weights_of_many_draws_bound_the_likelihood(vae):

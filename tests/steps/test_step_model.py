@@ -69,10 +69,18 @@ def test_many_steps_in_one_call_are_the_same_steps():
     np.testing.assert_allclose(*weights, rtol=1e-5)
 
 
+class Spoilt(Line):
+    """A line whose loss is not finite for a batch that begins with a black pixel."""
+
+    def measure(self, example, draws, training):
+        found = super().measure(example, draws, training)
+        return found | {"loss": found["loss"] / tf.sign(example.images[0, 0, 0, 0])}
+
+
 def test_a_step_that_is_not_finite_is_skipped_and_recorded():
     images = points(8)
-    images[5] = np.nan
-    line = Line(seed=0)
+    images[4, 0, 0] = 0.0
+    line = Spoilt(seed=0)
     line.compile(optimizer="sgd")
     line.fit(images, batch_size=2, shuffle=False, verbose=0)
     assert [number for number, _ in line.skips.since(0)] == [2]
@@ -93,11 +101,11 @@ def test_the_seed_determines_what_a_step_draws():
 def test_arguments_that_would_be_ignored_are_refused():
     line = Line()
     line.compile(optimizer="sgd")
-    with pytest.raises(KvaeError, match="Line .*sample_weight"):
-        line.fit(points(4), np.zeros(4), sample_weight=np.ones(4), verbose=0)
+    with pytest.raises(KvaeError, match="sample_weight.*Line"):
+        line.fit(points(4), sample_weight=np.ones(4), verbose=0)
     line.compile(optimizer="sgd", metrics=["mae"])
     with pytest.raises(KvaeError, match="Line .*own loss and metrics.*only an optimizer"):
-        line.fit(points(4), points(4), verbose=0)
+        line.fit(points(4), verbose=0)
 
 
 def test_a_weight_s_regulariser_is_in_the_loss():

@@ -1,4 +1,4 @@
-"""Any TFP distribution as a prior that is not trained, and how it is saved with a model."""
+"""Any TFP distribution as a prior, and how it is saved with a model."""
 
 from typing import Any
 
@@ -15,28 +15,33 @@ tfd = tfp.distributions
 
 @keras.saving.register_keras_serializable("kvae")
 class Fixed(Prior):
-    """A distribution that is not trained.
+    """A TFP distribution as it is: fixed, except for the `tf.Variable`s among its arguments, which are trained.
 
     Args:
-        distribution: a TFP distribution with event `(latent_dim,)` and no batch, built from numbers, tensors and TFP
-            distributions.
+        distribution: a TFP distribution with event `(latent_dim,)` and no batch, built from numbers, tensors,
+            variables and TFP distributions.
 
     Raises:
-        KvaeError: the distribution has another shape, or holds variables, which would not be trained.
+        KvaeError: it is no distribution, has another shape, or holds variables elsewhere than among its arguments.
     """
 
     set_once = ("latent_dim", "distribution")
 
     def __init__(self, distribution: Any, **kwargs: Any) -> None:
-        if distribution.event_shape.rank != 1 or distribution.batch_shape.rank != 0:
+        event, batch = (getattr(distribution, name, None) for name in ("event_shape", "batch_shape"))
+        if event is None or batch is None:
             raise KvaeError(
-                f"the prior must have event (latent_dim,) and no batch; got event {tuple(distribution.event_shape)} "
-                f"and batch {tuple(distribution.batch_shape)}. Wrap it in tfd.Independent."
+                f"the prior must be a kvae.model.Prior or a TFP distribution; got a {type(distribution).__name__}."
             )
-        if distribution.trainable_variables:
+        if event.rank != 1 or batch.rank != 0:
             raise KvaeError(
-                f"the prior {type(distribution).__name__} holds variables, which Keras would not train. "
-                f"Write a subclass of kvae.model.Prior instead: its weights are trained."
+                f"the prior must have event (latent_dim,) and no batch; got event {tuple(event)} and batch "
+                f"{tuple(batch)}. Wrap it in tfd.Independent."
+            )
+        if len(_arguments(distribution)) != len(distribution.variables):
+            raise KvaeError(
+                f"the prior {type(distribution).__name__} holds variables that are no arguments of it or of its parts "
+                f"(a TransformedVariable, say), so it cannot be saved. Write a subclass of kvae.model.Prior instead."
             )
         super().__init__(int(distribution.event_shape[0]), **kwargs)
         self.distribution = distribution
@@ -68,6 +73,8 @@ def serialize(prior: Any) -> dict[str, Any]:
             arguments[name] = serialize(value)
         elif isinstance(value, (bool, int, float, str)):
             arguments[name] = value
+        elif isinstance(value, tf.Variable):
+            arguments[name] = {"variable": value.numpy().tolist(), "trainable": value.trainable}
         else:
             try:
                 arguments[name] = np.asarray(value, dtype=np.float32).tolist()
@@ -88,12 +95,23 @@ def deserialize(config: dict[str, Any]) -> Any:
     cls = getattr(tfd, config["distribution"], None)
     if not (isinstance(cls, type) and issubclass(cls, tfd.Distribution)):
         raise KvaeError(f"prior '{config['distribution']}' is not a TensorFlow Probability distribution.")
-    arguments = {
-        name: deserialize(value)
-        if isinstance(value, dict)
-        else tf.constant(value)
-        if isinstance(value, list)
-        else value
-        for name, value in config["arguments"].items()
-    }
-    return cls(**arguments)
+    return cls(**{name: _argument(value) for name, value in config["arguments"].items()})
+
+
+def _argument(value: Any) -> Any:
+    if isinstance(value, list):
+        return tf.constant(value)
+    if isinstance(value, dict) and "variable" in value:
+        return tf.Variable(value["variable"], trainable=bool(value["trainable"]), dtype=tf.float32)
+    return deserialize(value) if isinstance(value, dict) else value
+
+
+def _arguments(distribution: Any) -> set[int]:
+    """The variables among the arguments of a distribution and of its parts, by identity."""
+    found = set()
+    for value in distribution.parameters.values():
+        if isinstance(value, tfd.Distribution):
+            found |= _arguments(value)
+        elif isinstance(value, tf.Variable):
+            found.add(id(value))
+    return found

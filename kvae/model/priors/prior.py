@@ -6,11 +6,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kvae.model.calls import variables_in
 from kvae.steps.set_once import SetOnce
 
 
 class Prior(SetOnce, keras.layers.Layer):
     """The distribution of codes. Its weights are trained and saved like those of any layer.
+
+    So are TensorFlow variables among its attributes, alone or in a TFP distribution.
 
     A subclass is one file of this folder, named after the prior, which ends in `PRIOR = Subclass`.
 
@@ -26,6 +29,11 @@ class Prior(SetOnce, keras.layers.Layer):
     def __init__(self, latent_dim: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.latent_dim = latent_dim
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        for number, variable in enumerate(variables_in(value)):
+            super().__setattr__(f"_{name}_{number}", keras.Variable(variable, trainable=variable.trainable))
 
     def build(self, input_shape: Any = None) -> None:
         """Create the weights; does nothing for a prior that has none."""

@@ -1,0 +1,173 @@
+"""A Keras model that refuses what it would otherwise silently get wrong: images it cannot use, arguments it ignores."""
+
+import inspect
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from kvae.errors import KvaeError
+from kvae.steps import inputs, traced
+from kvae.steps.example import Example
+from kvae.steps.keras_private import BuiltByHand
+from kvae.steps.range_record import RangeRecord
+
+
+class Guarded(BuiltByHand):
+    """A model whose inputs are images, floats in [0, 1], checked wherever Keras takes them (see `kvae.steps.inputs`).
+
+    Arrays are checked as a whole before the first step. Every batch is checked again in the step, compiled or not;
+    a batch that fails is not trained on, and raises a KvaeError after the call that found it. Whatever was set on the
+    model since the steps were compiled takes effect (see `kvae.steps.traced`).
+
+    A stream, or a pair given as `x`, may hold `(images, labels)`: the labels are not used, which a warning says once.
+    Any other target, weights, and `y` itself are refused.
+    """
+
+    image_shape: Any = None
+    """The images' `(height, width, channels)`, a tuple; None until the model is built."""
+    image_range: inputs.Range = inputs.UNIT
+    """What the images may hold."""
+    train_function: Any
+    test_function: Any
+    predict_function: Any
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.range_record = RangeRecord()
+        self._told_of_labels = False
+        self._built_in: traced.Settings | None = None
+
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """As in Keras, on images alone: an array, a stream of batches, or either with labels, which are not used.
+
+        Raises:
+            KvaeError: the images are not floats in [0, 1] or have another shape; or there is something that would not
+                be used: a target `y`, in `validation_data` too, sample weights or class weights.
+        """
+        given = inspect.signature(super().fit).bind(*args, **kwargs)
+        self._check_arguments(given.arguments)
+        validation = given.arguments.get("validation_data")
+        if isinstance(validation, (tuple, list)) and validation:
+            names = dict(zip(("x", "y", "sample_weight"), validation, strict=False))
+            self._check_arguments(names, "validation_data's ")
+        elif validation is not None:
+            self._check_arguments({"x": validation})
+        return super().fit(*given.args, **given.kwargs)
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """As in Keras, on what `fit` takes."""
+        given = inspect.signature(super().evaluate).bind(*args, **kwargs)
+        if "_use_cached_eval_dataset" not in kwargs:  # in `fit`, which has checked it
+            self._check_arguments(given.arguments)
+        return super().evaluate(*given.args, **given.kwargs)
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """As in Keras, on what `fit` takes."""
+        self._check_arguments({"x": x})
+        return super().predict(x, *args, **kwargs)
+
+    def train_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """As in Keras, on images."""
+        given = inspect.signature(super().train_on_batch).bind(x, *args, **kwargs)
+        self._check_arguments(given.arguments)
+        return super().train_on_batch(*given.args, **given.kwargs)
+
+    def test_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """As in Keras, on images."""
+        given = inspect.signature(super().test_on_batch).bind(x, *args, **kwargs)
+        self._check_arguments(given.arguments)
+        return super().test_on_batch(*given.args, **given.kwargs)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """As in Keras, on images."""
+        self._check_arguments({"x": x})
+        return super().predict_on_batch(x)
+
+    def make_train_function(self, force: bool = False) -> None:
+        """As in Keras."""
+        if self.train_function is None or force:
+            super().make_train_function(force=True)
+            self.train_function = self._checking("train_function")
+
+    def make_test_function(self, force: bool = False) -> None:
+        """As in Keras."""
+        if self.test_function is None or force:
+            super().make_test_function(force=True)
+            self.test_function = self._checking("test_function")
+
+    def make_predict_function(self, force: bool = False) -> None:
+        """As in Keras."""
+        if self.predict_function is None or force:
+            super().make_predict_function(force=True)
+            self.predict_function = self._checking("predict_function")
+
+    def trace_again(self) -> None:
+        """Trace the compiled steps again, so that a change in Python takes effect."""
+        self._built_in = None
+        for kind in ("train", "test", "predict"):
+            if getattr(self, f"{kind}_function") is not None:
+                getattr(self, f"make_{kind}_function")(force=True)
+
+    def _checking(self, name: str) -> Callable[[Any], Any]:
+        """The function of this name that Keras has made, and what Python must see to before and after each call."""
+        compiled = getattr(self, name)
+
+        def checking(data: Any) -> Any:
+            if self._built_in is not None and traced.settings(self) != self._built_in:
+                self.trace_again()
+                return getattr(self, name)(data)
+            result = compiled(data)
+            self._built_in = traced.settings(self)  # now, because the first call builds the model
+            self.range_record.check(self.distribute_strategy, self.image_range)
+            return result
+
+        return checking
+
+    def call(self, images: Any, training: bool = False) -> tf.Tensor:
+        """What `predicted` makes of a user's images."""
+        return self.predicted(self.example(images), training)
+
+    def predicted(self, example: Example, training: bool = False) -> tf.Tensor:
+        """What `predict` returns for a batch; by default, what a subclass's own `call` makes of its images."""
+        return self.call(example.images, training=training)
+
+    def predict_step(self, data: Any) -> tf.Tensor:
+        """As in Keras."""
+        return self.predicted(self._example(data))
+
+    def _example(self, data: Any) -> Example:
+        """The batch of a step of Keras; raises for anything that would otherwise be silently ignored."""
+        if self._has_loss_or_metrics():
+            raise KvaeError(f"{type(self).__name__} has its own loss and metrics: compile it with only an optimizer.")
+        images, labels = inputs.images_and_labels(data)
+        if labels is not None and not self._told_of_labels:
+            self._told_of_labels = True
+            warnings.warn(f"the labels are not used: {type(self).__name__} learns from images alone.", stacklevel=2)
+        batch = inputs.tensor(images, self.image_shape)
+        self._build_for(batch)
+        return Example(self.range_record.noted(batch, self.image_range))
+
+    def _build_for(self, batch: tf.Tensor) -> None:
+        if not self.built:  # Keras builds a model when it is called, but training calls the networks instead
+            self.build(tuple(batch.shape))
+
+    def example(self, images: Any) -> Example:
+        """A user's images as a batch, as `Example.of` makes one; the model is built, if it is not."""
+        self._build_for(images.images if isinstance(images, Example) else inputs.tensor(images, self.image_shape))
+        return Example.of(images, self.image_shape, self.image_range)
+
+    def _check_arguments(self, given: dict[str, Any], where: str = "") -> None:
+        """Raise KvaeError for arguments of Keras's methods that would be ignored, and for an array of other images."""
+        for name in ("y", "sample_weight", "class_weight"):
+            if given.get(name) is not None:
+                raise KvaeError(
+                    f"{where}{name} is not used: {type(self).__name__} learns from images alone, and weights them all "
+                    f"alike. Leave {name} out."
+                )
+        images = given.get("x")
+        if isinstance(images, (tuple, list)):
+            images, _ = inputs.images_and_labels((images,))
+        limits = self.image_range if self.built else inputs.ANY  # until it is built, the model does not say
+        inputs.check_array(images, self.image_shape, limits)
