@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from kvae.cli import strict_json
-from kvae.cli.options import PATH, device_option, json_option
+from kvae.cli.options import PATH, device_option, json_option, limit_option
 
 WIDTH = 80
 WORDS = {"ok": "ok", "failed": "FAILED", "skipped": "skipped"}
@@ -16,6 +16,7 @@ WORDS = {"ok": "ok", "failed": "FAILED", "skipped": "skipped"}
 @click.argument("model", metavar="[BUNDLE]", required=False)
 @click.option("--run", type=PATH, help="Compare with the Keras model of this run too; needs the train extra.")
 @device_option
+@limit_option
 @json_option
 @click.pass_context
 def verify(context: click.Context, model: str | None, run: Path | None, device: str, as_json: bool) -> None:
