@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from kvae.cli import terminal
-from kvae.cli.options import PATH, device_option, json_option, threads_option
+from kvae.cli.options import PATH, device_option, json_option, limit_option, threads_option
 from kvae.files import json_text
 
 WORDS = {"ok": "ok", "failed": "FAILED", "skipped": "skipped"}
@@ -17,6 +17,7 @@ WORDS = {"ok": "ok", "failed": "FAILED", "skipped": "skipped"}
 @click.option("--run", type=PATH, help="Compare with the Keras model of this run too; needs the train extra.")
 @device_option
 @threads_option
+@limit_option
 @json_option
 @click.pass_context
 def verify(context: click.Context, model: str | None, run: Path | None, device: str, as_json: bool) -> None:

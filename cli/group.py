@@ -56,6 +56,8 @@ class OneLineGroup(VerbGroup):
             from kvae import extras
 
             _fail(f"this needs {module}; {extras.advice('train')}", 1)
+        except MemoryError as error:  # of this machine, or of --limit
+            _fail(f"not enough memory: {error or 'an allocation failed'}.", 1)
         except OSError as error:  # a bad path that no other check caught, or a full disk
             if error.strerror is None:
                 raise

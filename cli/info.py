@@ -3,12 +3,13 @@
 import click
 
 from kvae.cli import terminal
-from kvae.cli.options import json_option
+from kvae.cli.options import json_option, limit_option
 from kvae.files import json_text
 
 
 @click.command()
 @click.argument("model", required=False)
+@limit_option
 @json_option
 def info(model: str | None, as_json: bool) -> None:
     """Show what a bundle says about itself.

@@ -1,18 +1,43 @@
 """Options that several commands share."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
 from kvae import cores
 
 PATH = click.Path(path_type=Path, readable=False)  # the code that reads it checks, with advice, whether it can
-model_option = click.option(
+
+
+def _limit(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    from kvae.cli import limits  # here, because few commands are limited
+
+    limits.start(context, parameter, value)
+
+
+limit_option = click.option(
+    "--limit",
+    metavar="SECONDS[,MB]",
+    callback=_limit,
+    expose_value=False,
+    help="For models of strangers: run in a process of its own, which is ended after so much time and cannot take more "
+    "memory.",
+)
+_model_option = click.option(
     "--model",
     metavar="MODEL",
     help="A bundle folder, a decoder.onnx, a run, or the name of a shipped model. "
     "[default: the newest run here, else fashion_mnist]",
 )
+
+
+def model_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that say which model, and within which limits it runs."""
+    return _model_option(limit_option(command))
+
+
 device_option = click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda"]),

@@ -1,11 +1,15 @@
 """The manifest: to JSON and back, and every way in which it can be wrong."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
+import strange_graphs
 
 from kvae.bundle.manifest import Manifest, contract
 from kvae.errors import BundleError
+from kvae.runtime import Bundle
 
 POSTERIOR = {"num_images": 9} | dict.fromkeys(("loc_mean", "loc_std", "scale_mean", "rate"), [0.5, 1, 2])
 SCORING = {"num_images": 9, "draws": 10, "seed": 0, "percents": [0, 50, 60, 100], "elbo": [-5, -4, -4, -2]}
@@ -238,3 +242,59 @@ def test_a_model_is_for_images_as_they_are_by_default(bundle_path):
 def test_a_folder_without_a_manifest_is_not_a_bundle(tmp_path):
     with pytest.raises(BundleError, match=r"is not a bundle: .* manifest\.json"):
         Manifest.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"likelihood": "normal"}, "the likelihood normal has the parameters loc, scale; got .*logits"),
+        ({"likelihood_parameters": ["probs"]}, "the likelihood bernoulli has the parameters logits; got .*probs"),
+        ({"likelihood": "normal", "likelihood_parameters": ["scale", "loc"]}, "has the parameters loc, scale; got"),
+        ({"likelihood": "continuous_bernoulli", "binarize": "dynamic"}, "continuous_bernoulli is not for bits"),
+        ({"likelihood_parameters": ["logits", "logits"]}, "'tensors' must be|has the parameters logits"),
+        ({"latent_dim": 4}, "'tensors' must be those of format 1"),
+        ({"image_shape": [8, 8, 3]}, "'tensors' must be those of format 1"),
+        ({"metrics": {"elbo": {"value": float("nan"), "standard_error": 1.0}}}, "'metrics' must be"),
+        ({"metrics": {"elbo": {"value": float("inf"), "standard_error": 1.0}}}, "'metrics' must be"),
+        ({"metrics": {"elbo": 1e999}}, "'metrics' must be"),
+        ({"files": {"decoder.onnx": "0" * 63}}, "'files' must be"),
+        ({"files": {"../decoder.onnx": "0" * 64}}, "'files' must be"),
+    ],
+)
+def test_fields_that_contradict_each_other_are_one_line(values, changes, message):
+    changed = dict(values) | changes
+    if "likelihood_parameters" in changes and len(changes["likelihood_parameters"]) == 2 and "likelihood" in changes:
+        changed["tensors"] = contract(changed["image_shape"], changed["latent_dim"], 2)
+    with pytest.raises(BundleError, match=message) as caught:
+        Manifest.from_json(json.dumps(changed), "m.json")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_likelihood_that_this_kvae_does_not_know_is_read(values):
+    assert Manifest.from_json(json.dumps(dict(values) | {"likelihood": "of the future"}), "m.json").latent_dim == 3
+
+
+@pytest.mark.parametrize("graph", ["decoder", "encoder"])
+@pytest.mark.parametrize("suffix", ["onnx", "ort"])
+def test_the_manifest_in_a_graph_and_beside_it_must_agree(tmp_path, graph, suffix):
+    """A dataset's name in one of them is enough, in either graph; `files` is not compared."""
+    known = strange_graphs.manifest(graph_format=suffix)
+    other = replace(known, dataset=known.dataset | {"name": "another"}, metrics={})
+    make = getattr(strange_graphs, graph)
+    models = {f"{graph}_model": make(known=known, metadata=other.for_graph())}
+    path = strange_graphs.write_bundle(tmp_path / "b", **models, known=known)
+    with pytest.raises(BundleError, match=f"{graph}.{suffix}: its embedded manifest differs .* in dataset") as caught:
+        bundle = Bundle.open(path, device="cpu")
+        bundle.encode(np.zeros((1, 2, 2, 1)))
+    assert "\n" not in str(caught.value)
+    spaced = json.dumps(json.loads(known.for_graph()), indent=1)  # the same in other words
+    models = {f"{graph}_model": make(known=known, metadata=spaced)}
+    path = strange_graphs.write_bundle(tmp_path / "c", **models, known=known)
+    Bundle.open(path, device="cpu").encode(np.zeros((1, 2, 2, 1)))
+
+
+def test_a_graph_in_a_bundle_needs_a_manifest_of_its_own(tmp_path):
+    graph = strange_graphs.decoder()
+    del graph.metadata_props[:]
+    with pytest.raises(BundleError, match="was not exported by kvae"):
+        Bundle.open(strange_graphs.write_bundle(tmp_path / "b", graph), device="cpu")

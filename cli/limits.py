@@ -1,0 +1,104 @@
+"""`--limit`: run a command on a stranger's model in a process of its own, with bounds on its time and memory.
+
+What a graph computes cannot be bounded by looking at it: a few bytes can ask onnxruntime for any amount of either, and
+some graphs make it end the process. So the command goes on in a child process, and the parent only waits for it.
+"""
+
+import os
+import re
+import signal
+import sys
+import time
+from typing import Any
+
+import click
+
+from kvae.errors import KvaeError
+
+LEAST_MEGABYTES = 512
+"""Python, numpy and onnxruntime alone need most of this."""
+MOST = 10**6
+"""Largest number of seconds, and of megabytes."""
+PASSED_ON = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Signals to the parent that are for the child."""
+PAUSE = 0.01
+"""Seconds between two looks at the child."""
+
+
+def start(context: click.Context, _: click.Parameter, value: str | None) -> None:
+    """Let the rest of the command run in a child process with these limits; the parent leaves with its exit status.
+
+    Args:
+        context: the command's context.
+        value: "SECONDS" or "SECONDS,MB"; None for no limits and no child.
+
+    Raises:
+        KvaeError: in the parent: the child took too long, or a signal ended it. Here: the system has no fork.
+    """
+    if value is None or context.resilient_parsing:
+        return
+    seconds, megabytes = parse(value)
+    if not hasattr(os, "fork"):
+        raise KvaeError("--limit needs processes that can fork, which this system does not have.")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)  # until the parent knows its child
+    child = os.fork()
+    if child == 0:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
+        _bound(seconds, megabytes)
+        return
+    context.exit(_wait(child, seconds, megabytes))
+
+
+def parse(value: str) -> tuple[float, int | None]:
+    """The seconds and, if given, the megabytes of "SECONDS[,MB]"; click's error for anything else."""
+    found = re.fullmatch(r"(\d{1,7}(?:\.\d{1,3})?)(?:,(\d{1,7}))?", value)
+    seconds = float(found[1]) if found else 0.0
+    megabytes = int(found[2]) if found and found[2] else None
+    if not 0 < seconds <= MOST or (megabytes is not None and not LEAST_MEGABYTES <= megabytes <= MOST):
+        raise click.BadParameter(
+            f"expected SECONDS, or SECONDS,MB with at least {LEAST_MEGABYTES} MB, such as 60,2000; got '{value}'."
+        )
+    return seconds, megabytes
+
+
+def _bound(seconds: float, megabytes: int | None) -> None:
+    """Limit this process; the processor time is limited too, in case its parent dies."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    processor = int(seconds + 1) * (os.cpu_count() or 1)
+    resource.setrlimit(resource.RLIMIT_CPU, (processor, processor))
+    if megabytes is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (megabytes * 10**6, megabytes * 10**6))
+
+
+def _wait(child: int, seconds: float, megabytes: int | None) -> int:
+    """The exit status of the child, which is ended when its time is up."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches the child too, which says so
+    for number in PASSED_ON:
+        signal.signal(number, lambda number, _: os.kill(child, number))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
+    deadline = time.monotonic() + seconds
+    while (done := os.waitpid(child, os.WNOHANG))[0] == 0:
+        if time.monotonic() > deadline:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            raise KvaeError(f"not done after {seconds:g} s, the --limit; the process was ended. Allow more time.")
+        time.sleep(PAUSE)
+    status = os.waitstatus_to_exitcode(done[1])
+    if status < 0:
+        within = f"{seconds:g} s" + (f" and {megabytes:,} MB" if megabytes else "")
+        raise KvaeError(
+            f"the process was ended by {_name(-status)} under a --limit of {within}: the model needs more, or makes "
+            f"onnxruntime fail."
+        )
+    return status
+
+
+def _name(number: int) -> Any:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
