@@ -78,7 +78,7 @@ def diverged(config: TrainConfig, history: Mapping[str, Sequence[float]], num_pi
         f"--lr-warmup-steps or --clip-norm"
     )
     elbo = _finite(history, "val_elbo", "elbo")
-    noise = NOISE.get(config.model.likelihood, 0.0) * num_pixels
+    noise = NOISE.get(str(config.model.likelihood), 0.0) * num_pixels
     if len(elbo) and -elbo.max() > noise + num_pixels:
         text = (
             f"with learning rate {config.learning_rate:g} training diverged: the best ELBO, {elbo.max():,.1f}, is "
