@@ -34,18 +34,20 @@ def heard() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    interrupted = False
+    asked = 0
     numbers = [getattr(signal, name) for name in _OTHERS if hasattr(signal, name)]
     ours = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
 
     def end(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = number
         for other in ours:  # a second one must not stop the removal
             signal.signal(other, signal.SIG_IGN)
         raise Ended(number)
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        nonlocal interrupted
-        interrupted = True
+        nonlocal asked
+        asked = number
         raise KeyboardInterrupt
 
     before: dict[int, Any] = dict.fromkeys(ours, signal.SIG_DFL)
@@ -58,8 +60,8 @@ def heard() -> Iterator[None]:
     except KeyboardInterrupt as error:
         raise Ended(signal.SIGINT, str(error) or INTERRUPTED) from None
     except Exception:
-        if interrupted:  # while a compiled module was imported, for example, which makes an ImportError of it
-            raise Ended(signal.SIGINT, INTERRUPTED) from None
+        if asked:  # while a compiled module was imported, for example, which makes an ImportError of it
+            raise Ended(asked, INTERRUPTED if asked == signal.SIGINT else "") from None
         raise
     finally:
         for number, handler in before.items():

@@ -67,7 +67,7 @@ def fetch(name: str, hashes: dict[str, str], urls: tuple[str, ...], debian_packa
 def _keep(content: bytes, digest: str, path: Path) -> None:
     if hashlib.sha256(gzip.decompress(content)).hexdigest() != digest:
         raise OSError(f"its {path.name} is not the expected file")
-    with atomic_file(path) as temporary:
+    with atomic_file(path, waits=True) as temporary:
         temporary.write_bytes(content)
 
 

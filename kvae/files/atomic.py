@@ -20,13 +20,14 @@ __all__ = ["atomic_file", "atomic_folder", "check_replaceable", "remove_abandone
 
 
 @contextmanager
-def atomic_file(path: Path, durable: bool = False) -> Iterator[Path]:
+def atomic_file(path: Path, durable: bool = False, waits: bool = False) -> Iterator[Path]:
     """Yield a temporary path to write; it becomes `path` if the block succeeds, and vanishes if it does not.
 
     Args:
         path: the file to make; one that exists is replaced, of a link the file it leads to. Missing parent folders are
             made.
         durable: whether the file must survive a loss of power, which takes the disk some time.
+        waits: whether to wait for another process that is writing it, as for a file that both only fetch.
 
     Raises:
         KvaeError: the folder cannot be written to, the disk is full, `path` is a device or a pipe, or another process
@@ -36,7 +37,7 @@ def atomic_file(path: Path, durable: bool = False) -> Iterator[Path]:
         if path.exists() and not path.is_dir():  # the rename would replace a device, for example
             regular.check(path)
         path = _followed(path)
-        with _parents(path), claimed(path, path.suffix) as claim:
+        with _parents(path), claimed(path, path.suffix, waits=waits) as claim:
             yield claim.temporary
             if durable:
                 _flush(claim.temporary)

@@ -24,6 +24,8 @@ from kvae.errors import KvaeError
 from kvae.files import locks
 
 SUFFIX = ".kvae-lock"
+WAIT = 1500
+"""How often to try to lock what another process makes, `kvae.files.locks.PAUSE` apart: half a minute."""
 TOKEN = re.compile(r"\.(.*\.)?[0-9a-f]{32}\.(tmp|old)(\.[^/\\]*)?", re.DOTALL)
 """The names that a record may hold: without a random token, a file is not kvae's."""
 
@@ -46,7 +48,7 @@ class Claim:
 
 
 @contextmanager
-def claimed(path: Path, suffix: str = "", inside: bool = False, last: str = "") -> Iterator[Claim]:
+def claimed(path: Path, suffix: str = "", inside: bool = False, last: str = "", waits: bool = False) -> Iterator[Claim]:
     """Be the only process that makes `path` while the block runs; what a killed one left is put right first.
 
     Args:
@@ -54,6 +56,7 @@ def claimed(path: Path, suffix: str = "", inside: bool = False, last: str = "") 
         suffix: of the temporary name, as of `path`.
         inside: `path` is an existing folder that is filled: then the lock and the temporary folder are in it.
         last: the file that is moved last when a folder is filled.
+        waits: wait up to `WAIT` tries for a process that makes it, rather than be refused at once.
 
     Raises:
         KvaeError: another process makes it.
@@ -61,7 +64,7 @@ def claimed(path: Path, suffix: str = "", inside: bool = False, last: str = "") 
     """
     folder = path if inside else path.parent
     short = "" if inside else f".{_short(path.name)}"
-    with _locked(folder / f"{short}{SUFFIX}", path) as number:
+    with _locked(folder / f"{short}{SUFFIX}", path, WAIT if waits else 1) as number:
         if number is not None:
             _recover(folder, number)
         token = os.urandom(16).hex()
@@ -93,7 +96,7 @@ def remove_abandoned(folder: Path) -> None:
     """Finish or remove what processes left in a folder when they were killed, as their locks prove."""
     for entry in list(folder.iterdir()):
         if entry.name.endswith(SUFFIX) and not entry.is_symlink():
-            with contextlib.suppress(OSError, KvaeError), _locked(entry, entry, tries=1) as number:
+            with contextlib.suppress(OSError, KvaeError), _locked(entry, entry) as number:
                 if number is not None:
                     _recover(folder, number)
 
@@ -108,7 +111,7 @@ def remove(path: Path) -> None:
 
 
 @contextmanager
-def _locked(lock: Path, path: Path, tries: int = locks.TRIES) -> Iterator[int | None]:
+def _locked(lock: Path, path: Path, tries: int = 1) -> Iterator[int | None]:
     """Hold a lock file while the block runs, and remove it; None instead of its descriptor if there are no locks."""
     while True:
         number = locks.open_file(lock, os.O_RDWR | os.O_CREAT)

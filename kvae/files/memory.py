@@ -7,13 +7,19 @@ from pathlib import Path
 
 MEMINFO = Path("/proc/meminfo")
 CGROUP = Path("/sys/fs/cgroup")
+UNKNOWN = 2 * 2**30
+"""What is assumed where the system says nothing: little, so that large data sets are read from the disk."""
 
 
 def available() -> int:
-    """Bytes that can be used without swapping; half of the machine's memory if the system does not say."""
+    """Bytes that can be used without swapping; if the system does not say, half of the memory, or else `UNKNOWN`."""
     found = [_left_in_container(CGROUP), _left_in_machine(MEMINFO)]
     known = [size for size in found if size is not None]
-    return min(known) if known else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    if known:
+        return min(known)
+    if not hasattr(os, "sysconf"):  # Windows
+        return UNKNOWN
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 
 def _left_in_machine(meminfo: Path) -> int | None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,6 +44,47 @@ def test_a_bundle_without_other_files_may_be_replaced(folder, tmp_path):
     (folder / "manifest.json").write_text("{}")
     assert not bundle_files.is_bundle(folder)
     assert not bundle_files.is_bundle(tmp_path)
+
+
+CHANGES = {
+    "notes in the README": lambda folder: (folder / "README.md").write_text("my notes"),
+    "another preview": lambda folder: (folder / "preview.png").write_bytes(b"mine"),
+    "a hidden file": lambda folder: (folder / ".notes").touch(),
+    "a folder": lambda folder: (folder / "notes").mkdir(),
+    "a link": lambda folder: (folder / "link").symlink_to("README.md"),
+    "a link for a file": lambda folder: (
+        (folder / "README.md").unlink(),
+        (folder / "README.md").symlink_to("/dev/null"),
+    ),
+    "a note in the manifest": lambda folder: edit(folder, notes="mine"),
+    "a field of the manifest": lambda folder: edit(folder, kvae_version="9"),
+    "a file that it lists": lambda folder: list_thesis(folder),
+}
+
+
+def edit(folder, **fields):
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields, indent=2) + "\n")
+
+
+def list_thesis(folder):
+    """A user's file that the manifest lists, by its name but with another hash."""
+    (folder / "thesis.txt").write_text("years of work")
+    edit(folder, files=json.loads((folder / "manifest.json").read_text())["files"] | {"thesis.txt": "0" * 64})
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_bundle_with_any_change_may_not_be_replaced(change, folder):
+    assert bundle_files.is_bundle(folder)
+    CHANGES[change](folder)
+    assert not bundle_files.is_bundle(folder)
+
+
+def test_bundles_of_an_earlier_kvae_may_be_replaced():
+    root = Path(__file__).parent.parent.parent
+    assert all(
+        map(bundle_files.is_bundle, (root / "exported" / "fashion_mnist", root / "tests" / "old" / "whole" / "bundle"))
+    )
 
 
 def test_pictures_are_drawn_by_the_model(bundle_path, tmp_path):

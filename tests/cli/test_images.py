@@ -258,3 +258,76 @@ def _export_tiny(path):
     from kvae.export.bundles import export
 
     export(make_vae(), path, dataset=DATASET)
+
+
+@pytest.fixture
+def with_bad(kvae, tmp_path):
+    """`kvae`, where two of the twenty pictures cannot be read."""
+    (tmp_path / "pngs" / "03.png").write_bytes((tmp_path / "pngs" / "03.png").read_bytes()[:-40])
+    (tmp_path / "pngs" / "07.png").write_text("no picture")
+    return kvae
+
+
+GOOD = [f"pngs/{index:02d}.png" for index in range(20) if index not in (3, 7)]
+
+
+def skipped(result):
+    """The lines about skipped pictures of a command that succeeded."""
+    assert result.exit_code == 0, result.output
+    return [line for line in result.stderr.splitlines() if "skipped" in line]
+
+
+def test_a_bad_picture_costs_a_line_and_not_the_scores_of_the_others(with_bad, tmp_path):
+    result = with_bad("score", "pngs", "--out", "scores.csv", "--json")
+    one, other, count = skipped(result)
+    assert one.startswith("skipped: pngs/03.png: ") and other.startswith("skipped: pngs/07.png: ")
+    assert count.startswith("2 of 20 images")
+    with open("scores.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["image"] for row in rows] == GOOD
+    report = json.loads(result.stdout)
+    assert (report["n"], [bad["name"] for bad in report["skipped"]]) == (18, ["pngs/03.png", "pngs/07.png"])
+    alone = with_bad("score", *GOOD, "--out", "alone.csv")
+    assert not skipped(alone)
+    assert (tmp_path / "alone.csv").read_text() == (tmp_path / "scores.csv").read_text()
+    printed = with_bad("score", "pngs")
+    assert len(skipped(printed)) == 3
+    assert [line.split()[-1] for line in printed.stdout.splitlines()[1:]] == GOOD
+
+
+def test_a_bad_picture_costs_no_other_its_code(with_bad, tmp_path):
+    assert len(skipped(with_bad("encode", "pngs", "--out", "codes.npz"))) == 3
+    with_bad("encode", *GOOD, "--out", "alone.npz")
+    with np.load("codes.npz") as codes, np.load("alone.npz") as alone:
+        assert codes["names"].tolist() == GOOD
+        for name in ("loc", "scale", "names"):
+            np.testing.assert_array_equal(codes[name], alone[name])
+
+
+def test_reconstructions_say_which_image_they_are_of(with_bad, tmp_path):
+    assert len(skipped(with_bad("reconstruct", "pngs", "--out", "r.npz"))) == 3
+    with np.load("r.npz") as found:
+        assert found["names"].tolist() == GOOD
+        assert found["images"].shape == (18, 28, 28, 1)
+    skipped(with_bad("reconstruct", "pngs", "--out", "r"))
+    assert (tmp_path / "r" / "names.csv").read_text().splitlines()[4] == "000003.png,pngs/04.png"
+    line = error(with_bad("reconstruct", "pngs", "--out", "r.npy"))
+    assert "pngs/03.png" in line and ".npz" in line
+    assert not (tmp_path / "r.npy").exists()
+
+
+@pytest.mark.parametrize("verb", ["score", "encode", "reconstruct"])
+def test_more_bad_pictures_than_allowed_are_an_error(with_bad, verb, tmp_path):
+    before = sorted(tmp_path.iterdir())
+    line = error(with_bad(verb, "pngs", "--max-bad", "1"))
+    assert "more than 1 pictures" in line and "--max-bad" in line and "pngs/03.png" in line
+    assert "pngs/03.png" in error(with_bad(verb, "pngs", "--max-bad", "0"))
+    assert "none of these 2" in error(with_bad(verb, "pngs/03.png", "pngs/07.png"))
+    assert "pngs/07.png" in error(with_bad(verb, "pngs/07.png"))
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_an_array_that_is_cut_short_is_an_error(kvae, tmp_path):
+    """It is one file, and not one bad picture among many."""
+    (tmp_path / "images.npy").write_bytes((tmp_path / "images.npy").read_bytes()[:-10])
+    assert "images.npy" in error(kvae("score", "images.npy", "pngs"))

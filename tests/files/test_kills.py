@@ -17,7 +17,7 @@ QUICK = {
     "an empty folder that is filled": 12,
 }  # fmt: skip
 """The actions, and how many writing calls each has at least."""
-SLOW = {"codes": 15, "scores": 6, "parts": 30, "the image cache": 20, "an export": 20}
+SLOW = {"codes": 15, "scores": 6, "parts": 30, "the image cache": 20, "an export": 15}
 
 
 @pytest.mark.parametrize(

@@ -97,3 +97,45 @@ def test_the_error_for_a_file_system_without_locks_says_what_to_do(tmp_path, mon
         use(tmp_path),
     ):
         pass
+
+
+FOREIGN = {
+    "a link": lambda path, other: path.symlink_to(other),
+    "a dangling link": lambda path, other: path.symlink_to(other.with_name("new")),
+    "a hard link": lambda path, other: os.link(other, path),
+    "a pipe": lambda path, other: os.mkfifo(path),
+    "a folder": lambda path, other: path.mkdir(),
+    "a text": lambda path, other: path.write_text("my notes"),
+    "a device": lambda path, other: path.symlink_to("/dev/full"),
+}
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+def test_a_lock_that_is_not_kvae_s_is_left_alone(what, tmp_path):
+    """It is neither waited for nor followed nor written to: it may be in a stranger's run."""
+    folder, other = tmp_path / "run", tmp_path / "other"
+    folder.mkdir()
+    other.write_text("my notes")
+    FOREIGN[what](folder / locks.FILE, other)
+    assert not locks.is_held(folder)
+    locks.check_free(folder)
+    for take in (locks.held(folder), locks.awaited(folder / locks.FILE, lambda: None, "Name another.")):
+        with pytest.raises(KvaeError, match=r"cannot write .*(not a lock of kvae|Is a directory)"), take:
+            pass
+    assert other.read_text() == "my notes"
+    assert sorted(os.listdir(tmp_path)) == ["other", "run"]
+
+
+def test_looking_at_a_lock_writes_nothing(tmp_path):
+    (tmp_path / locks.FILE).write_text("7\n")
+    (tmp_path / locks.FILE).chmod(0o444)
+    before = (tmp_path / locks.FILE).stat().st_mtime_ns
+    assert not locks.is_held(tmp_path)
+    assert (tmp_path / locks.FILE).stat().st_mtime_ns == before
+    assert os.listdir(tmp_path) == [locks.FILE]
+
+
+def test_a_loss_of_power_may_fill_a_lock_with_zeros(tmp_path):
+    (tmp_path / locks.FILE).write_bytes(b"\0" * 8)
+    with locks.held(tmp_path):
+        assert (tmp_path / locks.FILE).read_text() == f"{os.getpid()}\n"

@@ -59,6 +59,33 @@ def test_a_folder_of_samples_with_something_added_is_left_alone(tmp_path):
     assert len(list((tmp_path / "out").glob("*.png"))) == 10
 
 
+def test_a_folder_of_samples_with_a_changed_picture_is_left_alone(tmp_path):
+    write(tmp_path / "out")
+    (tmp_path / "out" / "000003.png").write_text("mine")
+    with pytest.raises(KvaeError, match="is not a folder that kvae sample wrote"):
+        write(tmp_path / "out")
+    assert (tmp_path / "out" / "000003.png").read_text() == "mine"
+
+
+RECONSTRUCTED = [(IMAGES[:4], IMAGES[1:5], ["a", "b", "c", "dd"]), (IMAGES[4:6], IMAGES[5:7], ["e", "f"])]
+
+
+def test_reconstructions_have_the_names_of_their_originals(tmp_path):
+    """Six of ten images, because four could not be read."""
+    for name in ("a.npz", "out", "a.png"):
+        output.write_reconstructions(iter(RECONSTRUCTED), 10, list(IMAGE_SHAPE), tmp_path / name, 2)
+    with np.load(tmp_path / "a.npz") as archive:
+        assert archive["names"].tolist() == ["a", "b", "c", "dd", "e", "f"]
+        np.testing.assert_array_equal(archive["images"], IMAGES[1:7])
+    rows = (tmp_path / "out" / output.NAMES).read_text().splitlines()
+    assert rows[0] == "file,image"
+    assert rows[4:6] == ["000003.png,dd", "000004.png,e"]
+    assert len(list((tmp_path / "out").glob("*.png"))) == 6
+    expected = pictures.reconstructions(IMAGES[:6], IMAGES[1:7], 16)
+    np.testing.assert_array_equal(read(tmp_path / "a.png"), np.asarray(expected))
+    output.write_reconstructions(iter(RECONSTRUCTED), 10, list(IMAGE_SHAPE), tmp_path / "out", 2)
+
+
 @pytest.mark.parametrize("name", ["a.npy", "a.npz"])
 def test_more_than_the_disk_holds_is_refused_at_once(tmp_path, name):
     with pytest.raises(KvaeError, match="the disk has"):

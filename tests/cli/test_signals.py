@@ -1,0 +1,91 @@
+"""Signals end a program in one line, with 128 + n, and without temporary files."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+PROGRAM = "from kvae.cli.start import main; main()"
+
+
+def begun(folder, *arguments, prefix=(), cwd=None):
+    """A process that has begun to write something into a folder."""
+    process = subprocess.Popen(
+        [*prefix, sys.executable, "-c", PROGRAM, *map(str, arguments)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd,
+    )  # fmt: skip
+    while process.poll() is None and not any(
+        ".tmp" in name for _, *names in os.walk(folder) for name in sum(names, [])
+    ):
+        time.sleep(0.01)
+    return process
+
+
+@pytest.mark.parametrize(
+    ("number", "line"),
+    [
+        (signal.SIGTERM, "ended by SIGTERM."),
+        (signal.SIGHUP, "ended by SIGHUP."),
+        (signal.SIGINT, "interrupted."),
+    ],
+)
+@pytest.mark.parametrize("out", ["samples", "samples.npz"])
+def test_a_signal_while_sampling_leaves_nothing(number, line, out, tmp_path, bundle_path):
+    process = begun(tmp_path, "sample", "--n", 1_000_000, "--model", bundle_path, "--out", tmp_path / out)
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout, stderr) == (128 + number, "", f"{line}\n")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_signal_while_encoding_leaves_nothing(tmp_path, bundle_path):
+    pixels, out = tmp_path / "images.npy", tmp_path / "out"
+    out.mkdir()
+    sample = ["sample", "--n", "200000", "--model", str(bundle_path), "--out", str(pixels)]
+    subprocess.run([sys.executable, "-c", PROGRAM, *sample], check=True, capture_output=True)
+    process = begun(out, "encode", pixels, "--model", bundle_path, "--out", out / "new" / "codes.npz", cwd=out)
+    process.terminate()
+    assert process.communicate(timeout=60) == ("", "ended by SIGTERM.\n")
+    assert process.returncode == 143
+    assert os.listdir(out) == []
+
+
+def test_a_signal_that_is_ignored_stays_ignored(tmp_path, bundle_path):
+    """As under nohup."""
+    process = begun(
+        tmp_path, "sample", "--n", 2000, "--model", bundle_path, "--out", tmp_path / "samples", prefix=["nohup"]
+    )
+    process.send_signal(signal.SIGHUP)
+    stdout, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert stdout.strip() == str(tmp_path / "samples")
+
+
+def test_ctrl_c_at_any_moment_is_one_line(tmp_path, bundle_path):
+    """From the first line of kvae on: at each of its imports, as an audit hook counts them."""
+    code = (
+        "import os, signal, sys\nleft = int(sys.argv.pop(1))\n"
+        "def look(event, arguments):\n"
+        "    global left\n"
+        "    if event == 'import':\n"
+        "        left -= 1\n"
+        "        if left == 0: os.kill(os.getpid(), signal.SIGINT)\n"
+        "from kvae.cli.start import main\nsys.addaudithook(look)\nmain()"
+    )
+    statuses = []
+    for number in (1, 5, 20, 60, 100, 150, 200, 250, 300, 400, 500):
+        arguments = ["sample", "--n", "3", "--model", str(bundle_path), "--out", str(tmp_path / "a.npy")]
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(number), *arguments], capture_output=True, text=True, check=False
+        )
+        statuses.append(done.returncode)
+        if done.returncode == 130:
+            assert (done.stdout, done.stderr) == ("", "interrupted.\n"), number
+        else:
+            assert done.returncode == 0, done.stderr
+    assert statuses[:5] == [130] * 5
+    assert {Path(name).name for name in os.listdir(tmp_path)} <= {"a.npy"}
