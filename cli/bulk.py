@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from kvae.cli import strict_json
 from kvae.cli.terminal import shown, tell_which
 from kvae.errors import KvaeError
+from kvae.files import json_text
 from kvae.files.reading import Reading
 
 engine_option = click.option(
@@ -74,7 +74,7 @@ def _make(job: Any, images: Any, names: dict[str, Any], model: str | None, as_js
                 pass
     tell_which(model, job.model)
     report = names | {"n": job.plan.count, "parts": parts, "made": len(missing)}
-    click.echo(strict_json.dumps(report) if as_json else names["out"])
+    click.echo(json_text.dumps(report, None) if as_json else names["out"])
 
 
 def _folder(out: Path | None) -> Path:

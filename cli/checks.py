@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from kvae.cli import strict_json
 from kvae.cli.options import PATH, device_option, json_option, limit_option
+from kvae.files import json_text
 
 WIDTH = 80
 WORDS = {"ok": "ok", "failed": "FAILED", "skipped": "skipped"}
@@ -28,7 +28,7 @@ def verify(context: click.Context, model: str | None, run: Path | None, device: 
     from kvae.checks import verification
 
     report = verification.verify(locate(model), device, _with_keras(run) if run is not None else None)
-    click.echo(strict_json.dumps(report.to_dict(), indent=2) if as_json else _report_text(report))
+    click.echo(json_text.dumps(report.to_dict()) if as_json else _report_text(report))
     context.exit(0 if report.passed else 1)
 
 
@@ -40,7 +40,7 @@ def doctor(context: click.Context, as_json: bool) -> None:
     from kvae.checks import doctor as doctors
 
     diagnosis = doctors.examine()
-    click.echo(strict_json.dumps(diagnosis.to_dict(), indent=2) if as_json else _diagnosis_text(diagnosis))
+    click.echo(json_text.dumps(diagnosis.to_dict()) if as_json else _diagnosis_text(diagnosis))
     context.exit(0 if diagnosis.healthy else 1)
 
 

@@ -1,5 +1,6 @@
 """`kvae compare`: a line per run on stderr, a table or JSON on stdout, the report in a folder."""
 
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import click
 
-from kvae.cli import strict_json, terminal
+from kvae.cli import terminal
 from kvae.cli.config_options import config_options, given, regularizer_option
 from kvae.cli.options import (
     PATH,
@@ -91,7 +92,7 @@ def run_comparison(
     report.write(results, out / layout.REPORT, title, "kvae " + shlex.join(sys.argv[1:]))
     if as_json:
         rows = [result.to_dict() for result in results]
-        click.echo(strict_json.dumps({"report": str(out / layout.REPORT), "results": rows}, indent=2))
+        click.echo(json.dumps({"report": str(out / layout.REPORT), "results": rows}, indent=2))
         return
     click.echo(_table(results, report.about_numbers(results)))
     click.echo(str(out / layout.REPORT))

@@ -5,12 +5,12 @@ from typing import Any
 
 import click
 
-from kvae.cli import strict_json
 from kvae.cli.config_options import config_options
 from kvae.cli.options import PATH, json_option
 from kvae.cli.terminal import bar
 from kvae.config import TrainConfig
 from kvae.errors import KvaeError
+from kvae.files import json_text
 
 WIDTH = 80
 NUM_SIZES = 5
@@ -66,7 +66,7 @@ def inspect(path: Path, out: Path | None, as_json: bool, **settings: Any) -> Non
         else:
             with atomic_file(out) as temporary:
                 pictures.save(picture, temporary)
-    click.echo(strict_json.dumps(found.to_dict(), indent=2) if as_json else _as_text(found))
+    click.echo(json_text.dumps(found.to_dict()) if as_json else _as_text(found))
 
 
 def _as_text(found: Any) -> str:

@@ -1,5 +1,6 @@
 """`kvae evaluate`: progress on stderr, a table or JSON on stdout."""
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,6 @@ from typing import Any
 import click
 
 from kvae.bundle.locate import locate
-from kvae.cli import strict_json
 from kvae.cli.options import PATH, data_dir_option, device_option, importance_samples_option, json_option, own_option
 from kvae.cli.terminal import bar
 
@@ -91,7 +91,7 @@ def run_evaluation(
         if difference is not None:
             report["against"] = {"model": str(paths[1])} | results[1].to_dict()
             report["difference"] = {name: asdict(estimate) for name, estimate in difference.items()}
-        click.echo(strict_json.dumps(report, indent=2))
+        click.echo(json.dumps(report, indent=2))
         return
     click.echo(_heading(paths, results))
     click.echo(_table(results, difference))

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from kvae.cli import strict_json
 from kvae.cli.options import PATH, json_option
 from kvae.cli.terminal import tell_which
+from kvae.files import json_text
 
 OF_THE_SERVER = {"host": "--host", "port": "--port", "no_browser": "--no-browser"}
 
@@ -55,7 +55,7 @@ def explore(
         serve(page, host, port, not no_browser, {"model": str(path)} if as_json else None)
         return
     pages.write(page, out)
-    click.echo(strict_json.dumps({"out": str(out), "model": str(path)}) if as_json else str(out))
+    click.echo(json_text.dumps({"out": str(out), "model": str(path)}, None) if as_json else str(out))
 
 
 def serve(page: dict[str, Any], host: str, port: int, open_browser: bool, report: dict[str, str] | None) -> None:
@@ -70,7 +70,7 @@ def serve(page: dict[str, Any], host: str, port: int, open_browser: bool, report
             reached = "any address of this machine" if server.is_everywhere else host
             click.echo(f"Warning: anyone who can reach {reached} can see and copy this model.", err=True)
         click.echo("Press Ctrl-C to stop the server.", err=True)
-        click.echo(server.url if report is None else strict_json.dumps({"url": server.url} | report))
+        click.echo(server.url if report is None else json_text.dumps({"url": server.url} | report, None))
         if open_browser:  # in a thread of its own, because a text browser returns only when it is closed
             threading.Thread(target=webbrowser.open, args=[server.url], daemon=True).start()
         server.serve_forever()

@@ -7,9 +7,10 @@ import click
 
 from kvae.bundle.locate import locate, shipped
 from kvae.bundle.manifest import FILE_NAME
-from kvae.cli import strict_json, terminal
+from kvae.cli import terminal
 from kvae.cli.options import PATH, data_dir_option, json_option, own_option
 from kvae.cli.quiet import import_tensorflow_quietly
+from kvae.files import json_text
 
 
 @click.command()
@@ -78,7 +79,9 @@ def _export_run(run: Path, out: Path, data_dir: Path | None, data: Path | None, 
 
     exported = exporting.export_run(run, out, data_dir, data)
     report = {"bundle": str(exported.path), "parity": exported.parity}
-    click.echo(strict_json.dumps(report) if as_json else f"{terminal.parity_text(exported.parity)}\n{exported.path}")
+    click.echo(
+        json_text.dumps(report, None) if as_json else f"{terminal.parity_text(exported.parity)}\n{exported.path}"
+    )
 
 
 def _convert(
@@ -104,7 +107,7 @@ def _convert(
     found = converted.manifest.conversion
     if as_json:
         report = {"bundle": str(out), "precision": to_precision, "format": graph_format}
-        click.echo(strict_json.dumps(report | {"differences": converted.differences, "conversion": found}))
+        click.echo(json_text.dumps(report | {"differences": converted.differences, "conversion": found}, None))
         return
     click.echo(_cost(found) if found else _differences(converted.differences))
     click.echo(str(out))

@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from kvae.cli import strict_json
 from kvae.cli.bulk import encode_or_score, engine_option
 from kvae.cli.options import PATH, device_option, json_option, model_option
 from kvae.cli.terminal import shown, tell_which
 from kvae.errors import KvaeError
+from kvae.files import json_text
 from kvae.files.reading import Reading
 
 images_argument = click.argument("images", metavar="IMAGES...", nargs=-1, required=True, type=PATH)
@@ -162,7 +162,7 @@ def score(
         return
     heading = None if as_json else scores.HEADING
     for batch in batches:
-        rows = (strict_json.dumps(row._asdict()) if as_json else row.as_text() for row in batch)
+        rows = (json_text.dumps(row._asdict(), None) if as_json else row.as_text() for row in batch)
         click.echo("\n".join([heading, *rows] if heading else rows))
         heading = None  # printed with the first batch, so that an unreadable image leaves one line
     if bundle.manifest.scoring is None:
@@ -268,4 +268,6 @@ def _open(
 
 def _report(out: Path, count: int, model: str | None, path: Path, as_json: bool, **more: Any) -> None:
     tell_which(model, path)
-    click.echo(strict_json.dumps({"out": str(out), "n": count, "model": str(path), **more}) if as_json else str(out))
+    click.echo(
+        json_text.dumps({"out": str(out), "n": count, "model": str(path), **more}, None) if as_json else str(out)
+    )

@@ -2,8 +2,9 @@
 
 import click
 
-from kvae.cli import strict_json, terminal
+from kvae.cli import terminal
 from kvae.cli.options import json_option, limit_option
+from kvae.files import json_text
 
 
 @click.command()
@@ -24,6 +25,6 @@ def info(model: str | None, as_json: bool) -> None:
     manifest = bundle.manifest
     terminal.tell_which(model, path)
     if as_json:
-        click.echo(strict_json.dumps(summary.as_json(manifest, path), indent=2))
+        click.echo(json_text.dumps(summary.as_json(manifest, path)))
     else:
         click.echo(summary.as_text(manifest, path, bundle.graphs))

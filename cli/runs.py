@@ -1,11 +1,11 @@
 """`kvae runs`: list the runs in a folder."""
 
+import json
 import sys
 from pathlib import Path
 
 import click
 
-from kvae.cli import strict_json
 from kvae.cli.options import PATH, json_option
 
 
@@ -28,7 +28,7 @@ def runs(folder: Path, as_json: bool) -> None:
         click.echo(f"skipped: {line}", err=True)
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     if as_json:
-        click.echo(strict_json.dumps(listing.as_json(found, skipped), indent=2))
+        click.echo(json.dumps(listing.as_json(found, skipped), indent=2))
     elif found:
         click.echo(listing.as_text(found, width))
     elif not skipped:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
-from kvae.cli import bulk, strict_json, terminal
+from kvae.cli import bulk, terminal
 from kvae.cli.options import PATH, device_option, json_option, model_option
+from kvae.files import json_text
 
 
 @click.command()
@@ -42,4 +43,4 @@ def sample(
     output.write(batches, n, bundle.manifest.image_shape, out)
     terminal.tell_which(model, path)
     report = {"out": str(out), "n": n, "seed": seed, "model": str(path), "device": bundle.device}
-    click.echo(strict_json.dumps(report) if as_json else str(out))
+    click.echo(json_text.dumps(report, None) if as_json else str(out))

@@ -12,7 +12,7 @@ import click
 
 from kvae import recipes
 from kvae.bundle import caveats
-from kvae.cli import strict_json, terminal
+from kvae.cli import terminal
 from kvae.cli.config_options import config_options, given, regularizer_option
 from kvae.cli.options import (
     PATH,
@@ -23,6 +23,7 @@ from kvae.cli.options import (
 )
 from kvae.cli.quiet import import_tensorflow_quietly
 from kvae.config import ModelConfig, TrainConfig
+from kvae.files import json_text
 
 recipe_option = click.option(
     "--recipe",
@@ -85,7 +86,7 @@ def resume_training(folder: Path, data_dir: Path | None, device: str, strategy: 
     if run_files.is_finished(folder):
         click.echo(f"{folder} is finished: there is nothing left to do.", err=True)
         found = {"run": str(folder), "metrics": run_files.read_json(folder / layout.METRICS)}
-        click.echo(strict_json.dumps(found, indent=2) if as_json else folder)
+        click.echo(json_text.dumps(found) if as_json else folder)
         return
     import_tensorflow_quietly()
     from kvae.training import resuming
@@ -125,7 +126,7 @@ def _run(
         raise KeyboardInterrupt("interrupted." + advice * (folder / layout.CONFIG).is_file()) from None
     finally:
         progress.close()
-    click.echo(strict_json.dumps(_as_json(run, config), indent=2) if as_json else _as_text(run, config))
+    click.echo(json_text.dumps(_as_json(run, config)) if as_json else _as_text(run, config))
 
 
 def _as_json(run: Any, config: TrainConfig) -> dict[str, Any]:
