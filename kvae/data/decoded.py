@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, overload
 
 import numpy as np
@@ -21,6 +22,8 @@ from kvae.files.text import printable, shown
 MEMORY_SHARE = 0.25
 """All images are loaded if they take at most this share of the available memory."""
 
+UNREADABLE = (OSError, ValueError, EOFError, MemoryError, SyntaxError, TokenError)
+"""What numpy raises for a damaged .npy."""
 
 SUMMARY_FIELDS = {
     "image_shape": list, "splits": dict, "sha256": str, "class_names": list, "num_skipped": int, "num_duplicates": int,
@@ -95,7 +98,7 @@ def read_images(folder: Path, limit: int | None = None) -> dict[str, NDArray[np.
         if sum(array.nbytes for array in mapped.values()) > limit:
             return mapped
         return {split: np.array(array) for split, array in mapped.items()}
-    except (OSError, ValueError, EOFError) as error:
+    except UNREADABLE as error:
         raise _damaged(folder, error) from None
 
 
@@ -108,7 +111,7 @@ def read_labels(folder: Path, split: str) -> NDArray[Any]:
     try:
         found: NDArray[Any] = np.load(folder / f"{split}_labels.npy", allow_pickle=False)
         return found
-    except (OSError, ValueError, EOFError) as error:
+    except UNREADABLE as error:
         raise _damaged(folder, error) from None
 
 

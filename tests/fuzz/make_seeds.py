@@ -5,8 +5,10 @@ python tests/fuzz/make_seeds.py
 
 import gzip
 import io
+import json
 import sys
 import tempfile
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ if __name__ == "__main__":
 
 import numpy as np
 import onnx
+from fuzz import readers
 from fuzz.readers import SEEDS
 from PIL import Image
 from tiny import DATASET, make_vae
@@ -120,9 +123,59 @@ def records(scratch: Path) -> None:
     put("records", "pictures.tfrecord.gz", gzip.compress(path.read_bytes(), mtime=0))
 
 
+def archive(files: dict[str, bytes]) -> bytes:
+    """A zip archive that is the same every time."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as written:
+        for name, content in sorted(files.items()):
+            info = zipfile.ZipInfo(name)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            written.writestr(info, content)
+    return target.getvalue()
+
+
+def run_folder() -> None:
+    """A finished run of four epochs, without its pictures and weights."""
+    old = Path(__file__).parent.parent / "old" / "whole"
+    names = ("config.json", "history.csv", "bundle/manifest.json")
+    number = {"value": -300.5, "standard_error": 1.5}
+    put("run", "run.zip", archive(
+        {name: (old / name).read_bytes() for name in names}
+        | {
+            "metrics.json": json.dumps(dict.fromkeys(("elbo", "distortion", "rate", "active_units"), number)).encode(),
+            "dataset.json": json.dumps({"name": "fashion_mnist_mini", "sha256": "0" * 64, "train": 4000}).encode(),
+            "environment.json": json.dumps({"kvae": "0.1.0", "python": "3.11"}).encode(),
+            "skipped.jsonl": b'{"step": 3, "seed": 5, "loss": null}\n',
+        }
+    ))  # fmt: skip
+
+
+def image_cache() -> None:
+    """The decoded images of a data set of sixty."""
+    put("cache", "cache.zip", archive(readers._own_images()[2]))
+
+
+def checkpoint(scratch: Path) -> None:
+    """The last checkpoint of two epochs."""
+    from kvae.training import checkpoints
+
+    vae = readers._compiled()
+    vae.optimizer.build(vae.trainable_variables)
+    callback = checkpoints.Checkpoints(scratch)
+    callback.set_model(vae)
+    callback.on_train_begin()
+    for epoch in range(2):
+        callback.on_epoch_end(epoch, {"loss": 3.0 - epoch, "val_loss": 2.0 - epoch})
+    put("checkpoint", "last.keras", (scratch / checkpoints.LAST).read_bytes())
+
+
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch:
         graphs(Path(scratch))
         records(Path(scratch))
+        checkpoint(Path(scratch))
+    image_cache()
+    run_folder()
+    put("lock", "lock", b"12345\n")
     arrays()
     pictures()

@@ -4,14 +4,30 @@ A reader may return, or raise KvaeError. `SEEDS / reader` holds files it accepts
 broke it or that it refuses, each for another reason.
 """
 
+import atexit
 import contextlib
+import functools
 import hashlib
+import io
 import json
+import os
+import shutil
+import tempfile
+import warnings
+import zipfile
+import zlib
 from pathlib import Path
 
 HERE = Path(__file__).parent
 SEEDS = HERE / "seeds"
 CORPUS = HERE / "corpus"
+CACHE_SHAPE = (60, 8, 8, 1)
+"""Images whose decoded copy in the cache is a seed."""
+RUN_FILES = (
+    "config.json", "history.csv", "metrics.json", "dataset.json", "environment.json", "skipped.jsonl",
+    "bundle/manifest.json",
+)  # fmt: skip
+"""The files of a run that its list and its report read."""
 
 
 def read_manifest(content: bytes, folder: Path) -> None:
@@ -156,6 +172,112 @@ def _decode_all(path: Path) -> None:
                 raise DataError(f"{item.name}: {error}") from None
 
 
+def read_run(content: bytes, folder: Path) -> None:
+    """A run's folder: the list of runs, and its report. The input is a zip archive of the run's files."""
+    from kvae.errors import KvaeError
+    from kvae.runs import listing, report
+
+    run = folder / "run"
+    _unpack(content, run, RUN_FILES)
+    runs, skipped = listing.find(run)
+    json.dumps(listing.as_json(runs, skipped))
+    if runs:
+        listing.as_text(runs, 80)
+        if hashlib.sha256(content).digest()[0] < 8 or content in seeds("run"):  # its figures take half a second
+            report.render(run)
+    if skipped:
+        raise KvaeError(skipped[0])
+
+
+def read_image_cache(content: bytes, folder: Path) -> None:
+    """The decoded images of a user's data in kvae's cache. The input is a zip archive of the folder's files."""
+    import numpy as np
+
+    from kvae import data
+
+    config, cache, files = _own_images()
+    cache.mkdir(exist_ok=True)
+    for name, inner in files.items():
+        (cache / name).write_bytes(inner)
+    _unpack(content, cache, tuple(files))
+    found = data.of(config)
+    for split in (found.train, found.validation, found.test):
+        np.asarray(split.images).sum(), np.asarray(split.labels).sum(), list(split.names or ())
+
+
+@functools.cache
+def _own_images():
+    """The config of a data set of sixty images, the folder of their decoded copy in the cache, and its files."""
+    import numpy as np
+
+    from kvae import data
+    from kvae.config import TrainConfig
+    from kvae.data import image_cache
+
+    scratch = Path(tempfile.mkdtemp(prefix="kvae-fuzz-"))
+    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+    os.environ["KVAE_CACHE_DIR"] = str(scratch / "cache")
+    np.save(scratch / "own.npy", np.random.default_rng(0).integers(0, 256, CACHE_SHAPE, np.uint8))
+    config = TrainConfig(data=str(scratch / "own.npy"))
+    data.of(config)
+    (summary,) = (scratch / "cache").rglob(image_cache.SUMMARY)
+    return config, summary.parent, {path.name: path.read_bytes() for path in summary.parent.iterdir()}
+
+
+def read_lock(content: bytes, folder: Path) -> None:
+    """The lock of a run: what stands in it is told of its holder, in one line."""
+    from kvae.errors import KvaeError
+    from kvae.files import locks
+
+    locks.PAUSE = 0
+    (folder / locks.FILE).write_bytes(content)
+    locks.is_held(folder)
+    with locks.held(folder):
+        (folder / locks.FILE).write_bytes(content)  # as if its holder had written it
+        try:
+            locks.check_free(folder)
+        except KvaeError as error:
+            if not str(error).isprintable():
+                raise
+
+
+def read_checkpoint(content: bytes, folder: Path) -> None:
+    """The last checkpoint of a training."""
+    vae = _compiled()
+    from kvae.training import checkpoints
+
+    path = folder / checkpoints.LAST
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    state = checkpoints.restore(vae, folder)
+    state.has_stalled(3), state.best_epoch
+
+
+@functools.cache
+def _compiled():
+    """The tiny model whose checkpoint is a seed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of TensorFlow Probability, when it is imported
+        from tiny import make_vae
+
+    vae = make_vae((8, 8, 1), architecture="mlp", latent_dim=2, hidden_units=2)
+    vae.compile(optimizer="adam")
+    return vae
+
+
+def _unpack(content: bytes, folder: Path, names: tuple[str, ...]) -> None:
+    """Write the members of an archive that have one of these names; what is no archive is the first of them."""
+    folder.mkdir(exist_ok=True)
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = {name: archive.read(name) for name in archive.namelist() if name in names}
+    except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError):
+        members = {names[0]: content}
+    for name, inner in members.items():
+        (folder / name).parent.mkdir(exist_ok=True, parents=True)
+        (folder / name).write_bytes(inner)
+
+
 def run_python(content: bytes, folder: Path) -> None:
     """No reader: what stands there as Python, which tests of the fuzzer use."""
     exec(content, {})
@@ -172,6 +294,10 @@ READERS = {
     "images": read_images,
     "data": read_training_data,
     "records": read_records,
+    "run": read_run,
+    "cache": read_image_cache,
+    "lock": read_lock,
+    "checkpoint": read_checkpoint,
 }
 SEEDS_OF = {"verify": ("bundle",), "data": ("idx", "npz", "images", "splits")}
 """The seeds of readers that have none of their own."""
