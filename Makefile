@@ -53,7 +53,7 @@ shipped: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
-		{ echo "kvae needs Python 3.11 to 3.13 with its venv module (Debian: apt-get install python3-venv); set PYTHON=" >&2; exit 1; }
+		{ echo "training, and so make, needs Python 3.11 to 3.13 with its venv module (Debian: apt-get install python3-venv); set PYTHON=" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,train,ray,dev]'
 	touch $@

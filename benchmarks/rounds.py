@@ -23,6 +23,7 @@ from pathlib import Path
 ROUNDS = 5
 PAUSE = 0.2
 """Seconds to wait before a round: the previous contender's threads may still be spinning, waiting for work."""
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # for the contenders without kvae: nothing is sent, or timed
 PACKAGES = ("numpy", "tensorflow", "keras", "onnxruntime", "torch", "pythae")
 
 

@@ -44,6 +44,8 @@ def _origin() -> str | None:
 
     Reference: PEP 610, which specifies direct_url.json.
     """
+    if getattr(sys, "frozen", False):  # by PyInstaller: nothing can be installed into such a program
+        return None
     if (CLONE / "pyproject.toml").is_file() and (CLONE / "exported").is_dir():
         return str(CLONE)
     try:

@@ -3,6 +3,8 @@
 import hashlib
 import importlib.util
 import json
+import os
+import re
 import shutil
 import signal
 import socket
@@ -276,6 +278,40 @@ def test_python_refuses_a_bad_target_and_a_wrong_call(bundle_path, tmp_path):
     says_one_line(python(bundle_path, 7, tmp_path / "none" / "out.png"), 1, "No such file or directory")
     says_one_line(python(bundle_path, 7, "/dev/full"), 1, "[Errno 28] No space left on device")
     says_one_line(python(bundle_path), 1, "usage: python sample.py BUNDLE SEED OUT.png")
+
+
+def in_a_home(*command, home):
+    """Run a program as at a user's terminal, with a fresh home; returns the files that it left there."""
+    home.mkdir()
+    unset = ("CI", "ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")
+    environment = {name: value for name, value in os.environ.items() if name not in unset} | {"HOME": str(home)}
+    done = run(*command, env=environment)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    return [path for path in home.rglob("*") if path.is_file()]
+
+
+def test_python_leaves_nothing_in_a_home(bundle_path, tmp_path):
+    """onnxruntime 1.29 and later keep an identifier and a queue of events there, to report to their maker."""
+    command = [sys.executable, EXAMPLES / "python" / "sample.py", bundle_path, 7, tmp_path / "seven.png"]
+    assert in_a_home(*command, home=tmp_path / "home") == []
+
+
+@pytest.mark.usefixtures("npm")
+def test_node_leaves_nothing_in_a_home(bundle_path, tmp_path):
+    command = [program("node"), NODE / "batch.mjs", bundle_path, tmp_path / "images", "--n", "2"]
+    assert in_a_home(*command, home=tmp_path / "home") == []
+
+
+@pytest.mark.parametrize("language", ["python", "js"])
+def test_a_card_s_snippet_leaves_nothing_in_a_home(bundle_path, tmp_path, language):
+    (code,) = re.findall(rf"```{language}\n(.*?)```", (bundle_path / "README.md").read_text(), re.DOTALL)
+    shutil.copy(bundle_path / "decoder.onnx", tmp_path)
+    script = tmp_path / ("snippet.py" if language == "python" else "snippet.mjs")
+    if language == "js":
+        (tmp_path / "node_modules").symlink_to(node_modules(NODE))
+    script.write_text(code.replace('"decoder.onnx"', json.dumps(str(tmp_path / "decoder.onnx"))))
+    command = sys.executable if language == "python" else program("node")
+    assert in_a_home(command, script, home=tmp_path / "home") == []
 
 
 @pytest.mark.usefixtures("npm")

@@ -10,8 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ALONE = {
-    "__init__", "__main__", "config", "cores", "errors", "extras", "families", "numbers", "pool", "recipes", "settings",
-    "testing",
+    "__init__", "__main__", "config", "cores", "errors", "extras", "families", "numbers", "pool", "pyinstaller",
+    "recipes", "settings", "testing",
 }  # fmt: skip
 """The modules in `kvae/` itself."""
 TRAINING = {"steps", "model", "export", "training", "comparison"}

@@ -4,9 +4,11 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 
-import * as ort from "onnxruntime-node";
-
 import { standardNormal } from "./noise.mjs";
+
+// onnxruntime reads this when it is loaded, which is why it is not among the imports above; else it reports to its maker.
+process.env.ORT_DISABLE_TELEMETRY ||= "1";
+const ort = await import("onnxruntime-node");
 
 const FORMAT_VERSION = 1;
 

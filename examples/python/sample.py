@@ -5,6 +5,7 @@ Each function is a section of docs/bundle-format.md, which specifies all of it.
 
 import hashlib
 import json
+import os
 import re
 import struct
 import sys
@@ -12,7 +13,9 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else onnxruntime 1.29 and later report to their maker
+import onnxruntime  # noqa: E402  # reads that when it is imported
 
 
 def noise(seed, image, dim):

@@ -161,6 +161,10 @@ def _snippets(manifest: Manifest) -> str:
     height, width, channels = manifest.image_shape
     decoder, dim = manifest.graph_file("decoder"), manifest.latent_dim
     python = f'''```python
+import os
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before the import; else it reports to its maker
+
 import numpy as np
 import onnxruntime as ort
 
@@ -170,7 +174,8 @@ z = np.random.default_rng(0).standard_normal((64, {dim}), dtype=np.float32)
 ```'''
     draw = "Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random())"
     node = f'''```js
-import * as ort from "onnxruntime-node";
+process.env.ORT_DISABLE_TELEMETRY ||= "1"; // before the import; else it reports to its maker
+const ort = await import("onnxruntime-node");
 
 const session = await ort.InferenceSession.create("{decoder}");
 const normal = () => {draw};

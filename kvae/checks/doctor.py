@@ -207,7 +207,8 @@ def _advice(packages: list[Requirement], wheels: dict[str, str], usable: bool) -
         advice += [Advice("To sample on the CPU", cpu), Advice("or, to sample on NVIDIA's GPUs as well", gpu)]
     elif "onnxruntime-gpu" not in wheels:
         advice.append(Advice("To sample on NVIDIA's GPUs as well", gpu))
-    if not all(package.fits for package in packages if package.extra == "train"):
+    train = [package for package in packages if package.extra == "train"]  # none if none is for this Python
+    if not (train and all(package.fits for package in train)):
         if sys.version_info[:2] > extras.LAST_PYTHON:
             advice.append(Advice(f"To train: {extras.advice('train')}", []))
         else:
