@@ -58,14 +58,19 @@ class OneLineGroup(VerbGroup):
             if error.strerror is None:
                 raise
             _fail(f"{error.filename or 'the system'}: {error.strerror}.", 1)
-        except click.Abort as error:  # click raises it for Ctrl-C
-            _fail(str(error.__cause__ or "") or "interrupted.", 130)
+        except click.Abort as error:  # click raises it for Ctrl-C, which is no error: somebody meant it
+            _tell_and_exit(str(error.__cause__ or "") or "interrupted.", 130)
         # Outside standalone mode, click returns the status of ctx.exit() instead of exiting with it.
         sys.exit(result if isinstance(result, int) else 0)
 
 
 def _fail(message: str, status: int) -> None:
+    _tell_and_exit(f"Error: {message}", status)
+
+
+def _tell_and_exit(message: str, status: int) -> None:
     from kvae.files.text import printable  # here, because --help does not need it
 
-    click.echo(f"Error: {printable(message, limit=MAX_MESSAGE)}", err=True)
+    line = printable(message, limit=MAX_MESSAGE)
+    click.echo(line[:1].upper() + line[1:], err=True)
     sys.exit(status)

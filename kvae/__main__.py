@@ -1,5 +1,5 @@
 """`python -m kvae` is `kvae`."""
 
-from kvae.cli.main import main
+from kvae.cli.start import main
 
 main()
