@@ -83,5 +83,16 @@ def own_images(bundle: Path) -> Path | None:
 
 
 def test_images(manifest: Manifest, data_dir: Path | None = None, own: Path | None = None) -> NDArray[np.uint8]:
-    """The test images of `data_of` a bundle, binarised if the model is one of binarised images."""
-    return held_out(data_of(manifest, data_dir, own), "test", manifest.is_of_bits)
+    """The test images of `data_of` a bundle, binarised if the model is one of binarised images.
+
+    Raises:
+        DataError: as `data_of`; or the images do not have the shape that the model takes.
+    """
+    images = held_out(data_of(manifest, data_dir, own), "test", manifest.is_of_bits)
+    if list(images.shape[1:]) != manifest.image_shape:
+        shapes = [" x ".join(map(str, shape)) for shape in (manifest.image_shape, images.shape[1:])]
+        raise DataError(
+            f"the model takes images of {shapes[0]}, but those of {manifest.dataset['name']}, on which it says that it "
+            f"was trained, are {shapes[1]}."
+        )
+    return images
