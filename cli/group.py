@@ -81,7 +81,8 @@ def _end(message: str, status: int) -> None:
     with contextlib.suppress(OSError):  # after a SIGHUP, the terminal is gone
         if sys.stderr.isatty():  # which shows ^C
             click.echo(err=True)
-        click.echo(printable(message, limit=MAX_MESSAGE), err=True)
+        line = printable(message, limit=MAX_MESSAGE)
+        click.echo(line[:1].upper() + line[1:], err=True)
     sys.exit(status)
 
 

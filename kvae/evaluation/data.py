@@ -117,5 +117,16 @@ def test_images(
     own: Path | None = None,
     beside: Mapping[str, str] = MappingProxyType({}),
 ) -> NDArray[np.uint8]:
-    """The test images of `data_of` a bundle, binarised if the model is one of binarised images."""
-    return held_out(data_of(manifest, data_dir, own, beside), "test", manifest.is_of_bits)
+    """The test images of `data_of` a bundle, binarised if the model is one of binarised images.
+
+    Raises:
+        DataError: as `data_of`; or the images do not have the shape that the model takes.
+    """
+    images = held_out(data_of(manifest, data_dir, own, beside), "test", manifest.is_of_bits)
+    if list(images.shape[1:]) != manifest.image_shape:
+        shapes = [" x ".join(map(str, shape)) for shape in (manifest.image_shape, images.shape[1:])]
+        raise DataError(
+            f"the model takes images of {shapes[0]}, but those of {manifest.dataset['name']}, on which it says that it "
+            f"was trained, are {shapes[1]}."
+        )
+    return images

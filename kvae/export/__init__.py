@@ -3,7 +3,7 @@
 from kvae.bundle.parity import TOLERANCE, Difference
 from kvae.export.bundles import Exported, export
 from kvae.export.checking import check, problems
-from kvae.export.problems import NotExportable, Problem
+from kvae.export.problem import NotExportable, Problem
 from kvae.export.proof import PARITY_BATCHES, cases, check_fits, differences
 
 __all__ = [

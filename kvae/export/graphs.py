@@ -14,7 +14,7 @@ from kvae.export import tensors
 from kvae.export.lowering import lowering
 from kvae.export.lowering.lowering import Lowered
 from kvae.export.lowering.refusals import ADVICE, REWRITE
-from kvae.export.problems import NotExportable, Problem, first_line, layer_at
+from kvae.export.problem import NotExportable, Problem, first_line, layer_at
 from kvae.files.text import printable
 from kvae.model.vae import VAE
 

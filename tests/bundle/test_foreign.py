@@ -56,7 +56,7 @@ FILES = {
     "page.ort": (PAGE, "a web page"),
     "model.pt": (archive("archive/data.pkl", "archive/data/0"), "a PyTorch model"),
     "old.pt": (b"\x80\x02\x8a\nl\xfc", "a pickle"),
-    "b.zip": (archive("b/decoder.onnx"), "a zip archive.* unpack it"),
+    "b.zip": (archive("b/decoder.onnx"), "a zip archive.* which holds a manifest.json"),
     "model.h5": (b"\x89HDF\r\n\x1a\n" + bytes(20), "an HDF5 file.* kvae export"),
     "model.tflite": (b"\x1c\0\0\0TFL3" + bytes(30), "a TensorFlow Lite model"),
     "w.safetensors": (b"\x40\0\0\0\0\0\0\0{\"w\":{}}", "a file of weights"),
@@ -81,9 +81,11 @@ def line(*words):
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_of_another_kind_is_named(tmp_path, name):
     content, message = FILES[name]
-    (tmp_path / name).write_bytes(content)
+    given = tmp_path / "given" / name
+    given.parent.mkdir()
+    given.write_bytes(content)
     for words in (["sample", "--out", str(tmp_path / "o.npy"), "--model"], ["info"]):
-        found = line(*words, str(tmp_path / name))
+        found = line(*words, str(given))
         assert name in found
         assert re.search(message, found), found
 

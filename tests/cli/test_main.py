@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import click
 import numpy as np
@@ -175,8 +176,12 @@ def test_evaluate_prints_a_table_warnings_and_json(kvae, run, tmp_path):
 def test_evaluate_against_another_model_is_paired(kvae, run):
     arguments = ["evaluate", str(run.path), "--against", str(run.path), "--importance-samples", "5"]
     report = json.loads(kvae(*arguments, "--json").stdout)
-    assert report["difference"]["nll"] == {"value": 0.0, "standard_error": 0.0}
-    assert "difference, paired" in kvae(*arguments).stdout
+    assert report["difference"]["elbo"] == {"value": 0.0, "standard_error": 0.0}
+    assert "nll" not in report["difference"] and "upper bounds" in report["not_compared"]
+    shown = kvae(*arguments).stdout
+    assert "paired difference" in shown and "side by side without a difference: both are only upper bounds" in shown
+    (nll,) = [line for line in shown.splitlines() if line.startswith("NLL  ")]
+    assert nll.count("≤ ") == 2 and "–" in nll
 
 
 def test_models_of_different_kinds_are_not_compared(kvae, run):
@@ -245,7 +250,7 @@ def test_ctrl_c_in_training_says_how_to_resume(kvae, monkeypatch, tmp_path, erro
     result = kvae("train", "--out", "my run")
     assert result.exit_code == 130
     (line,) = result.stderr.strip().splitlines()
-    assert line.startswith("interrupted.") and f"{saved} is saved" in line
+    assert line.startswith("Interrupted.") and f"{saved} is saved" in line
     assert line.endswith(": kvae train --resume 'my run'")
 
 
@@ -255,7 +260,7 @@ def test_ctrl_c_before_there_is_a_run(kvae, monkeypatch):
 
     monkeypatch.setattr("kvae.training.making.train", interrupted)
     result = kvae("train", "--out", "r")
-    assert (result.exit_code, result.stderr.strip()) == (130, "interrupted.")
+    assert (result.exit_code, result.stderr.strip()) == (130, "Interrupted.")
 
 
 def test_a_run_resumes_with_its_own_settings(kvae, monkeypatch, run, tmp_path):
@@ -427,3 +432,26 @@ def test_a_refused_export_exits_with_1_and_leaves_no_bundle(kvae, monkeypatch, t
 
 def test_the_presets_that_are_offered_exist():
     assert list(comparison_settings.PRESETS) == PRESETS
+
+
+def test_ctrl_c_while_kvae_is_still_being_imported_is_one_line():
+    """As if it came during the import of click, before there is a command that could hear it."""
+    code = (
+        "import sys\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'click': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "from kvae.cli.start import main\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Interrupted.\n")
+
+
+def test_the_program_starts_where_ctrl_c_is_heard():
+    """The installed script, and `python -m kvae`."""
+    project = (Path(__file__).parent.parent.parent / "pyproject.toml").read_text()
+    assert 'kvae = "kvae.cli.start:main"' in project
+    done = subprocess.run([sys.executable, "-m", "kvae", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("kvae, version ")

@@ -503,10 +503,16 @@ def mini():
 
 def test_the_test_images_suit_the_model(found, mini):
     """Grey bytes for a grey model, the frozen bits for a model of binarised images."""
-    manifest = replace(found.manifest, dataset=mini.provenance())
+    manifest = replace(found.manifest, dataset=mini.provenance(), image_shape=[28, 28, 1])
     np.testing.assert_array_equal(images_of_the_test_split(manifest), mini.test.images)
     bits = images_of_the_test_split(replace(manifest, binarize="dynamic"))
     np.testing.assert_array_equal(bits, held_out(mini, "test", True))
+
+
+def test_a_model_whose_images_have_another_shape_than_its_data_set_is_refused(found, mini):
+    manifest = replace(found.manifest, dataset=mini.provenance(), image_shape=[8, 8, 1])
+    with pytest.raises(DataError, match="takes images of 8 x 8 x 1, but those of fashion_mnist_mini.* are 28 x 28 x 1"):
+        images_of_the_test_split(manifest)
 
 
 def test_a_model_of_another_data_set_with_this_name_is_refused(found):
