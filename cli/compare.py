@@ -1,6 +1,5 @@
 """`kvae compare`: a line per run on stderr, a table or JSON on stdout, the report in a folder."""
 
-import json
 import shlex
 import sys
 from pathlib import Path

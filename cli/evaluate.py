@@ -1,6 +1,5 @@
 """`kvae evaluate`: progress on stderr, a table or JSON on stdout."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-INTERRUPTED = "interrupted."
+INTERRUPTED = "Interrupted."
 _OTHERS = ("SIGTERM", "SIGHUP", "SIGBREAK")
 """The signals besides SIGINT; a system has some of them."""
 

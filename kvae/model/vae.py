@@ -90,8 +90,8 @@ class VAE(SetOnce, ObjectiveModel):
         z = draw(posterior, draws, self._objective.num_draws, example.num_images)  # (draws, batch, latent_dim)
         log_likelihood = self._log_likelihood(example, z, training)  # log p(x|z), (draws, batch)
         log_prior, log_posterior = prior.log_prob(z), posterior.log_prob(z)  # (draws, batch)
-        rate = terms.rate(posterior, prior, log_posterior, log_prior)
-        entropy, dimension_rates = terms.entropy(posterior, log_posterior), terms.dimension_rates(posterior, prior, rate)
+        rate, entropy = terms.rate(posterior, prior, log_posterior, log_prior), terms.entropy(posterior, log_posterior)
+        dimension_rates = terms.dimension_rates(posterior, prior, rate)
         return Terms(log_likelihood, log_prior, log_posterior, rate, entropy, dimension_rates)
 
     def _log_likelihood(self, example: Example, z: tf.Tensor, training: bool) -> tf.Tensor:

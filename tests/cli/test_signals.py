@@ -49,7 +49,7 @@ def test_a_signal_while_encoding_leaves_nothing(tmp_path, bundle_path):
     subprocess.run([sys.executable, "-c", PROGRAM, *sample], check=True, capture_output=True)
     process = begun(out, "encode", pixels, "--model", bundle_path, "--out", out / "new" / "codes.npz", cwd=out)
     process.terminate()
-    assert process.communicate(timeout=60) == ("", "ended by SIGTERM.\n")
+    assert process.communicate(timeout=60) == ("", "Ended by SIGTERM.\n")
     assert process.returncode == 143
     assert os.listdir(out) == []
 
