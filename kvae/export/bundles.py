@@ -16,7 +16,7 @@ from kvae.bundle.manifest import FILE_NAME, Manifest, contract
 from kvae.conversion import graph_files
 from kvae.errors import KvaeError
 from kvae.export import graphs, mixing, proof, reference
-from kvae.export.problems import NotExportable, Problem
+from kvae.export.problem import NotExportable, Problem
 from kvae.export.tensors import check_prior
 from kvae.files.atomic import atomic_folder
 from kvae.model.vae import VAE

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kvae.errors import KvaeError
 from kvae.export.bundles import export
-from kvae.export.problems import NotExportable, Problem
+from kvae.export.problem import NotExportable, Problem
 from kvae.model.vae import VAE
 
 DATASET = {"name": "none", "sha256": "0" * 64, "num_images": 1}

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from kvae.errors import BundleError
 from kvae.export import graphs
-from kvae.export.problems import NotExportable, Problem, first_line, layer_at
+from kvae.export.problem import NotExportable, Problem, first_line, layer_at
 from kvae.model.vae import VAE
 
 REASON = "its result for an image depends on the other images of the batch"
