@@ -2,11 +2,12 @@
 
 from kvae.bundle.parity import TOLERANCE, Difference
 from kvae.export.bundles import Exported, export
+from kvae.export.callback import CheckExport
 from kvae.export.checking import check, problems
 from kvae.export.problem import NotExportable, Problem
 from kvae.export.proof import PARITY_BATCHES, cases, check_fits, differences
 
 __all__ = [
-    "PARITY_BATCHES", "TOLERANCE", "Difference", "Exported", "NotExportable", "Problem", "cases", "check", "check_fits",
-    "differences", "export", "problems",
+    "PARITY_BATCHES", "TOLERANCE", "CheckExport", "Difference", "Exported", "NotExportable", "Problem", "cases",
+    "check", "check_fits", "differences", "export", "problems",
 ]  # fmt: skip

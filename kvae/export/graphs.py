@@ -10,6 +10,7 @@ import onnx
 import tensorflow as tf
 import tf2onnx
 
+from kvae.bundle.onnx_scan import ENDLESS
 from kvae.export import tensors
 from kvae.export.lowering import lowering
 from kvae.export.lowering.lowering import Lowered
@@ -75,17 +76,23 @@ def convert(function: Callable[..., Any], ends: dict[str, Any], network: keras.M
         _rename(model.graph, inputs, outputs)
     except Exception as error:  # tf2onnx's own errors have no common base
         raise NotExportable([Problem(name, "", f"tf2onnx cannot convert it: {printable(error)}", REWRITE)]) from None
-    unknown = {node.name: node.op_type for node in model.graph.node if not onnx.defs.has(node.op_type, OPSET)}
+    unknown = {node.name: node.op_type for node in model.graph.node if not _is_standard(node)}
     if unknown:
         where = ((layer_at(network, step), operator) for step, operator in unknown.items())
-        problems = (
-            Problem(name, layer, f"{op} is not a standard ONNX operator", ADVICE.get(op, REWRITE))
-            for layer, op in where
-        )
+        problems = (Problem(name, layer, _reason(op), ADVICE.get(op, REWRITE)) for layer, op in where)
         raise NotExportable(_one_each(problems))
     del model.opset_import[:]  # tf2onnx names ai.onnx.ml too, whose ops kvae.export.proof refuses
     model.opset_import.append(onnx.helper.make_opsetid("", OPSET))
     return model
+
+
+def _is_standard(node: onnx.NodeProto) -> bool:
+    """Whether an operator is ONNX's own, and not a loop, which `kvae.bundle.onnx_scan` refuses."""
+    return not node.domain and node.op_type not in ENDLESS and onnx.defs.has(node.op_type, OPSET)
+
+
+def _reason(operator: str) -> str:
+    return "it becomes a loop" if operator in ENDLESS else f"{operator} is not a standard ONNX operator"
 
 
 def lower(function: Callable[..., Any], ends: dict[str, Any], network: keras.Model) -> Lowered:

@@ -10,7 +10,7 @@ from kvae.errors import BundleError
 from kvae.files.text import printable
 from kvae.steps.keras_private import sublayers
 
-MAX_LINE = 400
+MAX_LINE = 600
 
 
 class Problem(NamedTuple):
@@ -64,6 +64,7 @@ def _is_scope_of(layer: keras.Layer, scope: str) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, without the list of arguments that Keras adds, and the colours."""
+    """What an error says, without the layer and the arguments that Keras adds, and the colours."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).partition("Arguments received by")[0]
-    return printable(text) or type(error).__name__
+    text = re.sub(r"^Exception encountered when calling (\S+)\.call\(\)\.", r"\1:", text)
+    return printable(text, 160).rstrip(".") or type(error).__name__

@@ -20,6 +20,7 @@ from kvae.export.tensors import of_likelihood
 from kvae.model.vae import VAE
 from kvae.runtime import latents
 from kvae.runtime.bundle import Bundle
+from kvae.steps.keras_private import in_float32
 
 PARITY_BATCHES = (1, 7, 64)
 
@@ -59,7 +60,8 @@ def cases(
     """The inputs and expected outputs to compare a bundle with.
 
     Codes are drawn from the prior; images are the decoded codes, and as many of white noise. The expected outputs are
-    the distributions' own `mean()` and `stddev()`, not the tensors that were exported.
+    the distributions' own `mean()` and `stddev()`, not the tensors that were exported, in float32 even for a model of
+    mixed precision.
 
     Args:
         vae: a built model.
@@ -69,9 +71,10 @@ def cases(
     white_noise = np.random.default_rng(0)
     for size in batch_sizes:
         z = latents.prior_draws(0, 0, size, vae.latent_dim)
-        likelihood = vae.decoder(tf.constant(z), training=False)
-        mean = likelihood.mean().numpy()
-        parameters = of_likelihood(likelihood).parameters.numpy()
+        with in_float32(vae):
+            likelihood = vae.decoder(tf.constant(z), training=False)
+            mean = likelihood.mean().numpy()
+            parameters = of_likelihood(likelihood).parameters.numpy()
         yield Case("decoder", {"z": z}, {"mean": mean, "likelihood_parameters": parameters})
         for pixels in (mean, white_noise.random(mean.shape, dtype=np.float32)):
             yield _encoder_case(vae, pixels)
@@ -80,8 +83,9 @@ def cases(
 
 
 def _encoder_case(vae: VAE, images: NDArray[np.float32]) -> Case:
-    posterior = vae.encoder(tf.constant(images), training=False)
-    loc, scale = posterior.mean().numpy(), posterior.stddev().numpy()
+    with in_float32(vae):
+        posterior = vae.encoder(tf.constant(images), training=False)
+        loc, scale = posterior.mean().numpy(), posterior.stddev().numpy()
     expected = {"loc": loc, "scale": np.broadcast_to(scale, loc.shape)}  # all images may share one scale
     return Case("encoder", {"images": images}, expected)
 

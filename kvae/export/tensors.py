@@ -49,7 +49,7 @@ def of_likelihood(distribution: Any) -> LikelihoodTensors:
             spread = [tf.ones_like(mean) * parameter for parameter in parameters]  # a scale that all pixels share
             return LikelihoodTensors(name, mean, tf.concat(spread, axis=-1))
     raise KvaeError(
-        f"the decoder returns {distribution}, which a bundle cannot describe. "
+        f"the decoder returns {printable(distribution)}, which a bundle cannot describe. "
         f"Return tfd.Independent over one of: {', '.join(map(_signature, known.values()))}."
     )
 
@@ -69,8 +69,9 @@ def of_posterior(posterior: Any) -> tuple[tf.Tensor, tf.Tensor]:
         base = base.distribution
     if isinstance(base, tfd.Normal) and posterior.event_shape.rank == 1:
         loc, scale = base.loc, base.scale
-    elif isinstance(base, tfd.MultivariateNormalDiag) and base.parameters["scale_diag"] is not None:
-        loc, scale = base.loc, base.parameters["scale_diag"]
+    elif isinstance(base, tfd.MultivariateNormalDiag) and base.loc is not None:
+        scale = base.parameters["scale_diag"]
+        loc, scale = base.loc, 1.0 if scale is None else scale
     else:
         raise KvaeError(
             f"the encoder returns {printable(posterior)}, which a bundle cannot describe. Return "

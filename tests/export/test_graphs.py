@@ -38,7 +38,7 @@ def test_the_graph_s_inputs_and_outputs_have_the_contract_s_names():
         ],
     }
     assert contract((8, 8, 1), 3, 2)["decoder"] == expected
-    assert graphs.interface(graphs.convert(graphs.functions(vae).decode, expected)) == expected
+    assert graphs.interface(graphs.convert(graphs.functions(vae).decode, expected, vae.decoder)) == expected
 
 
 def test_the_error_names_a_posterior_that_a_bundle_cannot_describe(own_networks):

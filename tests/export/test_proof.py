@@ -88,8 +88,8 @@ def break_an_edge(model):
 def test_a_broken_graph_leaves_no_bundle(damage, message, tmp_path, monkeypatch):
     convert = graphs.convert
 
-    def convert_and_damage(function, tensors):
-        model = convert(function, tensors)
+    def convert_and_damage(function, tensors, network):
+        model = convert(function, tensors, network)
         if tensors["inputs"][0]["name"] == "z":
             damage(model)
         return model

@@ -20,12 +20,30 @@ def exponential_minus_one(call: Call) -> Value:
 
 @replaces("Log1p")
 def logarithm_of_one_plus(call: Call) -> Value:
+    """log(1 + x); see `log1p`."""
+    return log1p(call.inputs[0])
+
+
+@replaces("Xlogy")
+def times_logarithm(call: Call) -> Value:
+    """x log y, which is 0 if x is."""
+    x, y = call.inputs
+    return tf.where(tf.equal(x, 0.0), tf.zeros_like(x), x * tf.math.log(y))
+
+
+@replaces("Xlog1py")
+def times_logarithm_of_one_plus(call: Call) -> Value:
+    """x log(1 + y), which is 0 if x is."""
+    x, y = call.inputs
+    return tf.where(tf.equal(x, 0.0), tf.zeros_like(x), x * log1p(y))
+
+
+def log1p(x: tf.Tensor) -> tf.Tensor:
     """log(1 + x), corrected by the factor by which rounding changed x in 1 + x; x itself where nothing is left of it.
 
     Reference: Kahan's formula, in Goldberg, What every computer scientist should know about floating-point arithmetic,
     theorem 4.
     """
-    (x,) = call.inputs
     whole = 1.0 + x
     rest = tf.where(tf.equal(whole, 1.0), tf.ones_like(x), whole - 1.0)
     return tf.where(tf.equal(whole, 1.0), x, tf.math.log(whole) * (x / rest))

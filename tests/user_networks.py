@@ -421,9 +421,11 @@ EXPORTED = {
     "dynamic_broadcast": _own(lambda x: tf.broadcast_to(tf.constant([1.0, 2.0]), [tf.shape(x)[0], 2]) + x[:, 0, :2]),
     "dynamic_zeros": _own(lambda x: tf.concat([x, tf.zeros([tf.shape(x)[0], 1, 4])], 1)),
     "fixed_noise": _own(lambda x: x + tf.random.stateless_normal([8, 4], [1, 2])),
+    "slice_update": _own(lambda x: ops.slice_update(x, (0, 1, 0), 2.0 * x[:, :2])),
     "sort": _own(lambda x: tf.sort(x, -1)),
     "top_k": _own(lambda x: tf.math.top_k(x, 2).values),
-    "cumulative": _own(lambda x: tf.cumsum(x, 1, exclusive=True)),
+    "cumulative": _own(lambda x: tf.cumsum(x, 1, exclusive=True) + tf.math.cumprod(x, 1, reverse=True)),
+    "discretization": _in_encoder(lambda: layers.Discretization([0.2, 0.5, 0.8]), lambda: layers.Embedding(4, 2)),
     "cond": _own(lambda x: tf.cond(tf.shape(x)[1] > 3, lambda: x + 1.0, lambda: x)),
     "mathematics": _own(lambda x: tf.sin(x) + tf.atan(x) + tf.math.log1p(tf.abs(x)) + tf.math.erfc(x)),
     "reductions": _own(lambda x: tf.stack([tf.math.reduce_std(x, 1), tf.reduce_logsumexp(x, 1)], 1)),
@@ -501,7 +503,7 @@ REFUSED = {
     ),
     "random": (_own(lambda x: x + tf.random.normal(tf.shape(x))), "'mine' (Calls)", "random numbers"),
     "strings": (
-        _own(lambda x: tf.strings.to_number(tf.strings.as_string(x))), "'mine' (Calls)", "text"
+        _own(lambda x: tf.strings.to_number(tf.strings.substr(tf.strings.as_string(x), 0, 4))), "'mine' (Calls)", "text"
     ),
     "singular_values": (_own(lambda x: tf.linalg.svd(x, compute_uv=False)), "'mine' (Calls)", "Svd"),
 }  # fmt: skip
