@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -59,13 +59,17 @@ class OneLineGroup(VerbGroup):
                 raise
             _fail(f"{error.filename or 'the system'}: {error.strerror}.", 1)
         except click.Abort as error:  # click raises it for Ctrl-C
-            _fail(str(error.__cause__ or "") or "interrupted.", 130)
+            _end(str(error.__cause__ or "") or "Interrupted.", 130)
         # Outside standalone mode, click returns the status of ctx.exit() instead of exiting with it.
         sys.exit(result if isinstance(result, int) else 0)
 
 
-def _fail(message: str, status: int) -> None:
+def _fail(message: str, status: int) -> NoReturn:
+    _end(f"Error: {message}", status)
+
+
+def _end(message: str, status: int) -> NoReturn:
     from kvae.files.text import printable  # here, because --help does not need it
 
-    click.echo(f"Error: {printable(message, limit=MAX_MESSAGE)}", err=True)
+    click.echo(printable(message, limit=MAX_MESSAGE), err=True)
     sys.exit(status)

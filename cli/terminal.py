@@ -1,7 +1,9 @@
 """What goes to stderr: the progress of long tasks, and which model was used."""
 
+import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,6 +45,20 @@ def counter(label: str) -> Callable[[int, int], None]:
             shown.pop().__exit__(None, None, None)
 
     return tell
+
+
+@contextmanager
+def status(text: str) -> Iterator[None]:
+    """Show on stderr what is being done, while the block runs, if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    text = f"{text} ..."[: max(1, shutil.get_terminal_size().columns - 1)]
+    print(text, end="\r", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        print(" " * len(text), end="\r", file=sys.stderr, flush=True)
 
 
 def tell_which(model: str | None, path: Path) -> None:

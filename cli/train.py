@@ -85,7 +85,8 @@ def run_training(
 ) -> None:
     """Train as `config` says and print the results; see `kvae.training.train`."""
     import_tensorflow_quietly()
-    from kvae.training import making
+    with terminal.status("loading kvae's models"):
+        from kvae.training import making
 
     folder = out or making.default_folder(config)
     _run(partial(making.train, config), config, folder, data_dir, device, strategy, as_json)
@@ -148,7 +149,7 @@ def _run(
     except KeyboardInterrupt as error:
         saved = "All progress" if isinstance(error, Interrupted) else "Progress up to the last checkpoint"
         advice = f" {saved} is saved. Resume with: kvae train --resume {shlex.quote(str(folder))}"
-        raise KeyboardInterrupt("interrupted." + advice * (folder / layout.CONFIG).is_file()) from None
+        raise KeyboardInterrupt("Interrupted." + advice * (folder / layout.CONFIG).is_file()) from None
     finally:
         progress.close()
     click.echo(json.dumps(_as_json(run, config), indent=2) if as_json else _as_text(run, config))
