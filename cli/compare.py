@@ -88,7 +88,7 @@ def run_comparison(
             terminal.tell,
         )
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"interrupted. Finished runs are in {out}; repeat the command to resume.") from None
+        raise KeyboardInterrupt(f"Interrupted. Finished runs are in {out}; repeat the command to resume.") from None
     finally:
         progress.close()
     title = "Why KL? The loss of a VAE, varied" if preset == "why-kl" else "kvae compare"

@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -73,7 +73,7 @@ class OneLineGroup(VerbGroup):
             return super().invoke(ctx)
 
 
-def _end(message: str, status: int) -> None:
+def _end(message: str, status: int) -> NoReturn:
     """End as the user asked: not an error, and nothing is left to be cut off by another Ctrl-C."""
     from kvae.files.text import printable
 
@@ -86,7 +86,7 @@ def _end(message: str, status: int) -> None:
     sys.exit(status)
 
 
-def _fail(message: str, status: int) -> None:
+def _fail(message: str, status: int) -> NoReturn:
     from kvae.files.text import printable  # here, because --help does not need it
 
     click.echo(f"Error: {printable(message, limit=MAX_MESSAGE)}", err=True)

@@ -2,6 +2,11 @@
 
 import os
 
+import click
+
+from kvae.cli import terminal
+from kvae.files.text import printable
+
 
 def import_tensorflow_quietly() -> None:
     """Import TensorFlow with its start-up messages kept off stderr; an ImportError is still raised.
@@ -11,9 +16,15 @@ def import_tensorflow_quietly() -> None:
     from kvae.files.stderr import silenced
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    with silenced():
+    if os.environ.setdefault("KERAS_BACKEND", "tensorflow") != "tensorflow":
+        chosen = os.environ["KERAS_BACKEND"][:40]
+        click.echo(f"KERAS_BACKEND={printable(chosen)} is ignored: kvae trains with tensorflow.", err=True)
+        os.environ["KERAS_BACKEND"] = "tensorflow"
+    with terminal.status("loading TensorFlow"), silenced():
         import tensorflow  # noqa: F401
         import tensorflow_probability
 
         _ = tensorflow_probability.distributions  # loaded on first use
+        from kvae.steps import backend
+
+        backend.use_plain_settings()

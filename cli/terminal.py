@@ -1,7 +1,9 @@
 """What is shown on a terminal: text and tables that fit it, progress bars, and which model was used."""
 
+import shutil
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -154,6 +156,20 @@ def tell_skipped(skipped: Sequence[Any], count: int) -> None:
         click.echo(f"skipped: {printable(name, limit=1000)}: {printable(reason)}", err=True)
     if skipped:
         click.echo(f"{len(skipped):,} of {count:,} images were skipped.", err=True)
+
+
+@contextmanager
+def status(text: str) -> Iterator[None]:
+    """Show on stderr what is being done, while the block runs, if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    text = f"{text} ..."[: max(1, shutil.get_terminal_size().columns - 1)]
+    print(text, end="\r", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        print(" " * len(text), end="\r", file=sys.stderr, flush=True)
 
 
 def tell_which(model: str | None, path: Path) -> None:

@@ -91,7 +91,8 @@ def run_training(
 
     config = choice.dense_for_tables(config)
     import_tensorflow_quietly()
-    from kvae.training import making
+    with terminal.status("loading kvae's models"):
+        from kvae.training import making
 
     folder = out or making.default_folder(config)
     _run(partial(making.train, config), config, folder, data_dir, device, strategy, as_json)
@@ -155,7 +156,7 @@ def _run(
     except KeyboardInterrupt as error:
         saved = "All progress" if isinstance(error, Interrupted) else "Progress up to the last checkpoint"
         advice = f" {saved} is saved. Resume with: kvae train --resume {shlex.quote(str(folder))}"
-        raise KeyboardInterrupt("interrupted." + advice * (folder / layout.CONFIG).is_file()) from None
+        raise KeyboardInterrupt("Interrupted." + advice * (folder / layout.CONFIG).is_file()) from None
     finally:
         progress.close()
     config = run_files.read_config(run.path)  # with all that training chose

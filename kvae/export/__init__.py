@@ -1,5 +1,6 @@
 """Exports a VAE as a bundle, which is checked before it appears."""
 
+import kvae.model  # noqa: F401  # chooses the backend before Keras is imported
 from kvae.bundle.parity import TOLERANCE, Difference
 from kvae.export.bundles import Exported, export
 from kvae.export.callback import CheckExport

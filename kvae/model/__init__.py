@@ -1,5 +1,6 @@
 """The variational autoencoder and the parts it is made of."""
 
+import kvae.steps.backend  # noqa: F401  # before Keras is imported
 from kvae.model.architectures import Architecture
 from kvae.model.networks import Decoder, Encoder
 from kvae.model.objectives import ELBO, Objective

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from kvae.model.objectives import Objective
 from kvae.model.terms import Terms
-from kvae.steps import schedules
+from kvae.steps import backend, schedules
 from kvae.steps.step_model import StepModel
 
 
@@ -55,7 +55,8 @@ class ObjectiveModel(StepModel):
         """As in Keras; raises KvaeError if the learning rate is 0 from here on."""
         if self.optimizer is not None:
             schedules.check_not_over(self.optimizer)
-        return super().fit(*args, **kwargs)
+        with backend.plain_settings():  # Keras's schedules compute in the dtype of keras.json
+            return super().fit(*args, **kwargs)
 
     def weighted_loss(self, terms: Terms, training: bool = False) -> tf.Tensor:
         """The objective's loss for these terms, in nats per image: at the full weight, or at that of the next step."""

@@ -65,10 +65,16 @@ def diagnose(
         posterior_scales: the mean posterior scale of each latent dimension, if known.
         floor_share: the fraction of pixels whose likelihood has its scale at the floor.
     """
-    shape = diverged(config, history, num_pixels)
-    found = [shape] if shape else [_overfitting(history), _falling(run, history)]
-    found += [_validation(history), _collapse(config, active_units), _scales(config, posterior_scales, floor_share)]
-    return [finding for finding in found if finding]
+    if found := diverged(config, history, num_pixels):
+        return [found]  # the rest follows from it
+    findings = [
+        _overfitting(history),
+        _falling(run, history),
+        _validation(history),
+        _collapse(config, active_units),
+        _scales(config, posterior_scales, floor_share),
+    ]
+    return [finding for finding in findings if finding]
 
 
 def diverged(config: TrainConfig, history: Mapping[str, Sequence[float]], num_pixels: int) -> Finding | None:
@@ -82,7 +88,7 @@ def diverged(config: TrainConfig, history: Mapping[str, Sequence[float]], num_pi
     if len(elbo) and -elbo.max() > noise + num_pixels:
         text = (
             f"with learning rate {config.learning_rate:g} training diverged: the best ELBO, {elbo.max():,.1f}, is "
-            f"worse than that of noise, {-noise:,.1f}"
+            f"worse than that of noise, {0.0 - noise:,.1f}"
         )
         return Finding("diverged", text, advice)
     losses, training = _finite(history, "val_loss", "loss"), _finite(history, "loss")

@@ -14,7 +14,8 @@ class ImageMean(keras.metrics.Metric):
     def __init__(self, name: str) -> None:
         super().__init__(name=name)
         self.total, self.count = (
-            keras.Variable(0.0, trainable=False, aggregation="none", name=name) for name in ("total", "count")
+            keras.Variable(0.0, dtype="float32", trainable=False, aggregation="none", name=name)
+            for name in ("total", "count")
         )
 
     def update_state(self, value: tf.Tensor, sample_weight: tf.Tensor) -> None:

@@ -43,7 +43,19 @@ def is_old(rate: Any, iterations: Any) -> bool:
 
 def held(rate: Any) -> Any:
     """The peak of a plain cosine as a schedule that stays there."""
-    return keras.optimizers.schedules.CosineDecay(rate.warmup_target or rate.initial_learning_rate, 1, alpha=1.0)
+    return keras.optimizers.schedules.CosineDecay(_peak(rate), 1, alpha=1.0)
+
+
+def peak(optimizer: Any) -> float:
+    """The highest learning rate of an optimizer, as far as a cosine schedule says it; else the one at this step."""
+    rate = rate_of(optimizer)
+    if isinstance(rate, keras.optimizers.schedules.CosineDecay):
+        return _peak(rate)
+    return float(optimizer.learning_rate)
+
+
+def _peak(rate: Any) -> float:
+    return float(rate.warmup_target or rate.initial_learning_rate)
 
 
 def is_over(rate: Any, iterations: Any) -> bool:

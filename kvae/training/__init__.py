@@ -1,5 +1,6 @@
 """Makes, resumes, finishes and exports runs; also the callbacks to use in your own `fit`."""
 
+import kvae.steps.backend  # noqa: F401  # before Keras is imported
 from kvae.training.building import build
 from kvae.training.callbacks import Pictures, TensorBoard
 from kvae.training.checkpoints import Checkpoints, State, restore

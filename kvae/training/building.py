@@ -8,7 +8,7 @@ from kvae.errors import ConfigError
 from kvae.model import networks, objectives, priors
 from kvae.model.objectives.elbo import check_free_bits
 from kvae.model.vae import VAE
-from kvae.steps import optimizers, schedules, strategies
+from kvae.steps import backend, optimizers, schedules, strategies
 from kvae.training.process import uses_xla
 
 
@@ -49,13 +49,20 @@ def build(
 
 
 def _compiled(config: TrainConfig, image_shape: tuple[int, int, int], steps_per_epoch: int) -> VAE:
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(config.precision)
-    try:
+    with backend.plain_settings(config.precision):
         encoder = networks.build_encoder(config.model, image_shape)
         decoder = networks.build_decoder(config.model, image_shape)
-    finally:
-        keras.config.set_dtype_policy(policy)
+    with backend.plain_settings():
+        return _with_optimizer(encoder, decoder, config, image_shape, steps_per_epoch)
+
+
+def _with_optimizer(
+    encoder: networks.Encoder,
+    decoder: networks.Decoder,
+    config: TrainConfig,
+    image_shape: tuple[int, int, int],
+    steps_per_epoch: int,
+) -> VAE:
     prior = priors.get(config.model.prior)(config.model.latent_dim)
     objective = objectives.get(config.objective).of_config(config, steps_per_epoch)
     vae = VAE(encoder, decoder, prior, objective, seed=config.seed)

@@ -24,6 +24,7 @@ from kvae.model.vae import VAE
 from kvae.runs.layout import CHECKPOINT as LAST
 from kvae.runs.layout import HISTORY
 from kvae.runs.layout import MODEL as BEST
+from kvae.steps import schedules
 from kvae.training import averaging
 from kvae.training.interrupts import Interrupt, Interrupted
 
@@ -146,7 +147,7 @@ class Checkpoints(keras.callbacks.Callback):
         if not math.isfinite(loss):
             raise KvaeError(
                 f"training diverged: the loss of epoch {epoch + 1} is {loss}. Train again with a lower learning rate "
-                f"than {float(self.model.optimizer.learning_rate):.3g}; the last good checkpoint, if any, is in "
+                f"than {schedules.peak(self.model.optimizer):.3g}; the last good checkpoint, if any, is in "
                 f"{self._folder}."
             )
         self.state = state

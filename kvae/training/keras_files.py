@@ -11,6 +11,7 @@ from kvae.errors import KvaeError
 from kvae.files.text import printable
 from kvae.model.vae import VAE
 from kvae.runs import layout
+from kvae.steps import backend
 from kvae.steps.keras_private import flat_layers
 
 MAX_EXPANSION = 20
@@ -38,7 +39,8 @@ def load(path: Path) -> VAE:
             weights = archive.getinfo("model.weights.h5").file_size // 4
             if (largest := _largest_layer(json.loads(archive.read("config.json")))) > weights:
                 raise ValueError(f"it describes a layer of {largest:,} weights, but holds at most {weights:,}")
-        model = keras.models.load_model(path, safe_mode=True)
+        with backend.plain_settings():
+            model = keras.models.load_model(path, safe_mode=True)
     except Exception as error:  # errors in zip, JSON, HDF5 and the layers' own code have no common base
         cause = str(error).rpartition("Exception encountered: ")[2]  # before this, Keras lists all the model's settings
         raise KvaeError(f"cannot load {path}: {printable(cause) or type(error).__name__}") from None

@@ -1,15 +1,25 @@
 """The progress of training on stderr: a bar in a terminal, a line per epoch anywhere else."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Column
+from rich.text import Text
+
+COMPILING = "compiling the training step, once"
+FINISHING = "evaluating and exporting the best model"
+MIN_BAR = 8
+"""The fewest characters of the bar itself."""
 
 
 class TrainingProgress(keras.callbacks.Callback):
-    """Shows images/s, ELBO, rate and distortion (nats per image, running means of the epoch).
+    """Shows images/s, ELBO, rate and distortion (nats per image, running means of the epoch), and the time left.
+
+    The bar takes one line however narrow the terminal is, and a line of an epoch is never broken within a word.
 
     Args:
         batch_size: images per optimiser step; one Keras step may make many optimiser steps.
@@ -24,29 +34,43 @@ class TrainingProgress(keras.callbacks.Callback):
         self._epochs = epochs
         self._console = Console(stderr=True, highlight=False)
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="crop")),
             BarColumn(bar_width=None),
-            TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.fields[figures]}", table_column=Column(no_wrap=True, overflow="crop")),
             console=self._console,
             transient=True,
+            expand=True,
             disable=not self._console.is_terminal,
         )
+        self._status = self._console.status(FINISHING)
+        self._measured: keras.Model | None = None
+        self._calls = 0
+        """Keras steps made since the first of this process, whose time is mostly that of compiling."""
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._status.stop()
+        if self.model is not self._measured:
+            self._calls, self._measured = 0, self.model
         for task in self._bar.task_ids:  # from an earlier `fit`
             self._bar.remove_task(task)
-        self._task = self._bar.add_task("compiling", figures="", total=self.params["steps"])
+        self._task = self._bar.add_task(COMPILING[: self._console.width - MIN_BAR], figures="", total=None)
         self._bar.start()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._name = f"epoch {epoch + 1}/{self._epochs or self.params['epochs']}"
+        self._epoch = epoch
+        self._name = f"epoch {epoch + 1}/{self._total_epochs}"
         self._started = time.perf_counter()
         self._steps_before = int(self.model.optimizer.iterations.numpy())
-        self._bar.reset(self._task, description=self._name, total=self.params["steps"])
+        if self._calls:
+            self._bar.reset(self._task, description=self._name, total=self.params["steps"])
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self._calls += 1
+        if self._calls == 1:
+            self._compiled = time.perf_counter()
+            self._bar.reset(self._task, description=self._name, total=self.params["steps"])
         if not self._bar.disable:
-            self._bar.update(self._task, completed=batch + 1, figures=self._figures(logs or {}))
+            self._bar.update(self._task, completed=batch + 1, figures=self._figures(logs or {}, batch))
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._speed = self._images_per_second()
@@ -55,22 +79,74 @@ class TrainingProgress(keras.callbacks.Callback):
         if not self._lines:
             return
         logs = logs or {}
-        line = f"{self._name}  {self._speed:,.0f} images/s  " + "  ".join(
-            f"{name} {logs[name]:.2f}" for name in ("elbo", "rate", "distortion", "val_elbo") if name in logs
-        )
-        self._console.print(line, soft_wrap=True)
+        names = [name for name in ("elbo", "rate", "distortion", "val_elbo") if name in logs]
+        parts = [self._name, f"{self._speed:,.0f} images/s", *(f"{name} {logs[name]:.2f}" for name in names)]
+        if left := self._left(self.params["steps"]):
+            parts.append(left)
+        width = self._console.width if self._console.is_terminal else None
+        self._console.print(Text(_epoch_line(parts, width)), soft_wrap=True)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        self.close()
+        self._bar.stop()
+        if self._console.is_terminal:
+            self._status.start()
 
     def close(self) -> None:
         """Remove the bar from the screen, even if training was interrupted."""
         self._bar.stop()
+        self._status.stop()
+
+    @property
+    def _total_epochs(self) -> int:
+        return int(self._epochs or self.params["epochs"])
 
     def _images_per_second(self) -> float:
         steps = int(self.model.optimizer.iterations.numpy()) - self._steps_before
         return steps * self._batch_size / max(time.perf_counter() - self._started, 1e-9)
 
-    def _figures(self, logs: dict[str, Any]) -> str:
-        figures = " ".join(f"{name} {float(logs[name]):.1f}" for name in ("elbo", "rate", "distortion"))
-        return f"{self._images_per_second():,.0f} images/s {figures}"
+    def _left(self, calls_of_epoch: int) -> str:
+        """How long the rest of the training will take, as far as can be told; empty at its beginning and end."""
+        calls = self.params["steps"]
+        left = (self._total_epochs - self._epoch) * calls - calls_of_epoch
+        if self._calls < 2 or left <= 0:
+            return ""
+        seconds = (time.perf_counter() - self._compiled) / (self._calls - 1) * left
+        return f"{clock(seconds)} left"
+
+    def _figures(self, logs: dict[str, Any], batch: int) -> str:
+        """As many figures as fit beside the bar, the most important first."""
+        room = self._console.width - len(self._name) - MIN_BAR - 2
+        found = {name: f"{name} {float(logs[name]):.1f}" for name in ("elbo", "rate", "distortion") if name in logs}
+        speed = f"{self._images_per_second():,.0f} images/s"
+        wanted = [self._left(batch + 1), *found.values()]
+        wanted.insert(2, speed)
+        shown: list[str] = []
+        for part in filter(None, wanted):
+            if len("  ".join([*shown, part])) > room:
+                break
+            shown.append(part)
+        return "  ".join(part for part in (speed, *found.values(), wanted[0]) if part in shown)
+
+
+def clock(seconds: float) -> str:
+    """A time as 0:42, 12:05 or 3:04:05."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def _epoch_line(parts: Sequence[str], width: int | None) -> str:
+    """The parts of an epoch's line, broken only between them; without the speed, if the line then fits."""
+    line = "  ".join(parts)
+    if width is None or len(line) <= width:
+        return line
+    shorter = "  ".join(part for part in parts if not part.endswith(("images/s", "left")))
+    if len(shorter) <= width:
+        return shorter
+    lines = [parts[0]]
+    for part in parts[1:]:
+        if len(lines[-1]) + 2 + len(part) <= width:
+            lines[-1] += f"  {part}"
+        else:
+            lines.append(f"  {part}")
+    return "\n".join(lines)

@@ -12,6 +12,7 @@ from kvae.errors import KvaeError
 from kvae.files.atomic import atomic_file
 from kvae.runs import files as run_files
 from kvae.runs.layout import SKIPPED
+from kvae.steps import schedules
 
 CAUSES = (
     "Likely causes: the learning rate, {rate:.3g}, is too high (try a tenth of it, or a warm-up), the images are not "
@@ -63,7 +64,7 @@ class SkippedSteps(keras.callbacks.Callback):
                 f"training stopped: {count} steps had a loss or a gradient that is not finite (max_skipped_steps: "
                 f"{self._maximum}). They were not applied, and are listed in {self._path}; the last checkpoint, if "
                 f"any, is kept. Resuming would skip the same steps again: train again with other settings. "
-                + CAUSES.format(rate=float(self.model.optimizer.learning_rate))
+                + CAUSES.format(rate=schedules.peak(self.model.optimizer))
             )
 
     def _write(self) -> None:
