@@ -1,6 +1,5 @@
 """`kvae verify` and `kvae doctor`: whether a bundle, and this installation, work as they should."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,10 @@ def verify(context: click.Context, model: str | None, run: Path | None, device: 
     """
     from kvae.bundle.locate import locate
     from kvae.checks import verification
+    from kvae.files import json_text
 
     report = verification.verify(locate(model), device, _with_keras(run) if run is not None else None)
-    click.echo(json.dumps(report.to_dict(), indent=2) if as_json else _report_text(report))
+    click.echo(json_text.dumps(report.to_dict()) if as_json else _report_text(report))
     context.exit(0 if report.passed else 1)
 
 
@@ -37,9 +37,10 @@ def verify(context: click.Context, model: str | None, run: Path | None, device: 
 def doctor(context: click.Context, as_json: bool) -> None:
     """Say what this installation can and cannot do."""
     from kvae.checks import doctor as doctors
+    from kvae.files import json_text
 
     diagnosis = doctors.examine()
-    click.echo(json.dumps(diagnosis.to_dict(), indent=2) if as_json else _diagnosis_text(diagnosis))
+    click.echo(json_text.dumps(diagnosis.to_dict()) if as_json else _diagnosis_text(diagnosis))
     context.exit(0 if diagnosis.healthy else 1)
 
 

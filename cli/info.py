@@ -1,7 +1,5 @@
 """`kvae info`: what a bundle says about itself."""
 
-import json
-
 import click
 
 from kvae.cli import terminal
@@ -18,12 +16,13 @@ def info(model: str | None, as_json: bool) -> None:
     """
     from kvae.bundle import summary
     from kvae.bundle.locate import locate
+    from kvae.files import json_text
     from kvae.runtime.bundle import Bundle
 
     path = locate(model)
     manifest = Bundle.open(path, device="cpu").manifest
     terminal.tell_which(model, path)
     if as_json:
-        click.echo(json.dumps(summary.as_json(manifest, path), indent=2))
+        click.echo(json_text.dumps(summary.as_json(manifest, path)))
     else:
         click.echo(terminal.wrapped(summary.as_text(manifest, path), terminal.width()))
