@@ -1,6 +1,5 @@
 """What is shown on a terminal: text and tables that fit it, progress bars, and which model was used."""
 
-import shutil
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -161,10 +160,11 @@ def tell_skipped(skipped: Sequence[Any], count: int) -> None:
 @contextmanager
 def status(text: str) -> Iterator[None]:
     """Show on stderr what is being done, while the block runs, if that is a terminal."""
-    if not sys.stderr.isatty():
+    columns = width(sys.stderr)
+    if columns is None:
         yield
         return
-    text = f"{text} ..."[: max(1, shutil.get_terminal_size().columns - 1)]
+    text = f"{text} ..."[: max(1, columns - 1)]
     print(text, end="\r", file=sys.stderr, flush=True)
     try:
         yield

@@ -173,6 +173,21 @@ def test_evaluate_prints_a_table_warnings_and_json(kvae, run, tmp_path):
     assert len(report["posterior_scale"]) == 4
 
 
+def strict(text):
+    """JSON as a strict parser reads it."""
+    return json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+
+
+def test_json_of_a_bundle_with_numbers_that_are_not_finite_is_json(kvae, bundle_path, tmp_path):
+    """A stranger's manifest may hold NaN where kvae does not look."""
+    copy = shutil.copytree(bundle_path, tmp_path / "b")
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["dataset"] |= {"note": [float("nan"), float("-inf")]}
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    assert strict(kvae("info", "b", "--json").stdout)["manifest"]["dataset"]["note"] == [None, None]
+    strict(kvae("verify", "b", "--json").stdout)
+
+
 def test_evaluate_against_another_model_is_paired(kvae, run):
     arguments = ["evaluate", str(run.path), "--against", str(run.path), "--importance-samples", "5"]
     report = json.loads(kvae(*arguments, "--json").stdout)
