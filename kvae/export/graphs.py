@@ -10,7 +10,7 @@ import onnx
 import tensorflow as tf
 import tf2onnx
 
-from kvae.bundle.onnx_scan import ENDLESS
+from kvae.bundle.graph_rules import ENDLESS
 from kvae.export import tensors
 from kvae.export.lowering import lowering
 from kvae.export.lowering.lowering import Lowered
