@@ -53,7 +53,7 @@ class ObjectiveModel(StepModel):
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """As in Keras; raises KvaeError if the learning rate is 0 from here on."""
-        if self.optimizer is not None:
+        if getattr(self, "optimizer", None) is not None:  # a model that was not compiled has none
             schedules.check_not_over(self.optimizer)
         with backend.plain_settings():  # Keras's schedules compute in the dtype of keras.json
             return super().fit(*args, **kwargs)

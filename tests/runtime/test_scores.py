@@ -34,6 +34,7 @@ def test_rows_are_scores_with_names(bundle_path, source):
 
 def test_the_bundle_s_own_draws_and_seed_are_used(bundle_path, source):
     bundle = Bundle.open(bundle_path, threads=1)
+    bundle.encode(random_images(1))  # starts the session, which checks the manifest
     settings = {"num_images": 2, "draws": 3, "seed": 5, "percents": [0, 100], "elbo": [-1e6, 1e6]}
     bundle.manifest = replace(bundle.manifest, scoring=settings)
     rows = [row for batch in scores.score(bundle, source) for row in batch]
