@@ -70,7 +70,9 @@ def arrays() -> None:
         save(file, images=PIXELS, labels=np.arange(3))
         put("npz", f"{name}.npz", file.getvalue())
     file = io.BytesIO()
-    np.savez(file, x_train=PIXELS, y_train=np.eye(3), test_images=PIXELS[:2] / 255, test_labels=np.array([["a"], ["b"]]))
+    np.savez(
+        file, x_train=PIXELS, y_train=np.eye(3), test_images=PIXELS[:2] / 255, test_labels=np.array([["a"], ["b"]])
+    )
     put("splits", "splits.npz", file.getvalue())
 
 
