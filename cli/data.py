@@ -132,7 +132,10 @@ def _colour(found: Any) -> str:
     if found.image_shape is None:
         return "unknown"
     if found.image_shape[0] == 1:
-        return "none: each row of the table is an image of 1 x k, which is not pictured"
+        from kvae.data.shapes import maybe_flat
+
+        hint = maybe_flat(found.image_shape[1])
+        return f"none: each row of the table is an image of 1 x k, which is not pictured{hint}"
     if found.image_shape[2] == 1:
         return f"grey; {found.num_colour:,} colour images are converted to grey" if found.num_colour else "grey"
     return f"RGB; {found.num_grey:,} grey images are converted to RGB" if found.num_grey else "RGB"

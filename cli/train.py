@@ -159,7 +159,8 @@ def _run(
         raise KeyboardInterrupt("Interrupted." + advice * (folder / layout.CONFIG).is_file()) from None
     finally:
         progress.close()
-    config = run_files.read_config(run.path)  # with all that training chose
+    if config.model.likelihood is None:  # chosen since then, from the data
+        config = run_files.read_config(run.path)
     click.echo(json_text.dumps(_as_json(run, config), indent=2) if as_json else _as_text(run, config))
 
 

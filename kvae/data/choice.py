@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kvae.config import TrainConfig
-from kvae.data import listing, sources
+from kvae.data import listing, shapes, sources
 from kvae.data.datasets import Dataset
 from kvae.data.preparation import Facts
 from kvae.files import pictures
@@ -84,5 +84,6 @@ def dense_for_tables(config: TrainConfig) -> TrainConfig:
     header = sources.open_source(path, config.reading).parts[0].header
     if header is None or not header.is_row:
         return config
-    logger.info("%s is a table: dense networks (--architecture %s) in place of convolutions", path.name, DENSE)
+    hint = shapes.maybe_flat(header.width)
+    logger.info("%s is a table: dense networks (--architecture %s) in place of convolutions%s", path.name, DENSE, hint)
     return replace(config, model=replace(config.model, architecture=DENSE))

@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvae.config import TrainConfig
-from kvae.data import cache_files, preparation, splits
+from kvae.data import cache_files, placing, preparation, splits
 from kvae.data.cache import cache_dir
 from kvae.data.pixels import Shape
 from kvae.data.preparation import Plan, Skipped, Tally
@@ -61,10 +61,12 @@ def prepare(source: Source, config: TrainConfig, progress: Progress | None = Non
 
     Raises:
         DataError: more than `max_bad` images cannot be used, or none can, or the disk has no space for them.
-        KvaeError: the cache cannot be written to.
+        KvaeError: the cache cannot be written to, or lies in the folder of the images.
     """
     folder = cache_dir() / "images" / _key(source, config)
     if fault(folder) is not None:
+        if not any(part.startswith(".") for part in folder.parts):  # hidden folders are not read
+            placing.check_outside(cache_dir(), config.own_paths, "KVAE_CACHE_DIR")
         with _alone(folder):
             wrong = fault(folder)  # another process may have made it in the meantime
             if wrong is not None:

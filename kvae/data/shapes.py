@@ -3,6 +3,7 @@
 An array of `(n, k)` is a table: each row is an image of 1 x k with one channel, of which nothing can be pictured.
 """
 
+import math
 from collections.abc import Sequence
 
 from kvae.config import MIN_SIZE
@@ -19,6 +20,14 @@ def as_images(shape: Sequence[int]) -> tuple[int, ...]:
     if len(shape) == 2:
         return shape[0], 1, shape[1], 1
     return (*shape, 1) if len(shape) == 3 else tuple(shape)
+
+
+def maybe_flat(columns: int) -> str:
+    """A hint, as a further clause, if the rows of a table could be flattened square images; else empty."""
+    side = math.isqrt(columns)
+    if side < MIN_SIZE or side * side != columns:
+        return ""
+    return f"; if its rows are flat {side} x {side} images, save x.reshape(-1, {side}, {side})"
 
 
 def wrong(shape: Sequence[int]) -> str | None:

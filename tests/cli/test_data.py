@@ -137,3 +137,31 @@ def test_tensorflow_is_not_loaded(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code, tmp_path / "data"], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("set()\n")
+
+
+def test_splits_and_the_likelihood_are_said_with_the_reason(tmp_path):
+    for name, count in (("train", 60), ("test", 3)):
+        write_grey_folder(tmp_path / "data" / name, count)
+    text = " ".join(run(tmp_path / "data").stdout.split())
+    assert "test (3); your own: train, test; validation is taken from the training images" in text
+    assert "duplicates 3 are equal to an earlier image; 3 of them are in another split" in text
+    assert "likelihood discretized_logistic: 8-bit grey" in text
+    found = json.loads(run(tmp_path / "data", "--json").stdout)
+    assert (found["given_splits"], found["num_across"]) == (["test"], 3)
+    assert found["likelihood"]["likelihood"] == "discretized_logistic" and found["likelihood"]["why"]
+
+
+def test_a_table_is_inspected_and_not_pictured(tmp_path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((120, 5)))
+    done = run(tmp_path / "x.npy", "--out", tmp_path / "x.png")
+    assert "x.npy: table in a .npy file" in done.stdout.splitlines()[0]
+    text = " ".join(done.stdout.split())
+    assert "floats are rounded" in text and "can begin" in text
+    assert "no picture was written" in done.stderr and not (tmp_path / "x.png").exists()
+
+
+def test_test_images_of_their_own_are_inspected_too(tmp_path):
+    write_grey_folder(tmp_path / "a", 60)
+    write_grey_folder(tmp_path / "b", 4)
+    found = json.loads(run(tmp_path / "a", "--test-data", tmp_path / "b", "--json").stdout)
+    assert (found["count"], found["splits"]["test"], found["num_across"]) == (64, 4, 4)

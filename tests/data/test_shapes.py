@@ -61,3 +61,10 @@ def test_the_line_for_a_range_brings_its_numbers_into_0_to_1(low, high, line):
     assert rescaled(low, high) == line
     found = eval(line, {"np": np, "x": np.linspace(low, high, 50)})
     assert found.min() >= 0 and found.max() <= 1
+
+
+@pytest.mark.parametrize(("columns", "side"), [(784, 28), (64, 8), (49, None), (783, None), (7, None)])
+def test_rows_that_could_be_flat_images_are_pointed_out(columns, side):
+    assert shapes.maybe_flat(columns) == (
+        f"; if its rows are flat {side} x {side} images, save x.reshape(-1, {side}, {side})" if side else ""
+    )
