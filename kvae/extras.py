@@ -32,9 +32,10 @@ def command(extra: str | None = None) -> str:
 def advice(extra: str) -> str:
     """How to get an extra, as the end of a message."""
     if extra == "train" and sys.version_info[:2] > LAST_PYTHON:
+        this, last = (".".join(map(str, version[:2])) for version in (sys.version_info, LAST_PYTHON))
         return (
-            f"no TensorFlow has been released for Python {sys.version_info[0]}.{sys.version_info[1]}: install kvae with its "
-            f"train extra in an environment with Python 3.11 to {LAST_PYTHON[0]}.{LAST_PYTHON[1]}"
+            f"no TensorFlow has been released for Python {this}: install kvae with its train extra in an environment "
+            f"with Python 3.11 to {last}"
         )
     return f"install it with: {command(extra)}"
 
