@@ -22,8 +22,8 @@ def set_up_process(config: TrainConfig, device: str = "auto") -> None:
         device: "cpu", "cuda", or "auto" (the default): a GPU if TensorFlow sees one. "cuda" fails without one.
 
     Raises:
-        KvaeError: CUDA was asked for and does not work; the CPU was asked for and TensorFlow already uses a GPU; or this
-            process may not start enough threads.
+        KvaeError: CUDA was asked for and does not work; the CPU was asked for and TensorFlow already uses a GPU; or
+            this process may not start enough threads.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if device == "cuda" and not gpus:
