@@ -11,7 +11,7 @@ DISTRIBUTION = "kvae-onnx"
 CLONE = Path(__file__).parents[1]
 """The folder of kvae's sources, if kvae runs from there."""
 LAST_PYTHON = (3, 13)
-"""The last Python that TensorFlow has wheels for, and so the train extra."""
+"""The last Python for which TensorFlow, and so the train extra, has been released."""
 
 
 def command(extra: str | None = None) -> str:
@@ -32,9 +32,10 @@ def command(extra: str | None = None) -> str:
 def advice(extra: str) -> str:
     """How to get an extra, as the end of a message."""
     if extra == "train" and sys.version_info[:2] > LAST_PYTHON:
+        this, last = (".".join(map(str, version[:2])) for version in (sys.version_info, LAST_PYTHON))
         return (
-            f"TensorFlow has no wheels for Python {sys.version_info[0]}.{sys.version_info[1]}: install kvae with its "
-            f"train extra in an environment with Python 3.11 to {LAST_PYTHON[0]}.{LAST_PYTHON[1]}"
+            f"no TensorFlow has been released for Python {this}: install kvae with its train extra in an environment "
+            f"with Python 3.11 to {last}"
         )
     return f"install it with: {command(extra)}"
 

@@ -1,8 +1,26 @@
 """A pool of threads for a system that may not let all of them start."""
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
+
+
+def can_start(count: int) -> bool:
+    """Whether this process may start so many more threads now."""
+    done = threading.Event()
+    started = [threading.Thread(target=done.wait) for _ in range(count)]
+    try:
+        for thread in started:
+            thread.start()
+    except RuntimeError:
+        return False
+    finally:
+        done.set()
+        for thread in started:
+            if thread.ident is not None:
+                thread.join()
+    return True
 
 
 class Pool(ThreadPoolExecutor):

@@ -4,9 +4,12 @@ import os
 import subprocess
 import sys
 
+import click
 import pytest
+from click.testing import CliRunner
 
 from kvae import cores
+from kvae.cli.main import main
 from kvae.errors import KvaeError
 
 V2 = "29 23 0:26 / {mount} rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n"
@@ -161,3 +164,23 @@ def test_a_process_that_is_bound_to_a_core_uses_one_thread(tmp_path):
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["samples.npy", "1"]
+
+
+@pytest.mark.parametrize("verb", ["sample", "score", "encode", "train", "compare", "evaluate", "export", "verify"])
+def test_a_verb_s_threads_are_those_of_the_process(verb, monkeypatch):
+    """The option sets the variable, which every process that kvae starts inherits, before anything is computed."""
+    monkeypatch.setenv(cores.VARIABLE, "7")
+    (option,) = [item for item in main.commands[verb].params if item.name == "threads"]
+    for given, expected in ((["--threads", "3"], 3), ([], 7)):
+        monkeypatch.setenv(cores.VARIABLE, "7")
+        command = click.Command(verb, params=[option], callback=lambda: click.echo(cores.threads()))
+        result = CliRunner().invoke(command, given)
+        assert result.stdout == f"{expected}\n"
+    assert CliRunner().invoke(command, ["--threads", "0"]).exit_code == 2
+
+
+def test_a_bad_variable_ends_a_verb_with_one_line(monkeypatch, tmp_path):
+    monkeypatch.setenv(cores.VARIABLE, "many")
+    result = CliRunner().invoke(main, ["sample", "--out", str(tmp_path / "samples.png")])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "Error: KVAE_THREADS must be an integer from 1 to 1024; got 'many'.\n"

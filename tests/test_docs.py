@@ -2,6 +2,9 @@
 
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -49,6 +52,16 @@ def test_the_readme_s_commands_and_python_work_in_their_order(tmp_path, monkeypa
         assert result.exit_code == 0, (words, result.output)
     for block in blocks(README, "python"):
         exec(compile(block, "README.md", "exec"), {"__name__": "__main__"})
+
+
+def test_the_programs_that_embed_kvae_run(tmp_path):
+    """Each block of the page's Python as a program of its own, in a folder with a bundle."""
+    shutil.copytree(ROOT / "exported" / "fashion_mnist", tmp_path / "my_bundle")
+    for number, block in enumerate(blocks((ROOT / "docs" / "embedding.md").read_text(), "python")):
+        script = tmp_path / f"program_{number}.py"
+        script.write_text(block)
+        done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=100)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_make_targets_that_are_named_exist():

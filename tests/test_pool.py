@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from kvae.pool import Pool
+from kvae.pool import Pool, can_start
 
 
 @pytest.fixture(params=[None, 0, 1, 3], ids=lambda count: f"at most {count} threads")
@@ -52,3 +52,18 @@ def test_a_pool_that_is_shut_down_takes_no_work():
         pass
     with pytest.raises(RuntimeError, match="shutdown"):
         pool.submit(print)
+
+
+def test_a_process_that_may_start_two_threads_cannot_start_three(monkeypatch):
+    start, running = threading.Thread.start, []
+
+    def limited(thread):
+        if len(running) == 2:
+            raise RuntimeError("can't start new thread")
+        running.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    assert not can_start(3)
+    running.clear()
+    assert can_start(2)

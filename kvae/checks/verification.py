@@ -9,7 +9,7 @@ from typing import Any
 from kvae.checks import file_checks, graph_checks
 from kvae.checks.file_checks import Finding, Skipped, Subject
 from kvae.errors import BundleError, KvaeError
-from kvae.runtime import sessions
+from kvae.runtime import sessions, sources
 
 OK, FAILED, SKIPPED = "ok", "failed", "skipped"
 
@@ -84,6 +84,7 @@ def verify(
         raise KvaeError(f"device must be one of {', '.join(sessions.DEVICES)}; got '{device}'.")
     if not path.exists():
         raise BundleError(f"{path} does not exist; expected a bundle folder or a decoder.onnx.")
+    sources.check_unpacked(path)
     subject = Subject(path, device)
     checks = [_make(name, check, subject) for name, check in (CHECKS | dict(further or {})).items()]
     return Report(path, subject.device, checks)

@@ -18,7 +18,7 @@ from kvae.conversion.images import Images, as_met, of_data_set
 from kvae.errors import BundleError, KvaeError
 from kvae.evaluation.data import own_images, own_splits
 from kvae.files.atomic import atomic_folder, check_replaceable
-from kvae.runtime import previews, scoring
+from kvae.runtime import previews, scoring, sources
 from kvae.runtime.bundle import Bundle
 
 PRECISIONS = ("float32", *parity.LIMITS)
@@ -102,6 +102,7 @@ def convert(
 
 
 def _open_source(source: Path, to_precision: str, graph_format: str) -> Bundle:
+    sources.check_unpacked(source)
     if source.is_file():
         raise BundleError(f"{source} is a lone graph; name the bundle's folder: both graphs are converted together.")
     bundle = Bundle.open(source, device="cpu", threads=1)  # kvae.evaluation.evaluation is fastest with one

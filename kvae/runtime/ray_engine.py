@@ -15,7 +15,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
 
-from kvae import extras
+from kvae import cores, extras
 from kvae.data.images import Bad, Images
 from kvae.errors import KvaeError
 from kvae.files.stderr import silenced
@@ -162,9 +162,11 @@ def _check_answers(address: str) -> None:
 
 
 def _slots(ray: Any, gpus: bool) -> int:
-    """How many workers the cluster has room for."""
+    """How many workers the cluster has room for; on this machine alone, as many as `cores.threads`."""
     name = "GPU" if gpus else "CPU"
     slots = int(ray.cluster_resources().get(name, 0))
     if not slots:
         raise KvaeError(f"the Ray cluster has no {name}; --engine ray needs one per worker.")
-    return slots
+    nodes = [node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]]
+    alone = nodes == [ray.util.get_node_ip_address()]
+    return min(slots, cores.threads()) if alone and not gpus else slots

@@ -64,6 +64,14 @@ def hold(source: Source) -> Path | Held:
     )
 
 
+def check_unpacked(path: Path) -> None:
+    """Raise BundleError if a path is a zip, for whatever works on the files of a bundle."""
+    if path.is_file():
+        with open_regular(path) as file:
+            if file.peek(4)[:4] in ZIP_STARTS:
+                raise BundleError(f"{path} is a zip. Unpack it, and name the bundle's folder.")
+
+
 def files(held: Path | Held) -> tuple[Manifest | None, dict[str, Graph]]:
     """The manifest and the graphs by name, with the hashes checked; or no manifest, and a lone graph named `LONE`.
 

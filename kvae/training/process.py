@@ -4,9 +4,11 @@ import contextlib
 
 import tensorflow as tf
 
+from kvae import cores
 from kvae.config import TrainConfig
 from kvae.errors import KvaeError
 from kvae.model import architectures
+from kvae.pool import can_start
 from kvae.steps import threads
 
 
@@ -20,7 +22,8 @@ def set_up_process(config: TrainConfig, device: str = "auto") -> None:
         device: "cpu", "cuda", or "auto" (the default): a GPU if TensorFlow sees one. "cuda" fails without one.
 
     Raises:
-        KvaeError: CUDA was asked for and does not work; or the CPU was asked for and TensorFlow already uses a GPU.
+        KvaeError: CUDA was asked for and does not work; the CPU was asked for and TensorFlow already uses a GPU; or
+            this process may not start enough threads.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if device == "cuda" and not gpus:
@@ -33,6 +36,12 @@ def set_up_process(config: TrainConfig, device: str = "auto") -> None:
             tf.config.set_visible_devices([], "GPU")
         except RuntimeError:
             raise KvaeError("device cpu: TensorFlow is already using the GPU in this process.") from None
+    needed = 2 * cores.threads() + 2  # TensorFlow has two pools of threads, and ends the process if one does not start
+    if not can_start(needed):
+        raise KvaeError(
+            f"training starts at least {needed} threads, and this process may not (ulimit -u, or a container's limit). "
+            f"Raise the limit, or use fewer with --threads."
+        )
     parts = threads.useful_parts(uses_xla(config))
     with contextlib.suppress(RuntimeError):  # TensorFlow is already in use
         if parts > 1:

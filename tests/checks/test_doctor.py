@@ -175,3 +175,22 @@ def test_it_needs_only_the_base_install_and_does_not_import_tensorflow(tmp_path)
     assert done.stderr == ""
     assert "onnxruntime            not installed" in done.stdout
     assert extras.command("cpu") in done.stdout
+
+
+def test_the_threads_are_those_that_kvae_uses(monkeypatch):
+    monkeypatch.setenv("KVAE_THREADS", "5")
+    diagnosis = doctor.examine()
+    assert diagnosis.threads == 5
+    assert dict(diagnosis.rows)["threads"].startswith("5 ")
+
+
+def test_on_a_python_without_tensorflow_the_advice_is_another_python(monkeypatch):
+    """None of the train extra's requirements is for that Python."""
+    found = [wanted for wanted in requirements.of() if wanted.extra != "train"]
+    monkeypatch.setattr(requirements, "of", lambda: found)
+    monkeypatch.setattr(extras, "LAST_PYTHON", (3, 10))
+    diagnosis = doctor.examine()
+    assert not diagnosis.can_train
+    assert diagnosis.healthy
+    assert "To train: no TensorFlow has been released for Python 3." in diagnosis.advice[-1].purpose
+    assert diagnosis.advice[-1].commands == []

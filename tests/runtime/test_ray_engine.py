@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -266,3 +267,26 @@ def test_a_cluster_without_gpus_refuses_cuda(two_workers, tmp_path):
     job = bulk.of_samples(SHIPPED, 4, tmp_path / "out", device="cuda")
     with pytest.raises(KvaeError, match="Ray cluster has no GPU"):
         list(ray_engine.run(job, [0]))
+
+
+@pytest.mark.parametrize(
+    ("nodes", "gpus", "expected"),
+    [
+        (["10.0.0.1"], False, 2),
+        (["10.0.0.1"], True, 8),
+        (["10.0.0.1", "10.0.0.2"], False, 8),
+        (["10.0.0.2"], False, 8),
+    ],
+)
+def test_on_this_machine_alone_there_are_as_many_workers_as_threads(monkeypatch, nodes, gpus, expected):
+    """Ray counts the cores of the whole machine; a cluster of others is not limited by this process."""
+    ray = SimpleNamespace(
+        cluster_resources=lambda: {"CPU": 8.0, "GPU": 8.0},
+        nodes=lambda: (
+            [{"NodeManagerAddress": "10.0.0.9", "Alive": False}]
+            + [{"NodeManagerAddress": node, "Alive": True} for node in nodes]
+        ),
+        util=SimpleNamespace(get_node_ip_address=lambda: "10.0.0.1"),
+    )
+    monkeypatch.setenv("KVAE_THREADS", "2")
+    assert ray_engine._slots(ray, gpus) == expected

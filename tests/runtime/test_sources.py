@@ -10,9 +10,11 @@ import zipfile
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from tiny import random_images
 
 from kvae.bundle.locate import locate
+from kvae.cli.main import main
 from kvae.errors import BundleError, KvaeError
 from kvae.explorer import page
 from kvae.files import zips
@@ -258,3 +260,20 @@ def test_damaged_zips_are_errors_in_one_line(archive):
             assert "\n" not in str(error)
         else:
             np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("command", ["verify {}", "export {} --out out --precision float16"])
+def test_the_verbs_that_need_the_files_say_so(archive, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, command.format(archive).split())
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "is a zip. Unpack it" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_the_command_line_samples_from_a_zip(archive, bundle_path, tmp_path):
+    result = CliRunner().invoke(
+        main, ["sample", "--model", str(archive), "--n", "3", "--out", str(tmp_path / "samples.npy")]
+    )
+    assert result.exit_code == 0, result.stderr
+    np.testing.assert_array_equal(np.load(tmp_path / "samples.npy"), Bundle.open(bundle_path).sample(3))
