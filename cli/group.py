@@ -79,7 +79,7 @@ def _end(message: str, status: int) -> None:
     with contextlib.suppress(OSError):  # after a SIGHUP, the terminal is gone
         if sys.stderr.isatty():  # which shows ^C
             click.echo(err=True)
-        click.echo(printable(message, limit=MAX_MESSAGE), err=True)
+        click.echo(printable(message[:1].upper() + message[1:], limit=MAX_MESSAGE), err=True)
     sys.exit(status)
 
 

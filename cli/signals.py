@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-INTERRUPTED = "interrupted."
+INTERRUPTED = "Interrupted."
 _OTHERS = ("SIGTERM", "SIGHUP", "SIGBREAK")
 """The signals besides SIGINT; a system has some of them."""
 
@@ -19,7 +19,7 @@ class Ended(BaseException):
     """The process was asked to end. Not an Exception, so that only `finally` blocks act on it."""
 
     def __init__(self, number: int, message: str = "") -> None:
-        super().__init__(message or f"ended by {signal.Signals(number).name}.")
+        super().__init__(message or f"Ended by {signal.Signals(number).name}.")
         self.status = 128 + number
 
 

@@ -245,7 +245,7 @@ def test_ctrl_c_in_training_says_how_to_resume(kvae, monkeypatch, tmp_path, erro
     result = kvae("train", "--out", "my run")
     assert result.exit_code == 130
     (line,) = result.stderr.strip().splitlines()
-    assert line.startswith("interrupted.") and f"{saved} is saved" in line
+    assert line.startswith("Interrupted.") and f"{saved} is saved" in line
     assert line.endswith(": kvae train --resume 'my run'")
 
 
@@ -255,7 +255,7 @@ def test_ctrl_c_before_there_is_a_run(kvae, monkeypatch):
 
     monkeypatch.setattr("kvae.training.making.train", interrupted)
     result = kvae("train", "--out", "r")
-    assert (result.exit_code, result.stderr.strip()) == (130, "interrupted.")
+    assert (result.exit_code, result.stderr.strip()) == (130, "Interrupted.")
 
 
 def test_a_run_resumes_with_its_own_settings(kvae, monkeypatch, run, tmp_path):

@@ -28,9 +28,9 @@ def begun(folder, *arguments, prefix=(), cwd=None):
 @pytest.mark.parametrize(
     ("number", "line"),
     [
-        (signal.SIGTERM, "ended by SIGTERM."),
-        (signal.SIGHUP, "ended by SIGHUP."),
-        (signal.SIGINT, "interrupted."),
+        (signal.SIGTERM, "Ended by SIGTERM."),
+        (signal.SIGHUP, "Ended by SIGHUP."),
+        (signal.SIGINT, "Interrupted."),
     ],
 )
 @pytest.mark.parametrize("out", ["samples", "samples.npz"])
@@ -49,7 +49,7 @@ def test_a_signal_while_encoding_leaves_nothing(tmp_path, bundle_path):
     subprocess.run([sys.executable, "-c", PROGRAM, *sample], check=True, capture_output=True)
     process = begun(out, "encode", pixels, "--model", bundle_path, "--out", out / "new" / "codes.npz", cwd=out)
     process.terminate()
-    assert process.communicate(timeout=60) == ("", "ended by SIGTERM.\n")
+    assert process.communicate(timeout=60) == ("", "Ended by SIGTERM.\n")
     assert process.returncode == 143
     assert os.listdir(out) == []
 
@@ -84,7 +84,7 @@ def test_ctrl_c_at_any_moment_is_one_line(tmp_path, bundle_path):
         )
         statuses.append(done.returncode)
         if done.returncode == 130:
-            assert (done.stdout, done.stderr) == ("", "interrupted.\n"), number
+            assert (done.stdout, done.stderr) == ("", "Interrupted.\n"), number
         else:
             assert done.returncode == 0, done.stderr
     assert statuses[:5] == [130] * 5

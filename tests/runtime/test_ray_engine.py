@@ -204,7 +204,7 @@ def test_ctrl_c_between_two_shards_leaves_no_ray_behind(tmp_path):
         [sys.executable, "-c", INTERRUPTED, "sample", "--engine", "ray", "--out", "out", "--n", "2048"],
         cwd=tmp_path, env=os.environ | {"RAY_ADDRESS": "local"}, capture_output=True, text=True,
     )  # fmt: skip
-    assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "", "interrupted.")
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "", "Interrupted.")
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
@@ -217,7 +217,7 @@ def test_a_stopped_driver_leaves_complete_parts_and_can_resume(two_workers, tmp_
     process.send_signal(number)
     stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stdout) == ({signal.SIGKILL: -9, signal.SIGINT: 130}[number], ""), stderr
-    assert number == signal.SIGKILL or stderr.strip() == "interrupted."
+    assert number == signal.SIGKILL or stderr.strip() == "Interrupted."
     stopped = {path: path.stat().st_mtime_ns for path in parts(out)}
     assert 1 < len(stopped) < 24
     assert {np.load(part).shape for part in stopped} <= {(256, 28, 28, 1), (112, 28, 28, 1)}

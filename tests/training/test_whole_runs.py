@@ -237,7 +237,7 @@ def test_a_signal_ends_real_training_and_saves_its_progress(tmp_path, number):
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     last = errors.strip().splitlines()[-1]
-    assert last.startswith("Error: interrupted.") and last.endswith("is saved. Resume with: kvae train --resume r")
+    assert last.startswith("Interrupted.") and last.endswith("is saved. Resume with: kvae train --resume r")
     assert "finishing this step, then saving" in errors
     vae = building.build(run_files.read_config(tmp_path / "r"), (28, 28, 1), 4000)
     state = checkpoints.restore(vae, tmp_path / "r")
