@@ -4,6 +4,7 @@ Each setting has its own run in the sweep's folder, named after the varied setti
 finished run is reused as it is; an interrupted one resumes from its last checkpoint.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -46,6 +47,7 @@ def compare(
         KvaeError: bad data, a run that diverges, or a folder that cannot be written to.
     """
     evaluation.check_settings(importance_samples, "adaptive")  # fail before hours of training
+    _check_ours(out)
     for setting in settings:
         data = datasets.of(setting.config, data_dir)
         building.check_size(setting.config, len(data.train.images))
@@ -71,6 +73,19 @@ def compare(
     results = _against_reference(results)
     run_files.write_json(out / RESULTS, {"results": [result.to_dict() for result in results]})
     return results
+
+
+def _check_ours(out: Path) -> None:
+    """Raise KvaeError if a folder has files with the names of the results that no comparison wrote."""
+    has_report, has_results = (os.path.lexists(out / name) for name in (layout.REPORT, RESULTS))
+    if has_results:
+        found = run_files.read_json(out / RESULTS)
+        is_ours = isinstance(found, dict) and isinstance(found.get("results"), list)
+    else:
+        is_ours = not has_report
+    if not is_ours:
+        name = RESULTS if has_results else layout.REPORT
+        raise KvaeError(f"{out / name} was not written by kvae compare; it is left unchanged. Choose another --out.")
 
 
 def _check_same_images(run: Path, data: datasets.Dataset) -> None:
