@@ -1,6 +1,6 @@
 """Two processes race for one result: is anything lost, and is there one clear loser?
 
-python benchmarks/races.py [ROUNDS]
+python benchmarks/races.py [ROUNDS [KIND...]]
 
 In each round two processes begin to write the same file or folder, to make a run in the same folder, or to decode the
 same images into the cache, at the same moment. What is there afterwards must be wholly one's; a process that was
@@ -131,7 +131,7 @@ def race(kind: str, root: Path) -> str:
     return "one was refused" if REFUSED in statuses else "one after the other"
 
 
-def main(rounds: int) -> None:
+def main(rounds: int, kinds: list[str]) -> None:
     """Race for each kind of result."""
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
@@ -139,10 +139,10 @@ def main(rounds: int) -> None:
         for index in range(40):
             image = np.random.default_rng(index).integers(0, 255, (8, 8, 1), np.uint8)
             pictures.save(pictures.picture(image), root / "pictures" / f"{index}.png")
-        for kind in KINDS:
+        for kind in kinds:
             found = collections.Counter(race(kind, root) for _ in range(rounds))
             print(f"{kind:<14}{rounds:>6} rounds: {dict(sorted(found.items()))}", flush=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000, sys.argv[2:] or list(KINDS))

@@ -81,8 +81,7 @@ def _end(message: str, status: int) -> NoReturn:
     with contextlib.suppress(OSError):  # after a SIGHUP, the terminal is gone
         if sys.stderr.isatty():  # which shows ^C
             click.echo(err=True)
-        line = printable(message, limit=MAX_MESSAGE)
-        click.echo(line[:1].upper() + line[1:], err=True)
+        click.echo(printable(message[:1].upper() + message[1:], limit=MAX_MESSAGE), err=True)
     sys.exit(status)
 
 

@@ -19,7 +19,7 @@ class Ended(BaseException):
     """The process was asked to end. Not an Exception, so that only `finally` blocks act on it."""
 
     def __init__(self, number: int, message: str = "") -> None:
-        super().__init__(message or f"ended by {signal.Signals(number).name}.")
+        super().__init__(message or f"Ended by {signal.Signals(number).name}.")
         self.status = 128 + number
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 
-@pytest.mark.parametrize("system", ["windows", "no locks", "no case"])
+@pytest.mark.parametrize("system", ["windows", pytest.param("no locks", marks=pytest.mark.slow), "no case"])
 def test_the_light_world_works_on_what_looks_like(system, tmp_path, bundle_path):
     program = Path(__file__).parent / "elsewhere.py"
     done = subprocess.run(

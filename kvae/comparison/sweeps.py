@@ -5,6 +5,7 @@ finished run is reused as it is; an interrupted one resumes from its last checkp
 """
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -51,6 +52,7 @@ def compare(
         KvaeError: bad data, a run that diverges, or a folder that cannot be written to.
     """
     evaluation.check_settings(importance_samples, "adaptive")  # fail before hours of training
+    _check_ours(out)
     settled = []
     for setting in settings:
         data = datasets.of(setting.config, data_dir)
@@ -114,6 +116,19 @@ def _without_advice_on_tracing() -> Iterator[None]:
 def as_json(results: Sequence[Result]) -> dict[str, Any]:
     """The verdict and the results as JSON values."""
     return {"verdict": verdict(results), "results": [result.to_dict() for result in results]}
+
+
+def _check_ours(out: Path) -> None:
+    """Raise KvaeError if a folder has files with the names of the results that no comparison wrote."""
+    has_report, has_results = (os.path.lexists(out / name) for name in (layout.REPORT, RESULTS))
+    if has_results:
+        found = run_files.read_json(out / RESULTS)
+        is_ours = isinstance(found, dict) and isinstance(found.get("results"), list)
+    else:
+        is_ours = not has_report
+    if not is_ours:
+        name = RESULTS if has_results else layout.REPORT
+        raise KvaeError(f"{out / name} was not written by kvae compare; it is left unchanged. Choose another --out.")
 
 
 def _check_same_images(run: Path, data: datasets.Dataset) -> None:

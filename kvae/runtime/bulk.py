@@ -120,8 +120,9 @@ class Maker:
             self._bundle = Bundle.open(job.model, job.device, threads=1)
             if images is not None:
                 _enter(job.folder)
-        # The writers of the parts rename too; this makes sure that a part is on the disk before it gets its name.
-        with atomic_file(job.out / job.plan.part(shard), durable=True) as path:
+        # The writers of the parts rename too; this makes sure that a part is on the disk before it gets its name. Ray
+        # may make a part again while the first worker, which it cannot reach, still writes it.
+        with atomic_file(job.out / job.plan.part(shard), durable=True, waits=True) as path:
             _write(self._bundle, job.plan, shard, images, path)
         return images.skipped if images is not None else []
 

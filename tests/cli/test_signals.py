@@ -42,6 +42,7 @@ def test_a_signal_while_sampling_leaves_nothing(number, line, out, tmp_path, bun
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_signal_while_encoding_leaves_nothing(tmp_path, bundle_path):
     pixels, out = tmp_path / "images.npy", tmp_path / "out"
     out.mkdir()
@@ -65,6 +66,7 @@ def test_a_signal_that_is_ignored_stays_ignored(tmp_path, bundle_path):
     assert stdout.strip() == str(tmp_path / "samples")
 
 
+@pytest.mark.slow
 def test_ctrl_c_at_any_moment_is_one_line(tmp_path, bundle_path):
     """From the first line of kvae on: at each of its imports, as an audit hook counts them."""
     code = (

@@ -162,3 +162,14 @@ def test_the_fitted_density_has_the_moments_of_the_aggregated_posterior(tmp_path
     expected = np.cov(posterior.loc.T) + np.diag(np.mean(posterior.scale**2, axis=0))
     np.testing.assert_allclose(np.cov(decoded[0].T), expected, atol=0.05 * expected.max())
     np.testing.assert_allclose(decoded[0].mean(axis=0), posterior.loc.mean(axis=0), atol=0.03)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("report.html", "my thesis"), ("results.json", '["mine"]'), ("results.json", '{"results": 3}')]
+)
+def test_results_that_no_comparison_wrote_are_left_alone(name, text, tmp_path):
+    (tmp_path / name).write_text(text)
+    settings = grid({"dataset": "fashion_mnist_mini"}, [("beta", [1.0, 2.0])])
+    with pytest.raises(KvaeError, match=f"{name} was not written by kvae compare"):
+        compare(settings, tmp_path)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, text)]

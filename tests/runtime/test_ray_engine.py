@@ -77,7 +77,7 @@ def error(result):
 def test_scores_equal_those_of_the_local_engine(two_workers, kvae):
     """Pictures and an array give five parts; a second call makes only the deleted one, a third makes none."""
     call = ("score", "pngs", "images.npy", "--engine", "ray", "--out", "out", "--json")
-    assert report(kvae(*call)) == {"out": "out", "model": str(SHIPPED), "n": 80, "parts": 5, "made": 5}
+    assert report(kvae(*call)) == {"out": "out", "model": str(SHIPPED), "n": 80, "parts": 5, "made": 5, "skipped": []}
     assert kvae("score", "pngs", "images.npy", "--out", "local.csv").exit_code == 0
     heading, *expected = Path("local.csv").read_text().splitlines()
     found = [part.read_text().splitlines() for part in parts()]
@@ -103,12 +103,26 @@ def test_the_error_names_an_unreadable_image_and_finished_parts_are_kept(two_wor
     """Once the picture is repaired, the same call continues."""
     good = Path("pngs/17.png").read_bytes()
     Path("pngs/17.png").write_bytes(good[:100])
-    call = ("score", "pngs", "--engine", "ray", "--out", "out")
+    call = ("score", "pngs", "--engine", "ray", "--out", "out", "--max-bad", "0")
     assert error(kvae(*call)).startswith("Error: pngs/17.png: it cannot be read: image file is truncated")
     assert [part.name for part in parts()] in ([], ["part-00000-of-00002.csv"])
     Path("pngs/17.png").write_bytes(good)
     assert kvae(*call).exit_code == 0
     assert sum(len(part.read_text().splitlines()) - 1 for part in parts()) == 20
+
+
+def test_bad_pictures_are_skipped_and_counted_over_all_shards(two_workers, kvae):
+    for name in ("03", "17"):
+        Path(f"pngs/{name}.png").write_bytes(b"no picture")
+    call = ("score", "pngs", "--engine", "ray")
+    result = kvae(*call, "--out", "out")
+    assert (result.exit_code, result.stdout) == (0, "out\n")
+    assert [line[:20] for line in sorted(result.stderr.splitlines()) if "skipped:" in line] == [
+        "skipped: pngs/03.png", "skipped: pngs/17.png"
+    ]  # fmt: skip
+    assert "2 of 20 images were skipped." in result.stderr
+    assert sum(len(part.read_text().splitlines()) - 1 for part in parts()) == 18
+    assert "--max-bad 1" in error(kvae(*call, "--out", "other", "--max-bad", "1"))
 
 
 def test_another_model_or_other_images_are_refused(two_workers, kvae, bundle_path):
@@ -143,9 +157,9 @@ def test_a_killed_worker_costs_only_its_shard(two_workers, tmp_path):
     job = bulk.of_samples(SHIPPED, SAMPLES, tmp_path / "out", seed=1, shard_size=300)
     with shards.opened(job.out, job.plan) as missing:
         done = ray_engine.run(job, missing)
-        counts = [next(done)]
+        counts = [next(done).images]
         os.kill(worker_of(two_workers), signal.SIGKILL)
-        counts += done
+        counts += [made.images for made in done]
     assert counts == [300] * 20
     found = np.concatenate([np.load(part) for part in parts(job.out)])
     np.testing.assert_array_equal(found, Bundle.open(SHIPPED).sample(SAMPLES, 1))
