@@ -1,6 +1,7 @@
 """A VAE's networks as ONNX graphs, with the names from the bundle's contract. Nothing after this needs TensorFlow."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ import onnx
 import tensorflow as tf
 import tf2onnx
 
-from kvae.bundle.graph_rules import ENDLESS
+from kvae.bundle.graph_rules import ENDLESS, MAX_NODES
 from kvae.export import tensors
 from kvae.export.lowering import lowering
 from kvae.export.lowering.lowering import Lowered
@@ -81,6 +82,8 @@ def convert(function: Callable[..., Any], ends: dict[str, Any], network: keras.M
         where = ((layer_at(network, step), operator) for step, operator in unknown.items())
         problems = (Problem(name, layer, _reason(op), ADVICE.get(op, REWRITE)) for layer, op in where)
         raise NotExportable(_one_each(problems))
+    if len(model.graph.node) > MAX_NODES:
+        raise NotExportable([_too_large(model.graph, name, network)])
     del model.opset_import[:]  # tf2onnx names ai.onnx.ml too, whose ops kvae.export.proof refuses
     model.opset_import.append(onnx.helper.make_opsetid("", OPSET))
     return model
@@ -89,6 +92,12 @@ def convert(function: Callable[..., Any], ends: dict[str, Any], network: keras.M
 def _is_standard(node: onnx.NodeProto) -> bool:
     """Whether an operator is ONNX's own, and not a loop, which `kvae.bundle.onnx_scan` refuses."""
     return not node.domain and node.op_type not in ENDLESS and onnx.defs.has(node.op_type, OPSET)
+
+
+def _too_large(graph: onnx.GraphProto, name: str, network: keras.Model) -> Problem:
+    layer, count = Counter(layer_at(network, node.name) for node in graph.node).most_common(1)[0]
+    reason = f"it becomes {count:,} operators, where a graph may have {MAX_NODES:,}"
+    return Problem(name, layer, reason, "loop over fewer steps, or compute without a loop")
 
 
 def _reason(operator: str) -> str:

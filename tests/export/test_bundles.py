@@ -19,7 +19,7 @@ from kvae.config import LIKELIHOODS
 from kvae.errors import BundleError, KvaeError
 from kvae.export.bundles import export
 from kvae.export.tensors import check_prior
-from kvae.model.priors import Prior, StandardNormal
+from kvae.model.priors import Fixed, Prior, StandardNormal
 from kvae.model.vae import VAE
 from kvae.runtime import scoring
 from kvae.runtime.bundle import Bundle
@@ -188,6 +188,29 @@ def test_a_prior_is_judged_by_what_it_returns_not_by_its_name(own_networks, tmp_
     with pytest.raises(KvaeError, match=r"only the prior N\(0, I\)"):
         export(shifted, tmp_path / "b", dataset=DATASET)
     assert export(spelled, tmp_path / "b", dataset=DATASET).path.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("prior", "standard"),
+    [
+        (lambda: tfd.Independent(tfd.Normal(tf.zeros(4), 1.0), 1), True),
+        (lambda: tfd.MultivariateNormalDiag(tf.zeros(4)), True),
+        (lambda: tfd.MultivariateNormalDiag(scale_diag=tf.ones(4)), True),
+        (lambda: tfd.MultivariateNormalTriL(scale_tril=tf.eye(4)), True),
+        (lambda: tfd.Sample(tfd.Normal(0.0, 1.0), 4), True),
+        (lambda: tfd.Independent(tfd.Independent(tfd.Normal(tf.zeros(4), 1.0), 1), 0), True),
+        (lambda: tfd.MultivariateNormalTriL(scale_tril=1.001 * tf.eye(4)), False),
+        (lambda: tfd.MultivariateNormalDiag(tf.constant([0.0, 0.0, 0.0, 0.001])), False),
+        (lambda: tfd.MultivariateNormalTriL(scale_tril=[[1.0, 0.0], [0.6, 0.8]]), False),  # its marginals are N(0, 1)
+        (lambda: tfd.Independent(tfd.StudentT(1e9, tf.zeros(4), 1.0), 1), False),  # another family, however close
+    ],
+)
+def test_a_standard_normal_is_recognised_however_it_is_written(prior, standard):
+    if standard:
+        check_prior(Fixed(prior()))
+    else:
+        with pytest.raises(KvaeError, match=r"only the prior N\(0, I\)"):
+            check_prior(Fixed(prior()))
 
 
 def test_a_prior_that_needs_a_label_is_refused():

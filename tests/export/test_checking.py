@@ -1,5 +1,8 @@
 """The check before a training: it changes nothing, and stops at once what could not be exported."""
 
+import re
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -68,3 +71,10 @@ def test_a_training_stops_at_its_start(built):
     with pytest.raises(NotExportable, match="encoder: draws random numbers"):
         vae.fit(random_images(12), batch_size=4, epochs=9, verbose=0, callbacks=[CheckExport()])
     assert int(vae.optimizer.iterations) == (0 if built else 1)
+
+
+@pytest.mark.slow
+def test_the_python_of_the_page_on_own_networks_runs():
+    page = (Path(__file__).parents[2] / "docs" / "own-networks.md").read_text()
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(block, "own-networks.md", "exec"), {"__name__": "__main__"})

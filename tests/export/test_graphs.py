@@ -68,3 +68,39 @@ def test_a_scale_that_all_images_share_is_broadcast_to_the_batch(own_networks, p
     exported = export(vae, tmp_path / "b", dataset=DATASET)
     scale = Bundle.open(exported.path).encode(random_images(5)).scale
     np.testing.assert_allclose(scale, posterior(tf.zeros((5, 3))).stddev() * np.ones((5, 3)), rtol=1e-6)
+
+
+def test_a_graph_that_no_reader_would_open_is_refused(monkeypatch):
+    monkeypatch.setattr(graphs, "MAX_NODES", 3)
+    vae = make_vae()
+    ends = contract((8, 8, 1), 3, 1)["decoder"]
+    with pytest.raises(KvaeError, match="decoder.* operators, where a graph may have 3"):
+        graphs.convert(graphs.functions(vae).decode, ends, vae.decoder)
+
+
+def test_whatever_tf2onnx_raises_is_one_line(monkeypatch, vae):
+    def fail(*_, **__):
+        raise RuntimeError("two\nlines")
+
+    monkeypatch.setattr("tf2onnx.convert.from_function", fail)
+    with pytest.raises(KvaeError, match="decoder: tf2onnx cannot convert it: two lines"):
+        graphs.convert(graphs.functions(vae).decode, contract((8, 8, 1), 3, 1)["decoder"], vae.decoder)
+
+
+@pytest.mark.parametrize(
+    "posterior",
+    [
+        lambda loc: loc,
+        lambda loc: {"loc": loc},
+        lambda loc: (loc, loc),
+        lambda loc: tfd.Independent(tfd.Laplace(loc, 1.0), 1),
+    ],
+)
+def test_what_is_no_gaussian_is_described_in_one_line(own_networks, posterior):
+    encoder, decoder = own_networks
+    vae = VAE(encoder, decoder, tfd.MultivariateNormalDiag(tf.zeros(3), tf.ones(3)))
+    vae.build((None, 8, 8, 1))
+    encoder.call = lambda images: posterior(tf.zeros((1, 3)))
+    with pytest.raises(KvaeError, match="the encoder returns .* a bundle cannot describe") as caught:
+        graphs.functions(vae)
+    assert "\n" not in str(caught.value)

@@ -66,7 +66,6 @@ def test_each_mechanism_converts_and_agrees_with_keras(name):
 @pytest.mark.parametrize("name", list(networks.EXPORTED))
 def test_every_network_exports_and_agrees_with_keras(name, tmp_path):
     vae = networks.EXPORTED[name]()
-    check(vae)
     bundle = Bundle.open(export(vae, tmp_path / "b", dataset=DATASET).path)
     images = random_images(5, seed=1)
     with in_float32(vae):
@@ -81,17 +80,15 @@ def is_refused_in_one_line(name, folder):
     make, layer, reason = networks.REFUSED[name]
     vae = make()
     with pytest.raises(NotExportable) as caught:
-        check(vae)
+        export(vae, folder / "b", dataset=DATASET)  # as `check` does
     assert layer in str(caught.value) and reason in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1 and len(caught.value.problems) == 1
-    with pytest.raises(NotExportable, match="cannot be exported"):
-        export(vae, folder / "b", dataset=DATASET)
     assert list(folder.iterdir()) == []
     return vae
 
 
 @pytest.mark.parametrize("name", QUICK_REFUSED)
-def test_what_cannot_be_exported_is_refused_by_check_and_by_export(name, tmp_path):
+def test_what_cannot_be_exported_is_refused_and_leaves_nothing(name, tmp_path):
     is_refused_in_one_line(name, tmp_path)
 
 

@@ -62,6 +62,20 @@ def test_flat_layers_are_the_model_and_all_that_it_holds():
     assert sum(isinstance(layer, keras.layers.Dense) for layer in found) == 2
 
 
+def test_a_mixed_model_computes_in_float32_for_a_while():
+    """With an input layer that was declared, and one that Keras makes when the model is built."""
+    inner = keras.Sequential([keras.layers.Dense(3, dtype="mixed_bfloat16")], name="inner")
+    inner.dtype_policy = "mixed_bfloat16"
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, keras.layers.Dense(2, dtype="mixed_bfloat16")(inner(inputs)))
+    x = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
+    w0, b0, w1, b1 = model.get_weights()
+    with keras_private.in_float32(model):
+        np.testing.assert_allclose(model(x), (x @ w0 + b0) @ w1 + b1, rtol=1e-5, atol=1e-6)
+    assert model(x).dtype == "bfloat16"
+    assert keras_private.sublayers(inner)[-1].compute_dtype == "bfloat16"
+
+
 def test_keras_is_pinned_to_the_minor_release_that_is_tested():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     (pin,) = (item for item in project["optional-dependencies"]["train"] if item.startswith("keras"))
