@@ -188,7 +188,7 @@ class Manifest:
         _check_likelihood(values, source)
         return cls(**{item.name: values[item.name] for item in fields(cls)})
 
-    def check_inside(self, metadata: Mapping[str, str], source: Path) -> None:
+    def check_inside(self, metadata: Mapping[str, str], source: object) -> None:
         """Refuse a graph whose own manifest says something else than this one, which lies beside it.
 
         Args:
@@ -210,7 +210,7 @@ class Manifest:
             )
 
     @classmethod
-    def of_graph(cls, metadata: Mapping[str, str], source: Path) -> "Manifest":
+    def of_graph(cls, metadata: Mapping[str, str], source: object) -> "Manifest":
         """The manifest in a graph's metadata.
 
         Raises:

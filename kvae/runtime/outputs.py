@@ -1,7 +1,6 @@
 """Check what a graph computes against the contract, at each call: a stranger's graph can compute anything."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
@@ -15,7 +14,7 @@ off by less than a hundredth of this, and a fortieth of a grey level is not seen
 rounded, but computed."""
 
 
-def check(path: Path, manifest: Manifest, results: Mapping[str, Floats]) -> None:
+def check(path: object, manifest: Manifest, results: Mapping[str, Floats]) -> None:
     """Refuse values that the contract does not allow; pixels that are only rounded are clipped in place.
 
     Their shapes and types need no check, because onnxruntime writes into arrays of the contract's.
@@ -43,7 +42,7 @@ def check(path: Path, manifest: Manifest, results: Mapping[str, Floats]) -> None
             _check_scale(path, manifest, values)
 
 
-def _check_scale(path: Path, manifest: Manifest, values: Floats) -> None:
+def _check_scale(path: object, manifest: Manifest, values: Floats) -> None:
     """The likelihood's scale, which is a part of the last axis, must be positive too."""
     names = manifest.likelihood_parameters
     if "scale" not in names:
@@ -55,7 +54,7 @@ def _check_scale(path: Path, manifest: Manifest, values: Floats) -> None:
         raise _refusal(path, "the scale in likelihood_parameters", "above 0", low)
 
 
-def _refusal(path: Path, name: str, expected: str, found: float) -> BundleError:
+def _refusal(path: object, name: str, expected: str, found: float) -> BundleError:
     return BundleError(
         f"{path} does not keep to its contract: {name} must be {expected}; it is {found:g} for one of these inputs. "
         f"Check it with kvae verify, and export it again."
