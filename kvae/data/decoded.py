@@ -22,7 +22,7 @@ from kvae.files.text import printable, shown
 MEMORY_SHARE = 0.25
 """All images are loaded if they take at most this share of the available memory."""
 
-UNREADABLE = (OSError, ValueError, EOFError, MemoryError, SyntaxError, TokenError)
+UNREADABLE = (OSError, ValueError, EOFError, MemoryError, OverflowError, SyntaxError, TokenError)
 """What numpy raises for a damaged .npy."""
 
 SUMMARY_FIELDS = {
@@ -94,7 +94,8 @@ def read_images(folder: Path, limit: int | None = None) -> dict[str, NDArray[np.
     if limit is None:
         limit = int(MEMORY_SHARE * memory.available())
     try:
-        mapped = {split: np.load(folder / f"{split}.npy", mmap_mode="r", allow_pickle=False) for split in SPLITS}
+        with np.errstate(over="ignore"):  # of a shape that a damaged header declares
+            mapped = {split: np.load(folder / f"{split}.npy", mmap_mode="r", allow_pickle=False) for split in SPLITS}
         if sum(array.nbytes for array in mapped.values()) > limit:
             return mapped
         return {split: np.array(array) for split, array in mapped.items()}
@@ -109,7 +110,8 @@ def read_labels(folder: Path, split: str) -> NDArray[Any]:
         DataError: they cannot be read.
     """
     try:
-        found: NDArray[Any] = np.load(folder / f"{split}_labels.npy", allow_pickle=False)
+        with np.errstate(over="ignore"):
+            found: NDArray[Any] = np.load(folder / f"{split}_labels.npy", allow_pickle=False)
         return found
     except UNREADABLE as error:
         raise _damaged(folder, error) from None
