@@ -13,13 +13,14 @@ TAKES = {"encoder": "images", "decoder": "codes", "prior": "labels"}
 WRAPPERS = {"encoder": "kvae.model.Encoder(network, latent_dim)", "decoder": "kvae.model.Decoder(network)"}
 
 
-def returned(role: str, network: Any, *inputs: tf.Tensor | None, training: bool = False) -> Any:
+def returned(role: str, network: Any, *inputs: tf.Tensor | None, event: Any = None, training: bool = False) -> Any:
     """The distribution that a network returns for a batch.
 
     Args:
         role: "encoder", "decoder" or "prior".
         network: the network of this role.
         inputs: its arguments; a label that is None is left out.
+        event: the event shape that the distribution must have; see `check_event`.
         training: the `training` argument of its layers.
 
     Raises:
@@ -38,6 +39,8 @@ def returned(role: str, network: Any, *inputs: tf.Tensor | None, training: bool 
             f"the {role} returns a distribution of {found.dtype.name}, but it must be of float32, "
             f"whatever the layers compute in. Cast its parameters: tf.cast(loc, tf.float32)."
         )
+    if event is not None:
+        check_event(role, found, event)
     return found
 
 
@@ -53,12 +56,15 @@ def build(role: str, network: keras.Layer, shape: Sequence[int | None]) -> None:
 def check_event(role: str, distribution: Any, expected: Any) -> None:
     """Raise KvaeError unless a distribution has the event shape `expected`, and one batch axis, the images.
 
+    A prior may have no batch axis: all images share it.
+
     If an axis of the image were in the batch, terms would broadcast, and the loss would be a mean over pixels.
     """
     event, batch = distribution.event_shape, distribution.batch_shape
-    if event.is_compatible_with(expected) and batch.rank in (None, 1):
+    is_batch = batch.rank in (None, 1) or role == "prior" and batch.rank == 0
+    if is_batch and event.is_compatible_with(expected):
         return
-    if event.rank == len(expected) and batch.rank in (None, 1):
+    if is_batch and event.rank == len(expected):
         other = "the prior's codes" if role == "encoder" else "the images"
         repair = "Give both the same latent_dim." if role == "encoder" else "End its body with that shape."
         raise KvaeError(

@@ -8,7 +8,7 @@ import tensorflow as tf
 from kvae.model import divergences as divergences  # registers KLs with TFP
 from kvae.model import logits, terms
 from kvae.model import networks as networks  # registers Encoder and Decoder with Keras, for load_model
-from kvae.model.calls import build, check_event, check_networks, check_variables, returned
+from kvae.model.calls import build, check_networks, check_variables, returned
 from kvae.model.image_range import image_range
 from kvae.model.objective_model import ObjectiveModel
 from kvae.model.objectives import ELBO, Objective
@@ -16,9 +16,9 @@ from kvae.model.older import older_config
 from kvae.model.posteriors import draw, repeated
 from kvae.model.priors import Fixed, Prior
 from kvae.model.terms import Terms
-from kvae.steps import inputs
 from kvae.steps.draws import Draws
 from kvae.steps.example import Example
+from kvae.steps.inputs import batch_shape
 from kvae.steps.parts import side_by_side
 from kvae.steps.set_once import SetOnce
 from kvae.steps.threads import num_parts
@@ -84,9 +84,8 @@ class VAE(SetOnce, ObjectiveModel):
         return side_by_side(lambda part, own: self._terms(part, own, training), example, draws, parts)
 
     def _terms(self, example: Example, draws: Draws, training: bool) -> Terms:
-        posterior = returned("encoder", self.encoder, example.images, example.label, training=training)  # q(z|x)
-        prior = returned("prior", self.prior, example.label, training=training)  # p(z)
-        check_event("encoder", posterior, prior.event_shape)
+        posterior = self._posterior(example, training)  # q(z|x)
+        prior = returned("prior", self.prior, example.label, event=[self.latent_dim], training=training)  # p(z)
         z = draw(posterior, draws, self._objective.num_draws, example.num_images)  # (draws, batch, latent_dim)
         log_likelihood = self._log_likelihood(example, z, training)  # log p(x|z), (draws, batch)
         log_prior, log_posterior = prior.log_prob(z), posterior.log_prob(z)  # (draws, batch)
@@ -98,8 +97,7 @@ class VAE(SetOnce, ObjectiveModel):
         num_draws = z.shape[0]
         images, label = repeated(example, num_draws)
         codes = z[0] if num_draws == 1 else tf.reshape(z, [-1, z.shape[-1]])
-        likelihood = returned("decoder", self.decoder, codes, label, training=training)  # event: an image
-        check_event("decoder", likelihood, images.shape[1:])
+        likelihood = returned("decoder", self.decoder, codes, label, event=images.shape[1:], training=training)
         return tf.reshape(likelihood.log_prob(images), [num_draws, -1])
 
     def measure(self, example: Example, draws: Draws, training: bool) -> dict[str, tf.Tensor]:
@@ -114,8 +112,11 @@ class VAE(SetOnce, ObjectiveModel):
 
     def predicted(self, example: Example, training: bool = False) -> tf.Tensor:
         """Mean reconstruction, `(batch, height, width, channels)` in [0, 1], decoded from the posterior's mean."""
-        posterior = returned("encoder", self.encoder, example.images, example.label, training=training)
-        return returned("decoder", self.decoder, posterior.mean(), example.label, training=training).mean()
+        z, images = self._posterior(example, training).mean(), example.images
+        return returned("decoder", self.decoder, z, example.label, event=images.shape[1:], training=training).mean()
+
+    def _posterior(self, example: Example, training: bool) -> Any:
+        return returned("encoder", self.encoder, *example, event=[self.latent_dim], training=training)
 
     def prepare_training(self) -> None:
         logits.check_outputs(self.decoder, self.latent_dim)
@@ -126,7 +127,7 @@ class VAE(SetOnce, ObjectiveModel):
         return int(self.prior.latent_dim)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        shape = inputs.batch_shape(tuple(input_shape))
+        shape = batch_shape(tuple(input_shape))
         self.prior.build()
         build("encoder", self.encoder, shape[1:])
         build("decoder", self.decoder, (self.latent_dim,))

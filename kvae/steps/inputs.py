@@ -137,8 +137,8 @@ def images_and_labels(batch: Any) -> tuple[Any, Any]:
         KvaeError: it has something that no model of images uses: sample weights, or images as a target.
     """
     images, labels, weights = (tuple(batch) + (None, None))[:3] if _is_pair(batch) else (batch, None, None)
-    if _is_pair(images) and labels is None:  # fit((x_train, y_train))
-        images, labels = images if len(images) == 2 else (images[0], None)
+    if _is_pair(images) and labels is None and len(images) <= 2:  # fit((x_train, y_train))
+        images, labels = (*images, None)[:2]
     if isinstance(images, Mapping):
         names = ", ".join(map(str, images))
         raise KvaeError(

@@ -1,9 +1,11 @@
 """A record, kept inside the compiled step, of the images that were refused: it works where XLA drops assertions."""
 
+import numpy as np
 import tensorflow as tf
 
 from kvae.errors import KvaeError
 from kvae.steps import inputs
+from kvae.steps.skips import is_finite
 
 
 class RangeRecord:
@@ -14,14 +16,17 @@ class RangeRecord:
 
     def noted(self, images: tf.Tensor, limits: inputs.Range) -> tf.Tensor:
         """The images; NaN, and the record is changed, if they are out of range: no step is made on them."""
+        if tf.executing_eagerly():
+            inputs.check_values(images, limits)
+            return images
         fine = inputs.in_range(images, limits)
         seen = self._extremes.value()
 
         def widened() -> tf.Tensor:
-            # XLA's minimum passes over NaN, its mean does not.
-            odd = tf.reduce_mean(images) * 0.0
-            least, largest = tf.reduce_min(images) + odd, tf.reduce_max(images) + odd
-            return tf.stack([tf.minimum(seen[0], least), tf.maximum(seen[1], largest)])
+            # XLA's minimum passes over NaN.
+            odd = tf.where(is_finite(images), 0.0, np.nan)
+            least, largest = tf.reduce_min(images), tf.reduce_max(images)
+            return tf.stack([tf.minimum(seen[0], least), tf.maximum(seen[1], largest)]) + odd
 
         self._extremes.assign(tf.cond(fine, lambda: seen, widened))
         return inputs.or_nan(images, fine)

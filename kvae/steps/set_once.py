@@ -20,10 +20,6 @@ class SetOnce:
             )
         if name[0] != "_" and not hasattr(self, name):
             for place in self.settings_of:
-                if name in vars(getattr(self, place, None) or _Nothing):
+                if hasattr(getattr(self, place, None), name):
                     raise KvaeError(f"{type(self).__name__} has no {name}, but its {place} has: set it there.")
         super().__setattr__(name, value)
-
-
-class _Nothing:
-    """What has no settings."""
