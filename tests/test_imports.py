@@ -27,7 +27,19 @@ TABLE = {
     "steps": {"files"},
     "model": {"bundle", "likelihoods", "steps"},
     "export": {"bundle", "conversion", "files", "likelihoods", "model", "runtime"},
-    "training": {"bundle", "checks", "data", "evaluation", "export", "files", "model", "runs", "runtime", "steps"},
+    "training": {
+        "bundle",
+        "checks",
+        "data",
+        "evaluation",
+        "export",
+        "files",
+        "likelihoods",
+        "model",
+        "runs",
+        "runtime",
+        "steps",
+    },
     "comparison": {"bundle", "data", "evaluation", "files", "runs", "runtime", "training"},
 }
 """For each folder, the folders that its modules import from, at their top or in a function, besides `ALONE`."""

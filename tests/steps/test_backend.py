@@ -20,7 +20,7 @@ def test_each_folder_of_the_training_world_chooses_it_first():
     for name in MODULES:
         with open(os.path.join(root, name.partition(".")[2], "__init__.py"), encoding="utf-8") as file:
             first = next(line for line in file if line.startswith(("import ", "from ")))
-        assert first.startswith(("import kvae.steps.backend", "import kvae.model"))
+        assert first.startswith(("import kvae.steps.backend", "import kvae.model", "import kvae.training"))
 
 
 @pytest.mark.parametrize("chosen", ["jax", "torch", "numpy", "nonsense"])

@@ -1,4 +1,4 @@
-"""A new run that begins with the weights of another one, or of a file; what does not fit is named before it is written."""
+"""A new run begins with the weights of another one, or of a file; what does not fit is named before it is written."""
 
 import json
 import shutil
