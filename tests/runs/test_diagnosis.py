@@ -1,6 +1,7 @@
 """What is said at the end of a training, on histories made by hand: each finding on one side of its threshold only."""
 
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -137,3 +138,9 @@ def test_findings_are_json_and_sentences():
     assert diagnosis.as_text(values) == diagnosis.as_text(found[0])
     assert diagnosis.as_text(found[0]).startswith("The loss was still falling")
     assert diagnosis.as_text({}) == ". ."
+
+
+def test_the_command_names_a_folder_as_a_shell_reads_it():
+    """A run whose folder has a quote in its name gets a command that a shell reads as one word."""
+    (finding,) = diagnosis.diagnose("it's", CONFIG, history([60, 50]), PIXELS)
+    assert shlex.split(finding.advice.partition(": ")[2]) == ["kvae", "train", "--resume", "it's", "--epochs", "4"]

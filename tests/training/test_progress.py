@@ -7,7 +7,8 @@ from rich.text import Text
 from kvae.training import progress
 
 PARTS = [
-    "epoch 20/20", "13,452 images/s", "elbo -238.55", "rate 13.60", "distortion 224.95", "val_elbo -236.23", "2:10 left",
+    "epoch 20/20", "13,452 images/s", "elbo -238.55", "rate 13.60", "distortion 224.95", "val_elbo -236.23",
+    "2:10 left",
 ]  # fmt: skip
 
 
