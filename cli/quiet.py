@@ -21,10 +21,11 @@ def import_tensorflow_quietly() -> None:
         click.echo(f"KERAS_BACKEND={printable(chosen)} is ignored: kvae trains with tensorflow.", err=True)
         os.environ["KERAS_BACKEND"] = "tensorflow"
     with terminal.status("loading TensorFlow"), silenced():
-        import tensorflow  # noqa: F401
+        import tensorflow
         import tensorflow_probability
 
         _ = tensorflow_probability.distributions  # loaded on first use
         from kvae.steps import backend
 
         backend.use_plain_settings()
+    tensorflow.get_logger().setLevel("ERROR")  # its warnings are advice to programmers, such as about retracing

@@ -119,7 +119,8 @@ def resume_training(
         click.echo(json_text.dumps(found, indent=2) if as_json else folder)
         return
     import_tensorflow_quietly()
-    from kvae.training import longer, resuming
+    with terminal.status("loading kvae's models"):
+        from kvae.training import longer, resuming
 
     config = longer.plan(folder, epochs).config
     make = partial(resuming.resume, epochs=epochs)

@@ -120,8 +120,8 @@ def reference(settings: Sequence[Setting]) -> int:
     return next(plain, 0)
 
 
-def _weights(setting: Setting) -> tuple[float, float]:
-    return setting.config.beta, setting.config.entropy_weight
+def _weights(setting: Setting) -> tuple[float, float, float]:
+    return setting.config.beta, setting.config.entropy_weight, setting.config.free_bits
 
 
 def _text(value: Any) -> str:

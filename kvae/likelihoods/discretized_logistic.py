@@ -25,6 +25,7 @@ class DiscretizedLogisticLikelihood(Likelihood):
     parameters = ("loc", "scale")
     kind = PROBABILITY
     images = "8-bit images"
+    min_scale = MIN_SCALE
 
     def log_density(self, x: Floats, *parameters: Floats) -> Doubles:
         # Which of the three terms of `discretized_logistic` applies to a pixel depends only on the image.

@@ -26,6 +26,8 @@ class Likelihood(ABC):
     """What log p(x|z) is: `PROBABILITY` or `DENSITY`."""
     images: str
     """The images that it is for, in words, e.g. "8-bit images"."""
+    min_scale: float | None = None
+    """The floor of its parameter `scale`, in pixel units of [0, 1]; None if it has no such parameter."""
 
     @abstractmethod
     def log_density(self, x: Floats, *parameters: Floats) -> Doubles:

@@ -18,6 +18,7 @@ class Normal(Likelihood):
     parameters = ("loc", "scale")
     kind = DENSITY
     images = "pixels in [0, 1]"
+    min_scale = MIN_SCALE
 
     def log_density(self, x: Floats, *parameters: Floats) -> Doubles:
         loc, scale = parameters

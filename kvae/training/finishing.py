@@ -1,7 +1,6 @@
 """What is made from a run's best model: its metrics, its bundle, its pictures and its report."""
 
 from dataclasses import asdict, dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -108,13 +107,12 @@ def finish(
 def _floor_share(bundle: Bundle) -> float:
     """The fraction of the pixels of some samples whose likelihood has its scale at the floor; 0 if it has no scale."""
     likelihood = likelihoods.get(bundle.manifest.likelihood)
-    if "scale" not in likelihood.parameters:
+    if likelihood.min_scale is None:
         return 0.0
-    floor = import_module(type(likelihood).__module__).MIN_SCALE
     z = latents.prior_draws(0, 0, NUM_PICTURED, bundle.manifest.latent_dim)
     found = bundle.run("decoder", {"z": z}, ["likelihood_parameters"])["likelihood_parameters"]
     scale = found[..., likelihood.parameters.index("scale")]
-    return float(np.mean(scale < 1.01 * floor))
+    return float(np.mean(scale < 1.01 * likelihood.min_scale))
 
 
 def _draw_pictures(run: Path, images: NDArray[np.uint8]) -> None:

@@ -136,13 +136,11 @@ def clock(seconds: float) -> str:
 
 
 def _epoch_line(parts: Sequence[str], width: int | None) -> str:
-    """The parts of an epoch's line, broken only between them; without the speed, if the line then fits."""
+    """The parts of an epoch's line; if it is too long, without speed and time, and broken only between the others."""
     line = "  ".join(parts)
     if width is None or len(line) <= width:
         return line
-    shorter = "  ".join(part for part in parts if not part.endswith(("images/s", "left")))
-    if len(shorter) <= width:
-        return shorter
+    parts = [part for part in parts if not part.endswith(("images/s", "left"))]
     lines = [parts[0]]
     for part in parts[1:]:
         if len(lines[-1]) + 2 + len(part) <= width:

@@ -284,11 +284,15 @@ def test_ctrl_c_before_there_is_a_run(kvae, monkeypatch):
 def test_a_run_resumes_with_its_own_settings(kvae, monkeypatch, run, tmp_path):
     shutil.copytree(run.path, tmp_path / "r", ignore=lambda *_: ["metrics.json"])
     calls = []
-    monkeypatch.setattr("kvae.training.resuming.resume", lambda *given, **_: calls.append(given) or run)
+    monkeypatch.setattr(
+        "kvae.training.resuming.resume", lambda *arguments, epochs: calls.append((*arguments, epochs)) or run
+    )
     result = kvae("train", "--resume", "r", "--data-dir", "d", "--device", "cpu")
     assert result.exit_code == 0, result.stderr
-    assert [str(path) for path in calls[0][:2]] == ["r", "d"]
-    for option in (["--beta", "9"], ["--recipe", "fashion_mnist_vae"], ["--out", "o"], ["--deterministic"]):
+    assert [str(path) for path in calls[0][:2]] == ["r", "d"] and calls[0][-1] is None
+    assert kvae("train", "--resume", "r", "--epochs", "9").exit_code == 0
+    assert calls[1][-1] == 9
+    for option in (["--recipe", "fashion_mnist_vae"], ["--out", "o"], ["--deterministic"]):
         assert f"{option[0]} cannot be" in one_line(kvae("train", "--resume", "r", *option), 2)
 
 

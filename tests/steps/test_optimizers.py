@@ -139,3 +139,72 @@ def test_settings_that_keras_applies_itself_cannot_be_skipped():
     optimizer.build([weights])
     with pytest.raises(KvaeError, match="apply_if of FusedAdam .*weight_decay; got 0.1"):
         optimizer.apply_if(tf.constant(True), [tf.constant([1.0])], [weights])
+
+
+GRADIENTS = np.random.default_rng(1).normal(size=(12, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("way", ["apply", "apply_if", "apply_summed"])
+def test_the_norm_of_all_gradients_is_clipped(way):
+    """Against numpy: gradients of 3 and 4 have norm 5; clipped to 1 they are 0.6 and 0.8, and Adam's moments those."""
+    weights = [keras.Variable([1.0]), keras.Variable([1.0])]
+    optimizer = FusedAdam(0.1, global_clipnorm=1.0)
+    optimizer.build(weights)
+    gradients = [tf.constant([3.0]), tf.constant([4.0])]
+    arguments = (gradients, weights)
+    getattr(optimizer, way)(*((tf.constant(True), *arguments) if way == "apply_if" else arguments))
+    moments = [variable.numpy() for variable in optimizer.variables if "momentum" in variable.path]
+    np.testing.assert_allclose(moments, [[0.06], [0.08]], rtol=1e-5)
+
+
+def averages_by_hand(values, decay):
+    """average(t + 1) = d average(t) + (1 - d) value(t + 1), d = min(decay, (1 + t) / (10 + t)); starts at value(0)."""
+    average = values[0].astype(np.float64)
+    for step, value in enumerate(values[1:]):
+        share = min(decay, (1 + step) / (10 + step))
+        average = share * average + (1 - share) * value
+    return average
+
+
+@pytest.mark.parametrize("way", ["apply", "apply_if", "apply_summed"])
+@pytest.mark.parametrize("decay", [0.3, 0.999])
+def test_the_average_of_the_weights_is_that_by_hand(way, decay):
+    weights = keras.Variable([1.0, -2.0, 3.0])
+    optimizer = FusedAdam(0.1, average=decay)
+    optimizer.build([weights])
+    values = [weights.numpy()]
+    for gradient in GRADIENTS:
+        arguments = ([tf.constant(gradient)], [weights])
+        getattr(optimizer, way)(*((tf.constant(True), *arguments) if way == "apply_if" else arguments))
+        values.append(weights.numpy())
+    with optimizer.averaged():
+        np.testing.assert_allclose(weights.numpy(), averages_by_hand(values, decay), rtol=1e-5)
+        with optimizer.averaged():  # within another block, nothing is exchanged again
+            np.testing.assert_allclose(weights.numpy(), averages_by_hand(values, decay), rtol=1e-5)
+    np.testing.assert_array_equal(weights.numpy(), values[-1])
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_step_that_is_not_wanted_leaves_the_average_alone(jit_compile):
+    weights = keras.Variable([1.0, 2.0])
+    optimizer = FusedAdam(0.1, average=0.9, global_clipnorm=1.0)
+    optimizer.build([weights])
+
+    @tf.function(jit_compile=jit_compile)
+    def step(wanted, gradient):
+        optimizer.apply_if(wanted, [gradient], [weights])
+
+    step(tf.constant(True), tf.constant([1.0, -1.0]))
+    before = [variable.numpy() for variable in (weights, *optimizer.variables)]
+    step(tf.constant(False), tf.constant([np.nan, np.inf]))
+    for one, other in zip(before, (weights, *optimizer.variables), strict=True):
+        np.testing.assert_array_equal(one, other.numpy())
+
+
+def test_the_averages_are_saved_and_the_default_config_is_keras_s_own():
+    optimizer = FusedAdam(0.1, average=0.9)
+    assert FusedAdam.from_config(optimizer.get_config()).average == 0.9
+    assert "average" not in FusedAdam(0.1).get_config()
+    for average in (-0.1, 1.0, float("nan")):
+        with pytest.raises(KvaeError, match=r"must be in \[0, 1\); got"):
+            FusedAdam(0.1, average=average)
