@@ -139,7 +139,4 @@ def test_an_evaluation_against_another_fits_the_terminal(columns, run):
 
 def test_a_pipe_gets_whole_lines(run):
     shown = CliRunner().invoke(main, ["info", str(SHIPPED)]).stdout
-    assert any(
-        line.startswith("test metrics  grey intensities") and len(line) > 80
-        for line in shown.split("\n")
-    )
+    assert any(line.startswith("test metrics  grey intensities") and len(line) > 80 for line in shown.split("\n"))

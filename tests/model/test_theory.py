@@ -70,6 +70,21 @@ class LinearDecoder(keras.Model):
         return tfd.Independent(tfd.Normal(mean, tf.exp(self.log_scale)), 3)
 
 
+class Shown(tfd.Normal):
+    """A normal distribution whose mean, which a bundle only shows, is clipped to [0, 1], as the contract requires."""
+
+    def _mean(self):
+        return tf.clip_by_value(super()._mean(), 0.0, 1.0)
+
+
+class ShownDecoder(LinearDecoder):
+    """A linear decoder that can be exported."""
+
+    def call(self, z):
+        likelihood = super().call(z).distribution
+        return tfd.Independent(Shown(likelihood.loc, likelihood.scale), 3)
+
+
 class FreeEncoder(keras.Model):
     """A separate mean and log-variance for each image, whatever its pixels."""
 
@@ -710,7 +725,7 @@ def gaussian(tmp_path_factory: pytest.TempPathFactory) -> Callable[[float, float
     nll = -gaussian_log_density(images / np.float32(255), np.full(16, 0.5), covariance)
 
     def model(shift: float, factor: float) -> Gaussian:
-        encoder, decoder = LinearEncoder(3, PIXELS), LinearDecoder(3, NOISE, image_shape=PIXELS)
+        encoder, decoder = LinearEncoder(3, PIXELS), ShownDecoder(3, NOISE, image_shape=PIXELS)
         precision = 1 + np.sum(w**2, axis=1) / NOISE**2
         kernel = (w / NOISE**2).T / precision
         encoder.kernel.assign(kernel)
