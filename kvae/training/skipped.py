@@ -15,7 +15,7 @@ from kvae.runs.layout import SKIPPED
 from kvae.steps import schedules
 
 CAUSES = (
-    "Likely causes: the learning rate, {rate:.3g}, is too high (try a tenth of it, or a warm-up), the images are not "
+    "Likely causes: the learning rate is too high ({rate:.3g}; try a tenth of it, or a warm-up), the images are not "
     "numbers in [0, 1], or the likelihood's learned scale went to 0 (because some pixels are constant)."
 )
 
