@@ -299,6 +299,8 @@ READERS = {
     "lock": read_lock,
     "checkpoint": read_checkpoint,
 }
+PREPARED = {"checkpoint": _compiled, "cache": _own_images}
+"""What a reader makes once."""
 SEEDS_OF = {"verify": ("bundle",), "data": ("idx", "npz", "images", "splits")}
 """The seeds of readers that have none of their own."""
 
