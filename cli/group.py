@@ -53,7 +53,7 @@ class OneLineGroup(VerbGroup):
             module = (error.name or "").partition(".")[0]
             if module not in _TRAIN_EXTRA:
                 raise
-            from kvae import extras
+            from kvae.machine import extras
 
             _fail(f"this needs {module}; {extras.advice('train')}", 1)
         except MemoryError as error:  # of this machine, or of --limit

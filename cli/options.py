@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from kvae import cores
+from kvae.machine import cores
 
 PATH = click.Path(path_type=Path, readable=False)  # the code that reads it checks, with advice, whether it can
 

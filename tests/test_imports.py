@@ -10,24 +10,25 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ALONE = {
-    "__init__", "__main__", "config", "cores", "errors", "extras", "families", "numbers", "pool", "pyinstaller",
-    "recipes", "settings", "testing",
+    "__init__", "__main__", "config", "errors", "families", "numbers", "recipes", "settings", "testing",
 }  # fmt: skip
 """The modules in `kvae/` itself."""
 TRAINING = {"steps", "model", "export", "training", "comparison"}
 """The folders that need TensorFlow; importing any other folder does not load it."""
 TABLE = {
     "files": set(),
+    "machine": set(),
+    "pyinstaller": set(),
     "likelihoods": set(),
     "bundle": {"files", "likelihoods"},
-    "data": {"bundle", "files"},
-    "runtime": {"bundle", "data", "files"},
-    "evaluation": {"bundle", "data", "files", "runs", "runtime"},
-    "checks": {"bundle", "data", "files", "runtime"},
+    "data": {"bundle", "files", "machine"},
+    "runtime": {"bundle", "data", "files", "machine"},
+    "evaluation": {"bundle", "data", "files", "machine", "runs", "runtime"},
+    "checks": {"bundle", "data", "files", "machine", "runtime"},
     "conversion": {"bundle", "data", "evaluation", "files", "runtime"},
     "explorer": {"bundle", "files", "runtime"},
     "runs": {"bundle", "files"},
-    "steps": {"files"},
+    "steps": {"files", "machine"},
     "model": {"bundle", "likelihoods", "steps"},
     "export": {"bundle", "checks", "conversion", "files", "likelihoods", "model", "runtime", "steps"},
     "training": {
@@ -38,6 +39,7 @@ TABLE = {
         "export",
         "files",
         "likelihoods",
+        "machine",
         "model",
         "runs",
         "runtime",

@@ -66,8 +66,8 @@ def test_the_wheel_holds_one_top_level_module_with_its_data(wheel):
         "kvae/py.typed", "kvae/cli/main.py", "kvae/exported/fashion_mnist/decoder.onnx",
         "kvae/exported/fashion_mnist/manifest.json", "kvae/exported/fashion_mnist/reference.npz",
         "kvae/explorer/page/noise.mjs", "kvae/data/fashion_mnist_mini/train-images-idx3-ubyte.gz",
-        "kvae/data/fashion_mnist_mini/LICENSE", "kvae/pyinstaller_hooks/hook-kvae.py",
-        "kvae/pyinstaller_hooks/hook-kvae.cli.main.py",
+        "kvae/data/fashion_mnist_mini/LICENSE", "kvae/pyinstaller/hook-kvae.py",
+        "kvae/pyinstaller/hook-kvae.cli.main.py",
     ):  # fmt: skip
         assert name in names
     assert wheel.stat().st_size < 8_000_000

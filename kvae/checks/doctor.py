@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from kvae import ONNXRUNTIME_CAME_FIRST, __version__, cores, extras
+from kvae import ONNXRUNTIME_CAME_FIRST, __version__
 from kvae.bundle import locate
 from kvae.bundle.manifest import Manifest
 from kvae.checks import providers, requirements
@@ -19,6 +19,7 @@ from kvae.data import datasets
 from kvae.data.cache import cache_dir
 from kvae.errors import KvaeError
 from kvae.files.text import printable
+from kvae.machine import cores, extras
 
 WHEELS = ("onnxruntime", "onnxruntime-gpu")
 """Two distributions that install the same module and so overwrite each other."""
@@ -55,7 +56,7 @@ class Diagnosis:
     cores: int
     """The cores of the machine."""
     threads: int
-    """How many of them kvae uses; see `kvae.cores`."""
+    """How many of them kvae uses; see `kvae.machine.cores`."""
     telemetry: str
     """What is sent to others; empty if nothing is."""
     packages: list[Requirement]

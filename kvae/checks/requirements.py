@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, metadata, requires, version
 
 from packaging.requirements import Requirement as Parsed
 
-from kvae.extras import DISTRIBUTION
+from kvae.machine.extras import DISTRIBUTION
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kvae import cores
 from kvae.config import TrainConfig
 from kvae.data import decoding, splits
 from kvae.data.labels import Label
@@ -26,7 +25,8 @@ from kvae.data.source import CHUNK_BYTES, Item, Part, Source
 from kvae.errors import DataError
 from kvae.files.reading import Reading
 from kvae.files.text import shown
-from kvae.pool import Pool
+from kvae.machine import cores
+from kvae.machine.pool import Pool
 
 MAX_THREADS = 8
 """Maximum number of threads that decode, because more would only need more memory."""

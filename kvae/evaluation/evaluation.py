@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from kvae import cores
 from kvae.bundle import binarization, comparable, densities
 from kvae.bundle.manifest import Manifest
 from kvae.errors import KvaeError
 from kvae.evaluation.estimates import Estimate
 from kvae.evaluation.result import Evaluation
 from kvae.files import pictures
-from kvae.pool import Pool
+from kvae.machine import cores
+from kvae.machine.pool import Pool
 from kvae.runtime import importance, information, latents
 from kvae.runtime.bundle import Bundle
 from kvae.runtime.latents import Floats

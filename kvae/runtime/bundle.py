@@ -16,11 +16,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kvae import cores
 from kvae.bundle import noise
 from kvae.bundle.manifest import Manifest
 from kvae.errors import BundleError, KvaeError
 from kvae.files.text import printable
+from kvae.machine import cores
 from kvae.runtime import latents, outputs, sources
 from kvae.runtime.latents import Floats, Posterior
 from kvae.runtime.sessions import DEVICES, Graph, Sessions, check_tensors, role, start_session
@@ -70,7 +70,7 @@ class Bundle:
                 a path, the bytes of such a file, a file open for reading bytes, or a resource of a package
                 (`importlib.resources.files`). All but a folder or a graph at a path is read into memory.
             device: "cpu", "cuda", or "auto" (the default) for CUDA if it works, else the CPU. "cuda" is strict.
-            threads: CPU threads; 0, the default, is `kvae.cores.threads`, one per core that this process may use.
+            threads: CPU threads; 0, the default, is one per core that this process may use (`kvae.machine.cores`).
                 Programs that call from their own threads, as `kvae.evaluation.evaluation` does, are faster with 1.
 
         Raises:
@@ -249,7 +249,7 @@ class Bundle:
             return
         from concurrent.futures import Future  # takes 3 ms, and one batch does not need it
 
-        from kvae.pool import Pool
+        from kvae.machine.pool import Pool
 
         with Pool(workers) as pool:
             pending: deque[Future[Result]] = deque()

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kvae import cores
 from kvae.bundle import noise
+from kvae.machine import cores
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -92,7 +92,7 @@ def log_aggregated_posterior(z: Doubles, loc: Doubles, scale: Doubles) -> Double
         loc: means of the N posteriors, `(N, latent_dim)`.
         scale: their standard deviations, `(N, latent_dim)`.
     """
-    from kvae.pool import Pool  # not needed for sampling
+    from kvae.machine.pool import Pool  # not needed for sampling
 
     # log q(z_i|x_j) for all pairs by a matrix product: ((z - m) / s)^2 = z^2 / s^2 - 2 z m / s^2 + m^2 / s^2. In
     # float64, because the terms are large and nearly cancel if scales are small.

@@ -15,11 +15,11 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
 
-from kvae import cores, extras
 from kvae.data.images import Bad, Images
 from kvae.errors import KvaeError
 from kvae.files.stderr import silenced
 from kvae.files.text import printable
+from kvae.machine import cores, extras
 from kvae.runtime import bulk
 
 RETRIES = 3

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kvae import cores
 from kvae.bundle import binarization
 from kvae.bundle.manifest import Manifest
 from kvae.errors import BundleError
 from kvae.files import pictures
-from kvae.pool import Pool
+from kvae.machine import cores
+from kvae.machine.pool import Pool
 from kvae.runtime import importance, latents
 from kvae.runtime.bundle import Bundle
 from kvae.runtime.latents import Doubles, Floats, Posterior

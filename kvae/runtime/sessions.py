@@ -9,11 +9,11 @@ from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
 
-from kvae import cores
 from kvae.bundle import onnx_scan
 from kvae.errors import BundleError, KvaeError
 from kvae.files.in_memory import InMemory
 from kvae.files.text import printable
+from kvae.machine import cores
 
 Graph = Path | InMemory
 """The file of a graph."""
@@ -68,7 +68,7 @@ def load_onnxruntime() -> Any:
     except ModuleNotFoundError as error:
         if error.name != "onnxruntime":
             raise
-        from kvae import extras  # needed only for this error
+        from kvae.machine import extras  # needed only for this error
 
         raise KvaeError(
             f"onnxruntime is not installed. Install it with: {extras.command('cpu')} "

@@ -4,7 +4,7 @@ import os
 
 import tensorflow as tf
 
-from kvae import cores
+from kvae.machine import cores
 
 
 def on_gpu() -> bool:

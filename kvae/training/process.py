@@ -4,11 +4,11 @@ import contextlib
 
 import tensorflow as tf
 
-from kvae import cores
 from kvae.config import TrainConfig
 from kvae.errors import KvaeError
+from kvae.machine import cores
+from kvae.machine.pool import can_start
 from kvae.model import architectures
-from kvae.pool import can_start
 from kvae.steps import threads
 
 

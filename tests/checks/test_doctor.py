@@ -8,12 +8,13 @@ import onnxruntime
 import pytest
 from click.testing import CliRunner
 
-from kvae import __version__, extras
+from kvae import __version__
 from kvae.bundle import locate
 from kvae.checks import doctor, requirements
 from kvae.checks.providers import FAILS, WORKS, Provider
 from kvae.cli.checks import doctor as command
 from kvae.data import named
+from kvae.machine import extras
 
 
 @pytest.fixture

@@ -14,12 +14,13 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from kvae import extras, recipes
+from kvae import recipes
 from kvae.cli.compare import PRESETS
 from kvae.cli.main import VERBS, main
 from kvae.cli.verbs import Verb
 from kvae.comparison import settings as comparison_settings
 from kvae.config import ModelConfig, TrainConfig, from_settings
+from kvae.machine import extras
 from kvae.runtime.bundle import Bundle
 from kvae.training import making
 from kvae.training.interrupts import Interrupted

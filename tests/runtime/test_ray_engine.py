@@ -16,11 +16,11 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from kvae import extras
 from kvae.bundle import locate
 from kvae.cli.main import main
 from kvae.data.datasets import load
 from kvae.errors import KvaeError
+from kvae.machine import extras
 from kvae.runtime import bulk, ray_engine, shards
 from kvae.runtime.bundle import Bundle
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 DISTRIBUTION = "kvae-onnx"
-CLONE = Path(__file__).parents[1]
+CLONE = Path(__file__).parents[2]
 """The folder of kvae's sources, if kvae runs from there."""
 LAST_PYTHON = (3, 13)
 """The last Python for which TensorFlow, and so the train extra, has been released."""

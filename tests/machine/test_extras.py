@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError
 
 import pytest
 
-from kvae import extras
+from kvae.machine import extras
 
 
 @pytest.fixture

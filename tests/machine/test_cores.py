@@ -8,9 +8,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from kvae import cores
 from kvae.cli.main import main
 from kvae.errors import KvaeError
+from kvae.machine import cores
 
 V2 = "29 23 0:26 / {mount} rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n"
 V1 = (

@@ -5,4 +5,4 @@ from pathlib import Path
 
 def hook_dirs() -> list[str]:
     """The folder of the hooks."""
-    return [str(Path(__file__).with_name("pyinstaller_hooks"))]
+    return [str(Path(__file__).parent)]

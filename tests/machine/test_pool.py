@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from kvae.pool import Pool, can_start
+from kvae.machine.pool import Pool, can_start
 
 
 @pytest.fixture(params=[None, 0, 1, 3], ids=lambda count: f"at most {count} threads")
