@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 FOLDERS = sorted(path.parent.name for path in (ROOT / "kvae").glob("*/__init__.py"))
 ALONE = {"kvae", "kvae.config", "kvae.errors", "kvae.recipes", "kvae.settings", "kvae.testing"}
 FACES = ALONE | {f"kvae.{folder}" for folder in FOLDERS}
-EMPTY = {"bundle", "files"}
+EMPTY = {"bundle", "files", "machine"}
 """Faces that hand on nothing, so that `kvae sample` loads little."""
 SHOWN = {
     f"{path.relative_to(ROOT)}": path.read_text()

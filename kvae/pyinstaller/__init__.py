@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+__all__ = ["hook_dirs"]
+
 
 def hook_dirs() -> list[str]:
     """The folder of the hooks."""
