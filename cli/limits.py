@@ -13,14 +13,13 @@ from typing import Any
 
 import click
 
+from kvae.cli import signals
 from kvae.errors import KvaeError
 
 LEAST_MEGABYTES = 512
 """Python, numpy and onnxruntime alone need most of this."""
 MOST = 10**6
 """Largest number of seconds, and of megabytes."""
-PASSED_ON = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""Signals to the parent that are for the child."""
 PAUSE = 0.01
 """Seconds between two looks at the child."""
 
@@ -42,10 +41,10 @@ def start(context: click.Context, _: click.Parameter, value: str | None) -> None
         raise KvaeError("--limit needs processes that can fork, which this system does not have.")
     sys.stdout.flush()
     sys.stderr.flush()
-    signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)  # until the parent knows its child
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals.OTHERS)  # until the parent knows its child
     child = os.fork()
     if child == 0:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.OTHERS)
         _bound(seconds, megabytes)
         return
     context.exit(_wait(child, seconds, megabytes))
@@ -77,9 +76,9 @@ def _bound(seconds: float, megabytes: int | None) -> None:
 def _wait(child: int, seconds: float, megabytes: int | None) -> int:
     """The exit status of the child, which is ended when its time is up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches the child too, which says so
-    for number in PASSED_ON:
+    for number in signals.OTHERS:
         signal.signal(number, lambda number, _: os.kill(child, number))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.OTHERS)
     deadline = time.monotonic() + seconds
     while (done := os.waitpid(child, os.WNOHANG))[0] == 0:
         if time.monotonic() > deadline:

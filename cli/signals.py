@@ -11,8 +11,9 @@ from types import FrameType
 from typing import Any
 
 INTERRUPTED = "Interrupted."
-_OTHERS = ("SIGTERM", "SIGHUP", "SIGBREAK")
-"""The signals besides SIGINT; a system has some of them."""
+_NAMES = ("SIGTERM", "SIGHUP", "SIGQUIT", "SIGXCPU", "SIGALRM", "SIGUSR1", "SIGUSR2", "SIGBREAK")
+OTHERS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
+"""The signals besides SIGINT that ask this system's programs to end: of a terminal, of limits, of a batch system."""
 
 
 class Ended(BaseException):
@@ -35,8 +36,7 @@ def heard() -> Iterator[None]:
         yield
         return
     asked = 0
-    numbers = [getattr(signal, name) for name in _OTHERS if hasattr(signal, name)]
-    ours = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    ours = [number for number in OTHERS if signal.getsignal(number) is signal.SIG_DFL]
 
     def end(number: int, frame: FrameType | None) -> None:
         nonlocal asked

@@ -31,6 +31,11 @@ def begun(folder, *arguments, prefix=(), cwd=None):
         (signal.SIGTERM, "Ended by SIGTERM."),
         (signal.SIGHUP, "Ended by SIGHUP."),
         (signal.SIGINT, "Interrupted."),
+        (signal.SIGQUIT, "Ended by SIGQUIT."),  # Ctrl-\
+        (signal.SIGXCPU, "Ended by SIGXCPU."),  # ulimit -S -t
+        (signal.SIGALRM, "Ended by SIGALRM."),  # a parent's alarm stays set in its programs
+        (signal.SIGUSR1, "Ended by SIGUSR1."),  # Slurm's warning before a job's end
+        (signal.SIGUSR2, "Ended by SIGUSR2."),
     ],
 )
 @pytest.mark.parametrize("out", ["samples", "samples.npz"])
