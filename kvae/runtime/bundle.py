@@ -185,6 +185,8 @@ class Bundle:
     def decode(self, z: ArrayLike) -> Floats:
         """The expected images `(batch, height, width, channels)`, in [0, 1], of codes `z`, `(batch, latent_dim)`."""
         codes = _checked(z, (self.manifest.latent_dim,), "z")
+        if not np.isfinite(codes).all():
+            raise KvaeError(f"codes must be finite float32 numbers; got {codes[~np.isfinite(codes)][0]:g}.")
         return self.run("decoder", {"z": codes}, ["mean"])["mean"]
 
     def encode(self, images: ArrayLike) -> Posterior:

@@ -38,6 +38,18 @@ def test_sampling_decodes_the_specified_noise(bundle):
     np.testing.assert_allclose(bundle.sample(9, seed=5, temperature=0.5), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf, 1e300])
+def test_codes_that_are_not_finite_are_not_blamed_on_the_graph(bundle, number):
+    """float32 has no 1e300."""
+    codes = np.zeros((3, bundle.manifest.latent_dim))
+    codes[1, 2] = number
+    with (
+        np.errstate(over="ignore"),
+        pytest.raises(KvaeError, match="codes must be finite float32 numbers; got -?(nan|inf)"),
+    ):
+        bundle.decode(codes)
+
+
 def test_encoding_and_reconstructing_equal_keras_s(bundle):
     images = random_images(7)
     vae = make_vae()
