@@ -117,7 +117,8 @@ def check_replaceable(path: Path, replaceable: Callable[[Path], bool], what: str
         besides: a file that an empty folder may hold.
     """
     with _reported(path):
-        if not os.path.lexists(path) or (path.is_dir() and (_is_empty(path, besides) or replaceable(path))):
+        found = _followed(path)
+        if not os.path.lexists(found) or (found.is_dir() and (_is_empty(found, besides) or replaceable(found))):
             return
     raise _refused(path, what)
 
@@ -158,7 +159,10 @@ def _is_empty(folder: Path, besides: str | None = None) -> bool:
 def _parents(path: Path) -> Iterator[None]:
     """Make the folder that `path` goes into; if the block fails, remove again what was made."""
     missing = [folder for folder in path.parents if not folder.exists()]
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
     try:
         yield
     except BaseException:

@@ -37,7 +37,7 @@ def test_a_failed_block_leaves_the_old_file(tmp_path):
 
 def test_a_file_below_a_file_is_an_error(tmp_path):
     (tmp_path / "a").write_text("")
-    with pytest.raises(KvaeError, match="cannot write"), atomic_file(tmp_path / "a" / "b"):
+    with pytest.raises(KvaeError, match="Not a directory"), atomic_file(tmp_path / "a" / "b"):
         pass
 
 
@@ -153,6 +153,14 @@ def test_the_file_that_marks_a_folder_as_ours_is_written_last(tmp_path, monkeypa
             (folder / name).write_text("")
     assert sorted(moved) == ["a", "ours", "z"]
     assert moved[-1] == "ours"
+
+
+def test_a_folder_that_a_link_leads_to_may_be_new(tmp_path):
+    (tmp_path / "link").symlink_to("new")
+    atomic.check_replaceable(tmp_path / "link", is_ours, "ours")
+    with atomic_folder(tmp_path / "link", is_ours, "ours") as folder:
+        (folder / "ours").write_text("")
+    assert (tmp_path / "link").is_symlink() and is_ours(tmp_path / "new")
 
 
 def test_a_device_is_not_replaced(tmp_path):
