@@ -21,11 +21,11 @@ def as_text(manifest: Manifest, path: Path, graphs: Collection[str] | None = Non
 
     Args:
         manifest: the bundle's manifest, or that in a lone graph.
-        path: the bundle's folder or the graph.
+        path: the bundle's folder or zip, or the graph.
         graphs: the names of the graphs that are there; by default both.
     """
     height, width, channels = manifest.image_shape
-    what = "bundle" if path.is_dir() else "graph"
+    what = "graph" if path.suffix.lower() in (".onnx", ".ort") else "bundle"
     lines = [
         f"{what:<14}{shown(str(path))} (format {manifest.format_version}, kvae {printable(manifest.kvae_version)})",
         f"trained on    {printable(manifest.dataset['name'])}, {manifest.dataset['num_images']:,} images",
@@ -54,7 +54,7 @@ def as_text(manifest: Manifest, path: Path, graphs: Collection[str] | None = Non
 
 
 def sizes(path: Path) -> dict[str, int]:
-    """The size in bytes of each file in a bundle folder, or of the graph at `path`."""
+    """The size in bytes of each file in a bundle folder, or of the zip or graph at `path`."""
     found = sorted(path.iterdir()) if path.is_dir() else [path]
     return {entry.name: entry.stat().st_size for entry in found if entry.is_file()}
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -31,6 +32,13 @@ def test_the_words_of_a_bundle(tmp_path):
     assert "->" not in text
     assert re.search(r"^test metrics  none$", text, re.MULTILINE)
     assert re.search(r"^  decoder.onnx +[\d,]+ bytes$", text, re.MULTILINE)
+
+
+def test_a_zip_is_called_a_bundle(tmp_path):
+    write_bundle(tmp_path / "b")
+    text = info(shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "b"))
+    assert re.search(r"^bundle  .*packed.zip \(format 1", text, re.MULTILINE)
+    assert re.search(r"^  packed.zip +[\d,]+ bytes$", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("suffix", ["onnx", "ort"])
