@@ -30,9 +30,10 @@ def check(out: Path | None, *read: Path | None) -> None:
     """
     if out is None:
         return
-    around = {identity for folder in _parents(out) if (identity := _identity(folder))}
-    itself = _identity(out)
-    replaced = {itself} | {found.identity for found in _below(out)} if itself else set()
+    place = _place(out)
+    around = {identity for folder in place.parents if (identity := _identity(folder))}
+    itself = _identity(place)
+    replaced = {itself} | {found.identity for found in _below(place)} if itself else set()
     for path in read:
         for found in _below(path) if path is not None else ():
             if found.identity in replaced:
@@ -45,12 +46,12 @@ def check(out: Path | None, *read: Path | None) -> None:
                 )
 
 
-def _parents(path: Path) -> Iterator[Path]:
-    """The folders that a path is in, however it leads there."""
+def _place(path: Path) -> Path:
+    """Where a path leads, as the writers follow it: `new/../a` is `a` even if there is no folder `new`."""
     try:
-        yield from path.resolve().parents
+        return path.resolve()
     except (OSError, RuntimeError):  # a link to itself: the writer says so
-        return
+        return path
 
 
 def _below(path: Path) -> Iterator[_Found]:

@@ -34,9 +34,11 @@ def atomic_file(path: Path, durable: bool = False, waits: bool = False) -> Itera
             is writing it.
     """
     with _reported(path):
-        if path.exists() and not path.is_dir():  # the rename would replace a device, for example
-            regular.check(path)
-        path = _followed(path)
+        followed = _followed(path)
+        for place in (path, followed):  # /dev/stdout leads to no path, and new/../pipe is none before it is followed
+            if place.exists() and not place.is_dir():  # the rename would replace a device, for example
+                regular.check(place)
+        path = followed
         with _parents(path), claimed(path, path.suffix, waits=waits) as claim:
             yield claim.temporary
             if durable:

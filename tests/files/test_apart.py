@@ -43,6 +43,9 @@ def here(tmp_path, monkeypatch):
         ("q", ["p"]),
         ("new.png", ["q", "."]),
         ("new.png", ["q/.."]),
+        ("new/../p/a.png", ["p/a.png"]),  # the writer follows it, though there is no folder `new`
+        ("new/../p", ["p"]),
+        ("lone.png/../p/new.png", ["p"]),
     ],
 )
 def test_an_output_over_or_among_the_inputs_is_refused(here, out, read):

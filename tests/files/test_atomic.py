@@ -167,7 +167,7 @@ def test_a_device_is_not_replaced(tmp_path):
     """Root, the usual user in containers, could replace it: a rename would put a file in its place."""
     pipe = tmp_path / "pipe.png"
     os.mkfifo(pipe)
-    for path in (pipe, Path("/dev/full")):
+    for path in (pipe, tmp_path / "new" / ".." / "pipe.png", Path("/dev/full")):
         with pytest.raises(KvaeError, match="it is not a regular file"), atomic_file(path) as temporary:
             temporary.write_text("x")
     assert pipe.is_fifo() and Path("/dev/full").is_char_device()
