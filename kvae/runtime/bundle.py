@@ -336,7 +336,13 @@ def _checked_count(n: int, seed: int, temperature: float, start: int) -> int:
 
 
 def _checked(values: ArrayLike, shape: tuple[int, ...], name: str) -> Floats:
-    array = np.ascontiguousarray(values, dtype=np.float32)
+    try:
+        given = np.asarray(values)
+        if given.dtype.kind in "cSU":
+            raise TypeError(f"it holds {given.dtype}")
+        array = np.ascontiguousarray(given, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise KvaeError(f"{name} must be an array of real numbers: {error}.") from None
     if array.shape[1:] != shape or array.ndim != len(shape) + 1 or not len(array):
         expected = ", ".join(["batch", *map(str, shape)])
         raise KvaeError(f"{name} must have shape ({expected}), batch at least 1; got {array.shape}.")

@@ -10,6 +10,7 @@ from importlib.resources.abc import Traversable
 from io import BytesIO, TextIOBase
 from pathlib import Path
 from typing import IO, Any, BinaryIO, NamedTuple
+from zipfile import ZipFile
 
 from kvae.bundle import foreign
 from kvae.bundle import manifest as manifests
@@ -56,7 +57,7 @@ def hold(source: Source) -> Path | Held:
         return _of_resource(source)  # type: ignore[arg-type]
     if isinstance(source, TextIOBase):
         raise KvaeError(f"{getattr(source, 'name', 'the given file')} is open as text; open it with mode 'rb'.")
-    if callable(getattr(source, "read", None)):
+    if callable(getattr(source, "read", None)) and not isinstance(source, ZipFile):  # whose read takes a name
         name = getattr(source, "name", None)
         return _of_file(source, name if isinstance(name, str) else "the given file")  # type: ignore[arg-type]
     raise KvaeError(

@@ -50,6 +50,14 @@ def test_codes_that_are_not_finite_are_not_blamed_on_the_graph(bundle, number):
         bundle.decode(codes)
 
 
+@pytest.mark.parametrize(
+    "values", ["x", [[1.0], [2.0, 3.0]], np.zeros((1, 4), complex), np.full((1, 4), "1"), [[{}] * 4]]
+)
+def test_what_is_not_an_array_of_real_numbers_is_refused(bundle, values):
+    with pytest.raises(KvaeError, match="z must be an array of real numbers"):
+        bundle.decode(values)
+
+
 def test_encoding_and_reconstructing_equal_keras_s(bundle):
     images = random_images(7)
     vae = make_vae()

@@ -98,6 +98,8 @@ def test_a_text_file_and_other_things_are_refused(archive):
     for source in (io.StringIO("x"), 3, None, [b"x"], {"decoder": b"x"}):
         with pytest.raises(KvaeError):
             Bundle.open(source)
+    with zipfile.ZipFile(archive) as opened, pytest.raises(KvaeError, match="got a ZipFile"):
+        Bundle.open(opened)  # it has a method `read`, but of another meaning
 
 
 def test_a_file_that_cannot_be_read_is_an_error_in_one_line():
