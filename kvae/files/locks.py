@@ -117,14 +117,14 @@ def open_file(path: Path, flags: int) -> int:
     flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     if path.is_symlink():  # where there is no O_NOFOLLOW; with it, the error would be about too many links
         raise OSError(errno.EINVAL, f"{path.name} is a link, not a lock of kvae", str(path))
+    foreign = OSError(errno.EINVAL, f"{path.name} is not a lock of kvae; remove it if you do not need it", str(path))
+    if path.exists() and not path.is_file():  # opening a folder or a socket fails with another reason
+        raise foreign
     number = os.open(path, flags, 0o666)
     try:
         found = os.fstat(number)
-        is_lock = stat.S_ISREG(found.st_mode) and found.st_nlink <= 1 and CONTENT.fullmatch(content(number))
-        if not is_lock:
-            raise OSError(
-                errno.EINVAL, f"{path.name} is not a lock of kvae; remove it if you do not need it", str(path)
-            )
+        if not (stat.S_ISREG(found.st_mode) and found.st_nlink <= 1 and CONTENT.fullmatch(content(number))):
+            raise foreign
     except BaseException:
         os.close(number)
         raise
