@@ -69,6 +69,7 @@ KINDS = (
     Kind("a PDF", CONVERT, _starts(b"%PDF-")),
     Kind("a program", CONVERT, _starts(b"\x7fELF", b"MZ", b"#!")),
     Kind("a JSON text", "give the bundle's folder, or its decoder.onnx", _matches(rb"\s*[{\[]\s*[\"{\[}\]0-9-]")),
+    Kind("a text", "give the bundle's folder, or its decoder.onnx", _matches(rb"[\t\n\f\r\x20-\x7e\x80-\xff]+\Z")),
 )
 """From the narrowest to the widest. An ONNX file begins with none of them: its first byte is that of a field."""
 

@@ -65,7 +65,9 @@ FILES = {
     "x.png": (png(), "a picture"),
     "x.gz": (gzip.compress(b"x", mtime=0), "a compressed file"),
     "manifest.json": (b'{"format_version": 1}', "a JSON text.* the bundle's folder"),
-    "notes.txt": (b"hello\n", "not an ONNX graph"),
+    "notes.txt": (b"hello\n", "a text"),
+    "scores.csv": ("image,elbo\né.png,1\n".encode(), "a text.* the bundle's folder"),
+    "noise.onnx": (bytes(range(1, 30)), "not an ONNX graph"),
 }  # fmt: skip
 
 
