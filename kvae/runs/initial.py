@@ -70,7 +70,7 @@ def model_settings(init_from: str) -> dict[str, Any]:
 
 
 def run_config(path: Path) -> TrainConfig | None:
-    """The settings of the run that a `.keras` file is in; None if it is in no run."""
+    """The settings of the run that a `.keras` file is in; None if it is not in a run."""
     for folder in (path.resolve().parent, path.resolve().parent.parent):
         if (folder / layout.CONFIG).is_file():
             return run_files.read_config(folder)

@@ -38,7 +38,7 @@ def tensor(images: Any, image_shape: Shape | None = None) -> tf.Tensor:
         image_shape: the model's `(height, width, channels)`, if it is known.
 
     Raises:
-        KvaeError: it is no tensor of floats, or it has another shape.
+        KvaeError: it is not a tensor of floats, or has another shape.
     """
     try:
         # Make even a numpy array a tensor: TFP would cast an array to the likelihood's own dtype, which for its
@@ -71,7 +71,7 @@ def batch_shape(shape: Shape, image_shape: Shape | None = None) -> Shape:
 
 
 def check_values(images: Any, limits: Range = UNIT) -> None:
-    """Raise KvaeError if the floats of a tensor or array are out of range; in a graph, where none are known, pass."""
+    """Raise KvaeError if the floats of a tensor or array are out of range; in a graph, which has no values, pass."""
     if isinstance(images, tf.Tensor) and not _is_eager(images):
         return
     lowest, highest = _extremes(images)

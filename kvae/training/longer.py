@@ -56,8 +56,8 @@ def plan(run: Path, epochs: int | None = None) -> Plan:
         epochs: how many epochs it shall have in all; by default, as many as before.
 
     Raises:
-        KvaeError: the folder is no run, or a finished run without a checkpoint; or it is finished and `epochs` is not
-            more than it has made.
+        KvaeError: the folder is not a run, or is a finished run without a checkpoint; or it is finished and `epochs` is
+            not more than it has made.
         ConfigError: a stopped run has made more epochs than `epochs` already, or its other settings need more.
     """
     folder = run / layout.LONGER
@@ -123,8 +123,8 @@ def announce(plan: Plan, epochs_before: int, state: checkpoints.State, learning_
     if plan.is_new:
         epochs = plan.config.epochs
         logger.warning(
-            "%s goes on after epoch %d, to epoch %d instead of %d, under its old schedules stretched to %d epochs: the "
-            "learning rate is now %.3g. The result is not that of %d epochs at once.",
+            "%s continues after epoch %d, to epoch %d instead of %d, under its old schedules stretched to %d epochs: "
+            "the learning rate is now %.3g. The result is not that of %d epochs at once.",
             plan.run, state.epoch, epochs, epochs_before, epochs, learning_rate, epochs,
         )  # fmt: skip
 
