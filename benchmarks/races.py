@@ -77,7 +77,7 @@ def owner_of_run(path: Path) -> set[int]:
 def owner_of_cache(path: Path) -> set[int]:
     """Whether the cache holds one whole folder."""
     folders = [entry for entry in (path / "images").iterdir() if entry.is_dir()]
-    assert len(folders) == 1 and image_cache.is_whole(folders[0]), folders
+    assert len(folders) == 1 and image_cache.fault(folders[0]) is None, folders
     assert not [name for name in os.listdir(path / "images") if ".tmp" in name]
     return {0}
 

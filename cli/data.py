@@ -42,7 +42,7 @@ def inspect(path: Path, out: Path | None, as_json: bool, **settings: Any) -> Non
     config = TrainConfig(data=str(path), **settings)
     if out is not None and out.suffix.lower() != ".png":
         raise KvaeError(f"{out}: the examples are written as a PNG; give --out a name that ends in .png.")
-    check_apart(out, [path])
+    check_apart(out, config.own_paths)
     from kvae.data import inspection
     from kvae.data.sources import open_all
     from kvae.files import pictures

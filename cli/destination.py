@@ -29,7 +29,9 @@ class Out(click.Path):
             self.fail("the name is empty.", param, ctx)
         if value == "-":
             if not self.stdout:
-                self.fail("'-' is standard output, which this option cannot be; name a file or folder.", param, ctx)
+                self.fail(
+                    "'-' is standard output, which this option does not support; name a file or folder.", param, ctx
+                )
             if sys.stdout.isatty():
                 self.fail("standard output is a terminal; redirect it, or name a file.", param, ctx)
             return STDOUT

@@ -78,7 +78,7 @@ def run_evaluation(
     from kvae.bundle import comparable
     from kvae.errors import KvaeError
     from kvae.evaluation import evaluation
-    from kvae.evaluation.data import own_images, own_splits, test_images
+    from kvae.evaluation.data import own_images, own_paths, own_splits, test_images
     from kvae.files import arrays, json_text
     from kvae.runtime.bundle import Bundle
 
@@ -87,7 +87,7 @@ def run_evaluation(
     evaluation.check_settings(importance_samples, proposal)
     paths = [locate(model)] + ([locate(against)] if against is not None else [])
     for path in paths:
-        check_apart(per_image, [*filter(None, [data, data_dir])], path)
+        check_apart(per_image, [*filter(None, [data, data_dir]), *own_paths(path)], path)
     bundles = [Bundle.open(path, device, threads=1) for path in paths]
     if len(bundles) == 2:
         evaluation.check_comparable(bundles[0].manifest, bundles[1].manifest)

@@ -26,7 +26,7 @@ OF_THE_SERVER = {
     "allowed_hosts",
     metavar="NAME",
     multiple=True,
-    help="Also answer to requests that name this host, such as a proxy's. localhost with any port is always answered.",
+    help="Also answer requests for this host name, such as a proxy's. localhost is always allowed, with any port.",
 )
 @click.option("--no-browser", is_flag=True, help="Do not open a browser.")
 @click.option("--out", type=Out(), help="Write the page to this folder, for any web host, instead of serving it.")

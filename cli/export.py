@@ -76,9 +76,11 @@ def run_export(
 
 
 def _export_run(run: Path, out: Path, data_dir: Path | None, data: Path | None, as_json: bool) -> None:
+    from kvae.evaluation.data import own_paths
+
     is_own = out.resolve() == (run / BUNDLE_FOLDER).resolve()  # which is not read, and may be made again
     if (run / "config.json").is_file() and not is_own:
-        check_apart(out, [run, *filter(None, [data, data_dir])])
+        check_apart(out, [run, *filter(None, [data, data_dir]), *own_paths(run / BUNDLE_FOLDER)])
     import_tensorflow_quietly()
     from kvae.training import exporting
 
@@ -96,8 +98,10 @@ def _convert(
     data: Path | None,
     as_json: bool,
 ) -> None:
-    check_apart(out, [*filter(None, [data, data_dir])], source)
     from kvae.conversion import conversion
+    from kvae.evaluation.data import own_paths
+
+    check_apart(out, [*filter(None, [data, data_dir]), *own_paths(source)], source)
 
     with terminal.bar(1, "comparing") as shown:
 

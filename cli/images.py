@@ -1,8 +1,7 @@
 """The verbs that run the user's images, or codes, through a model. None of them needs TensorFlow."""
 
-import functools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,35 +9,15 @@ from typing import Any
 import click
 
 from kvae.cli.bulk import encode_or_score, engine_option
-from kvae.cli.destination import STDOUT, Out, check_apart, destination
+from kvae.cli.destination import Out, destination
 from kvae.cli.options import PATH, device_option, json_option, model_option, threads_option
+from kvae.cli.running import FORMATS, open_model, out_option, reading_options, report
 from kvae.cli.terminal import shown, tell_skipped, tell_which, width
 from kvae.config import TrainConfig
 from kvae.files import json_text
 from kvae.files.reading import Reading
 
 images_argument = click.argument("images", metavar="IMAGES...", nargs=-1, required=True, type=PATH)
-
-
-def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say how images are read; the command gets them as `resize` and `reading`."""
-
-    @click.option(
-        "--resize",
-        is_flag=True,
-        help="Resize images to the model's size and channels; other aspect ratios are centre-cropped.",
-    )
-    @click.option("--alpha", type=click.Choice(["white", "black"]), help="Background colour for transparent pictures.")
-    @click.option(
-        "--levels", metavar="MIN:MAX", help="In images of more than 8 bits, the levels that become black and white."
-    )
-    @functools.wraps(command)
-    def with_reading(*args: Any, alpha: str | None, levels: str | None, **settings: Any) -> Any:
-        return command(*args, reading=Reading.of(alpha, levels), **settings)
-
-    return with_reading
-
-
 max_bad_option = click.option(
     "--max-bad",
     type=click.IntRange(0),
@@ -47,12 +26,6 @@ max_bad_option = click.option(
     help="Maximum number of pictures to skip because they cannot be used; more are an error.",
 )
 NO_NAMES = "A .npy could not say which row is missing: write an .npz, which has names, a .png or a folder."
-FORMATS = "A .png for a grid, .npy or .npz for numbers, a folder for one PNG per image; - prints a .npy."
-
-
-def out_option(default: str, text: str) -> Any:
-    """The option --out."""
-    return click.option("--out", type=Out(stdout=True), default=default, show_default=True, help=text)
 
 
 @click.command()
@@ -82,14 +55,14 @@ def reconstruct(
     from kvae.files import output
     from kvae.runtime import codes
 
-    path, bundle = _open_model(model, device, out, images)
+    path, bundle = open_model(model, device, out, images)
     source = _open(bundle, images, resize, reading, max_bad)
     with destination(out, ".npy") as target:
         if target.suffix.lower() == ".npy":
             source = replace(source, max_bad=0, advice=NO_NAMES)
         found = codes.reconstruct(bundle, shown(source.batches(), source.count, len_of_batch))
         output.write_reconstructions(found, source.count, bundle.manifest.image_shape, target, source.longest_name)
-    _report(out, model, path, as_json, source)
+    report(out, model, path, as_json, source)
 
 
 @click.command()
@@ -123,11 +96,11 @@ def encode(
     if engine == "ray":
         encode_or_score("encode", model, images, out, resize, reading, max_bad, device, as_json)
         return
-    path, bundle = _open_model(model, device, out, images)
+    path, bundle = open_model(model, device, out, images)
     source = _open(bundle, images, resize, reading, max_bad)
     with destination(out, ".npz") as target:
         codes.write(bundle, source, shown(source.batches(), source.count, len_of_batch), target)
-    _report(out, model, path, as_json, source)
+    report(out, model, path, as_json, source)
 
 
 @click.command()
@@ -145,12 +118,12 @@ def decode(codes_path: Path, model: str | None, out: Path, device: str, as_json:
     from kvae.files import output
     from kvae.runtime import codes
 
-    path, bundle = _open_model(model, device, out, [codes_path])
+    path, bundle = open_model(model, device, out, [codes_path])
     found = codes.open_codes(codes_path, bundle.manifest.latent_dim)
     count = found.shape[0]
     with destination(out, ".npy") as target:
         output.write(shown(codes.decode(bundle, found), count, len), count, bundle.manifest.image_shape, target)
-    _report(out, model, path, as_json, count)
+    report(out, model, path, as_json, count)
 
 
 @click.command()
@@ -186,14 +159,14 @@ def score(
     if engine == "ray":
         encode_or_score("score", model, images, out, resize, reading, max_bad, device, as_json)
         return
-    path, bundle = _open_model(model, device, out, images, threads=1)
+    path, bundle = open_model(model, device, out, images, threads=1)
     source = _open(bundle, images, resize, reading, max_bad)
     printed = out is None and sys.stdout.isatty()
     batches = shown(scores.score(bundle, source), source.count, len, hidden=printed)
     if out is not None:
         with destination(out, ".csv") as target:
             scores.write_csv(batches, target)
-        _report(out, model, path, as_json, source)
+        report(out, model, path, as_json, source)
         return
     columns = width()
     heading = None if as_json else scores.heading(columns)
@@ -207,107 +180,12 @@ def score(
     tell_which(model, path)
 
 
-@click.command()
-@click.option("--from", "one", metavar="IMAGE", type=PATH, required=True, help="The first image.")
-@click.option("--to", "other", metavar="IMAGE", type=PATH, required=True, help="The last image.")
-@click.option("--steps", type=int, default=10, show_default=True, help="Number of images, including both ends.")
-@model_option
-@out_option("interpolation.png", f"{FORMATS} A .png is a strip.")
-@reading_options
-@device_option
-@threads_option
-@json_option
-def interpolate(
-    one: Path,
-    other: Path,
-    steps: int,
-    model: str | None,
-    out: Path,
-    resize: bool,
-    reading: Reading,
-    device: str,
-    as_json: bool,
-) -> None:
-    """Draw the path from one image to another.
-
-    Decodes codes on the straight line between the means of their posteriors.
-    """
-    from kvae.files import output
-    from kvae.runtime import paths
-
-    path, bundle = _open_model(model, device, out, [one, other])
-    found = bundle.decode(paths.interpolate(*paths.ends(bundle, one, other, resize, reading), steps))
-    with destination(out, ".npy") as target:
-        output.write([found], steps, bundle.manifest.image_shape, target, columns=steps)
-    _report(out, model, path, as_json, steps)
-
-
-@click.command()
-@click.option("--image", metavar="IMAGE", type=PATH, help="Vary the code of this image. [default: the prior's mean]")
-@click.option("--steps", type=int, default=11, show_default=True, help="Number of values per dimension.")
-@click.option(
-    "--reach", type=float, default=3.0, show_default=True, help="Vary from -REACH to REACH prior standard deviations."
-)
-@model_option
-@out_option("traversal.png", "A .png with one row per latent dimension, highest rate first; - prints it.")
-@reading_options
-@device_option
-@threads_option
-@json_option
-def traverse(
-    image: Path | None,
-    steps: int,
-    reach: float,
-    model: str | None,
-    out: Path,
-    resize: bool,
-    reading: Reading,
-    device: str,
-    as_json: bool,
-) -> None:
-    """Draw what each latent dimension does.
-
-    Each dimension gets a row of images in which only it varies.
-    """
-    from kvae.runtime import paths
-
-    path, bundle = _open_model(model, device, out, [image] if image else [])
-    with destination(out, ".png") as target:
-        order = paths.draw_traversal(bundle, image, steps, reach, target, resize, reading)
-    _report(out, model, path, as_json, len(order) * steps, dimensions=order)
-
-
 def len_of_batch(batch: Any) -> int:
     """The images in a `kvae.data.images.Batch`."""
     return len(batch.images)
-
-
-def _open_model(
-    model: str | None, device: str, out: Path | None, inputs: Sequence[Path], threads: int = 0
-) -> tuple[Path, Any]:
-    """The model's path and its bundle, after a look at whether writing `out` would destroy an input."""
-    from kvae.bundle.locate import locate
-    from kvae.runtime.bundle import Bundle
-
-    path = locate(model)
-    check_apart(out, inputs, path)
-    return path, Bundle.open(path, device, threads)
 
 
 def _open(bundle: Any, paths: Sequence[Path], resize: bool, reading: Reading, max_bad: int) -> Any:
     from kvae.data.images import open_for
 
     return open_for(bundle.manifest, paths, resize, reading, max_bad)
-
-
-def _report(out: Path, model: str | None, path: Path, as_json: bool, made: Any, **more: Any) -> None:
-    """Say what was made: a number of images, or those that a stream did not skip."""
-    skipped = [] if isinstance(made, int) else made.skipped
-    count = made if isinstance(made, int) else made.count - len(skipped)
-    if not isinstance(made, int):
-        tell_skipped(skipped, made.count)
-        more |= {"skipped": [bad._asdict() for bad in skipped]}
-    tell_which(model, path)
-    if out != STDOUT:
-        report = {"out": str(out), "n": count, "model": str(path), **more}
-        click.echo(json_text.dumps(report) if as_json else str(out))

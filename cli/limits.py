@@ -1,7 +1,7 @@
-"""`--limit`: run a command on a stranger's model in a process of its own, with bounds on its time and memory.
+"""`--limit`: run a command on an untrusted model in a separate process, with bounds on its time and memory.
 
 What a graph computes cannot be bounded by looking at it: a few bytes can ask onnxruntime for any amount of either, and
-some graphs make it end the process. So the command goes on in a child process, and the parent only waits for it.
+some graphs crash it. So the command goes on in a child process, and the parent only waits for it.
 """
 
 import os
@@ -84,7 +84,7 @@ def _wait(child: int, seconds: float, megabytes: int | None) -> int:
         if time.monotonic() > deadline:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
-            raise KvaeError(f"not done after {seconds:g} s, the --limit; the process was ended. Allow more time.")
+            raise KvaeError(f"not done after {seconds:g} s, the --limit; the process was stopped. Allow more time.")
         time.sleep(PAUSE)
     status = os.waitstatus_to_exitcode(done[1])
     if status < 0:

@@ -18,13 +18,13 @@ VERBS = {
     "explore": Verb("explore", "Explore what a model's codes mean, in a browser."),
     "export": Verb("export", "Export a run as a bundle, or convert a bundle."),
     "info": Verb("info", "Show what a bundle says about itself."),
-    "interpolate": Verb("images", "Draw the path from one image to another."),
+    "interpolate": Verb("paths", "Draw the path from one image to another."),
     "reconstruct": Verb("images", "Encode IMAGES and decode them again."),
     "runs": Verb("runs", "List the runs in a folder, newest first."),
     "sample": Verb("sample", "Draw images from a model."),
     "score": Verb("images", "Score IMAGES by their ELBO: low is anomalous."),
     "train": Verb("train", "Train a model, evaluate it on the test images, and export it."),
-    "traverse": Verb("images", "Draw what each latent dimension does."),
+    "traverse": Verb("paths", "Draw what each latent dimension does."),
     "verify": Verb("checks", "Check on this machine that a bundle computes what it should."),
 }
 

@@ -22,8 +22,8 @@ limit_option = click.option(
     metavar="SECONDS[,MB]",
     callback=_limit,
     expose_value=False,
-    help="For models of strangers: run in a process of its own, which is ended after so much time and cannot take more "
-    "memory.",
+    help="For models that you do not trust: run in a separate process, which is stopped after SECONDS and cannot use "
+    "more than MB of memory.",
 )
 _model_option = click.option(
     "--model",

@@ -5,21 +5,16 @@ from pathlib import Path
 import click
 
 from kvae.cli import bulk, terminal
-from kvae.cli.destination import STDOUT, Out, check_apart, destination
+from kvae.cli.destination import STDOUT, check_apart, destination
 from kvae.cli.options import device_option, json_option, model_option, threads_option
+from kvae.cli.running import FORMATS, out_option
 from kvae.files import json_text
 
 
 @click.command()
 @click.option("--n", "n", type=int, default=64, show_default=True, help="Number of images.")
 @model_option
-@click.option(
-    "--out",
-    type=Out(stdout=True),
-    default="samples.png",
-    show_default=True,
-    help="A .png for a grid, .npy or .npz for numbers, a folder for one PNG per image; - prints a .npy.",
-)
+@out_option("samples.png", FORMATS)
 @bulk.engine_option
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed; image i depends only on (seed, i).")
 @click.option(

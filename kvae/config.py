@@ -231,7 +231,7 @@ class TrainConfig:
     tensorboard: bool = _setting(False, "Also write TensorBoard events to the run's folder.")
     init_from: str | None = _setting(
         None,
-        "Begin with the weights of a RUN or a .keras file, and take over its model's settings unless others are given.",
+        "Start from the weights of a RUN or a .keras file, with the settings of its model unless you give others.",
         text=True,
     )
     init_sha256: str | None = None

@@ -8,19 +8,15 @@ def is_finite(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300
 
 
-def rescaled(low: float, high: float, array: str = "x") -> str:
-    """The line of Python that brings numbers from `low` to `high` into [0, 1], for the message that refuses them.
-
-    Args:
-        low: the least number that was seen.
-        high: the greatest.
-        array: what the line calls the array.
-    """
+def rescaled(low: float, high: float) -> str:
+    """The line of Python that brings numbers from `low` to `high`, not all in [0, 1], there: for a message."""
     if low >= -0.01 and high <= 1.01:  # the rounding errors of a resampling
-        return f"np.clip({array}, 0, 1)"
+        return "np.clip(x, 0, 1)"
     for top in (255, 65535):
         if low >= 0 and top / 2 < high <= top:
-            return f"{array} / {top}"
+            return f"x / {top}"
+    if low >= -0.5 and high <= 0.5:
+        return "x + 0.5"
     if low >= -1 and high <= 1:
-        return f"({array} + 1) / 2"
-    return f"({array} - {array}.min()) / ({array}.max() - {array}.min())"
+        return "(x + 1) / 2"
+    return "(x - x.min()) / (x.max() - x.min())"

@@ -29,7 +29,7 @@ def command(config: TrainConfig) -> list[str]:
     """The words of the `kvae train` command with this config."""
     words = ["kvae", "train"]
     for name, value in changed(config).items():
-        if value is None or name == "init_sha256":  # an option that is not given, and a record that is no option
+        if value is None or name == "init_sha256":  # an option that is not given, and a record that is not an option
             continue
         words.append(f"--{name.replace('_', '-')}")
         if value is not True:

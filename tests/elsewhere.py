@@ -245,7 +245,7 @@ def prepare_cache(folder: Path) -> None:
     config = TrainConfig(data=str(folder / "pictures"))
     for _ in range(2):
         found = image_cache.prepare(sources.open_source(folder / "pictures", config.reading), config)
-        assert image_cache.is_whole(found)
+        assert image_cache.fault(found) is None
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def about_training(training: dict[str, Any]) -> str | None:
 def about_schedule(training: dict[str, Any]) -> str | None:
     """What to say beside the training losses of single epochs if beta changed meanwhile; None if it did not.
 
-    Validation, the best model and all metrics use the full weight, so this is no caveat about them.
+    Validation, the best model and all metrics use the full weight, so this is not a caveat about them.
 
     Args:
         training: the settings of a training, as `TrainConfig.to_dict` gives them.

@@ -189,7 +189,7 @@ class Manifest:
         return cls(**{item.name: values[item.name] for item in fields(cls)})
 
     def check_inside(self, metadata: Mapping[str, str], source: object) -> None:
-        """Refuse a graph whose own manifest says something else than this one, which lies beside it.
+        """Refuse a graph whose own manifest differs from this one, which lies beside it.
 
         Args:
             metadata: the graph's metadata.

@@ -19,9 +19,10 @@ from kvae.bundle.manifest import Manifest
 from kvae.comparison.measuring import Result, measure
 from kvae.comparison.settings import Setting, reference
 from kvae.comparison.verdict import verdict
-from kvae.data import choice, datasets, placing
+from kvae.data import choice, datasets
 from kvae.errors import DataError, KvaeError
 from kvae.evaluation import evaluation
+from kvae.files import apart
 from kvae.runs import files as run_files
 from kvae.runs import layout
 from kvae.training import building, making, resuming
@@ -56,7 +57,7 @@ def compare(
     settled = []
     for setting in settings:
         data = datasets.of(setting.config, data_dir)
-        placing.check_outside(out, setting.config.own_paths)
+        apart.check(out, *setting.config.own_paths)
         setting = replace(setting, config=choice.settle(setting.config, data))
         settled.append(setting)
         building.check_size(setting.config, len(data.train.images))

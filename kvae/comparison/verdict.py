@@ -10,7 +10,7 @@ from kvae.evaluation.estimates import Estimate
 from kvae.runs import progress_of
 
 NUM_ERRORS = 2.0
-"""A difference of at most this many standard errors is none to be seen."""
+"""A difference of at most this many standard errors cannot be told from none."""
 MAX_NAMES = 3
 """The most settings that are named one by one."""
 
@@ -94,7 +94,7 @@ def _who_is_better(ranked: Sequence[Result]) -> str:
         return f"The NLLs of {best.setting.name} and {other.setting.name} cannot be subtracted."
     if not _is_seen(difference):
         return (
-            f"No difference is to be seen between the NLL of {best.setting.name} and that of {other.setting.name}: "
+            f"The NLLs of {best.setting.name} and {other.setting.name} do not differ measurably: "
             f"{_with_error(difference)} nats per image."
         )
     return (

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from kvae.config import TrainConfig
 from kvae.data import listing, shapes, sources
 from kvae.data.datasets import Dataset
-from kvae.data.preparation import Facts
+from kvae.data.tally import Facts
 from kvae.files import pictures
 
 logger = logging.getLogger(__name__)

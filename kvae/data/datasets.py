@@ -19,7 +19,7 @@ from kvae.config import TrainConfig
 from kvae.data import decoded, download, image_cache, named, sources, splits
 from kvae.data.cache import cache_dir
 from kvae.data.named import File, Source
-from kvae.data.preparation import Facts
+from kvae.data.tally import Facts
 from kvae.errors import ConfigError, DataError
 from kvae.files import idx
 from kvae.files.atomic import atomic_file

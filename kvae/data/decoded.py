@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvae.config import TrainConfig
-from kvae.data import preparation, splits
+from kvae.data import preparation, splits, tally
 from kvae.data.image_cache import INDEX, SUMMARY
 from kvae.data.splits import SPLITS
 from kvae.errors import DataError
@@ -58,7 +58,7 @@ def check(summary: dict[str, Any], config: TrainConfig) -> None:
             f"{path}: {skipped:,} images cannot be used, more than the {config.max_bad:,} of --max-bad. "
             f"See them all with {preparation.inspect_command(config)}."
         )
-    if wrong := preparation.nearly_black(summary["brightest"]):
+    if wrong := tally.nearly_black(summary["brightest"]):
         raise DataError(f"{path}: {wrong}.")
     if not splits.are_enough(summary["splits"]):
         found = ", ".join(f"{number:,} {split}" for split, number in summary["splits"].items())

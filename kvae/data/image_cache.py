@@ -31,14 +31,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvae.config import TrainConfig
-from kvae.data import cache_files, placing, preparation, splits
+from kvae.data import cache_files, preparation, splits
 from kvae.data.cache import cache_dir
 from kvae.data.pixels import Shape
-from kvae.data.preparation import Plan, Skipped, Tally
+from kvae.data.preparation import Plan
 from kvae.data.source import Source
 from kvae.data.splits import SPLITS
+from kvae.data.tally import Skipped, Tally
 from kvae.errors import DataError, KvaeError
-from kvae.files import locks, npy
+from kvae.files import apart, locks, npy
 from kvae.files.atomic import atomic_folder, remove_abandoned
 from kvae.files.text import shown
 
@@ -65,8 +66,8 @@ def prepare(source: Source, config: TrainConfig, progress: Progress | None = Non
     """
     folder = cache_dir() / "images" / _key(source, config)
     if fault(folder) is not None:
-        if not any(part.startswith(".") for part in folder.parts):  # hidden folders are not read
-            placing.check_outside(cache_dir(), config.own_paths, "KVAE_CACHE_DIR")
+        read = [path for path in config.own_paths if not _is_hidden_in(path, cache_dir())]
+        apart.check(cache_dir(), *read, name="KVAE_CACHE_DIR")
         with _alone(folder):
             wrong = fault(folder)  # another process may have made it in the meantime
             if wrong is not None:
@@ -88,6 +89,14 @@ def fault(folder: Path) -> str | None:
         return f"{SUMMARY} is of another version"
     changed = cache_files.changed(folder, summary["files"])
     return changed and f"{changed} has changed"
+
+
+def _is_hidden_in(folder: Path, place: Path) -> bool:
+    """Whether a place is in a hidden folder of another folder, whose images are then not read."""
+    inside = place.resolve()
+    return inside.is_relative_to(folder.resolve()) and any(
+        part.startswith(".") for part in inside.relative_to(folder.resolve()).parts
+    )
 
 
 def _is_ours(folder: Path) -> bool:

@@ -15,9 +15,9 @@ from kvae.data import preparation, splits
 from kvae.data.choice import Choice, likelihood_for
 from kvae.data.labels import Label
 from kvae.data.pixels import Header
-from kvae.data.preparation import Facts, Skipped, Tally
 from kvae.data.source import Source
 from kvae.data.sources import open_all
+from kvae.data.tally import Facts, Skipped, Tally, nearly_black
 from kvae.files import pictures
 
 EXAMPLES = 64
@@ -77,7 +77,7 @@ class Inspection:
         """Why training would refuse these images; None if it would not."""
         if len(self.skipped) > self.max_bad:
             return f"{len(self.skipped):,} are skipped, more than the {self.max_bad:,} of --max-bad"
-        if wrong := preparation.nearly_black(self.brightest):
+        if wrong := nearly_black(self.brightest):
             return wrong
         if not splits.are_enough(self.splits):
             found = ", ".join(f"{number:,} {split}" for split, number in self.splits.items())

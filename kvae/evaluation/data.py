@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvae.bundle.manifest import Manifest
-from kvae.config import DATASETS, TrainConfig
+from kvae.config import DATASETS, PATHS, TrainConfig
 from kvae.data import datasets, named
 from kvae.data.held_out_split import held_out
 from kvae.errors import DataError, KvaeError
@@ -19,7 +19,7 @@ from kvae.runs.layout import CONFIG
 
 OWN_SETTINGS = ("image_size", "grayscale", "alpha", "levels", "split_seed", "max_bad")
 """The settings that define a data set of the user's own images."""
-OWN_SPLITS = ("validation_data", "test_data")
+OWN_SPLITS = PATHS[1:]
 """The settings that are paths of further images of it."""
 
 
@@ -99,6 +99,16 @@ def own_splits(bundle: Path) -> dict[str, str]:
     """
     _, config = _config_around(bundle)
     return {name: config[name] for name in OWN_SPLITS if isinstance(config.get(name), str)}
+
+
+def own_paths(bundle: Path) -> list[Path]:
+    """Everything that a bundle's run says the user's own images were read from, whether or not it is still there.
+
+    Args:
+        bundle: a bundle folder, or a graph in one.
+    """
+    _, config = _config_around(bundle)
+    return [Path(config[name]) for name in PATHS if isinstance(config.get(name), str)]
 
 
 def _config_around(bundle: Path) -> tuple[Path, dict[str, Any]]:

@@ -37,7 +37,7 @@ class Server(ThreadingMixIn, TCPServer):
     """A server that listens once it is created, and answers in `serve_forever`, with one thread per connection.
 
     A path that is not a key of the table is not found, so no request can reach any other file. Bound to a loopback
-    address, the server answers only requests to a loopback name, such as localhost, with any port, as it may have been
+    address, the server answers only requests for a loopback name, such as localhost, with any port, as it may have been
     forwarded: a page elsewhere whose host name was made to resolve to this address (DNS rebinding) learns nothing.
 
     Args:
@@ -138,8 +138,8 @@ class _Handler(BaseHTTPRequestHandler):
             named = ", ".join(self.headers.get_all("Host", [])) or "none"
             return self.send_error(
                 HTTPStatus.MISDIRECTED_REQUEST,
-                explain=f"kvae explore answers only to localhost and loopback addresses, and this request names the "
-                f"host '{printable(named, 100)}'. If that is your own proxy or forwarded port, start kvae explore "
+                explain=f"kvae explore answers only requests for localhost and loopback addresses, but this one names "
+                f"the host '{printable(named, 100)}'. If that is your own proxy or forwarded port, start kvae explore "
                 f"again with --allowed-host NAME.",
             )
         path = self.path.partition("?")[0].removeprefix("/") or INDEX

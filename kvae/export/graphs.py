@@ -96,7 +96,7 @@ def _is_standard(node: onnx.NodeProto) -> bool:
 
 def _too_large(graph: onnx.GraphProto, name: str, network: keras.Model) -> Problem:
     layer, count = Counter(layer_at(network, node.name) for node in graph.node).most_common(1)[0]
-    reason = f"it becomes {count:,} operators, where a graph may have {MAX_NODES:,}"
+    reason = f"it becomes {count:,} operators, but a graph may have only {MAX_NODES:,}"
     return Problem(name, layer, reason, "loop over fewer steps, or compute without a loop")
 
 

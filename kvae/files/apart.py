@@ -21,28 +21,30 @@ class _Found(NamedTuple):
     is_folder: bool
 
 
-def check(out: Path | None, *read: Path | None) -> None:
+def check(out: Path | None, *read: Path | None, name: str = "--out") -> None:
     """Raise KvaeError if writing `out` would replace something that is read, or add a file to a folder that is read.
 
     Args:
         out: the file or folder to be written, which need not exist; None is nothing.
         read: files and folders that are read, with everything in them; None is nothing.
+        name: what the user chooses `out` by, for the message.
     """
     if out is None:
         return
     place = _place(out)
     around = {identity for folder in place.parents if (identity := _identity(folder))}
     itself = _identity(place)
-    replaced = {itself} | {found.identity for found in _below(place)} if itself else set()
+    # A link in a folder that is replaced is only removed, and what it leads to stays.
+    replaced = {itself} | {found.identity for found in _below(place, follow=False)} if itself else set()
     for path in read:
         for found in _below(path) if path is not None else ():
             if found.identity in replaced:
                 what = "is" if found.identity == itself else "holds"
-                raise KvaeError(f"{_shown(out)} {what} an input ({shown(found.path)}). Choose another --out.")
+                raise KvaeError(f"{_shown(out)} {what} an input ({shown(found.path)}). Choose another {name}.")
             if found.is_folder and found.identity in around:
                 raise KvaeError(
                     f"{_shown(out)} is in {shown(found.path)}, which is read: it would become one of the inputs, or "
-                    f"replace one. Choose another --out."
+                    f"replace one. Choose another {name}."
                 )
 
 
@@ -54,8 +56,8 @@ def _place(path: Path) -> Path:
         return path
 
 
-def _below(path: Path) -> Iterator[_Found]:
-    """A file; or a folder and everything under it, hidden files and what links lead to included."""
+def _below(path: Path, follow: bool = True) -> Iterator[_Found]:
+    """A file; or a folder and everything under it, hidden files and, to `follow` them, what links lead to included."""
     first = _stat(path)
     if first is None:
         return
@@ -67,7 +69,7 @@ def _below(path: Path) -> Iterator[_Found]:
             continue
         entered.add(folder.identity)
         for entry in _entries(folder.path):
-            if (found := _stat(Path(entry))) is not None:
+            if (follow or not os.path.islink(entry)) and (found := _stat(Path(entry))) is not None:
                 yield found
                 if found.is_folder:
                     waiting.append(found)

@@ -38,13 +38,14 @@ class Claim:
     """Where the result is made."""
     retired: Path
     """Where the folder that it replaces goes for a moment, on a system that cannot swap two folders."""
-    number: int
-    """The descriptor of the lock file."""
+    number: int | None
+    """The descriptor of the lock file; None on a file system without locks."""
 
     def fill(self) -> None:
         """Note that the temporary folder is complete: from here on whoever comes next moves the rest of its files."""
-        os.lseek(self.number, 0, os.SEEK_END)
-        os.write(self.number, b"fill\n")
+        if self.number is not None:
+            os.lseek(self.number, 0, os.SEEK_END)
+            os.write(self.number, b"fill\n")
 
 
 @contextmanager
@@ -73,7 +74,7 @@ def claimed(path: Path, suffix: str = "", inside: bool = False, last: str = "", 
             target = "" if inside else path.name
             record = {"temporary": names[0], "retired": names[1], "target": target, "last": last}
             locks.rewrite(number, f"kvae {os.getpid()} {json.dumps(record)}\n")
-        claim = Claim(folder / names[0], folder / names[1], -1 if number is None else number)
+        claim = Claim(folder / names[0], folder / names[1], number)
         try:
             yield claim
         finally:

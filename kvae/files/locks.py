@@ -115,7 +115,7 @@ def open_file(path: Path, flags: int) -> int:
     """
     # Neither follows a link nor waits for the other end of a pipe. Windows has neither, nor these flags.
     flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    if path.is_symlink():  # where there is no O_NOFOLLOW; with it, the error would be about too many links
+    if path.is_symlink():  # for systems without O_NOFOLLOW; with it, the error would be about too many links
         raise OSError(errno.EINVAL, f"{path.name} is a link, not a lock of kvae", str(path))
     foreign = OSError(errno.EINVAL, f"{path.name} is not a lock of kvae; remove it if you do not need it", str(path))
     if path.exists() and not path.is_file():  # opening a folder or a socket fails with another reason

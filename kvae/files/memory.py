@@ -8,7 +8,7 @@ from pathlib import Path
 MEMINFO = Path("/proc/meminfo")
 CGROUP = Path("/sys/fs/cgroup")
 UNKNOWN = 2 * 2**30
-"""What is assumed where the system says nothing: little, so that large data sets are read from the disk."""
+"""What is assumed if the system says nothing: little, so that large data sets are read from the disk."""
 
 
 def available() -> int:

@@ -23,8 +23,6 @@ MAX_GRID = 10_000
 MARKER = ".kvae-samples"
 """The list of the files in a folder of samples, with their hashes: a later call may replace the folder if it is
 unchanged. One that an earlier kvae wrote has only their number here, and stays."""
-
-
 NAMES = "names.csv"
 """The file in a folder of reconstructions that says which image each is of."""
 

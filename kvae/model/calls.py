@@ -24,7 +24,7 @@ def returned(role: str, network: Any, *inputs: tf.Tensor | None, event: Any = No
         training: the `training` argument of its layers.
 
     Raises:
-        KvaeError: it cannot take these inputs, or returns something else than a distribution of float32.
+        KvaeError: it cannot take these inputs, or does not return a distribution of float32.
     """
     given = [value for value in inputs if value is not None]
     try:

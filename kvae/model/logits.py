@@ -120,7 +120,7 @@ def _activation(layer: Any) -> Any:
 
 
 def _limits(activation: Any) -> tuple[float, float] | None:
-    """The least and the largest value of an activation; None if it is no function of one array."""
+    """The least and the largest value of an activation; None if it is not a function of one array."""
     try:
         with tf.init_scope():
             found = tf.convert_to_tensor(activation(tf.linspace([-FAR], [FAR], 2001, axis=1))).numpy()

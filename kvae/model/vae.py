@@ -76,7 +76,7 @@ class VAE(SetOnce, ObjectiveModel):
             training: the `training` argument for layers such as Dropout.
 
         Raises:
-            KvaeError: what goes in is no image, or what a network returns is no distribution over codes or images.
+            KvaeError: the input is not images, or a network does not return a distribution over codes or images.
         """
         example = self.example(example)
         draws = self.next_draws(example.num_images) if draws is None else Draws.of(draws, example.num_images)

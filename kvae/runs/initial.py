@@ -43,8 +43,8 @@ def weights_file(init_from: str) -> Path:
 def model_settings(init_from: str) -> dict[str, Any]:
     """The settings of the model in a run or a `.keras` file, as `kvae.config.from_settings` takes them.
 
-    They are those of the run that the file is in. Of a file elsewhere, only the latent dimensions, the likelihood and
-    the prior are known: the architecture and its width must be given if they are not the defaults.
+    They are those of the run that the file is in. Of a file elsewhere, only the latent dimensions and the likelihood
+    are known: the other settings must be given if they are not the defaults.
 
     Raises:
         ConfigError: `init_from` is neither a run nor a `.keras` file.
@@ -70,7 +70,7 @@ def model_settings(init_from: str) -> dict[str, Any]:
 
 
 def run_config(path: Path) -> TrainConfig | None:
-    """The settings of the run that a `.keras` file is in; None if it is in no run."""
+    """The settings of the run that a `.keras` file is in; None if it is not in a run."""
     for folder in (path.resolve().parent, path.resolve().parent.parent):
         if (folder / layout.CONFIG).is_file():
             return run_files.read_config(folder)

@@ -16,12 +16,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kvae.bundle import noise
 from kvae.bundle.manifest import Manifest
 from kvae.errors import BundleError, KvaeError
 from kvae.files.text import printable
 from kvae.machine import cores
-from kvae.runtime import latents, outputs, sources
+from kvae.runtime import arguments, latents, outputs, sources
 from kvae.runtime.latents import Floats, Posterior
 from kvae.runtime.sessions import DEVICES, Graph, Sessions, check_tensors, role, start_session
 from kvae.runtime.sources import Held, Source
@@ -35,8 +34,6 @@ NOISE_BATCHES = 4
 """Batches whose noise is drawn at once. Drawing noise takes many short numpy calls, which wait for Python's lock while
 other threads call onnxruntime; fewer, longer calls, in the one thread that hands out the batches, wait less. That
 thread draws some 40 million numbers a second, which is the limit for a large latent_dim or very many cores."""
-MAX_TEMPERATURE = 1e6
-"""Far beyond any useful value; it keeps z within float32."""
 
 
 class Bundle:
@@ -155,7 +152,7 @@ class Bundle:
         Raises:
             KvaeError: an argument out of range.
         """
-        images = np.empty((_checked_count(n, seed, temperature, start), *self.manifest.image_shape), np.float32)
+        images = np.empty((arguments.count(n, seed, temperature, start), *self.manifest.image_shape), np.float32)
 
         def fill(part: slice, inputs: Inputs, threads: int) -> None:
             self._call("decoder", inputs, {"mean": images[part]}, threads)
@@ -166,7 +163,7 @@ class Bundle:
 
     def sample_batches(self, n: int, seed: int = 0, temperature: float = 1.0, start: int = 0) -> Iterator[Floats]:
         """The images of `sample`, in batches of `BATCH_SIZE`, so that memory does not grow with `n`."""
-        _checked_count(n, seed, temperature, start)  # now, not when the first batch is requested
+        arguments.count(n, seed, temperature, start)  # now, not when the first batch is requested
 
         def batch(part: slice, inputs: Inputs, threads: int) -> Floats:
             images = np.empty((part.stop - part.start, *self.manifest.image_shape), np.float32)
@@ -184,14 +181,14 @@ class Bundle:
 
     def decode(self, z: ArrayLike) -> Floats:
         """The expected images `(batch, height, width, channels)`, in [0, 1], of codes `z`, `(batch, latent_dim)`."""
-        codes = _checked(z, (self.manifest.latent_dim,), "z")
+        codes = arguments.batch(z, (self.manifest.latent_dim,), "z")
         if not np.isfinite(codes).all():
             raise KvaeError(f"codes must be finite float32 numbers; got {codes[~np.isfinite(codes)][0]:g}.")
         return self.run("decoder", {"z": codes}, ["mean"])["mean"]
 
     def encode(self, images: ArrayLike) -> Posterior:
         """The posterior of each image; `images` is `(batch, height, width, channels)` in [0, 1]."""
-        pixels = _checked(images, tuple(self.manifest.image_shape), "images")
+        pixels = arguments.batch(images, tuple(self.manifest.image_shape), "images")
         if not (pixels.min() >= 0.0 and pixels.max() <= 1.0):
             raise KvaeError(f"images must be in [0, 1]; got [{pixels.min():g}, {pixels.max():g}].")
         return Posterior(**self.run("encoder", {"images": pixels}, ["loc", "scale"]))
@@ -220,7 +217,7 @@ class Bundle:
         """
         self._check_has(graph)
         ends = self.manifest.tensors[graph]
-        values = _checked_inputs(graph, inputs, ends["inputs"])
+        values = arguments.inputs(graph, inputs, ends["inputs"])
         n = len(next(iter(values.values())))
         shapes = {tensor["name"]: tensor["shape"][1:] for tensor in ends["outputs"]}
         wanted = list(outputs or shapes)
@@ -310,40 +307,3 @@ def _split(inputs: Inputs) -> Iterator[Inputs]:
     n = len(next(iter(inputs.values())))
     for first in range(0, n, BATCH_SIZE):
         yield {name: values[first : first + BATCH_SIZE] for name, values in inputs.items()}
-
-
-def _checked_inputs(graph: str, inputs: Mapping[str, ArrayLike], ends: list[dict[str, Any]]) -> Inputs:
-    """The inputs of a graph as onnxruntime takes them; raises KvaeError if they do not fit the graph."""
-    names = [end["name"] for end in ends]
-    if set(inputs) != set(names):
-        given = ", ".join(map(str, inputs)) or "none"
-        raise KvaeError(f"the {graph} has the inputs {', '.join(names)}; got {given}.")
-    values = {end["name"]: _checked(inputs[end["name"]], tuple(end["shape"][1:]), end["name"]) for end in ends}
-    lengths = {name: len(array) for name, array in values.items()}
-    if len(set(lengths.values())) > 1:
-        raise KvaeError(f"the inputs of the {graph} must have the same number of rows; got {lengths}.")
-    return values
-
-
-def _checked_count(n: int, seed: int, temperature: float, start: int) -> int:
-    """`n`; raises KvaeError if it or another argument of `sample` is out of range."""
-    if not isinstance(n, (int, np.integer)) or n < 1:
-        raise KvaeError(f"n must be at least 1; got {n}.")
-    if not 0 <= temperature <= MAX_TEMPERATURE:
-        raise KvaeError(f"temperature must be a number between 0 and {MAX_TEMPERATURE:g}; got {temperature}.")
-    noise.check(seed, start, int(n))
-    return int(n)
-
-
-def _checked(values: ArrayLike, shape: tuple[int, ...], name: str) -> Floats:
-    try:
-        given = np.asarray(values)
-        if given.dtype.kind in "cSU":
-            raise TypeError(f"it holds {given.dtype}")
-        array = np.ascontiguousarray(given, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise KvaeError(f"{name} must be an array of real numbers: {error}.") from None
-    if array.shape[1:] != shape or array.ndim != len(shape) + 1 or not len(array):
-        expected = ", ".join(["batch", *map(str, shape)])
-        raise KvaeError(f"{name} must have shape ({expected}), batch at least 1; got {array.shape}.")
-    return array

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from kvae.errors import KvaeError
 from kvae.files.text import printable
+from kvae.numbers import rescaled
 
 Shape = tuple[int | None, ...]
 Range = tuple[float, float]
@@ -37,7 +38,7 @@ def tensor(images: Any, image_shape: Shape | None = None) -> tf.Tensor:
         image_shape: the model's `(height, width, channels)`, if it is known.
 
     Raises:
-        KvaeError: it is no tensor of floats, or it has another shape.
+        KvaeError: it is not a tensor of floats, or has another shape.
     """
     try:
         # Make even a numpy array a tensor: TFP would cast an array to the likelihood's own dtype, which for its
@@ -70,7 +71,7 @@ def batch_shape(shape: Shape, image_shape: Shape | None = None) -> Shape:
 
 
 def check_values(images: Any, limits: Range = UNIT) -> None:
-    """Raise KvaeError if the floats of a tensor or array are out of range; in a graph, where none are known, pass."""
+    """Raise KvaeError if the floats of a tensor or array are out of range; in a graph, which has no values, pass."""
     if isinstance(images, tf.Tensor) and not _is_eager(images):
         return
     lowest, highest = _extremes(images)
@@ -127,7 +128,9 @@ def about_range(lowest: float, highest: float, shape: Shape | None = None) -> st
     of = "" if shape is None else f" of shape {shape}"
     if not (math.isfinite(lowest) and math.isfinite(highest)):
         return f"images must be in [0, 1]; got NaN or infinity in floats{of}. Leave those images out: {_FINITE}."
-    return f"images must be in [0, 1]; got floats from {lowest:g} to {highest:g}{of}. {_rescaling(lowest, highest)}"
+    undo = ", or undo the standardisation: x * std + mean" if lowest < -1 - TOLERANCE else ""
+    repair = f"Rescale them: {rescaled(lowest, highest)}{undo}."
+    return f"images must be in [0, 1]; got floats from {lowest:g} to {highest:g}{of}. {repair}"
 
 
 def images_and_labels(batch: Any) -> tuple[Any, Any]:
@@ -201,17 +204,6 @@ def _fits(shape: Shape, expected: Shape | None) -> bool:
 
 
 _FINITE = "x[np.isfinite(x).all(axis=(1, 2, 3))]"
-
-
-def _rescaling(lowest: float, highest: float) -> str:
-    if lowest >= 0:
-        top = next((top for top in (255, 65535) if highest <= top), None)
-        return "Scale them: x / x.max()." if top is None else f"Divide by {top}: x / {top}."
-    if lowest >= -0.5 - TOLERANCE and highest <= 0.5 + TOLERANCE:
-        return "Shift them: x + 0.5."
-    if lowest >= -1 - TOLERANCE and highest <= 1 + TOLERANCE:
-        return "Rescale them: (x + 1) / 2."
-    return "Undo the standardisation, x * std + mean, or rescale: (x - x.min()) / (x.max() - x.min())."
 
 
 def _about_dtype(name: str, lowest: float | None = None, highest: float | None = None) -> str:

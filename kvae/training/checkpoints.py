@@ -254,14 +254,18 @@ def read_state(folder: Path | str) -> State:
 
 
 def copy(folder: Path, target: Path, state: State) -> None:
-    """Copy a checkpoint into another folder, with another `State` in it."""
-    with (
-        atomic_file(target / LAST, durable=True) as path,
-        zipfile.ZipFile(folder / LAST) as source,
-        zipfile.ZipFile(path, "w") as archive,
-    ):
-        for name in source.namelist():
-            archive.writestr(name, json.dumps(asdict(state)) if name == STATE else source.read(name))
+    """Copy a checkpoint into another folder, with another `State` in it.
+
+    Raises:
+        KvaeError: the checkpoint cannot be read, or the folder cannot be written to.
+    """
+    with atomic_file(target / LAST, durable=True) as path:
+        try:
+            with zipfile.ZipFile(folder / LAST) as source, zipfile.ZipFile(path, "w") as archive:
+                for name in source.namelist():
+                    archive.writestr(name, json.dumps(asdict(state)) if name == STATE else source.read(name))
+        except zipfile.BadZipFile as error:
+            raise _unreadable(folder / LAST, error) from None
 
 
 def _unreadable(path: Path, error: Exception) -> KvaeError:

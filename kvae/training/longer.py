@@ -5,6 +5,7 @@ the last checkpoint, goes on like any other, and in the end its files take the p
 """
 
 import logging
+import os
 import shlex
 import shutil
 from dataclasses import dataclass, replace
@@ -55,8 +56,8 @@ def plan(run: Path, epochs: int | None = None) -> Plan:
         epochs: how many epochs it shall have in all; by default, as many as before.
 
     Raises:
-        KvaeError: the folder is no run, or a finished run without a checkpoint; or it is finished and `epochs` is not
-            more than it has made.
+        KvaeError: the folder is not a run, or is a finished run without a checkpoint; or it is finished and `epochs` is
+            not more than it has made.
         ConfigError: a stopped run has made more epochs than `epochs` already, or its other settings need more.
     """
     folder = run / layout.LONGER
@@ -96,7 +97,7 @@ def plan(run: Path, epochs: int | None = None) -> Plan:
 def begin(plan: Plan) -> None:
     """Write what a plan changes, before training goes on; the caller has locked the run."""
     if plan.begins:
-        shutil.rmtree(plan.folder, ignore_errors=True)  # if the process was killed here
+        _remove_begun(plan.folder)
         checkpoints.copy(plan.run, plan.folder, plan.extended(checkpoints.read_state(plan.run)))
         for name in (layout.MODEL, layout.SKIPPED):
             _copy(plan.run / name, plan.folder / name)
@@ -104,13 +105,26 @@ def begin(plan: Plan) -> None:
         run_files.write_json(plan.folder / layout.CONFIG, plan.config.to_dict())  # last: it is a run from here on
 
 
+def _remove_begun(folder: Path) -> None:
+    """Remove what a process that was killed in `begin` has left; KvaeError if the folder holds anything else."""
+    if not os.path.lexists(folder):
+        return
+    begun = {Path(layout.CHECKPOINT).parts[0], layout.MODEL, layout.SKIPPED}
+    is_ours = folder.is_dir() and not folder.is_symlink()
+    if not is_ours or any(path.name not in begun and path.name[0] != "." for path in folder.iterdir()):
+        raise KvaeError(
+            f"{folder} was not written by kvae, which needs the name to train a finished run longer. Rename it."
+        )
+    shutil.rmtree(folder)
+
+
 def announce(plan: Plan, epochs_before: int, state: checkpoints.State, learning_rate: float) -> None:
     """Say which schedule a training follows if it goes on to another number of epochs."""
     if plan.is_new:
         epochs = plan.config.epochs
         logger.warning(
-            "%s goes on after epoch %d, to epoch %d instead of %d, under its old schedules stretched to %d epochs: the "
-            "learning rate is now %.3g. The result is not that of %d epochs at once.",
+            "%s continues after epoch %d, to epoch %d instead of %d, under its old schedules stretched to %d epochs: "
+            "the learning rate is now %.3g. The result is not that of %d epochs at once.",
             plan.run, state.epoch, epochs, epochs_before, epochs, learning_rate, epochs,
         )  # fmt: skip
 

@@ -11,9 +11,9 @@ import tensorflow as tf
 
 from kvae.bundle.locate import RUNS_FOLDER
 from kvae.config import TrainConfig
-from kvae.data import choice, datasets, decoded, placing
+from kvae.data import choice, datasets, decoded
 from kvae.errors import KvaeError
-from kvae.files import atomic, locks
+from kvae.files import apart, atomic, locks
 from kvae.files.atomic import check_replaceable
 from kvae.runs import files as run_files
 from kvae.runs import layout
@@ -55,7 +55,7 @@ def train(
         Interrupted: the process was told to end; `resume` continues the run.
     """
     config = initial.recorded(config.absolute())  # the run may be resumed from another folder
-    placing.check_outside(out, config.own_paths)
+    apart.check(out, *config.own_paths)
     locks.check_free(out)
     _check_new(out)
     data = datasets.of(config, data_dir, decoding)

@@ -8,9 +8,9 @@ import keras
 import tensorflow as tf
 
 from kvae.config import TrainConfig
-from kvae.data import choice, datasets, placing
+from kvae.data import choice, datasets
 from kvae.errors import KvaeError
-from kvae.files import atomic, locks
+from kvae.files import apart, atomic, locks
 from kvae.runs import files as run_files
 from kvae.runs import layout
 from kvae.training import building, checkpoints, environment, initial, longer, skipped
@@ -45,7 +45,7 @@ def resume(
         ConfigError: `epochs` is less than the run has already made.
         Interrupted: the process was told to end, again.
     """
-    placing.check_outside(out, run_files.read_config(out).own_paths, "folder")
+    apart.check(out, *run_files.read_config(out).own_paths, name="folder")
     with locks.held(out):
         plan = longer.plan(out, epochs)
         for folder in {out, plan.folder}:

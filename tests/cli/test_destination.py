@@ -30,7 +30,7 @@ def kvae(tmp_path, monkeypatch, bundle_path):
         pictures.save(pictures.picture(image), tmp_path / "p" / f"{index}.png")
     shutil.copytree(bundle_path, "m")
     shutil.copytree(bundle_path, "run/bundle")
-    (tmp_path / "run" / "config.json").write_text("{}")
+    (tmp_path / "run" / "config.json").write_text(json.dumps({"data": str(tmp_path / "p"), "test_data": "codes.npz"}))
     np.savez("codes.npz", loc=np.zeros((2, 3), np.float32))
     return lambda *arguments: CliRunner().invoke(main, list(arguments), catch_exceptions=False)
 
@@ -51,7 +51,10 @@ def tree(folder):
         "sample --model run --out run/samples", "sample --model m/decoder.onnx --out m/samples.npy",
         "sample --model run/bundle --out run/new.png", "traverse --out m/new.png", "explore m --out m/page",
         "export m --format ort --out m/ort", "export m --format ort --out m", "export run --out run/again",
-        "evaluate m --per-image m/values.npz", "score p --engine ray --out p", "encode p --engine ray --out p/parts",
+        "export run --out p/again", "export run/bundle --format ort --out p/ort", "evaluate m --per-image m/values.npz",
+        "evaluate run --per-image p/values.npz", "evaluate run --per-image codes.npz",
+        "data inspect m --test-data p --out p/new.png",
+        "score p --engine ray --out p", "encode p --engine ray --out p/parts",
         "sample --engine ray --out m/parts",
     ],
 )  # fmt: skip

@@ -10,16 +10,19 @@ from pathlib import Path
 
 import click
 import numpy as np
+import onnx
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
 from kvae import recipes
+from kvae.bundle.manifest import Manifest
 from kvae.cli.compare import PRESETS
 from kvae.cli.main import VERBS, main
 from kvae.cli.verbs import Verb
 from kvae.comparison import settings as comparison_settings
 from kvae.config import ModelConfig, TrainConfig, from_settings
+from kvae.conversion import graph_files
 from kvae.machine import extras
 from kvae.runtime.bundle import Bundle
 from kvae.training import making
@@ -185,9 +188,9 @@ def strict(text):
 def test_json_of_a_bundle_with_numbers_that_are_not_finite_is_json(kvae, bundle_path, tmp_path):
     """A stranger's manifest may hold NaN where kvae does not look."""
     copy = shutil.copytree(bundle_path, tmp_path / "b")
-    manifest = json.loads((copy / "manifest.json").read_text())
-    manifest["dataset"] |= {"note": [float("nan"), float("-inf")]}
-    (copy / "manifest.json").write_text(json.dumps(manifest))
+    manifest = Manifest.read(copy)
+    manifest = replace(manifest, dataset=manifest.dataset | {"note": [float("nan"), float("-inf")]})
+    graph_files.write(copy, {name: onnx.load(copy / manifest.graph_file(name)) for name in manifest.tensors}, manifest)
     assert strict(kvae("info", "b", "--json").stdout)["manifest"]["dataset"]["note"] == [None, None]
     strict(kvae("verify", "b", "--json").stdout)
 

@@ -351,14 +351,16 @@ def test_a_folder_that_changed_is_made_anew_with_one_line(tmp_path, caplog, name
     assert caplog.records == []
 
 
-@pytest.mark.parametrize(("name", "is_read"), [("data/cache", True), ("data/a/cache", True), ("data/.cache", False)])
-def test_a_cache_among_the_images_is_refused_unless_it_is_hidden(tmp_path, monkeypatch, name, is_read):
-    data = write_colour_folder(tmp_path / "data", 40)
+@pytest.mark.parametrize(("name", "is_read"), [("cache", True), ("a/cache", True), (".cache", False)])
+@pytest.mark.parametrize("around", ["", ".hidden"])
+def test_a_cache_among_the_images_is_refused_unless_it_is_hidden_there(tmp_path, monkeypatch, name, is_read, around):
+    tmp_path = tmp_path / around / "data"
+    data = write_colour_folder(tmp_path, 40)
     monkeypatch.setenv("KVAE_CACHE_DIR", str(tmp_path / name))
     if not is_read:
         assert made(data).is_dir()
         return
-    with pytest.raises(KvaeError, match="lies in .*data.* another KVAE_CACHE_DIR"):
+    with pytest.raises(KvaeError, match="is in .*data.* another KVAE_CACHE_DIR"):
         made(data)
     assert not (tmp_path / name).exists()
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from kvae.config import TrainConfig
-from kvae.data import images, preparation
+from kvae.data import image_files, images, preparation
 from kvae.data.sources import open_source
 from kvae.errors import DataError
 from kvae.files import idx
@@ -78,13 +78,13 @@ def test_many_images_come_in_bounded_batches(tmp_path):
     found = images.open_images([tmp_path / "one.png", tmp_path / "many.npy"], (6, 4, 1))
     sizes = [len(batch.names) for batch in found.batches()]
     assert sum(sizes) == found.count == 5001
-    assert max(sizes) <= 2 * images.BATCH
+    assert max(sizes) <= 2 * image_files.BATCH
     np.testing.assert_allclose(load(tmp_path / "many.npy"), many / 255, rtol=1e-6)
 
 
 def test_batches_of_large_images_hold_fewer(tmp_path, monkeypatch):
     """Both the bytes of the model's images and those of the file's are limited."""
-    monkeypatch.setattr(images, "BATCH_BYTES", 4 * 50 * 40 * 3)
+    monkeypatch.setattr(image_files, "BATCH_BYTES", 4 * 50 * 40 * 3)
     np.save(tmp_path / "large.npy", np.zeros((10, 50, 40), np.uint8))
     found = images.open_images([tmp_path / "large.npy"], (50, 40, 1))
     assert [len(batch.names) for batch in found.batches()] == [3, 3, 3, 1]
@@ -187,7 +187,7 @@ def test_a_picture_cut_short_is_named(tmp_path):
 
 
 def test_an_image_of_an_array_may_not_be_too_large(tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "MAX_ARRAY_BYTES", 6 * 4 * 8 - 1)
+    monkeypatch.setattr(image_files, "MAX_ARRAY_BYTES", 6 * 4 * 8 - 1)
     np.save(tmp_path / "a.npy", np.zeros((2, 6, 4)))
     with pytest.raises(DataError, match=r"holds images of \(6, 4, 1\), .* too many pixels"):
         load(tmp_path / "a.npy")
@@ -207,12 +207,13 @@ def test_a_pipe_is_refused_without_waiting(tmp_path):
         load(tmp_path / "pipe.png")
 
 
-def test_open_image_takes_a_file_with_one_image(tmp_path):
+def test_open_image_for_takes_a_file_with_one_image(tmp_path):
+    manifest = SimpleNamespace(image_shape=[6, 4, 1], training={})
     save(tmp_path / "a.png", GREY[0])
     np.save(tmp_path / "a.npy", GREY)
-    np.testing.assert_allclose(images.open_image(tmp_path / "a.png", (6, 4, 1))[0], GREY[0] / 255, rtol=1e-6)
+    np.testing.assert_allclose(images.open_image_for(manifest, tmp_path / "a.png")[0], GREY[0] / 255, rtol=1e-6)
     with pytest.raises(DataError, match="holds 5 images"):
-        images.open_image(tmp_path / "a.npy", (6, 4, 1))
+        images.open_image_for(manifest, tmp_path / "a.npy")
 
 
 def test_rows_of_a_table_are_read_by_a_model_of_tables(tmp_path):

@@ -13,8 +13,8 @@ from kvae.config import ConfigError, TrainConfig
 from kvae.data import images, preparation
 from kvae.data.decoding import decode
 from kvae.data.listing import is_records
-from kvae.data.preparation import Prepared
 from kvae.data.sources import open_source
+from kvae.data.tally import Prepared
 from kvae.errors import DataError
 from kvae.files.reading import Reading
 

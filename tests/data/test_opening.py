@@ -126,8 +126,9 @@ def test_the_largest_picture_stays_within_memory(tmp_path):
     width, height = 8000, opening.MAX_PIXELS // 8000
     Image.new("RGBA", (width, height), (9, 8, 7, 255)).save(tmp_path / "a.webp", lossless=True, method=0)
     code = (
-        "import sys\nfrom pathlib import Path\nfrom kvae.data.images import open_image\n"
-        "assert open_image(Path(sys.argv[1]), (8, 8, 3), resize=True).shape == (1, 8, 8, 3)\n"
+        "import sys\nfrom pathlib import Path\nfrom kvae.data.images import open_images\n"
+        "(batch,) = open_images([Path(sys.argv[1])], (8, 8, 3), resize=True).batches()\n"
+        "assert batch.images.shape == (1, 8, 8, 3)\n"
         "print([line for line in open('/proc/self/status') if line.startswith('VmHWM')][0].split()[1])"
     )
     done = subprocess.run([sys.executable, "-c", code, tmp_path / "a.webp"], capture_output=True, text=True, check=True)

@@ -12,8 +12,9 @@ from PIL import Image
 
 from kvae.config import TrainConfig
 from kvae.data import preparation, splits
-from kvae.data.preparation import Prepared, Skipped, Tally, in_threads, survey
+from kvae.data.preparation import in_threads, survey
 from kvae.data.sources import open_source
+from kvae.data.tally import Prepared, Skipped, Tally
 from kvae.errors import DataError
 
 

@@ -52,6 +52,8 @@ def test_without_a_likely_mistake_there_is_no_advice(shape, wanted):
         (0, 65535, "x / 65535"),
         (-1, 1, "(x + 1) / 2"),
         (-0.9, 0.7, "(x + 1) / 2"),
+        (-0.5, 0.4, "x + 0.5"),
+        (0, 1.004, "np.clip(x, 0, 1)"),
         (-1e-7, 1.0000001, "np.clip(x, 0, 1)"),
         (0, 12, "(x - x.min()) / (x.max() - x.min())"),
         (-4, 9, "(x - x.min()) / (x.max() - x.min())"),

@@ -19,12 +19,12 @@ from tiny import DATASET, make_vae, random_images
 from kvae.bundle import binarization, noise, onnxruntime_web
 from kvae.bundle.densities import log_density
 from kvae.conversion.conversion import convert
-from kvae.data.images import open_image
+from kvae.data.images import open_images
 from kvae.explorer import pages
 from kvae.explorer.server import Server
 from kvae.export.bundles import export
 from kvae.files import pictures
-from kvae.files.reading import Reading
+from kvae.files.reading import PLAIN, Reading
 from kvae.runtime import scoring
 from kvae.runtime.bundle import Bundle
 
@@ -174,6 +174,11 @@ START = "seed=0&temperature=1&across=0&up=1&z={0}&a={0}&b={1}"
 
 def as_text(code):
     return ",".join(repr(float(value)) for value in code)
+
+
+def read(path, shape, reading=PLAIN):
+    """A picture as `kvae score --resize` reads it."""
+    return next(open_images([path], shape, resize=True, reading=reading).batches()).images
 
 
 def rgb(images):
@@ -561,7 +566,7 @@ def test_a_picture_of_any_size_is_read_as_by_kvae_score_resize(taking, tmp_path,
         path = tmp_path / f"{size}.png"
         texture(*size, mode).save(path)
         explorer.give(path.read_bytes())
-        expected = open_image(path, shape, resize=True, reading=Reading(alpha="black"))  # as on the page
+        expected = read(path, shape, Reading(alpha="black"))  # as on the page
         found = explorer.pixels("#original")
         assert np.abs(found.astype(int) - rgb(expected[0])).max() <= 1, size
         elbo = scoring.score(explorer.bundle, expected).elbo[0]
@@ -574,7 +579,7 @@ def test_a_rotated_photograph_is_read_upright(taking, tmp_path):
     path = tmp_path / "turned.png"
     texture(60, 40).save(path, exif=exif)
     taking[9, 12, 3].give(path.read_bytes())
-    expected = rgb(open_image(path, (9, 12, 3), resize=True)[0])
+    expected = rgb(read(path, (9, 12, 3))[0])
     assert np.abs(taking[9, 12, 3].pixels("#original").astype(int) - expected).max() <= 1
 
 

@@ -19,6 +19,9 @@ def here(tmp_path, monkeypatch):
     (tmp_path / "p" / "out.png").symlink_to("../lone.png")
     (tmp_path / "p" / "more").symlink_to("../q")
     os.link("p/a.png", "hard.png")
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "to").symlink_to("../q")
+    (tmp_path / "linked" / "lone.png").symlink_to("../lone.png")
     return tmp_path
 
 
@@ -33,6 +36,8 @@ def here(tmp_path, monkeypatch):
         ("hard.png", ["p"]),
         ("p/new.png", ["p"]),
         ("p/sub/new/new.png", ["p"]),
+        ("p/.hidden/new.png", ["p"]),
+        ("p/new.png", ["missing", "p/../p"]),
         ("link/new.png", ["p"]),
         ("p/new.png", ["link"]),
         ("q/new.png", ["p"]),  # p has a link to the folder
@@ -59,7 +64,8 @@ def test_an_output_over_or_among_the_inputs_is_refused(here, out, read):
     ("out", "read"),
     [
         ("new.png", ["p"]), ("p.png", ["p"]), ("pp/a.png", ["p"]), ("q/new.png", ["p/a.png"]), ("q", ["p/a.png"]),
-        ("p/new.png", ["p/a.png"]), ("new.png", ["missing"]), ("missing/new.png", ["lone.png"]),
+        ("p/new.png", ["p/a.png"]), ("new.png", ["missing"]), ("linked", ["lone.png", "q"]),
+        ("missing/new.png", ["lone.png"]),
     ],
 )  # fmt: skip
 def test_other_outputs_are_not(here, out, read):

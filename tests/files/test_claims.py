@@ -242,3 +242,15 @@ def test_the_token_is_recognised():
         assert claims.TOKEN.fullmatch(name)
     for name in ("a.tmp", f"a.{token}.tmp", ".plan.bak", ".a.77.tmp.csv", f".a.{token}", f".a/.{token}.tmp"):
         assert not claims.TOKEN.fullmatch(Path(name).name) or "/" in name
+
+
+def test_an_empty_folder_is_filled_where_there_are_no_locks(tmp_path, monkeypatch):
+    def refused(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("kvae.files.locks.fcntl.flock", refused)
+    (tmp_path / "out").mkdir()
+    with atomic_folder(tmp_path / "out", lambda _: False, "a folder of ours", last="z") as folder:
+        for name in ("a", "z"):
+            (folder / name).write_text(name)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "out", "z"]

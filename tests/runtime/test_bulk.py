@@ -68,7 +68,7 @@ def test_scores_equal_those_of_one_call_within_a_millionth(bundle_path, paths, t
 @pytest.mark.parametrize("verb", ["score", "encode"])
 def test_shards_of_whole_batches_have_the_same_bits(bundle_path, tmp_path, monkeypatch, verb):
     """`shards.size_for` returns such sizes."""
-    monkeypatch.setattr("kvae.data.images.BATCH", 5)
+    monkeypatch.setattr("kvae.data.image_files.BATCH", 5)
     np.save(tmp_path / "a.npy", IMAGES)
     job, pieces = bulk.of_images(verb, bundle_path, [tmp_path / "a.npy"], tmp_path / "out", shard_size=15)
     parts = make_all(job, pieces)

@@ -128,6 +128,9 @@ def test_images_of_the_wrong_shape_or_range(bundle):
         bundle.encode(np.zeros((2, 8, 8)))
     with pytest.raises(KvaeError, match=r"images must be in \[0, 1\]; got \[0, 255\]"):
         bundle.encode(np.linspace(0, 255, 64).reshape(1, 8, 8, 1))
+    for odd in ([[1.0], [2.0, 3.0]], "text", [["a", "b", "c"]], None):
+        with pytest.raises(KvaeError, match="z must"):
+            bundle.decode(odd)
     with pytest.raises(KvaeError, match=r"z must have shape \(batch, 3\)"):
         bundle.decode(np.zeros((2, 4)))
 
@@ -341,7 +344,7 @@ def test_an_error_in_a_batch_is_raised(bundle, monkeypatch):
     batches = bundle.sample_batches(50 * runtime.BATCH_SIZE)  # far more than are in progress when the first one is done
     next(batches)
     monkeypatch.setattr(
-        runtime.noise, "standard_normal", lambda seed, start, count, dim: np.zeros((count, dim + 1), np.float32)
+        "kvae.bundle.noise.standard_normal", lambda seed, start, count, dim: np.zeros((count, dim + 1), np.float32)
     )
     with pytest.raises(BundleError, match="onnxruntime cannot run"):
         for _ in range(49):

@@ -16,7 +16,7 @@ IMAGES = random_images(30)
 
 @pytest.fixture
 def source(tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "BATCH", 8)
+    monkeypatch.setattr("kvae.data.image_files.BATCH", 8)
     np.save(tmp_path / "images.npy", IMAGES)
     return images.open_images([tmp_path / "images.npy"], (8, 8, 1))
 

@@ -50,7 +50,7 @@ def kvae(tmp_path, monkeypatch):
     """Runs the command, with at most 16 images per shard, in a folder with images as PNGs and as an array."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(shards, "MAX_IMAGES", 16)
-    monkeypatch.setattr("kvae.data.images.BATCH", 8)
+    monkeypatch.setattr("kvae.data.image_files.BATCH", 8)
     monkeypatch.setattr("kvae.runtime.bundle.BATCH_SIZE", 8)
     (tmp_path / "pngs").mkdir()
     for index, image in enumerate(IMAGES[:20]):

@@ -15,7 +15,7 @@ from kvae.runtime.bundle import Bundle
 
 @pytest.fixture
 def source(tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "BATCH", 6)
+    monkeypatch.setattr("kvae.data.image_files.BATCH", 6)
     np.save(tmp_path / "a.npy", random_images(20))
     return images.open_images([tmp_path / "a.npy"], (8, 8, 1))
 

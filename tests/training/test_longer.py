@@ -160,6 +160,12 @@ def test_what_cannot_be_trained_longer_is_refused(finished, tmp_path):
             resume(out, epochs=epochs)
     with pytest.raises(KvaeError, match="nothing left to do. --epochs with a number above 2"):
         resume(out)
+    (out / layout.LONGER).mkdir()
+    (out / layout.LONGER / "thesis.txt").write_text("mine")
+    with pytest.raises(KvaeError, match="longer was not written by kvae"):
+        resume(out, epochs=5)
+    assert (out / layout.LONGER / "thesis.txt").read_text() == "mine"
+    shutil.rmtree(out / layout.LONGER)
     (out / layout.CHECKPOINT).unlink()
     with pytest.raises(KvaeError, match="has no checkpoints/last.keras.*kvae train --init-from .*run starts a new run"):
         resume(out, epochs=5)

@@ -30,7 +30,7 @@ ADVICE = {
     "CropAndResize": "cut out the same part of every image",
     "Unique": "use one_hot and a sum over the numbers in its place",
 }
-"""By the name of an operation that tf2onnx cannot convert: what to do, where there is more to say than `REWRITE`."""
+"""By the name of an operation that tf2onnx cannot convert: what to do, if there is more to say than `REWRITE`."""
 
 
 def check(op: tf.Operation) -> None:

@@ -22,7 +22,7 @@ class Fixed(Prior):
             variables and TFP distributions.
 
     Raises:
-        KvaeError: it is no distribution, has another shape, or holds variables elsewhere than among its arguments.
+        KvaeError: it is not a distribution, has another shape, or holds variables elsewhere than among its arguments.
     """
 
     set_once = ("latent_dim", "distribution")
@@ -40,7 +40,7 @@ class Fixed(Prior):
             )
         if len(_arguments(distribution)) != len(distribution.variables):
             raise KvaeError(
-                f"the prior {type(distribution).__name__} holds variables that are no arguments of it or of its parts "
+                f"the prior {type(distribution).__name__} holds variables that are not arguments of it or of its parts "
                 f"(a TransformedVariable, say), so it cannot be saved. Write a subclass of kvae.model.Prior instead."
             )
         super().__init__(int(distribution.event_shape[0]), **kwargs)

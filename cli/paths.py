@@ -1,0 +1,80 @@
+"""The verbs that draw paths through the space of codes. Neither needs TensorFlow."""
+
+from pathlib import Path
+
+import click
+
+from kvae.cli.destination import destination
+from kvae.cli.options import PATH, device_option, json_option, model_option, threads_option
+from kvae.cli.running import FORMATS, open_model, out_option, reading_options, report
+from kvae.files.reading import Reading
+
+
+@click.command()
+@click.option("--from", "one", metavar="IMAGE", type=PATH, required=True, help="The first image.")
+@click.option("--to", "other", metavar="IMAGE", type=PATH, required=True, help="The last image.")
+@click.option("--steps", type=int, default=10, show_default=True, help="Number of images, including both ends.")
+@model_option
+@out_option("interpolation.png", f"{FORMATS} A .png is a strip.")
+@reading_options
+@device_option
+@threads_option
+@json_option
+def interpolate(
+    one: Path,
+    other: Path,
+    steps: int,
+    model: str | None,
+    out: Path,
+    resize: bool,
+    reading: Reading,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Draw the path from one image to another.
+
+    Decodes codes on the straight line between the means of their posteriors.
+    """
+    from kvae.files import output
+    from kvae.runtime import paths
+
+    path, bundle = open_model(model, device, out, [one, other])
+    found = bundle.decode(paths.interpolate(*paths.ends(bundle, one, other, resize, reading), steps))
+    with destination(out, ".npy") as target:
+        output.write([found], steps, bundle.manifest.image_shape, target, columns=steps)
+    report(out, model, path, as_json, steps)
+
+
+@click.command()
+@click.option("--image", metavar="IMAGE", type=PATH, help="Vary the code of this image. [default: the prior's mean]")
+@click.option("--steps", type=int, default=11, show_default=True, help="Number of values per dimension.")
+@click.option(
+    "--reach", type=float, default=3.0, show_default=True, help="Vary from -REACH to REACH prior standard deviations."
+)
+@model_option
+@out_option("traversal.png", "A .png with one row per latent dimension, highest rate first; - prints it.")
+@reading_options
+@device_option
+@threads_option
+@json_option
+def traverse(
+    image: Path | None,
+    steps: int,
+    reach: float,
+    model: str | None,
+    out: Path,
+    resize: bool,
+    reading: Reading,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Draw what each latent dimension does.
+
+    Each dimension gets a row of images in which only it varies.
+    """
+    from kvae.runtime import paths
+
+    path, bundle = open_model(model, device, out, [image] if image else [])
+    with destination(out, ".png") as target:
+        order = paths.draw_traversal(bundle, image, steps, reach, target, resize, reading)
+    report(out, model, path, as_json, len(order) * steps, dimensions=order)
