@@ -4,6 +4,7 @@ One rule for everything that a user may bring: what is called a split is a split
 """
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,6 +16,8 @@ SPLIT_NAMES = {
     "test": "test", "testing": "test",
 }  # fmt: skip
 """The split that each name stands for, in lower case."""
+FURTHER = re.compile(r"[ _-]?(set|data|images|imgs)?[ _-]?\d*$")
+"""What a split's name may end in: `test_set`, `train2017`."""
 IMAGE_NAMES = ("images", "image", "x", "data")
 LABEL_NAMES = ("labels", "label", "y", "target", "targets")
 """Names of the arrays of images and of labels in an archive, in lower case; the first one present is used."""
@@ -22,7 +25,8 @@ LABEL_NAMES = ("labels", "label", "y", "target", "targets")
 
 def split_named(name: str) -> str | None:
     """The split that a name stands for, whatever its case; None if it stands for none."""
-    return SPLIT_NAMES.get(name.lower())
+    plain = name.lower()
+    return SPLIT_NAMES.get(plain) or SPLIT_NAMES.get(FURTHER.sub("", plain, count=1))
 
 
 def of_folders(path: Path, names: Iterable[str]) -> dict[str, str]:
@@ -33,12 +37,15 @@ def of_folders(path: Path, names: Iterable[str]) -> dict[str, str]:
         names: the images in it, as relative paths.
 
     Raises:
-        DataError: some folders have the names of splits and others do not; a split has two folders, or one without
-            images; or there is no training split. What is meant is then for the user to say.
+        DataError: some folders have the names of splits and others do not, or those that have them lie deeper; a split
+            has two folders, or one without images; or there is no training split. What is meant is then for the user
+            to say.
     """
+    names = list(names)
     tops = {name.partition(os.sep)[0] if os.sep in name else "" for name in names}
     found = {top: split for top in sorted(tops) if (split := split_named(top))}
     if not found:
+        _check_deeper(path, names)
         return {}
     name, told = shown(str(path)), ", ".join(map(shown, found))
     if others := sorted(tops - set(found)):
@@ -64,6 +71,29 @@ def of_folders(path: Path, names: Iterable[str]) -> dict[str, str]:
             f"with --data {shown(str(path / first))}."
         )
     return found
+
+
+def _check_deeper(path: Path, names: list[str]) -> None:
+    """Raise DataError if splits lie within the folders of a folder, where they would be lost: `images/train/0.png`."""
+    found: dict[str, set[str]] = {}  # the names of splits in each inner folder
+    for name in names:
+        *folders, _ = name.split(os.sep)
+        for depth, folder in enumerate(folders):
+            if split_named(folder):
+                found.setdefault(os.sep.join(folders[:depth]), set()).add(folder)
+    told = sorted(set().union(*found.values()))
+    if not {"train"} < {split_named(folder) for folder in told}:
+        return
+    above = next(iter(found))
+    repair = (
+        f"give --data {shown(str(path / above))}"
+        if len(found) == 1
+        else f"put them first: {shown(told[0])}/{shown(above)}"
+    )
+    raise DataError(
+        f"{shown(str(path))} holds {', '.join(map(shown, told))}, named like splits, but within other folders, as if "
+        f"each folder were a label; {repair}."
+    )
 
 
 def of_shard(name: str) -> str | None:

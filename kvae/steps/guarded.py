@@ -47,24 +47,28 @@ class Guarded(BuiltByHand):
                 be used: a target `y`, in `validation_data` too, sample weights or class weights.
         """
         given = inspect.signature(super().fit).bind(*args, **kwargs)
+        given.arguments["x"] = inputs.stream(given.arguments.get("x"))
         self._check_arguments(given.arguments)
         validation = given.arguments.get("validation_data")
         if isinstance(validation, (tuple, list)) and validation:
             names = dict(zip(("x", "y", "sample_weight"), validation, strict=False))
             self._check_arguments(names, "validation_data's ")
         elif validation is not None:
+            given.arguments["validation_data"] = inputs.stream(validation)
             self._check_arguments({"x": validation})
         return super().fit(*given.args, **given.kwargs)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """As in Keras, on what `fit` takes."""
         given = inspect.signature(super().evaluate).bind(*args, **kwargs)
+        given.arguments["x"] = inputs.stream(given.arguments.get("x"))
         if "_use_cached_eval_dataset" not in kwargs:  # in `fit`, which has checked it
             self._check_arguments(given.arguments)
         return super().evaluate(*given.args, **given.kwargs)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """As in Keras, on what `fit` takes."""
+        x = inputs.stream(x)
         self._check_arguments({"x": x})
         return super().predict(x, *args, **kwargs)
 

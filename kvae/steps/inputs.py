@@ -5,7 +5,8 @@ shape that was seen, and the one-line repair. Arrays are checked before anything
 """
 
 import math
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -149,7 +150,8 @@ def images_and_labels(batch: Any) -> tuple[Any, Any]:
             f"Name one: dataset.map(lambda batch: batch['{printable(next(iter(images), 'image'))}'])."
         )
     if _is_pair(images):
-        raise KvaeError(f"a batch must be images, or (images, labels); got {len(images)} arrays. Use np.stack.")
+        repair = "Give the images of one split alone" if _is_pair(labels) else "Use np.stack"
+        raise KvaeError(f"a batch must be images, or (images, labels); got {len(images)} arrays. {repair}.")
     if weights is not None:
         raise KvaeError("all images weigh alike: sample_weight and class_weight are not used here. Leave them out.")
     if labels is not None:
@@ -157,8 +159,22 @@ def images_and_labels(batch: Any) -> tuple[Any, Any]:
     return images, labels
 
 
+def stream(images: Any) -> Any:
+    """What `fit` is given as `x`, with the batches of an iterator as tuples, as Keras wants them of a generator."""
+    if images is None or isinstance(images, (str, bytes, int, float, os.PathLike)):
+        raise KvaeError(
+            f"x must be images, an array or a stream of batches; got {printable(repr(images), 100)}. "
+            f"Files are read by kvae.data.datasets.of(TrainConfig(data=PATH))."
+        )
+    if not isinstance(images, Iterator):
+        return images
+    return (tuple(batch) if _is_pair(batch) else (batch,) for batch in images)
+
+
 def _check_labels(labels: Any) -> None:
     """Raise KvaeError unless labels are classes: integers or text `(n,)` or `(n, 1)`, or one-hot `(n, classes)`."""
+    if isinstance(labels, (tf.RaggedTensor, tf.SparseTensor)):
+        return
     found = tf.convert_to_tensor(labels)
     rank, is_floating = found.shape.rank, found.dtype.is_floating
     one_hot = rank == 2 and found.shape[1] != 1
@@ -186,10 +202,10 @@ def _is_float(dtype: Any) -> bool:
 
 def _extremes(images: Any) -> tuple[float, float]:
     """The least and the largest of all values; NaN if one of them is."""
-    if isinstance(images, tf.Tensor):
+    if hasattr(images, "numpy"):  # a tensor or a variable
         images = images.numpy()
     lowest, highest = math.inf, -math.inf
-    for first in range(0, len(images), ROWS):
+    for first in range(0, images.shape[0], ROWS):
         rows = np.asarray(images[first : first + ROWS])
         if rows.size:
             lowest, highest = np.minimum(lowest, rows.min()), np.maximum(highest, rows.max())
@@ -208,7 +224,11 @@ _FINITE = "x[np.isfinite(x).all(axis=(1, 2, 3))]"
 
 def _about_dtype(name: str, lowest: float | None = None, highest: float | None = None) -> str:
     seen = "" if lowest is None else f" from {lowest:g} to {highest:g}"
-    if name == "bool" or (highest is not None and highest <= 1 and lowest is not None and lowest >= 0):
+    if (
+        name == "bool"
+        or name.startswith("float")
+        or (highest is not None and highest <= 1 and lowest is not None and lowest >= 0)
+    ):
         repair = "Cast them: x.astype('float32')."
     elif name.startswith(("uint", "int")):
         top = 65535 if name.endswith("16") or (highest or 0) > 255 else 255

@@ -10,8 +10,6 @@ from kvae.data.inspection import inspect
 from kvae.data.sources import open_all, open_source
 from kvae.errors import DataError
 
-RNG = np.random.default_rng(0)
-
 
 @pytest.fixture(autouse=True)
 def cache(monkeypatch, tmp_path):
@@ -19,10 +17,11 @@ def cache(monkeypatch, tmp_path):
 
 
 def write(folder, count=1, pixels=None):
-    """Different pictures in a folder."""
+    """Pictures in a folder, other ones in each folder."""
+    rng = np.random.default_rng(list(bytes(folder)[-20:]))
     folder.mkdir(parents=True, exist_ok=True)
     for index in range(count):
-        own = RNG.integers(0, 256, (8, 8), np.uint8) if pixels is None else pixels
+        own = rng.integers(0, 256, (8, 8), np.uint8) if pixels is None else pixels
         Image.fromarray(own).save(folder / f"{index}.png")
 
 
@@ -38,7 +37,13 @@ def splits_of(path, **settings):
 
 
 @pytest.mark.parametrize(
-    "names", [("train", "val", "test"), ("Train", "VALID", "Test"), ("training", "validation", "testing")]
+    "names",
+    [
+        ("train", "val", "test"),
+        ("Train", "VALID", "Test"),
+        ("training", "validation", "testing"),
+        ("training_set", "val2017", "test-images"),
+    ],
 )
 def test_folders_named_like_splits_are_splits_and_their_folders_labels(tmp_path, names):
     for name, count in zip(names, (20, 3, 4), strict=True):
@@ -100,6 +105,27 @@ def test_folders_that_could_mean_either_are_refused(tmp_path, names, reason):
         open_source(tmp_path / "x")
 
 
+@pytest.mark.parametrize(
+    ("folders", "repair"),
+    [
+        (("images/train", "images/val"), "holds train, val, .*give --data .*x/images"),
+        (("a/images/train2017/cat", "a/images/test2017/cat"), "give --data .*x/a/images"),
+        (("cat/train", "cat/test", "dog/train", "dog/test"), "holds test, train, .*put them first: test/cat"),
+    ],
+)
+def test_splits_within_other_folders_are_refused(tmp_path, folders, repair):
+    for folder in folders:
+        write(tmp_path / "x" / folder, 2)
+    with pytest.raises(DataError, match=repair):
+        open_source(tmp_path / "x")
+
+
+def test_one_class_within_another_may_be_called_train(tmp_path):
+    write(tmp_path / "x" / "vehicle" / "train", 2)
+    write(tmp_path / "x" / "animal" / "cat", 2)
+    assert len(list(open_source(tmp_path / "x").items())) == 4
+
+
 @pytest.mark.parametrize("content", ["", "notes.txt"])
 def test_a_split_s_folder_without_images_is_refused(tmp_path, content):
     write(tmp_path / "x" / "train", 2)
@@ -149,7 +175,7 @@ def test_copies_in_another_split_are_counted(tmp_path):
 def test_splits_have_paths_of_their_own(tmp_path):
     write(tmp_path / "a", 40)
     write(tmp_path / "b", 3)
-    np.save(tmp_path / "c.npy", RNG.integers(0, 256, (4, 8, 8), np.uint8))
+    np.save(tmp_path / "c.npy", np.random.default_rng(1).integers(0, 256, (4, 8, 8), np.uint8))
     found = splits_of(tmp_path / "a", validation_data=str(tmp_path / "b"), test_data=str(tmp_path / "c.npy"))
     by_split = {split: {name for name, (own, _) in found.items() if own == split} for split in ("validation", "test")}
     assert by_split["validation"] == {"b/0.png", "b/1.png", "b/2.png"}
@@ -186,7 +212,7 @@ def test_changed_test_images_are_decoded_again(tmp_path):
 def test_an_archive_may_hold_splits(tmp_path, style, label):
     arrays = {}
     for split, count in (("train", 40), ("val", 3), ("test", 4)):
-        arrays[style.format(split)] = RNG.integers(0, 256, (count, 8, 8), np.uint8)
+        arrays[style.format(split)] = np.random.default_rng(1).integers(0, 256, (count, 8, 8), np.uint8)
         arrays[label.format(split)] = np.full((count, 1), len(split))
     np.savez(tmp_path / "x.npz", **arrays)
     found = splits_of(tmp_path / "x.npz")
@@ -213,7 +239,10 @@ def test_an_archive_that_does_not_say_which_is_which_is_refused(tmp_path, names,
 
 def test_splits_of_different_sizes_are_refused(tmp_path):
     sizes = {"x_train": (60, 8, 8), "x_test": (3, 9, 8)}
-    np.savez(tmp_path / "x.npz", **{name: RNG.integers(0, 256, size, np.uint8) for name, size in sizes.items()})
+    np.savez(
+        tmp_path / "x.npz",
+        **{name: np.random.default_rng(1).integers(0, 256, size, np.uint8) for name, size in sizes.items()},
+    )
     with pytest.raises(DataError, match="different sizes .8 x 8 and 9 x 8.*--image-size"):
         datasets.of(TrainConfig(data=str(tmp_path / "x.npz")))
     assert datasets.of(TrainConfig(data=str(tmp_path / "x.npz"), image_size="8")).image_shape == (8, 8, 1)

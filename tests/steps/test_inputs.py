@@ -316,3 +316,40 @@ def test_validation_data_with_a_target_or_weights_is_refused():
 
 def test_a_list_of_images_is_refused():
     assert "np.stack" in refusal(lambda: compiled().fit(list(X), verbose=0))
+
+
+@pytest.mark.parametrize("kind", [tf.Variable, keras.Variable])
+def test_variables_are_checked_like_arrays(kind):
+    assert "Divide by 255" in refusal(lambda: inputs.check_array(kind(X * 255), SHAPE))
+    inputs.check_array(kind(X), SHAPE)
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+def test_iterators_may_give_bare_batches():
+    """Keras wants tuples of a generator, and knows no other iterators."""
+    expected = compiled().fit(((part,) for part in np.split(X, 6)), shuffle=False, verbose=0).history
+    for batches in ((part for part in np.split(X, 6)), map(np.asarray, np.split(X, 6)), iter(np.split(X, 6))):
+        assert compiled().fit(batches, shuffle=False, verbose=0).history == expected
+    found = compiled().predict((part for part in np.split(X, 6)), verbose=0)
+    np.testing.assert_array_equal(found, compiled().predict(X, batch_size=4, verbose=0))
+    compiled().fit(X, validation_data=(part for part in np.split(X, 6)), verbose=0)
+    assert compiled().evaluate((part for part in np.split(X, 6)), verbose=0)
+    assert "Divide by 255" in refusal(
+        lambda: compiled().fit((part * 255 for part in np.split(X, 6)), shuffle=False, verbose=0)
+    )
+    with pytest.warns(UserWarning, match="labels are not used"):
+        compiled().fit(([part, np.arange(4)] for part in np.split(X, 6)), shuffle=False, verbose=0)
+
+
+@pytest.mark.parametrize("images", [None, "photos", 3])
+def test_what_holds_no_images_is_refused(images):
+    for method in ("fit", "evaluate", "predict"):
+        assert repr(images) in refusal(lambda method=method: getattr(compiled(), method)(images, verbose=0))
+
+
+def test_both_splits_of_a_data_set_at_once_are_refused():
+    assert "one split" in refusal(lambda: compiled().fit(((X, LABELS), (X, LABELS)), verbose=0))
+
+
+def test_a_float_that_tensorflow_does_not_know_is_to_be_cast():
+    assert "astype('float32')" in refusal(lambda: inputs.check_array(X.astype(np.longdouble), SHAPE))
