@@ -1,5 +1,6 @@
 """Say what someone gave in place of a model, by its first bytes or its files, and what to give instead."""
 
+import codecs
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +38,14 @@ def _matches(pattern: bytes) -> Callable[[bytes], object]:
     return re.compile(pattern, re.IGNORECASE | re.DOTALL).match
 
 
+def _is_text(content: bytes) -> bool:
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(content)  # the last character may be cut
+    except UnicodeDecodeError:
+        return False
+    return all(character.isprintable() or character in "\t\n\f\r\ufeff" for character in text)
+
+
 KINDS = (
     Kind("an empty file (it has 0 bytes)", "copy it again", lambda content: not content),
     Kind(
@@ -69,7 +78,7 @@ KINDS = (
     Kind("a PDF", CONVERT, _starts(b"%PDF-")),
     Kind("a program", CONVERT, _starts(b"\x7fELF", b"MZ", b"#!")),
     Kind("a JSON text", "give the bundle's folder, or its decoder.onnx", _matches(rb"\s*[{\[]\s*[\"{\[}\]0-9-]")),
-    Kind("a text", "give the bundle's folder, or its decoder.onnx", _matches(rb"[\t\n\f\r\x20-\x7e\x80-\xff]+\Z")),
+    Kind("a text", "give the bundle's folder, or its decoder.onnx", _is_text),
 )
 """From the narrowest to the widest. An ONNX file begins with none of them: its first byte is that of a field."""
 
