@@ -1,9 +1,11 @@
 """Tiny seeded models, and files made from them, shared by the tests."""
 
+import logging
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -20,6 +22,17 @@ from kvae.training import Run, train
 def pytest_make_parametrize_id(config, val, argname):
     """No bytes in a test's name: compressed ones hold the time, and the processes of a parallel run must agree."""
     return f"{argname}, {len(val)} bytes" if isinstance(val, bytes) else None
+
+
+@pytest.fixture(autouse=True)
+def log_as_before() -> Iterator[None]:
+    """Commands that run in this process send the log to stderr; the next test must not inherit that."""
+    loggers = [logging.getLogger(name) for name in ("kvae", "tensorflow")]
+    before = [(logger.level, list(logger.handlers)) for logger in loggers]
+    yield
+    for logger, (level, handlers) in zip(loggers, before, strict=True):
+        logger.setLevel(level)
+        logger.handlers = handlers
 
 
 @pytest.fixture

@@ -4,10 +4,8 @@ Each setting has its own run in the sweep's folder, named after the varied setti
 finished run is reused as it is; an interrupted one resumes from its last checkpoint.
 """
 
-import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -67,11 +65,10 @@ def compare(
     except OSError as error:
         raise KvaeError(f"cannot write {out}: {error.strerror}.") from None
     results = []
-    with _without_advice_on_tracing():
-        for number, setting in enumerate(settled, 1):
-            run = out / setting.folder
-            _make(setting, run, f"{number}/{len(settings)} {setting.name}", data_dir, callbacks, announce)
-            results.append(measure(setting, run, data_dir, importance_samples))
+    for number, setting in enumerate(settled, 1):
+        run = out / setting.folder
+        _make(setting, run, f"{number}/{len(settings)} {setting.name}", data_dir, callbacks, announce)
+        results.append(measure(setting, run, data_dir, importance_samples))
     results = _against_reference(results)
     run_files.write_json(out / RESULTS, as_json(results))
     return results
@@ -96,22 +93,6 @@ def _make(
     else:
         announce(line)
         making.train(setting.config, run, data_dir, callbacks)
-
-
-@contextmanager
-def _without_advice_on_tracing() -> Iterator[None]:
-    """Keep TensorFlow's advice on tracing off the log: every run of a sweep is another model, with its own graph."""
-
-    def is_wanted(record: logging.LogRecord) -> bool:
-        text = record.getMessage()
-        return "tf.function retracing" not in text and "AutoGraph could not transform" not in text
-
-    logger = logging.getLogger("tensorflow")
-    logger.addFilter(is_wanted)
-    try:
-        yield
-    finally:
-        logger.removeFilter(is_wanted)
 
 
 def as_json(results: Sequence[Result]) -> dict[str, Any]:

@@ -1,13 +1,12 @@
 """A sweep from end to end on the mini set: which runs it makes, which it reuses or resumes, what it measures."""
 
 import json
-import logging
 
 import numpy as np
 import pytest
 from tiny import make_vae
 
-from kvae.comparison import measuring, sweeps
+from kvae.comparison import measuring
 from kvae.comparison.measuring import fitted_samples
 from kvae.comparison.settings import Setting, grid, parse_vary, preset, reference
 from kvae.comparison.sweeps import compare
@@ -126,23 +125,6 @@ def test_finished_runs_are_reused_and_others_resume(sweep, monkeypatch):
     assert resumed == [results[1].run]
     for before, after in zip(results, again, strict=True):
         np.testing.assert_array_equal(before.evaluation.per_image["nll"], after.evaluation.per_image["nll"])
-
-
-def test_advice_on_retracing_is_kept_off_the_log_and_other_warnings_are_not():
-    """Every run is another model: TensorFlow takes the graphs that it traces for it for a mistake."""
-    told = []
-    logger = logging.getLogger("tensorflow")
-    handler = logging.Handler()
-    handler.emit = lambda record: told.append(record.getMessage().split()[0])
-    logger.addHandler(handler)
-    try:
-        with sweeps._without_advice_on_tracing():
-            logger.warning("5 out of the last 9 calls to %s triggered tf.function retracing. Tracing is costly", "f")
-            logger.warning("other warnings")
-        logger.warning("6 out of the last 9 calls to %s triggered tf.function retracing. Tracing is costly", "f")
-    finally:
-        logger.removeHandler(handler)
-    assert told == ["other", "6"]
 
 
 def test_a_history_without_the_validation_loss_is_one_line(tmp_path):

@@ -156,8 +156,9 @@ def test_a_broken_graph_exceeds_the_limits(original, images, tmp_path):
     def missing(name, values):
         return values * np.nan if name == "decoder" else values
 
-    for name, alter in (("noisy", noisy), ("missing", missing)):
-        with pytest.raises(BundleError, match="float16 costs this model too much: the mean pixel error is "):
+    costly = "float16 costs this model too much: the mean pixel error is "
+    for name, alter, message in (("noisy", noisy, costly), ("missing", missing, "mean must be finite; it is nan")):
+        with pytest.raises(BundleError, match=message):
             fidelity.compare(original, altered(original, tmp_path / name, alter), images)
 
 
@@ -168,7 +169,7 @@ def test_an_encoder_without_a_scale_is_refused(original, images, tmp_path):
             tmp_path / name,
             lambda graph, values, factor=factor: values * factor if graph == "encoder" else values,
         )
-        with pytest.raises(BundleError, match="loc must be finite and its scale positive"):
+        with pytest.raises(BundleError, match="loc must be finite"):
             fidelity.compare(original, broken, images)
 
 

@@ -204,6 +204,7 @@ PRIORS = {
 }  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")  # of a variable that a prior does not use
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("name", PRIORS)
 def test_the_variables_of_a_prior_are_trained_and_its_draws_come_from_the_seed(name, jit_compile):

