@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvae.config import TrainConfig
+from kvae.runs import progress_of
 
 FEW_UNITS = 0.25
 """With a smaller fraction of its latent dimensions in use, a model has few."""
@@ -21,8 +22,6 @@ POSTERIOR_FLOOR = 2e-4
 """A posterior scale below this is at its floor, 1e-4."""
 AT_FLOOR = 0.1
 """The likelihood's scale is said to be at its floor if it is so for a larger fraction of the pixels."""
-FALLING = 0.02
-"""The loss still falls if the last quarter of the epochs brought more than this fraction of the fall, and 0.1 nats."""
 RISEN = 0.02
 """A model overfits if its loss rose by more than this fraction of the fall, and 0.5 nats, over 2 epochs or more, while
 the training loss fell."""
@@ -123,16 +122,13 @@ def _overfitting(history: Mapping[str, Sequence[float]]) -> Finding | None:
 
 def _falling(run: str, history: Mapping[str, Sequence[float]]) -> Finding | None:
     losses = _finite(history, "val_loss", "loss")
-    if len(losses) < 2 or losses.argmin() < len(losses) - 2:
+    course = {progress_of.LOSS: losses.tolist()}
+    if not progress_of.still_falling(course):
         return None
-    quarter = max(1, len(losses) // 4)
-    gain, fall = losses[-1 - quarter] - losses.min(), losses[0] - losses.min()
-    if gain <= max(0.1, FALLING * fall):
-        return None
-    epochs = f"the last {quarter} epochs" if quarter > 1 else "the last epoch"
+    epochs, nats = progress_of.last_fall(course)
     return Finding(
         "falling",
-        f"the loss was still falling: by {gain:,.2f} nats in {epochs}",
+        f"the loss was still falling: by {nats:,.2f} nats in the last {epochs} epochs",
         f"train longer: kvae train --resume {shlex.quote(run)} --epochs {2 * len(losses)}",
     )
 
