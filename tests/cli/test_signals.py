@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 
-PROGRAM = "from kvae.cli.start import main; main()"
+PROGRAM = (
+    "import signal\n"
+    "signal.signal(signal.SIGQUIT, signal.SIG_DFL)\n"
+    "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    "from kvae.cli.start import main; main()"
+)
+"""kvae, with the signals that a background job of a shell would ignore as they are elsewhere."""
 
 
 def begun(folder, *arguments, prefix=(), cwd=None):

@@ -249,7 +249,7 @@ def test_a_prior_whose_event_is_not_a_code_is_refused(vae):
 
 
 def test_images_that_are_not_floats_or_have_no_channels_are_refused(vae):
-    with pytest.raises(KvaeError, match="got uint8 from 9 to 9. Divide by 255"):
+    with pytest.raises(KvaeError, match="got uint8 from 9 to 9.*255"):
         vae.elbo(np.full((2, 8, 8, 1), 9, np.uint8))
     with pytest.raises(KvaeError, match=r"must have shape \(batch, 8, 8, 1\); got \(2, 8, 8\)"):
         vae.elbo(np.zeros((2, 8, 8), np.float32))
