@@ -206,6 +206,7 @@ def test_a_later_batch_of_a_stream_is_found_and_not_trained_on(kind, steps_per_e
     vae.fit(X, verbose=0)  # the refusal is forgotten
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_a_stream_of_bytes_or_nan_is_refused(jit_compile):
     vae = compiled(jit_compile)
@@ -324,6 +325,7 @@ def test_variables_are_checked_like_arrays(kind):
     inputs.check_array(kind(X), SHAPE)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")
 def test_iterators_may_give_bare_batches():
     """Keras wants tuples of a generator, and knows no other iterators."""

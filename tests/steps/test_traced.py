@@ -14,6 +14,8 @@ from kvae.model.objectives import ELBO
 from kvae.model.vae import VAE
 from kvae.steps import traced
 
+pytestmark = pytest.mark.slow
+
 X = random_images(8)
 
 

@@ -55,6 +55,7 @@ def test_pictures_come_every_few_epochs_and_show_the_model(tmp_path):
     assert (pixels(tmp_path / "new" / "samples-0002.png") != pixels(tmp_path / "new" / "samples-0004.png")).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_the_callbacks_do_not_affect_training(tmp_path, jit_compile, monkeypatch):
     """The weights and the generator's state are the same bit for bit, and the step is traced no more often."""

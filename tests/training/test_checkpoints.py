@@ -109,6 +109,7 @@ def test_interrupted_training_ends_like_uninterrupted_training(tmp_path, data, w
     assert (tmp_path / checkpoints.HISTORY).read_bytes() == (folder / checkpoints.HISTORY).read_bytes()
 
 
+@pytest.mark.slow
 def test_training_compiled_by_xla_can_be_interrupted_twice(tmp_path, data):
     config = replace(CONFIG, jit="on")
     fit(tmp_path / "whole", data, config)

@@ -195,6 +195,7 @@ def test_xla_is_used_if_it_is_faster_or_requested(architecture, jit, expected):
     assert vae.jit_compile == expected
 
 
+@pytest.mark.slow
 def test_mixed_precision_computes_in_bfloat16_and_keeps_weights_and_distributions_in_float32(mini):
     """And it learns as well as float32: after two epochs the validation ELBO is within 2 nats."""
     elbos = {}

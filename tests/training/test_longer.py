@@ -16,6 +16,8 @@ from kvae.runtime import Bundle
 from kvae.training import building, checkpoints, load_model, longer, making, resume
 from kvae.training.interrupts import Interrupted
 
+pytestmark = pytest.mark.slow
+
 CONFIG = TrainConfig(
     dataset="fashion_mnist_mini", epochs=2, batch_size=400, jit="off", pictures_every=2, patience=10, ema=0.9,
     clip_norm=5.0, free_bits=0.01, model=ModelConfig(architecture="mlp", latent_dim=2, hidden_units=8),

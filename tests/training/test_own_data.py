@@ -148,6 +148,7 @@ def test_conversion_compares_on_them(own, moved, tmp_path):
     assert Manifest.read(tmp_path / "cli").conversion["nll_lost"] == by_run["nll_lost"]
 
 
+@pytest.mark.slow
 def test_a_comparison_uses_own_images_and_refuses_runs_on_others(own, tmp_path):
     run, data = own
     folder = tmp_path / "photo"
