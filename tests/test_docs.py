@@ -50,6 +50,9 @@ def test_the_readme_s_commands_and_python_work_in_their_order(tmp_path, monkeypa
         shortened = SHORTENED.get(words[0], [])
         if "--resume" in words:  # with the settings of its run
             shortened = ["--epochs", "2"] * ("--epochs" in words)
+        if "--limit" in words:  # which forks: not this process, with its threads and its memory
+            subprocess.run([sys.executable, "-m", "kvae", *words], check=True, capture_output=True)
+            continue
         result = CliRunner().invoke(main, words + shortened, catch_exceptions=False)
         assert result.exit_code == 0, (words, result.output)
     for block in blocks(README, "python"):

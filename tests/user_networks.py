@@ -385,6 +385,7 @@ EXPORTED = {
     "rnn_in_the_decoder": _in_decoder(
         lambda: layers.RepeatVector(8),
         lambda: layers.LSTM(8, return_sequences=True),
+        lambda: layers.Dense(8),
         lambda: layers.Reshape(IMAGE_SHAPE),
     ),
     "time_distributed": _after((4, 6), lambda: layers.TimeDistributed(layers.Dense(2))),

@@ -109,14 +109,14 @@ def test_what_is_refused_would_really_fail(name, tmp_path):
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        found, again, alone = (session.run(None, {"images": rows})[0] for rows in (images, images, images[:1]))
+        found, again, alone = (session.run(None, {"images": rows})[0] for rows in (images, images, images[-1:]))
     except Exception:  # any failure proves it, of TensorFlow's, tf2onnx's or onnxruntime's
         return
     keras = [functions.encode(tf.constant(rows))[0] for rows in (images, images)]
     assert (
         operators & {"Loop", "Scan"}
         or not np.allclose(found, again)
-        or not np.allclose(found[:1], alone, atol=1e-5)
+        or not np.allclose(found[-1:], alone, atol=1e-5)
         or not all(np.allclose(found, values, atol=1e-5) for values in keras)
     )
 
