@@ -42,8 +42,8 @@ class ObjectiveModel(StepModel):
 
     @beta.setter
     def beta(self, value: float) -> None:
-        self._objective = replace(self._objective, beta=float(value))
-        self._beta.assign(value)
+        self._objective = replace(self._objective, beta=value)
+        self._beta.assign(self._objective.beta)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compile as the saved model was, but with a constant rate in place of a run's schedule, which ends at 0."""

@@ -375,3 +375,15 @@ def test_compiled_draws_differ_between_images_that_share_a_mean():
     assert len(np.unique(noise)) > 0.99 * noise.size
     assert noise.mean() == pytest.approx(0, abs=5 / np.sqrt(noise.size))
     assert (noise**2).mean() == pytest.approx(1, abs=5 * np.sqrt(2 / noise.size))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0, "x", None])
+def test_a_weight_that_is_no_weight_is_refused_and_the_old_one_stays(value):
+    vae = make_vae(beta=0.5)
+    with pytest.raises(KvaeError, match="beta must be a finite number of at least 0"):
+        vae.beta = value
+    with pytest.raises(KvaeError, match="beta must be a finite number of at least 0"):
+        ELBO(beta=value)
+    assert vae.beta == 0.5
+    vae.beta = np.float32(2.0)
+    assert vae.beta == 2.0

@@ -52,6 +52,7 @@ class ELBO(Objective):
     free_bits: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "shares", tuple(self.shares))  # a list, if it comes from JSON
         if self.free_bits and self.entropy_weight != 1.0:
             raise ConfigError(f"free_bits is about the KL: entropy_weight must be 1; got {self.entropy_weight:g}.")

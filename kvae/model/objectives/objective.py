@@ -1,5 +1,6 @@
 """What an objective is: a loss over the terms of a batch, and a caveat if it is not the negative ELBO."""
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from kvae.config import TrainConfig
+from kvae.errors import ConfigError
 from kvae.model.terms import Terms
 
 
@@ -21,6 +23,15 @@ class Objective(ABC):
     """
 
     beta: float = 1.0
+
+    def __post_init__(self) -> None:
+        try:
+            beta = float(self.beta)
+        except (TypeError, ValueError):
+            beta = math.nan
+        if not 0.0 <= beta < math.inf:
+            raise ConfigError(f"beta must be a finite number of at least 0; got {self.beta!r}.")
+        object.__setattr__(self, "beta", beta)  # a number of numpy's, perhaps
 
     @property
     def num_draws(self) -> int:
