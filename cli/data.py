@@ -64,7 +64,7 @@ def inspect(path: Path, out: Path | None, as_json: bool, **settings: Any) -> Non
     if out is not None:
         picture = found.picture()
         if picture is None:
-            click.echo("no picture was written: there are no images that can be used and pictured", err=True)
+            click.echo("no picture was written, because no image can be used and shown", err=True)
         else:
             with atomic_file(out) as temporary:
                 pictures.save(picture, temporary)

@@ -43,7 +43,7 @@ REGULARIZERS: dict[str, dict[str, float]] = {
 
 
 PATHS = ("data", "validation_data", "test_data")
-"""The settings that are paths of a user's own images."""
+"""The settings that say where a user's own images are."""
 OWN_IMAGES = ("validation_data", "test_data", "image_size", "grayscale", "alpha", "levels")
 """The settings that only a user's own images can have."""
 NAME = r"[\w .+-]{1,100}"
@@ -353,7 +353,7 @@ class TrainConfig:
         return self.to_dict() | {name: None if path is None else _name_of(path) for name, path in paths.items()}
 
     def absolute(self) -> "TrainConfig":
-        """The same config with absolute paths, for a run that may be resumed from another folder."""
+        """The same config with absolute paths, because a run can be resumed from another folder."""
         paths = {name: getattr(self, name) for name in PATHS}
         found: dict[str, Any] = {name: str(Path(path).absolute()) for name, path in paths.items() if path is not None}
         return replace(self, **found)

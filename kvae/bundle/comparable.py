@@ -22,7 +22,7 @@ class Measured(NamedTuple):
     likelihood: str
     binarize: str
     dataset: str
-    """The name of the data set, for the words."""
+    """The name of the data set, as messages show it."""
     images: str
     """Equal for equal images: a hash of them, or of their data set."""
     image_shape: tuple[int, ...]

@@ -12,8 +12,19 @@ from kvae.errors import DataError
 from kvae.files.text import shown
 
 
+class _Whole:
+    """What a source of files is besides: one part, whose pixels need no check of their range."""
+
+    @property
+    def parts(self: Part) -> list[Part]:
+        return [self]
+
+    def check_numbers(self) -> None:
+        pass
+
+
 @dataclass
-class Pictures:
+class Pictures(_Whole):
     """A folder of pictures. Its sub-folders are splits, or the labels if every picture is in one."""
 
     path: Path
@@ -36,13 +47,6 @@ class Pictures:
         self.num_unlabelled = at_top if at_top < self.count else 0
         self._label_at = None if at_top else depth
 
-    @property
-    def parts(self) -> list[Part]:
-        return [self]
-
-    def check_numbers(self) -> None:
-        pass
-
     def items(self) -> Iterator[Item]:
         for name in self.files:
             folders = name.split(os.sep)
@@ -51,7 +55,7 @@ class Pictures:
 
 
 @dataclass
-class Records:
+class Records(_Whole):
     """Shards of TFRecords. They have splits if the shards' folders, or else their names, are those of splits."""
 
     path: Path
@@ -70,13 +74,6 @@ class Records:
         if self.shards != [self.path]:
             self._splits = _splits_of_shards(self.path, self.shards)
         self.given = held_out(self._splits.values())
-
-    @property
-    def parts(self) -> list[Part]:
-        return [self]
-
-    def check_numbers(self) -> None:
-        pass
 
     def items(self) -> Iterator[Item]:
         for shard in self.shards:

@@ -27,7 +27,7 @@ def check(out: Path | None, *read: Path | None, name: str = "--out") -> None:
     Args:
         out: the file or folder to be written, which need not exist; None is nothing.
         read: files and folders that are read, with everything in them; None is nothing.
-        name: what the user chooses `out` by, for the message.
+        name: the option or variable that set `out`, as the message shows it.
     """
     if out is None:
         return
