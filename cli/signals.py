@@ -66,6 +66,9 @@ def heard() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        # `python -m` ends by SIGINT, whatever the status, once an interrupt has passed an exec of a string (a dataclass
+        # is made by one) and none has been run since.
+        exec("")
 
 
 def quit_at_once(number: int, frame: FrameType | None) -> None:

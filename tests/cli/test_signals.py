@@ -102,3 +102,19 @@ def test_ctrl_c_at_any_moment_is_one_line(tmp_path, bundle_path):
             assert done.returncode == 0, done.stderr
     assert statuses[:5] == [130] * 5
     assert {Path(name).name for name in os.listdir(tmp_path)} <= {"a.npy"}
+
+
+def test_ctrl_c_within_an_exec_of_a_string_keeps_the_status(tmp_path):
+    """Named tuples and dataclasses are made so while modules are imported; only `python -m` showed it."""
+    (tmp_path / "interrupted.py").write_text(
+        "import signal, sys\n"
+        "from kvae.cli.signals import Ended, heard\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "try:\n"
+        "    with heard():\n"
+        "        exec('import os, signal; os.kill(os.getpid(), signal.SIGINT)\\nfor _ in range(9): pass')\n"
+        "except Ended as error:\n"
+        "    sys.exit(error.status)\n"
+    )
+    done = subprocess.run([sys.executable, "-m", "interrupted"], cwd=tmp_path, check=False)
+    assert done.returncode == 130
