@@ -19,6 +19,15 @@ MAX_TEXT = 10_000
 """Maximum number of characters in a text."""
 MAX_ENTRIES = 1000
 """Maximum number of entries in an object, and names in a list."""
+MAX_COMPONENTS = 10_000
+"""Maximum number of components of a prior."""
+MAX_LABEL = 200
+"""Maximum number of characters in the name of a class or of a prior."""
+WHOLE = 2**53
+"""The last cumulative weight (`kvae.bundle.noise`): a float64, as JavaScript has, holds every integer up to it."""
+WEIGHTS = f"a list of at most {MAX_COMPONENTS:,} integers that rise from 0 or more to 2^53"
+STANDARD_NORMAL = "standard_normal"
+"""The name of the prior N(0, I)."""
 MAX_DEPTH = 20
 """Maximum depth of nested lists and objects."""
 MAX_DRAWS = 10_000
@@ -58,6 +67,24 @@ def _is_list_of(value: Any, fits: Any) -> bool:
 
 def _are_names(value: Any, limit: int = MAX_ENTRIES) -> bool:
     return _is_list_of(value, _is_text) and len(value) <= limit
+
+
+def _is_label(value: Any) -> bool:
+    return _is_text(value) and 0 < len(value) <= MAX_LABEL and "\n" not in value
+
+
+def _are_labels(value: Any) -> bool:
+    return _is_list_of(value, _is_label) and 0 < len(value) <= MAX_ENTRIES and len(set(value)) == len(value)
+
+
+def _are_weights(value: Any) -> bool:
+    """Cumulative weights, as `kvae.bundle.noise.cumulative` makes them."""
+    return (
+        _is_list_of(value, lambda item: _is_int(item) and 0 <= item <= WHOLE)
+        and 0 < len(value) <= MAX_COMPONENTS
+        and value[-1] == WHOLE
+        and all(low <= high for low, high in zip(value, value[1:], strict=False))
+    )
 
 
 def _is_table(value: Any, fits: Any) -> bool:
@@ -174,7 +201,8 @@ CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "dataset": (_is_dataset, "{name, sha256, num_images}"),
     "image_shape": (_is_image_shape, f"[height, width, channels], of at most {MAX_VALUES:,} numbers in all"),
     "latent_dim": (lambda v: _is_positive(v, MAX_LATENT_DIM), f"a positive integer, at most {MAX_LATENT_DIM:,}"),
-    "prior": (lambda v: v == "standard_normal", "'standard_normal'"),
+    "prior": (_is_label, "a name"),
+    "components": (lambda v: v is None or _are_weights(v), f"null or {WEIGHTS}"),
     "likelihood": (_is_text, "text"),
     "likelihood_parameters": (
         lambda v: _are_names(v, MAX_PARAMETERS) and len(v) > 0,
@@ -182,7 +210,12 @@ CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "binarize": (lambda v: v in ("none", "dynamic"), "'none' or 'dynamic'"),
     "pixel_range": (lambda v: _is_list_of(v, is_finite) and v == [0.0, 1.0], "[0.0, 1.0]"),
-    "labels": (lambda v: v is None or _are_names(v), "null or a list of names"),
+    "labels": (lambda v: v is None or _are_labels(v), f"null or a list of 1 to {MAX_ENTRIES:,} different names"),
+    "label_weights": (lambda v: v is None or _are_weights(v), f"null or {WEIGHTS}"),
+    "groups": (
+        lambda v: v is None or (_is_list_of(v, _is_positive) and 0 < len(v) <= MAX_ENTRIES),
+        f"null or a list of 1 to {MAX_ENTRIES:,} positive integers",
+    ),
     "tensors": (_is_object, "an object"),
     "opset": (lambda v: _is_positive(v, MAX_OPSET), f"a positive integer, at most {MAX_OPSET:,}"),
     "graph_format": (lambda v: v in ("onnx", "ort"), "'onnx' or 'ort'"),
@@ -202,6 +235,8 @@ CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "training": (_are_settings, "settings: texts, finite numbers, true, false or null by name"),
     "files": (_are_hashes, "file names with their sha256"),
 }
+SINCE_2 = ("components", "label_weights", "groups")
+"""Fields that format 1 does not have."""
 LATER_FIELDS: dict[str, Any] = {
     "binarize": "none",
     "graph_format": "onnx",
@@ -209,5 +244,5 @@ LATER_FIELDS: dict[str, Any] = {
     "posterior": None,
     "scoring": None,
     "conversion": None,
-}
+} | dict.fromkeys(SINCE_2)
 """Fields that bundles from earlier versions lack, and the values they then have."""

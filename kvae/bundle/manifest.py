@@ -12,12 +12,22 @@ from pathlib import Path
 from typing import Any
 
 from kvae.bundle import foreign
-from kvae.bundle.fields import CHECKS, LATER_FIELDS, MAX_DEPTH, POSTERIOR_LISTS, depth, shorten
+from kvae.bundle.fields import (
+    CHECKS,
+    LATER_FIELDS,
+    MAX_DEPTH,
+    POSTERIOR_LISTS,
+    SINCE_2,
+    STANDARD_NORMAL,
+    depth,
+    shorten,
+)
 from kvae.config import LIKELIHOODS
 from kvae.errors import BundleError
 from kvae.files.regular import open_regular
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""The latest version that this kvae reads. For older readers it writes version 1 if that suffices."""
 FILE_NAME = "manifest.json"
 METADATA_KEY = "kvae"
 MAX_BYTES = 8 * 2**20
@@ -26,43 +36,64 @@ USED_RATE = 0.01
 """Nats per image from which a latent dimension counts as in use."""
 
 
-def contract(image_shape: Sequence[int], latent_dim: int, num_parameters: int) -> dict[str, Any]:
-    """The tensors that format 1 requires, as a manifest lists them.
+def contract(
+    image_shape: Sequence[int],
+    latent_dim: int,
+    num_parameters: int,
+    *,
+    labelled: bool = False,
+    hierarchical: bool = False,
+    own_prior: bool = False,
+    components: bool = False,
+) -> dict[str, Any]:
+    """The tensors that the format requires, as a manifest lists them.
 
     Args:
         image_shape: `(height, width, channels)`.
         latent_dim: length of z.
         num_parameters: parameters of the likelihood, per pixel and image channel.
+        labelled: whether the graphs take the label of each image.
+        hierarchical: whether the encoder takes the noise of the posterior's draw.
+        own_prior: whether the prior is another than N(0, I), with two graphs of its own.
+        components: whether its graph takes the component of each draw.
 
     Returns:
-        The `inputs` and `outputs` of "decoder" and of "encoder", each `{name, dtype, shape}`.
+        The `inputs` and `outputs` of each graph, each `{name, dtype, shape}`: of "decoder", of "encoder", and with
+        `own_prior` of "prior" and "prior_density".
     """
 
-    def tensor(name: str, *shape: int) -> dict[str, Any]:
-        return {"name": name, "dtype": "float32", "shape": ["batch", *shape]}
+    def tensor(name: str, *shape: int, dtype: str = "float32") -> dict[str, Any]:
+        return {"name": name, "dtype": dtype, "shape": ["batch", *shape]}
 
     height, width, channels = image_shape
-    return {
+    label = [tensor("label", dtype="int64")] if labelled else []
+    noise = tensor("noise", latent_dim)
+    graphs = {
         "decoder": {
-            "inputs": [tensor("z", latent_dim)],
+            "inputs": [tensor("z", latent_dim), *label],
             "outputs": [
                 tensor("mean", height, width, channels),
                 tensor("likelihood_parameters", height, width, channels * num_parameters),
             ],
         },
         "encoder": {
-            "inputs": [tensor("images", height, width, channels)],
+            "inputs": [tensor("images", height, width, channels), *label, *([noise] if hierarchical else [])],
             "outputs": [tensor("loc", latent_dim), tensor("scale", latent_dim)],
         },
     }
+    if own_prior:
+        component = [tensor("component", dtype="int64")] if components else []
+        graphs["prior"] = {"inputs": [noise, *component, *label], "outputs": [tensor("z", latent_dim)]}
+        graphs["prior_density"] = {"inputs": [tensor("z", latent_dim), *label], "outputs": [tensor("log_prob")]}
+    return graphs
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """What a program needs to know to use a bundle, and a person needs to know to trust it."""
 
-    format_version: int = FORMAT_VERSION
-    """Version of this contract; a reader refuses versions later than the one it knows."""
+    format_version: int = 1
+    """Version of this contract; a reader refuses versions later than the one it knows. See `needed_format`."""
     kvae_version: str
     """Version of kvae that wrote the bundle."""
     dataset: dict[str, Any]
@@ -71,8 +102,10 @@ class Manifest:
     """`[height, width, channels]`."""
     latent_dim: int
     """Length of z."""
-    prior: str = "standard_normal"
-    """p(z); in format 1 always N(0, I)."""
+    prior: str = STANDARD_NORMAL
+    """The name of p(z): N(0, I), or another, whose draws and density are two graphs (format 2)."""
+    components: list[int] | None = None
+    """The cumulative weights of the components of a prior that is a mixture (`kvae.bundle.noise`), else null."""
     likelihood: str
     """p(x|z): the name of a likelihood in `kvae.bundle.densities`."""
     likelihood_parameters: list[str]
@@ -83,7 +116,12 @@ class Manifest:
     pixel_range: list[float] = field(default_factory=lambda: [0.0, 1.0])
     """Range of the encoder's input and of the decoder's `mean`."""
     labels: list[str] | None = None
-    """Class names, if the graphs take a `label`; else null."""
+    """Class names, if the graphs take a `label`, the index of one; else null."""
+    label_weights: list[int] | None = None
+    """The cumulative weights of the labels among the training images, which stand for p(y); null without labels."""
+    groups: list[int] | None = None
+    """The sizes of the groups of latent dimensions, in order, if the posterior of each depends on the draws of those
+    before it: then the encoder takes `noise`. Else null."""
     tensors: dict[str, Any]
     """The `inputs` and `outputs` of each graph, as in `contract`; "batch" is the only dynamic dimension."""
     opset: int
@@ -112,12 +150,17 @@ class Manifest:
     """sha256 of each other file of the bundle."""
 
     @property
+    def has_own_prior(self) -> bool:
+        """Whether the prior is another than N(0, I), with the graphs "prior" and "prior_density"."""
+        return self.prior != STANDARD_NORMAL
+
+    @property
     def is_of_bits(self) -> bool:
         """Whether the model is for binarised images; see `kvae.bundle.binarization`."""
         return self.binarize == "dynamic"
 
     def graph_file(self, name: str) -> str:
-        """The file name of the graph "decoder" or "encoder"."""
+        """The file name of a graph: "decoder", "encoder", "prior" or "prior_density"."""
         return f"{name}.{self.graph_format}"
 
     def used_dimensions(self) -> list[int] | None:
@@ -130,11 +173,16 @@ class Manifest:
 
     def to_json(self) -> str:
         """The manifest as JSON text."""
-        return json.dumps(asdict(self), indent=2) + "\n"
+        return json.dumps(self._values(), indent=2) + "\n"
 
     def for_graph(self) -> str:
         """The JSON inside a graph: the same, but with `files` empty, and without spaces, as only programs read it."""
-        return json.dumps(asdict(replace(self, files={})), separators=(",", ":"))
+        return json.dumps(replace(self, files={})._values(), separators=(",", ":"))
+
+    def _values(self) -> dict[str, Any]:
+        """The fields of this version."""
+        values = asdict(self)
+        return values if self.format_version > 1 else {k: v for k, v in values.items() if k not in SINCE_2}
 
     @classmethod
     def from_json(cls, text: str | bytes, source: str) -> "Manifest":
@@ -172,6 +220,8 @@ class Manifest:
                 f"Install a newer kvae."
             )
         values = LATER_FIELDS | values
+        if version == 1:  # which does not have them
+            values |= dict.fromkeys(SINCE_2)
         for name, (fits, expected) in CHECKS.items():
             if name not in values:
                 raise BundleError(f"{source} lacks the field '{name}'.")
@@ -181,9 +231,20 @@ class Manifest:
         if posterior is not None and any(len(posterior[name]) != values["latent_dim"] for name in POSTERIOR_LISTS):
             raise BundleError(f"{source}: each list in 'posterior' must have latent_dim numbers.")
         parameters = len(values["likelihood_parameters"])
-        tensors = contract(values["image_shape"], values["latent_dim"], parameters)
+        if version == 1:  # whose graphs take no labels, whatever it names
+            values["labels"] = None
+        _check_family(values, source)
+        tensors = contract(
+            values["image_shape"],
+            values["latent_dim"],
+            parameters,
+            labelled=values["labels"] is not None,
+            hierarchical=values["groups"] is not None,
+            own_prior=values["prior"] != STANDARD_NORMAL,
+            components=values["components"] is not None,
+        )
         if values["tensors"] != tensors:
-            raise BundleError(f"{source}: 'tensors' must be those of format 1 for its image_shape and latent_dim.")
+            raise BundleError(f"{source}: 'tensors' must be those of format {version} for its other fields.")
         values["tensors"] = tensors  # the manifest may have 3.0 for 3, and true for 1
         _check_likelihood(values, source)
         return cls(**{item.name: values[item.name] for item in fields(cls)})
@@ -240,6 +301,24 @@ class Manifest:
             ) from None
         except OSError as error:
             raise BundleError(f"cannot read {path}: {error.strerror}.") from None
+
+
+def needed_format(prior: str, labels: Sequence[str] | None, groups: Sequence[int] | None) -> int:
+    """The version of the format that a model needs: 1 for N(0, I), without labels and groups; else 2."""
+    return 1 if prior == STANDARD_NORMAL and labels is None and groups is None else 2
+
+
+def _check_family(values: dict[str, Any], source: str) -> None:
+    """Refuse a prior, labels and groups that contradict one another or the version."""
+    prior, labels, weights, groups = (values[name] for name in ("prior", "labels", "label_weights", "groups"))
+    if values["format_version"] == 1 and prior != STANDARD_NORMAL:
+        raise BundleError(f"{source}: 'prior' must be '{STANDARD_NORMAL}' in format 1; got {shorten(prior)}.")
+    if prior == STANDARD_NORMAL and values["components"] is not None:
+        raise BundleError(f"{source}: 'components' must be null for the prior {STANDARD_NORMAL}.")
+    if (labels is None) != (weights is None) or (labels is not None and len(weights) != len(labels)):
+        raise BundleError(f"{source}: 'label_weights' must have a number for each of 'labels', or be null like them.")
+    if groups is not None and sum(groups) != values["latent_dim"]:
+        raise BundleError(f"{source}: 'groups' must add up to latent_dim, {values['latent_dim']}; got {sum(groups)}.")
 
 
 def _check_likelihood(values: dict[str, Any], source: str) -> None:

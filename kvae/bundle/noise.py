@@ -13,16 +13,28 @@ The noise of image `i` under seed `s` depends only on `(s, i)` (and on latent_di
 Hence sample(10) is the start of sample(100), and any machine can make images 5,000,000 to 6,000,000 by itself. The
 words have the same bits everywhere; in step 3 the logarithm, sine and cosine of other libraries may differ in the last
 bit.
+
+A choice of one of K things, such as a mixture's component or a label, is exact everywhere. Their cumulative weights are
+integers, `0 <= c_1 <= ... <= c_K = 2^53`. That of image `i` under seed `s` in stream `t` (`COMPONENTS` or `LABELS`):
+
+1. The first word `w` of the block with key `(s, t)` and counter `i + 1`.
+2. The number of cumulative weights that are at most `w >> 11`.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kvae.bundle.fields import WHOLE
 from kvae.errors import KvaeError
 
 WORDS_PER_BLOCK = 4
+COMPONENTS = 1
+"""The second word of the key for the components of a mixture; that of the noise is 0."""
+LABELS = 2
+"""The same for labels."""
 MAX_WORD = 2**64 - 1
 
 
@@ -60,6 +72,38 @@ def standard_normals(seed: int, starts: Sequence[int], count: int, dim: int) -> 
     angle = 2.0 * np.pi * turn
     normals = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
     return normals.reshape(len(starts), count, blocks * WORDS_PER_BLOCK)[:, :, :dim].astype(np.float32)
+
+
+def choices(seed: int, start: int, count: int, cumulative: Sequence[int], stream: int) -> NDArray[np.int64]:
+    """Which of K things was chosen for the images `start` to `start + count - 1`, `(count,)`, each from 0 to K - 1.
+
+    Args:
+        seed: 0 to 2^64 - 1.
+        start: index of the first image, 0 to 2^64 - 1.
+        count: number of images.
+        cumulative: the K cumulative weights, as `cumulative` makes them.
+        stream: `COMPONENTS` or `LABELS`.
+
+    Raises:
+        KvaeError: the seed, the start, or the index of the last image is out of range.
+    """
+    check(seed, start, count)
+    key = np.array([seed, stream], np.uint64)
+    words = np.random.Philox(key=key, counter=int(start)).random_raw(count * WORDS_PER_BLOCK)[::WORDS_PER_BLOCK]
+    found = np.searchsorted(np.array(cumulative, np.uint64), words >> np.uint64(11), side="right")
+    return found.astype(np.int64)
+
+
+def cumulative(weights: NDArray[np.floating[Any]]) -> list[int]:
+    """Cumulative weights as integers up to `WHOLE`, for weights `(K,)` of at least 0, of which one is above 0.
+
+    Each is rounded, so a probability is off by at most 2^-53.
+    """
+    share = np.cumsum(np.asarray(weights, np.float64))
+    found = [min(WHOLE, int(value)) for value in np.rint(share / share[-1] * WHOLE).tolist()]
+    # Sums may round down: all from the last weight above 0 on are the whole.
+    last = int(np.flatnonzero(np.asarray(weights))[-1])
+    return found[:last] + [WHOLE] * (len(found) - last)
 
 
 def check(seed: int, start: int, count: int = 1) -> None:

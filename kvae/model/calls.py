@@ -19,14 +19,15 @@ def returned(role: str, network: Any, *inputs: tf.Tensor | None, event: Any = No
     Args:
         role: "encoder", "decoder" or "prior".
         network: the network of this role.
-        inputs: its arguments; a label that is None is left out.
+        inputs: its arguments; a label is left out if it is None, or if the network takes none (see `takes_label`).
         event: the event shape that the distribution must have; see `check_event`.
         training: the `training` argument of its layers.
 
     Raises:
         KvaeError: it cannot take these inputs, or does not return a distribution of float32.
     """
-    given = [value for value in inputs if value is not None]
+    values, label = (inputs[:-1], inputs[-1]) if len(inputs) > 1 or role == "prior" else (inputs, None)
+    given = [*values, *([label] if label is not None and takes_label(network) else [])]
     try:
         found = network(*given, training=training)
     except (ValueError, TypeError, AttributeError, tf.errors.InvalidArgumentError) as error:
@@ -44,13 +45,41 @@ def returned(role: str, network: Any, *inputs: tf.Tensor | None, event: Any = No
     return found
 
 
+def takes_label(network: Any) -> bool:
+    """Whether a network is conditional, which its attribute `num_labels` says: the number of classes."""
+    return getattr(network, "num_labels", None) is not None
+
+
+def num_labels(*networks: Any) -> int | None:
+    """The number of classes of those networks that are conditional; None if none is.
+
+    Raises:
+        KvaeError: they have different numbers of classes.
+    """
+    found = {int(network.num_labels) for network in networks if takes_label(network)}
+    if len(found) > 1:
+        raise KvaeError(f"encoder, decoder and prior must have the same num_labels; got {sorted(found)}.")
+    return found.pop() if found else None
+
+
+def bind(encoder: Any, decoder: Any, prior: Any) -> None:
+    """Tell the encoder and the prior what they compute with: their method `bind`, if they have one, is called once.
+
+    A ladder's encoder needs the decoder's top-down network, and a VampPrior the encoder.
+    """
+    if hasattr(encoder, "bind"):
+        encoder.bind(decoder)
+    if hasattr(prior, "bind"):
+        prior.bind(encoder)
+
+
 def build(role: str, network: keras.Layer, shape: Sequence[int | None]) -> None:
     """Build a network for inputs of this shape, if it is not built; arguments and errors as for `returned`."""
     if not network.built:
         # An eager call, not network.build(shape): a network that defines no `build` is traced symbolically by Keras,
         # and a symbolic trace cannot return a TFP distribution.
         with tf.init_scope():
-            returned(role, network, tf.zeros([1, *shape]))
+            returned(role, network, tf.zeros([1, *shape]), tf.zeros([1], tf.int64))
 
 
 def check_event(role: str, distribution: Any, expected: Any) -> None:

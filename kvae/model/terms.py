@@ -45,10 +45,11 @@ class Terms(NamedTuple):
 def rate(posterior: Any, prior: Any, log_posterior: tf.Tensor, log_prior: tf.Tensor) -> tf.Tensor:
     """KL(q || p), `(batch,)`: in closed form if there is one, else the mean of log q - log p over the step's own draws.
 
-    The latter is unbiased, and makes no draws of its own, so what a step draws depends on its seed alone.
+    The latter is unbiased, and makes no draws of its own, so what a step draws depends on its seed alone. So is, for a
+    hierarchical posterior, the mean of the closed form over the draws that each group depends on.
     """
     try:
-        return tfd.kl_divergence(posterior, prior)
+        return _over_draws(tfd.kl_divergence(posterior, prior))
     except NotImplementedError:
         return tf.reduce_mean(log_posterior - log_prior, axis=0)
 
@@ -56,7 +57,7 @@ def rate(posterior: Any, prior: Any, log_posterior: tf.Tensor, log_prior: tf.Ten
 def entropy(posterior: Any, log_posterior: tf.Tensor) -> tf.Tensor:
     """H(q), `(batch,)`: in closed form if there is one, else the mean of -log q over the step's own draws."""
     try:
-        return posterior.entropy()
+        return _over_draws(posterior.entropy())
     except NotImplementedError:
         return -tf.reduce_mean(log_posterior, axis=0)
 
@@ -66,7 +67,13 @@ def dimension_rates(posterior: Any, prior: Any, rate: tf.Tensor) -> tf.Tensor:
     pair = [_marginals(distribution) for distribution in (posterior, prior)]
     if None in pair:
         return tf.zeros_like(rate)[None][:0]
-    return tf.transpose(tfd.kl_divergence(*pair))
+    found = tfd.kl_divergence(*pair)  # (batch, latent_dim), of a hierarchical posterior (draws, batch, latent_dim)
+    return tf.transpose(found if found.shape.rank == 2 else tf.reduce_mean(found, axis=0))
+
+
+def _over_draws(values: tf.Tensor) -> tf.Tensor:
+    """The mean over the draws, `(batch,)`, of what a hierarchical posterior gives for each."""
+    return values if values.shape.rank == 1 else tf.reduce_mean(values, axis=0)
 
 
 def _marginals(distribution: Any) -> Any:

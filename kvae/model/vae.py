@@ -8,7 +8,7 @@ import tensorflow as tf
 from kvae.model import divergences as divergences  # registers KLs with TFP
 from kvae.model import logits, terms
 from kvae.model import networks as networks  # registers Encoder and Decoder with Keras, for load_model
-from kvae.model.calls import build, check_networks, check_variables, returned
+from kvae.model.calls import bind, build, check_networks, check_variables, num_labels, returned, takes_label
 from kvae.model.image_range import image_range
 from kvae.model.objective_model import ObjectiveModel
 from kvae.model.objectives import ELBO, Objective
@@ -30,14 +30,13 @@ PARTS = ("encoder", "decoder", "prior", "objective")
 class VAE(SetOnce, ObjectiveModel):
     """A variational autoencoder composed of an encoder, a decoder, a prior and an objective.
 
-    It is an ordinary Keras model (see `kvae.steps.StepModel`), and `predict` returns mean reconstructions. Images are
-    floats in [0, 1]; anything else is refused (see `kvae.steps.inputs`).
+    It is a Keras model (see `kvae.steps.StepModel`) of floats in [0, 1]; `predict` returns mean reconstructions.
 
     Args:
         encoder: subclass of `keras.Model`, images `(batch, height, width, channels)` in [0, 1] -> TFP distribution
-            with event `(latent_dim,)`. (Keras's Sequential and functional models can only return tensors.)
-        decoder: subclass of `keras.Model`, z `(batch, latent_dim)` -> TFP distribution with event
-            `(height, width, channels)`.
+            with event `(latent_dim,)`. (Keras's Sequential and functional models can only return tensors.) If it has
+            an attribute `num_labels`, its second argument is labels, int64 `(batch,)`; likewise decoder and prior.
+        decoder: subclass of `keras.Model`, z `(batch, latent_dim)` -> distribution with event of an image's shape.
         prior: a `Prior`, such as `StandardNormal(latent_dim)`, or a TFP distribution with event `(latent_dim,)`.
         objective: what training minimises; the negative ELBO by default.
         seed: seed of the posterior's draws.
@@ -64,6 +63,7 @@ class VAE(SetOnce, ObjectiveModel):
         self.decoder = decoder
         self.prior = prior if isinstance(prior, Prior) else Fixed(prior)
         check_networks(encoder, decoder, self.prior)
+        bind(encoder, decoder, self.prior)
 
     def terms(self, example: Any, draws: Any = None, training: bool = False) -> Terms:
         """The terms of each image.
@@ -71,39 +71,32 @@ class VAE(SetOnce, ObjectiveModel):
         Args:
             example: images `(batch, height, width, channels)`, floats in [0, 1], or an `Example`. Floats are taken as
                 they are; `kvae train` makes 8-bit levels of them.
-            draws: the random numbers of the batch, `Draws` or a seed of two integers; by default they come from the
-                model's own generator.
+            draws: the batch's random numbers, `Draws` or a seed of two integers; default: the model's own generator.
             training: the `training` argument for layers such as Dropout.
 
         Raises:
             KvaeError: the input is not images, or a network does not return a distribution over codes or images.
         """
-        example = self.example(example)
+        example, parts = self.example(example), num_parts(xla=bool(self.jit_compile) or self._jit_replicas)
         draws = self.next_draws(example.num_images) if draws is None else Draws.of(draws, example.num_images)
-        parts = num_parts(xla=bool(self.jit_compile) or self._jit_replicas)
-        return side_by_side(lambda part, own: self._terms(part, own, training), example, draws, parts)
+        shared = None if takes_label(self.prior) else self._prior(None, training)
+        return side_by_side(lambda part, own: self._terms(part, own, shared, training), example, draws, parts)
 
-    def _terms(self, example: Example, draws: Draws, training: bool) -> Terms:
-        posterior = self._posterior(example, training)  # q(z|x)
-        prior = returned("prior", self.prior, example.label, event=[self.latent_dim], training=training)  # p(z)
-        z = draw(posterior, draws, self._objective.num_draws, example.num_images)  # (draws, batch, latent_dim)
-        log_likelihood = self._log_likelihood(example, z, training)  # log p(x|z), (draws, batch)
+    def _terms(self, example: Example, draws: Draws, shared: Any, training: bool) -> Terms:
+        encoded = self._posterior(example, training)  # q(z|x)
+        prior = shared or self._prior(example.label, training)  # p(z)
+        codes, z, posterior = draw(encoded, draws, self._objective.num_draws, example.num_images)
+        example = repeated(example, z.shape[0])  # like the codes, (draws * batch, ...)
+        likelihood = self._likelihood(codes, example, training)  # p(x|z)
+        log_likelihood = tf.reshape(likelihood.log_prob(example.images), [z.shape[0], -1])  # (draws, batch)
         log_prior, log_posterior = prior.log_prob(z), posterior.log_prob(z)  # (draws, batch)
         rate, entropy = terms.rate(posterior, prior, log_posterior, log_prior), terms.entropy(posterior, log_posterior)
         dimension_rates = terms.dimension_rates(posterior, prior, rate)
         return Terms(log_likelihood, log_prior, log_posterior, rate, entropy, dimension_rates)
 
-    def _log_likelihood(self, example: Example, z: tf.Tensor, training: bool) -> tf.Tensor:
-        num_draws = z.shape[0]
-        images, label = repeated(example, num_draws)
-        codes = z[0] if num_draws == 1 else tf.reshape(z, [-1, z.shape[-1]])
-        likelihood = returned("decoder", self.decoder, codes, label, event=images.shape[1:], training=training)
-        return tf.reshape(likelihood.log_prob(images), [num_draws, -1])
-
     def measure(self, example: Example, draws: Draws, training: bool) -> dict[str, tf.Tensor]:
         found = self.terms(example, draws, training)
-        elbo, rate = tf.reduce_mean(found.elbo), tf.reduce_mean(found.rate)
-        # Not the mean of the distortion: for that, XLA would sum the pixels of all images again, in one thread.
+        elbo, rate = tf.reduce_mean(found.elbo), tf.reduce_mean(found.rate)  # the mean distortion would cost a sum more
         return {"loss": self.weighted_loss(found, training), "elbo": elbo, "distortion": -elbo - rate, "rate": rate}
 
     def elbo(self, example: Any, draws: Any = None) -> tf.Tensor:
@@ -112,11 +105,17 @@ class VAE(SetOnce, ObjectiveModel):
 
     def predicted(self, example: Example, training: bool = False) -> tf.Tensor:
         """Mean reconstruction, `(batch, height, width, channels)` in [0, 1], decoded from the posterior's mean."""
-        z, images = self._posterior(example, training).mean(), example.images
-        return returned("decoder", self.decoder, z, example.label, event=images.shape[1:], training=training).mean()
+        return self._likelihood(self._posterior(example, training).mean(), example, training).mean()
 
     def _posterior(self, example: Example, training: bool) -> Any:
         return returned("encoder", self.encoder, *example, event=[self.latent_dim], training=training)
+
+    def _likelihood(self, codes: tf.Tensor, example: Example, training: bool) -> Any:
+        event = example.images.shape[1:]
+        return returned("decoder", self.decoder, codes, example.label, event=event, training=training)
+
+    def _prior(self, label: tf.Tensor | None, training: bool) -> Any:
+        return returned("prior", self.prior, label, event=[self.latent_dim], training=training)
 
     def prepare_training(self) -> None:
         logits.check_outputs(self.decoder, self.latent_dim)
@@ -125,6 +124,11 @@ class VAE(SetOnce, ObjectiveModel):
     def latent_dim(self) -> int:
         """Number of latent dimensions."""
         return int(self.prior.latent_dim)
+
+    @property
+    def num_labels(self) -> int | None:
+        """Number of classes, if the model is conditional; else None."""
+        return num_labels(self.encoder, self.decoder, self.prior)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         shape = batch_shape(tuple(input_shape))
@@ -142,5 +146,5 @@ class VAE(SetOnce, ObjectiveModel):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "VAE":
-        found, restored = older_config(config), keras.saving.deserialize_keras_object
-        return cls(**found | {name: restored(found[name]) for name in PARTS})
+        found = older_config(config)
+        return cls(**found | {name: keras.saving.deserialize_keras_object(found[name]) for name in PARTS})

@@ -369,7 +369,7 @@ def test_compiled_draws_differ_between_images_that_share_a_mean():
     @tf.function(jit_compile=True)
     def drawn():
         draws = Draws.of(SEED, 4000)._replace(algorithm="threefry")
-        return draw(tfd.MultivariateNormalDiag(tf.ones(3), scale), draws, 1, 4000)[0]
+        return draw(tfd.MultivariateNormalDiag(tf.ones(3), scale), draws, 1, 4000).codes
 
     noise = (drawn().numpy() - 1.0) / scale
     assert len(np.unique(noise)) > 0.99 * noise.size

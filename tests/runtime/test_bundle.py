@@ -261,7 +261,7 @@ def test_a_manifest_that_does_not_fit_its_graphs_is_refused(copy, changes):
     """In a folder and in a lone graph, even if the manifest's tensors agree with its other fields."""
     manifest = json.loads((copy / "manifest.json").read_text()) | changes
     (copy / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(BundleError, match="'tensors' must be those of format 1"):
+    with pytest.raises(BundleError, match="'tensors' must be those of format"):
         Bundle.open(copy)
     shape, parameters = manifest["image_shape"], len(manifest["likelihood_parameters"])
     manifest["tensors"] = contract(shape, manifest["latent_dim"], parameters)

@@ -4,9 +4,13 @@ from abc import abstractmethod
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
+from kvae.config import ModelConfig
 from kvae.model.calls import variables_in
+from kvae.model.priors.reparameterized import mixture_probs, reparameterized
 from kvae.steps.set_once import SetOnce
 
 
@@ -20,11 +24,13 @@ class Prior(SetOnce, keras.layers.Layer):
     Args:
         latent_dim: number of latent dimensions.
 
-    Call it with the labels of a batch `(batch,)`, or without arguments; returns a TFP distribution with event
-    `(latent_dim,)`, and batch `()` or `(batch,)`.
+    Call it without arguments, or with the labels of a batch, int64 `(batch,)`, if it has `num_labels`; returns a TFP
+    distribution with event `(latent_dim,)`, and batch `()` or `(batch,)`.
     """
 
     set_once: tuple[str, ...] = ("latent_dim",)
+    num_labels: int | None = None
+    """Number of classes, for a prior p(z|y) of each label; None for a prior that is the same for all images."""
 
     def __init__(self, latent_dim: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -38,6 +44,34 @@ class Prior(SetOnce, keras.layers.Layer):
     def build(self, input_shape: Any = None) -> None:
         """Create the weights; does nothing for a prior that has none."""
         self.built = True
+
+    @classmethod
+    def of_config(cls, config: ModelConfig, image_shape: tuple[int, int, int]) -> "Prior":
+        """The prior that the settings describe, with fresh weights, for images of `(height, width, channels)`."""
+        return cls(config.latent_dim)
+
+    def from_noise(
+        self, noise: tf.Tensor, component: tf.Tensor | None = None, label: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """Draws from the prior, as a function of standard normal noise: what a bundle's prior graph computes.
+
+        By default this is known for Gaussians, for bijectors of Gaussians and for mixtures of Gaussians; a prior that
+        returns another distribution must define it to be exported.
+
+        Args:
+            noise: `(batch, latent_dim)`.
+            component: for a mixture, the component of each draw, int64 `(batch,)`.
+            label: int64 `(batch,)`, for a prior that has `num_labels`.
+
+        Raises:
+            NotImplementedError: it is not known for this prior's distribution.
+        """
+        distribution = self(label) if self.num_labels is not None else self()
+        return reparameterized(distribution, noise, component)
+
+    def component_probs(self) -> NDArray[np.float64] | None:
+        """The probability of each component of a mixture, `(components,)`; None if the prior is not a mixture."""
+        return None if self.num_labels is not None else mixture_probs(self())
 
     @abstractmethod
     def call(self, label: tf.Tensor | None = None) -> Any:
