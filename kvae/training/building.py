@@ -63,7 +63,7 @@ def _with_optimizer(
     image_shape: tuple[int, int, int],
     steps_per_epoch: int,
 ) -> VAE:
-    prior = priors.get(config.model.prior)(config.model.latent_dim)
+    prior = priors.get(config.model.prior).of_config(config.model, image_shape)
     objective = objectives.get(config.objective).of_config(config, steps_per_epoch)
     vae = VAE(encoder, decoder, prior, objective, seed=config.seed)
     vae.build((None, *image_shape))
