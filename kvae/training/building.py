@@ -57,13 +57,13 @@ def _compiled(config: TrainConfig, image_shape: tuple[int, int, int], steps_per_
 
 
 def _with_optimizer(
-    encoder: networks.Encoder,
-    decoder: networks.Decoder,
+    encoder: keras.Model,
+    decoder: keras.Model,
     config: TrainConfig,
     image_shape: tuple[int, int, int],
     steps_per_epoch: int,
 ) -> VAE:
-    prior = priors.get(config.model.prior)(config.model.latent_dim)
+    prior = priors.get(config.model.prior)(networks.latent_dim(config.model, image_shape))
     objective = objectives.get(config.objective).of_config(config, steps_per_epoch)
     vae = VAE(encoder, decoder, prior, objective, seed=config.seed)
     vae.build((None, *image_shape))
