@@ -95,9 +95,6 @@ def decode(bundle: Bundle, codes: arrays.ArrayFile, label: Label | None = None) 
     """
     if label is None and bundle.labels is not None:
         label = _labels_beside(codes)
-    if label is None or isinstance(label, (int, str)):
-        class_labels.resolve(bundle.manifest, label, codes.shape[0])  # now, not with the first batch
-        return (bundle.decode(z, label) for z in codes.rows(ROWS))
     known = class_labels.resolve(bundle.manifest, label, codes.shape[0])
     firsts = range(0, codes.shape[0], ROWS)
     parts = (None if known is None else known[first : first + ROWS] for first in firsts)
