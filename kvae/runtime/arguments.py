@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from kvae.bundle import noise
 from kvae.errors import KvaeError
@@ -14,13 +14,18 @@ MAX_TEMPERATURE = 1e6
 """Far beyond any useful value; it keeps z within float32."""
 
 
-def inputs(graph: str, given: Mapping[str, ArrayLike], ends: list[dict[str, Any]]) -> dict[str, Floats]:
+def inputs(graph: str, given: Mapping[str, ArrayLike], ends: list[dict[str, Any]]) -> dict[str, NDArray[Any]]:
     """The inputs of a graph as onnxruntime takes them; raises KvaeError if they do not fit the graph."""
     names = [end["name"] for end in ends]
     if set(given) != set(names):
         found = ", ".join(map(str, given)) or "none"
         raise KvaeError(f"the {graph} has the inputs {', '.join(names)}; got {found}.")
-    values = {end["name"]: batch(given[end["name"]], tuple(end["shape"][1:]), end["name"]) for end in ends}
+    values = {
+        end["name"]: whole(given[end["name"]], end["name"])
+        if end["dtype"] == "int64"
+        else batch(given[end["name"]], tuple(end["shape"][1:]), end["name"])
+        for end in ends
+    }
     lengths = {name: len(array) for name, array in values.items()}
     if len(set(lengths.values())) > 1:
         raise KvaeError(f"the inputs of the {graph} must have the same number of rows; got {lengths}.")
@@ -35,6 +40,16 @@ def count(n: int, seed: int, temperature: float, start: int) -> int:
         raise KvaeError(f"temperature must be a number between 0 and {MAX_TEMPERATURE:g}; got {temperature}.")
     noise.check(seed, start, int(n))
     return int(n)
+
+
+def whole(values: ArrayLike, name: str) -> NDArray[np.int64]:
+    """A batch of whole numbers, such as labels, as onnxruntime takes it; raises KvaeError if it is not one."""
+    given = np.asarray(values)
+    if given.dtype.kind not in "iu" or given.ndim != 1 or not len(given):
+        raise KvaeError(
+            f"{name} must be integers of shape (batch,), batch at least 1; got {given.dtype} {given.shape}."
+        )
+    return np.ascontiguousarray(given, np.int64)
 
 
 def batch(values: ArrayLike, shape: tuple[int, ...], name: str) -> Floats:

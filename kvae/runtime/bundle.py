@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from kvae.bundle.manifest import Manifest
 from kvae.errors import BundleError, KvaeError
@@ -25,7 +25,7 @@ from kvae.runtime.latents import Floats, Posterior
 from kvae.runtime.sessions import DEVICES, Graph, Sessions, check_tensors, role, start_session
 from kvae.runtime.sources import Held, Source
 
-Inputs = Mapping[str, Floats]
+Inputs = Mapping[str, NDArray[Any]]
 Result = TypeVar("Result")
 BATCH_SIZE = 256
 """Images per call of onnxruntime; results do not depend on it. Several batches run in parallel, one per core, which is
@@ -92,6 +92,7 @@ class Bundle:
         session = start_session(graph, device, threads)
         manifest = Manifest.of_graph(session.get_modelmeta().custom_metadata_map, graph)
         name = role(session)
+        name = name if name in manifest.tensors else "decoder"
         check_tensors(graph, session, manifest.tensors[name])
         bundle = cls(manifest, {name: graph}, device, threads, source)
         bundle._sessions.started[name, threads] = session

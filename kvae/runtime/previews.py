@@ -1,6 +1,7 @@
 """The pictures on a bundle's card, drawn by the bundle itself."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ NUM_SAMPLES = 64
 NUM_RECONSTRUCTED = 32
 
 
-def draw_pictures(bundle: Bundle, images: NDArray[np.uint8] | None, folder: Path) -> list[str]:
+def draw_pictures(bundle: Bundle, images: NDArray[np.uint8] | None, folder: Path, labels: Any = None) -> list[str]:
     """Draw the pictures of the model card: samples, and images with their reconstructions.
 
     Nothing is drawn for a model of tables, or whose images are neither grey nor RGB.
@@ -26,6 +27,8 @@ def draw_pictures(bundle: Bundle, images: NDArray[np.uint8] | None, folder: Path
     Returns:
         The names of the files drawn.
     """
+    if bundle.manifest.format_version > 1:
+        return []
     shape = bundle.manifest.image_shape
     if shape[-1] not in (1, 3) or pictures.is_table(shape):
         return []

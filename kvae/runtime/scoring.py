@@ -103,7 +103,7 @@ def percentile(manifest: Manifest, elbo: Doubles) -> Doubles:
     return np.where(np.isnan(elbo), np.nan, found)  # NaN sorts after all numbers, and would rank as the best
 
 
-def training_statistics(bundle: Bundle, images: NDArray[np.uint8]) -> dict[str, Any]:
+def training_statistics(bundle: Bundle, images: NDArray[np.uint8], labels: Any = None) -> dict[str, Any]:
     """The manifest's fields `posterior` and `scoring`, from training images.
 
     Args:
