@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from kvae.bundle import noise
 from kvae.errors import KvaeError
+from kvae.files.text import printable
 from kvae.runtime.latents import Floats
 
 MAX_TEMPERATURE = 1e6
@@ -17,6 +18,10 @@ MAX_TEMPERATURE = 1e6
 def inputs(graph: str, given: Mapping[str, ArrayLike], ends: list[dict[str, Any]]) -> dict[str, Floats]:
     """The inputs of a graph as onnxruntime takes them; raises KvaeError if they do not fit the graph."""
     names = [end["name"] for end in ends]
+    if not isinstance(given, Mapping):
+        raise KvaeError(
+            f"the inputs of the {graph} are a dict of {', '.join(names)}; got {printable(type(given).__name__)}."
+        )
     if set(given) != set(names):
         found = ", ".join(map(str, given)) or "none"
         raise KvaeError(f"the {graph} has the inputs {', '.join(names)}; got {found}.")
@@ -29,10 +34,13 @@ def inputs(graph: str, given: Mapping[str, ArrayLike], ends: list[dict[str, Any]
 
 def count(n: int, seed: int, temperature: float, start: int) -> int:
     """`n`; raises KvaeError if it or another argument of `sample` is out of range."""
-    if not isinstance(n, (int, np.integer)) or n < 1:
-        raise KvaeError(f"n must be at least 1; got {n}.")
-    if not 0 <= temperature <= MAX_TEMPERATURE:
-        raise KvaeError(f"temperature must be a number between 0 and {MAX_TEMPERATURE:g}; got {temperature}.")
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or not 1 <= n <= noise.MAX_WORD:
+        raise KvaeError(f"n must be an integer from 1 to 2^64 - 1; got {printable(repr(n), 80)}.")
+    is_number = isinstance(temperature, (int, float, np.integer, np.floating)) and not isinstance(temperature, bool)
+    if not is_number or not 0 <= temperature <= MAX_TEMPERATURE:
+        raise KvaeError(
+            f"temperature must be a number between 0 and {MAX_TEMPERATURE:g}; got {printable(repr(temperature), 80)}."
+        )
     noise.check(seed, start, int(n))
     return int(n)
 

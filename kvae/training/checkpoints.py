@@ -68,8 +68,8 @@ class State:
             raise ValueError(f"{STATE} holds a {type(values).__name__}; expected an object")
         state = cls(**values)
         for name in ("epoch", "step", "skipped_steps", "extended_at"):
-            if type(number := getattr(state, name)) is not int or number < 0:
-                raise ValueError(f"{name} in {STATE} must be an integer of at least 0; got {number!r}")
+            if type(number := getattr(state, name)) is not int or not 0 <= number < 2**63:
+                raise ValueError(f"{name} in {STATE} must be an integer from 0 to 2^63 - 1; got {number!r}")
         for name in ("history", "means"):
             columns = getattr(state, name)
             if not isinstance(columns, dict) or not all(map(_are_numbers, columns.values())):

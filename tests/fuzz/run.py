@@ -80,7 +80,18 @@ class Worker:
             raise RuntimeError(f"the process for {self._reader} does not start: {self._last_words()}")
 
     def read(self, content: bytes) -> Finding:
-        """What comes of an input."""
+        """What comes of an input; one that takes too much memory is read again in a new process.
+
+        Libraries keep something of every input: HDF5, for example, what it could not read to the end.
+        """
+        finding = self._read(content)
+        if finding.outcome == "memory":
+            self._end()
+            self._start()
+            finding = self._read(content)
+        return finding
+
+    def _read(self, content: bytes) -> Finding:
         self._process.stdin.write(struct.pack("<I", len(content)) + content)
         self._process.stdin.flush()
         answer = self._answer(self._seconds)
@@ -88,11 +99,9 @@ class Worker:
             hung = self._process.poll() is None and not self._gone()
             self._end()
             self._start()
-            return (
-                Finding("hang", f"no answer in {self._seconds:g} s", 0)
-                if hung
-                else Finding("crash", self._last_words(), 0)
-            )
+            if hung:
+                return Finding("hang", f"no answer in {self._seconds:g} s", 0)
+            return Finding("crash", self._last_words(), 0)
         finding = Finding(*json.loads(answer))
         if finding.peak > MEMORY:
             return finding._replace(outcome="memory")

@@ -282,6 +282,7 @@ def test_weights_with_a_wrong_byte_are_loaded_or_refused_in_one_line(tmp_path, c
         ({"epoch": -1}, "epoch"),
         ({"step": 1.5}, "step"),
         ({"skipped_steps": None}, "skipped_steps"),
+        ({"skipped_steps": 2**63}, "skipped_steps"),
         ({"extended_at": [1]}, "extended_at"),
         ({"history": 3}, "history"),
         ({"epoch": 1, "history": {"loss": "a"}}, "history"),
