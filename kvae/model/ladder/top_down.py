@@ -64,7 +64,8 @@ class Rung(layers.Layer):
     def build(self, input_shape: Shape) -> None:
         if self.enter is not None:
             self.enter.build(input_shape)
-        for layer in [*self.blocks, *self.groups]:
+        layers: list[keras.Layer] = [*self.blocks, *self.groups]
+        for layer in layers:
             layer.build((None, *self.level.shape))
         self.built = True
 
