@@ -2,13 +2,13 @@
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import tensorflow as tf
 
 from kvae.config import TrainConfig
-from kvae.errors import ConfigError
+from kvae.errors import ConfigError, KvaeError
 from kvae.model.terms import Terms
 
 
@@ -23,6 +23,11 @@ class Objective(ABC):
     """
 
     beta: float = 1.0
+
+    def __new__(cls, *_: Any, **__: Any) -> "Objective":
+        for name in ("__setattr__", "__delattr__"):  # those of a frozen dataclass, whose error names no way out
+            setattr(cls, name, _refused)
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         try:
@@ -74,3 +79,15 @@ class Objective(ABC):
     def from_config(cls, config: dict[str, Any]) -> "Objective":
         """The objective that `get_config` described."""
         return cls(**config)
+
+
+def _refused(objective: Objective, name: str, *_: Any) -> None:
+    """Refuse to change a setting of an objective."""
+    kind = type(objective).__name__
+    if name == "beta":
+        advice = "Set vae.beta instead"
+    elif name in {setting.name for setting in fields(objective)}:
+        advice = f"Give the model another one: vae.objective = dataclasses.replace(vae.objective, {name}=...)"
+    else:
+        advice = f"It has {', '.join(setting.name for setting in fields(objective))}"
+    raise KvaeError(f"{kind}.{name} cannot be set: an objective does not change. {advice}.")
