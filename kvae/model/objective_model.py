@@ -6,7 +6,6 @@ from typing import Any
 import tensorflow as tf
 
 from kvae.errors import KvaeError
-from kvae.files.text import printable
 from kvae.model.objectives import Objective
 from kvae.model.terms import Terms
 from kvae.steps import backend, schedules
@@ -73,7 +72,6 @@ class ObjectiveModel(StepModel):
 def _checked(value: Any) -> Objective:
     """An objective; KvaeError for anything else."""
     if not isinstance(value, Objective):
-        raise KvaeError(
-            f"objective must be a kvae.model.objectives.Objective, such as ELBO(); got {printable(repr(value), 80)}."
-        )
+        kind = type(value).__name__
+        raise KvaeError(f"objective must be a kvae.model.objectives.Objective, such as ELBO(); got a {kind}.")
     return value
