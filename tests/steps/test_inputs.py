@@ -326,7 +326,7 @@ def test_variables_are_checked_like_arrays(kind):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+@pytest.mark.filterwarnings("ignore:Your input ran out of data", "ignore:.*shuffle=True")
 def test_iterators_may_give_bare_batches():
     """Keras wants tuples of a generator, and knows no other iterators."""
     expected = compiled().fit(((part,) for part in np.split(X, 6)), shuffle=False, verbose=0).history
@@ -347,6 +347,39 @@ def test_iterators_may_give_bare_batches():
 def test_what_holds_no_images_is_refused(images):
     for method in ("fit", "evaluate", "predict"):
         assert repr(images) in refusal(lambda method=method: getattr(compiled(), method)(images, verbose=0))
+
+
+EMPTY = {
+    "known": lambda: tf.data.Dataset.from_tensor_slices(X[:0]).batch(4),
+    "found out": lambda: tf.data.Dataset.from_tensor_slices(X).batch(4).filter(lambda batch: False),
+    "iterator": lambda: iter([]),
+    "list": lambda: [],
+}
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data", "ignore:.*shuffle=True")
+@pytest.mark.parametrize("kind", EMPTY)
+@pytest.mark.parametrize("method", ["fit", "evaluate", "predict", "validation"])
+def test_a_stream_without_a_batch_is_refused(kind, method):
+    vae, images = compiled(), EMPTY[kind]()
+    if method == "validation":
+        message = refusal(lambda: vae.fit(X, validation_data=images, verbose=0))
+    else:
+        message = refusal(lambda: getattr(vae, method)(images, verbose=0))
+    assert "there are no images" in message
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [
+        ("fit", "batch_size"), ("fit", "steps_per_epoch"), ("fit", "validation_steps"), ("evaluate", "steps"),
+        ("evaluate", "batch_size"), ("predict", "batch_size"), ("predict", "steps"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("value", [0, -1, "4", 2.0, True])
+def test_a_count_that_is_none_is_refused(method, name, value):
+    message = refusal(lambda: getattr(compiled(), method)(X, **{name: value}, verbose=0))
+    assert f"{name} must be an integer of at least 1; got {value!r}" in message
 
 
 def test_both_splits_of_a_data_set_at_once_are_refused():

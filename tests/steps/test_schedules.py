@@ -121,3 +121,26 @@ def test_a_copy_made_by_keras_is_compiled_by_the_user():
     copy.set_weights(vae.get_weights())
     copy.compile(optimizer=FusedAdam(1e-2))
     assert moved(copy) > 1e-3
+
+
+SCHEDULES = keras.optimizers.schedules
+
+
+@pytest.mark.parametrize(
+    "schedule", [SCHEDULES.ExponentialDecay(1e-3, 1, 0.1), SCHEDULES.PolynomialDecay(1e-3, 9, 1e-12)]
+)
+def test_a_schedule_that_has_fallen_to_nearly_zero_is_warned_of(schedule):
+    vae = trained(FusedAdam(schedule), epochs=1)
+    vae.optimizer.iterations.assign(20)
+    with pytest.warns(UserWarning, match="has fallen to 1e-.* by step 20 .*Compile the model again"):
+        assert moved(vae) < 1e-7
+
+
+def test_a_warm_up_begins_with_a_tiny_rate_and_is_not_warned_of():
+    trained(FusedAdam(keras.optimizers.schedules.CosineDecay(1e-12, 100, warmup_target=0.1, warmup_steps=10)))
+
+
+@pytest.mark.parametrize("rate", [-1.0, float("nan"), float("inf")])
+def test_a_rate_that_is_none_is_refused(rate):
+    with pytest.raises(KvaeError, match=f"learning rate must be a finite number of at least 0; got {rate:g}"):
+        trained(FusedAdam(rate))

@@ -103,9 +103,34 @@ def test_arguments_that_would_be_ignored_are_refused():
     line.compile(optimizer="sgd")
     with pytest.raises(KvaeError, match="sample_weight.*Line"):
         line.fit(points(4), sample_weight=np.ones(4), verbose=0)
-    line.compile(optimizer="sgd", metrics=["mae"])
-    with pytest.raises(KvaeError, match="Line .*own loss and metrics.*only an optimizer"):
-        line.fit(points(4), verbose=0)
+    for name, value in {"loss": "mse", "loss_weights": [2.0], "metrics": ["mae"], "weighted_metrics": ["mae"]}.items():
+        with pytest.raises(KvaeError, match="Line .*own loss and metrics.*only an optimizer"):
+            line.compile(optimizer="sgd", **{name: value})
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        *({"steps_per_execution": value} for value in ("auto", 0, -1, None, 1.5, True)),
+        {"jit_compile": "yes"},
+        {"jit_compile": 3},
+    ],
+)
+def test_settings_of_compile_at_which_keras_would_fail_later_are_refused(setting):
+    ((name, value),) = setting.items()
+    with pytest.raises(KvaeError, match=f"{name} must be") as error:
+        Line().compile(optimizer="sgd", **setting)
+    assert f"got {value!r}" in str(error.value)
+
+
+def test_steps_per_execution_may_be_set_later_too():
+    line = Line()
+    line.compile(optimizer="sgd", steps_per_execution=np.int64(2))
+    line.fit(points(8), batch_size=2, verbose=0)
+    line.steps_per_execution = 0
+    for use in (line.fit, line.evaluate, line.predict):
+        with pytest.raises(KvaeError, match="steps_per_execution must be"):
+            use(points(8), verbose=0)
 
 
 def test_a_weight_s_regulariser_is_in_the_loss():
