@@ -1,6 +1,6 @@
 """Checks of what a program passes to a `kvae.runtime.Bundle`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,10 +8,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from kvae.bundle import noise
 from kvae.errors import KvaeError
+from kvae.files.text import printable
 from kvae.runtime.latents import Floats
 
 MAX_TEMPERATURE = 1e6
 """Far beyond any useful value; it keeps z within float32."""
+
+
+Temperature = float | Sequence[float] | NDArray[Any]
+"""A factor on the prior's noise, or one for each group of a ladder."""
 
 
 def inputs(graph: str, given: Mapping[str, ArrayLike], ends: list[dict[str, Any]]) -> dict[str, NDArray[Any]]:
@@ -32,14 +37,37 @@ def inputs(graph: str, given: Mapping[str, ArrayLike], ends: list[dict[str, Any]
     return values
 
 
-def count(n: int, seed: int, temperature: float, start: int) -> int:
-    """`n`; raises KvaeError if it or another argument of `sample` is out of range."""
+def count(n: int, seed: int, start: int) -> int:
+    """`n`; raises KvaeError if it, the seed or the start is out of range."""
     if not isinstance(n, (int, np.integer)) or n < 1:
         raise KvaeError(f"n must be at least 1; got {n}.")
-    if not 0 <= temperature <= MAX_TEMPERATURE:
-        raise KvaeError(f"temperature must be a number between 0 and {MAX_TEMPERATURE:g}; got {temperature}.")
     noise.check(seed, start, int(n))
     return int(n)
+
+
+def temperatures(temperature: Temperature, groups: Sequence[int] | None) -> float | Floats:
+    """The factor on the noise: a number, or one for each latent dimension, if one is given for each group.
+
+    Raises:
+        KvaeError: a temperature is out of range, or their number is not that of the groups.
+    """
+    try:
+        given = np.asarray(temperature, np.float64)
+    except (TypeError, ValueError):
+        raise KvaeError(f"temperature must be a number; got {printable(repr(temperature), 100)}.") from None
+    within = (given >= 0) & (given <= MAX_TEMPERATURE)  # false for NaN
+    if not within.all():
+        worst = given[~within].flat[0] if given.ndim else given
+        raise KvaeError(f"temperature must be a number between 0 and {MAX_TEMPERATURE:g}; got {worst:g}.")
+    if given.ndim == 0:
+        return float(given)
+    if groups is None:
+        raise KvaeError(f"temperature must be one number, because this model has no groups; got {given.size}.")
+    if given.shape != (len(groups),):
+        raise KvaeError(
+            f"temperature must be one number, or one for each of the {len(groups)} groups; got {given.size}."
+        )
+    return np.repeat(given, groups).astype(np.float32)
 
 
 def whole(values: ArrayLike, name: str) -> NDArray[np.int64]:
