@@ -17,6 +17,8 @@ tfd = tfp.distributions
 MAX_LOG_SCALE = 2.0
 """The most that one coupling scales a dimension by, or down by, as a logarithm: codes far out stay finite."""
 
+MAX = {"num_couplings": 64, "units": 65_536}
+
 
 @keras.saving.register_keras_serializable("kvae")
 class Flow(Prior):
@@ -32,7 +34,8 @@ class Flow(Prior):
         units: width of each coupling's network, which has two hidden layers; 64 by default.
 
     Raises:
-        ConfigError: there is only one latent dimension, of which no half is left.
+        ConfigError: there is only one latent dimension, of which no half is left; or `num_couplings` or `units` is not
+            a positive integer, or there are more than 64 couplings.
 
     Reference: Dinh et al., Density estimation using Real NVP, arXiv 1605.08803.
     """
@@ -42,6 +45,9 @@ class Flow(Prior):
     def __init__(self, latent_dim: int, num_couplings: int = 8, units: int = 64, **kwargs: Any) -> None:
         if latent_dim < 2:
             raise ConfigError(f"the prior flow needs a latent_dim of at least 2; got {latent_dim}.")
+        for name, value in (("num_couplings", num_couplings), ("units", units)):
+            if not isinstance(value, int) or not 1 <= value <= MAX[name]:
+                raise ConfigError(f"{name} of the prior flow must be an integer of 1 to {MAX[name]:,}; got {value!r}.")
         super().__init__(latent_dim, **kwargs)
         self.num_couplings = num_couplings
         self.units = units
@@ -98,7 +104,8 @@ class Coupling(layers.Layer):
         super().__init__(**kwargs)
         self._moved = tf.constant(moved)
         self._kept = tf.constant(1.0 - moved)
-        hidden = [layers.Dense(units, "relu", dtype="float32") for _ in range(2)]
+        # tanh, because then the shift of a code far out is no larger than that of any other.
+        hidden = [layers.Dense(units, "tanh", dtype="float32") for _ in range(2)]
         self._layers_in_order = [*hidden, layers.Dense(2 * len(moved), kernel_initializer="zeros", dtype="float32")]
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
