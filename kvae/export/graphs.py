@@ -132,7 +132,7 @@ def network_name(ends: dict[str, Any]) -> str:
 
 def signature(ends: dict[str, Any]) -> list[tf.TensorSpec]:
     """The inputs of a graph, for TensorFlow."""
-    return [tf.TensorSpec((None, *tensor["shape"][1:]), tf.float32, tensor["name"]) for tensor in ends["inputs"]]
+    return [tf.TensorSpec((None, *tensor["shape"][1:]), tensor["dtype"], tensor["name"]) for tensor in ends["inputs"]]
 
 
 def _rename(graph: onnx.GraphProto, inputs: list[str], outputs: list[str]) -> None:
