@@ -64,9 +64,11 @@ class Rung(layers.Layer):
     def build(self, input_shape: Shape) -> None:
         if self.enter is not None:
             self.enter.build(input_shape)
-        layers: list[keras.Layer] = [*self.blocks, *self.groups]
-        for layer in layers:
-            layer.build((None, *self.level.shape))
+        shape = (None, *self.level.shape)
+        for block in self.blocks:
+            block.build(shape)
+        for group in self.groups:
+            group.build(shape)
         self.built = True
 
     def call(self, state: tf.Tensor, codes: Callable[[int, tf.Tensor], tf.Tensor]) -> tf.Tensor:
