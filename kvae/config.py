@@ -90,6 +90,11 @@ class ModelConfig:
     )
     """None until `kvae.data.settle` has chosen it from the user's own images."""
     prior: str = _setting("standard_normal", "The prior p(z) of the codes.", choices=PRIORS)
+    conditional: bool = _setting(
+        False,
+        "Condition the model on the images' labels, p(x|z, y), so that kvae sample --label draws one class. The data "
+        "must have labels: sub-folders, or the labels of an .npz.",
+    )
 
     def __post_init__(self) -> None:
         _check(self)
