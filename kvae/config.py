@@ -13,7 +13,7 @@ from kvae.errors import ConfigError
 from kvae.files.reading import Reading
 from kvae.numbers import is_finite
 
-ARCHITECTURES = {"conv": 128, "mlp": 512, "gated_mlp": 300}
+ARCHITECTURES = {"conv": 128, "mlp": 512, "gated_mlp": 300, "ladder": 256}
 """The networks, each a file of `kvae/model/architectures`, and the width of their dense layers if `hidden_units` is not
 given."""
 LIKELIHOODS = {
@@ -21,18 +21,34 @@ LIKELIHOODS = {
 }  # fmt: skip
 """The likelihoods, each a file of `kvae/likelihoods`, and how images are binarised for it if `binarize` is not
 given."""
-PRIORS = {"standard_normal": "N(0, I)"}
+PRIORS = {
+    "standard_normal": "N(0, I)",
+    "mixture": "a learned mixture of diagonal Gaussians",
+    "vamp": "the mixture of the posteriors of learned pseudo-inputs",
+    "flow": "a learned flow of affine couplings",
+}
 """The priors p(z), each a file of `kvae/model/priors`, and what each is."""
+PRIOR_COMPONENTS = {"mixture": 100, "vamp": 500}
+"""The priors that have components, and how many if `prior_components` is not given; 500 as in the VampPrior's paper."""
+FITTED_PRIORS = ("mixture", "flow")
+"""The priors that can be fitted afterwards to the codes of a finished model."""
 NAMED_LIKELIHOOD = "bernoulli"
 """The likelihood for the named data sets if none is given: with dynamic binarisation, the benchmark of the field."""
-OBJECTIVES = {"elbo": "the evidence lower bound"}
+OBJECTIVES = {"elbo": "the evidence lower bound", "iwae": "the importance-weighted bound of several draws"}
 """The objectives, each a file of `kvae/model/objectives`, and what each is."""
+NUM_DRAWS = {"iwae": 5}
+"""The draws from each posterior if `num_draws` is not given, for objectives that do not make do with one."""
+ELBO_ONLY = ("beta", "entropy_weight", "kl_warmup_epochs", "beta_schedule", "free_bits")
+"""The settings that iwae, which has no regulariser to weight, does not have."""
 DATASETS = {
     "fashion_mnist": "70,000 grey pictures of clothes, 28 x 28",
     "mnist": "70,000 handwritten digits, 28 x 28",
     "fashion_mnist_mini": "5,000 pictures of fashion_mnist, which come with kvae",
 }
 """The named data sets, each a file of `kvae/data/named`, and what each is."""
+_COMPONENTS_TEXT = ", ".join(f"{count} for {name}" for name, count in PRIOR_COMPONENTS.items())
+MAX_COMPONENTS = 10_000
+"""The most components that a prior may have, as many as a bundle's manifest may list."""
 _DEFAULT_TEXT = ", ".join(f"{units} for {name}" for name, units in ARCHITECTURES.items())
 REGULARIZERS: dict[str, dict[str, float]] = {
     "kl": {"entropy_weight": 1.0},
@@ -74,10 +90,15 @@ class ModelConfig:
 
     architecture: str = _setting(
         "conv",
-        "Convolutional networks, dense networks, or two gated dense layers in each of encoder and decoder.",
+        "Convolutional networks, dense networks, two gated dense layers in each of encoder and decoder, or a hierarchy "
+        "of convolutional blocks with groups of latent dimensions from coarse to fine.",
         choices=ARCHITECTURES,
     )
-    latent_dim: int = _setting(16, "Number of latent dimensions.", minimum=1)
+    latent_dim: int = _setting(
+        16,
+        "Number of latent dimensions; for ladder, those of the first group, to which more come by the image's size.",
+        minimum=1,
+    )
     hidden_units: int | None = _setting(
         None, f"Units of each hidden dense layer. [default: {_DEFAULT_TEXT}]", minimum=1
     )
@@ -89,7 +110,18 @@ class ModelConfig:
         choices=LIKELIHOODS,
     )
     """None until `kvae.data.settle` has chosen it from the user's own images."""
-    prior: str = _setting("standard_normal", "The prior p(z) of the codes.", choices=PRIORS)
+    prior: str = _setting(
+        "standard_normal",
+        "The prior p(z) of the codes: N(0, I), a learned mixture of Gaussians, the mixture of the posteriors of "
+        "learned pseudo-inputs (VampPrior), or a learned flow.",
+        choices=PRIORS,
+    )
+    prior_components: int | None = _setting(
+        None,
+        f"Components of the prior. A step of vamp also encodes as many pseudo-inputs. [default: {_COMPONENTS_TEXT}]",
+        minimum=1,
+        maximum=MAX_COMPONENTS,
+    )
     conditional: bool = _setting(
         False,
         "Condition the model on the images' labels, p(x|z, y), so that kvae sample --label draws one class. The data "
@@ -98,6 +130,14 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         _check(self)
+        if self.prior not in PRIOR_COMPONENTS:
+            if self.prior_components is not None:
+                raise ConfigError(
+                    f"prior_components is for the priors {' and '.join(PRIOR_COMPONENTS)}; got "
+                    f"{self.prior_components} with {self.prior}. Leave it out."
+                )
+        elif self.prior_components is None:
+            object.__setattr__(self, "prior_components", PRIOR_COMPONENTS[self.prior])
         if self.hidden_units is None:
             object.__setattr__(self, "hidden_units", ARCHITECTURES[self.architecture])
 
@@ -184,7 +224,17 @@ class TrainConfig:
         minimum=0.0,
         maximum=0.999999,
     )
-    objective: str = _setting("elbo", "What training maximises.", choices=OBJECTIVES)
+    objective: str = _setting(
+        "elbo",
+        "What training maximises: the ELBO, or the importance-weighted bound of several draws.",
+        choices=OBJECTIVES,
+    )
+    num_draws: int | None = _setting(
+        None,
+        "Draws from each image's posterior in the loss; each is decoded. [default: 1, for iwae 5]",
+        minimum=1,
+        maximum=1000,
+    )
     beta: float = _setting(1.0, "Weight of the regulariser H(q, p) - entropy_weight H(q) in the loss.", minimum=0.0)
     entropy_weight: float = _setting(
         1.0,
@@ -265,6 +315,14 @@ class TrainConfig:
         self._check_loss()
 
     def _check_loss(self) -> None:
+        if self.num_draws is None:
+            object.__setattr__(self, "num_draws", NUM_DRAWS.get(self.objective, 1))
+        for name in ELBO_ONLY if self.objective == "iwae" else ():
+            if getattr(self, name) != (default := self.__dataclass_fields__[name].default):
+                raise ConfigError(
+                    f"{name} belongs to the objective elbo; iwae, which weights its draws by themselves, has none: got "
+                    f"{getattr(self, name)!r}. Leave it at {default!r}, or use the objective elbo."
+                )
         schedule = self.beta_schedule
         if schedule not in (None, "linear") and self.kl_warmup_epochs:
             raise ConfigError(

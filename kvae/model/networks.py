@@ -166,28 +166,38 @@ class Decoder(SetOnce, keras.Model):
             return cls(**(config | {"body": keras.saving.deserialize_keras_object(config["body"])}))
 
 
-def build_encoder(config: ModelConfig, image_shape: tuple[int, int, int], num_labels: int | None = None) -> Encoder:
+def build_encoder(config: ModelConfig, image_shape: tuple[int, int, int], num_labels: int | None = None) -> keras.Model:
     """The encoder that `config` describes, with fresh weights, for images of `(height, width, channels)`.
 
     With `num_labels`, the number of classes, it is conditional.
     """
+    if whole := architectures.get(config.architecture).networks:
+        return whole.encoder(config, image_shape, num_labels)
     body = architectures.get(config.architecture).encoder_body
     height, width, channels = image_shape if num_labels is None else with_plane(image_shape)
     network = body((height, width, channels), _width(config))
     return Encoder(network, config.latent_dim, num_labels, name="encoder")
 
 
-def build_decoder(config: ModelConfig, image_shape: tuple[int, int, int], num_labels: int | None = None) -> Decoder:
+def build_decoder(config: ModelConfig, image_shape: tuple[int, int, int], num_labels: int | None = None) -> keras.Model:
     """The decoder that `config` describes, with fresh weights, for images of `(height, width, channels)`.
 
     With `num_labels`, the number of classes, it is conditional.
     """
+    if whole := architectures.get(config.architecture).networks:
+        return whole.decoder(config, image_shape, num_labels)
     height, width, channels = image_shape
     likelihood = config.likelihood or NAMED_LIKELIHOOD
     outputs = channels * len(likelihoods.get(likelihood).parameters)
     body = architectures.get(config.architecture).decoder_body
     network = body((height, width, outputs), _width(config), config.latent_dim + (num_labels or 0))
     return Decoder(network, likelihood, num_labels, name="decoder")
+
+
+def latent_dim(config: ModelConfig, image_shape: tuple[int, int, int]) -> int:
+    """The size of a code, and so of the prior's draws: the setting, or the sum of a hierarchy's groups."""
+    whole = architectures.get(config.architecture).networks
+    return config.latent_dim if whole is None else whole.latent_dim(config, image_shape)
 
 
 def _width(config: ModelConfig) -> int:

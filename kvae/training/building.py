@@ -1,5 +1,7 @@
 """Builds a compiled VAE with fresh weights from a config."""
 
+from dataclasses import replace
+
 import keras
 import tensorflow as tf
 
@@ -63,13 +65,14 @@ def _compiled(
 
 
 def _with_optimizer(
-    encoder: networks.Encoder,
-    decoder: networks.Decoder,
+    encoder: keras.Model,
+    decoder: keras.Model,
     config: TrainConfig,
     image_shape: tuple[int, int, int],
     steps_per_epoch: int,
 ) -> VAE:
-    prior = priors.get(config.model.prior)(config.model.latent_dim)
+    latent_dim = networks.latent_dim(config.model, image_shape)  # of all groups
+    prior = priors.get(config.model.prior).of_config(replace(config.model, latent_dim=latent_dim), image_shape)
     objective = objectives.get(config.objective).of_config(config, steps_per_epoch)
     vae = VAE(encoder, decoder, prior, objective, seed=config.seed)
     vae.build((None, *image_shape))

@@ -27,11 +27,13 @@ def effective_beta(vae: VAE, images: NDArray[np.uint8]) -> float:
     with tf.GradientTape() as tape:
         tape.watch(terms)
         loss = vae.weighted_loss(terms)
-    by_likelihood, by_rate, by_dimension = tape.gradient(
-        loss, [terms.log_likelihood, terms.rate, terms.dimension_rates]
+    by_likelihood, by_rate, by_dimension, by_prior = tape.gradient(
+        loss, [terms.log_likelihood, terms.rate, terms.dimension_rates, terms.log_prior]
     )
     if by_rate is None and by_dimension is not None:
         by_rate = tf.gather(by_dimension, tf.argmax(tf.reduce_sum(by_dimension, axis=-1)))
+    if by_rate is None and by_prior is not None:  # a loss of log weights, whose rate is log q - log p
+        by_rate = -by_prior
     if by_likelihood is None or by_rate is None:
         return float("nan")
     return float(tf.reduce_sum(by_rate) / -tf.reduce_sum(by_likelihood))

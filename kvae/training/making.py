@@ -61,6 +61,7 @@ def train(
     data = datasets.of(config, data_dir, decoding)
     config = choice.settle(config, data)
     vae = building.build(config, data.image_shape, len(data.train.images), strategy)
+    vae.prior.start_from(data.train.images, data.train.labels)
     initial.load_into(vae, config)
     try:
         out.mkdir(parents=True, exist_ok=True)

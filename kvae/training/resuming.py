@@ -99,5 +99,6 @@ def follow(
         plan = longer.plan(resumed, config.epochs)
         state = plan.extended(checkpoints.restore(vae, plan.source))
     else:
+        vae.prior.start_from(data.train.images, data.train.labels)
         initial.load_into(vae, config)
     fit_rest(resumed or Path(), config, data, vae, state, (), writes=False)

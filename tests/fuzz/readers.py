@@ -65,6 +65,15 @@ def read_bundle(content: bytes, folder: Path) -> None:
     _use(Bundle.open(folder, device="cpu", threads=1))
 
 
+def read_zip(content: bytes, folder: Path) -> None:
+    """The zip of a bundle, from its bytes and from a path."""
+    from kvae.runtime.bundle import Bundle
+
+    (folder / "bundle.zip").write_bytes(content)
+    _use(Bundle.open(folder / "bundle.zip", device="cpu", threads=1))
+    Bundle.open(content, device="cpu", threads=1)
+
+
 def verify_bundle(content: bytes, folder: Path) -> None:
     """The checks of `kvae verify` on such a folder; those that fail are its result, and told as a refusal here."""
     from kvae.checks import graph_checks, verification
@@ -288,6 +297,7 @@ READERS = {
     "onnx": read_graph,
     "ort": read_ort,
     "bundle": read_bundle,
+    "zip": read_zip,
     "verify": verify_bundle,
     "idx": read_idx,
     "npz": read_arrays,

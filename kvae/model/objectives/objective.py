@@ -35,7 +35,7 @@ class Objective(ABC):
 
     @property
     def num_draws(self) -> int:
-        """The number of draws from each posterior that the loss uses."""
+        """The number of draws from each posterior that the loss uses: 1, unless a subclass says otherwise."""
         return 1
 
     @abstractmethod
@@ -74,3 +74,9 @@ class Objective(ABC):
     def from_config(cls, config: dict[str, Any]) -> "Objective":
         """The objective that `get_config` described."""
         return cls(**config)
+
+
+def check_num_draws(num_draws: object) -> None:
+    """Raise ConfigError unless this is a number of draws."""
+    if not isinstance(num_draws, int) or isinstance(num_draws, bool) or num_draws < 1:
+        raise ConfigError(f"num_draws must be an integer of at least 1; got {num_draws!r}.")
