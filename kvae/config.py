@@ -122,6 +122,11 @@ class ModelConfig:
         minimum=1,
         maximum=MAX_COMPONENTS,
     )
+    conditional: bool = _setting(
+        False,
+        "Condition the model on the images' labels, p(x|z, y), so that kvae sample --label draws one class. The data "
+        "must have labels: sub-folders, or the labels of an .npz.",
+    )
 
     def __post_init__(self) -> None:
         _check(self)

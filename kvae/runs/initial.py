@@ -48,8 +48,8 @@ def weights_file(init_from: str) -> Path:
 def model_settings(init_from: str) -> dict[str, Any]:
     """The settings of the model in a run or a `.keras` file, as `kvae.config.from_settings` takes them.
 
-    They are those of the run that the file is in. Of a file elsewhere, only the latent dimensions and the likelihood
-    are known: the other settings must be given if they are not the defaults.
+    They are those of the run that the file is in. Of a file elsewhere, only the latent dimensions, the likelihood
+    and whether it is conditional are known: the other settings must be given if they are not the defaults.
 
     Raises:
         ConfigError: `init_from` is neither a run nor a `.keras` file.
@@ -68,6 +68,8 @@ def model_settings(init_from: str) -> dict[str, Any]:
             "latent_dim": parts["encoder"]["config"]["latent_dim"],
             "likelihood": parts["decoder"]["config"]["likelihood"],
         }
+        if parts["decoder"]["config"].get("num_labels") is not None:
+            found["conditional"] = True
     except Exception as error:  # errors in zip and JSON, and missing names, have no common base
         reason = printable(str(error)) or type(error).__name__
         raise KvaeError(f"init_from {path} does not hold a model of kvae train: {reason}.") from None

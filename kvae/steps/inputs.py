@@ -139,7 +139,7 @@ def images_and_labels(batch: Any) -> tuple[Any, Any]:
     """A batch of a stream, as Keras passes it on, as its images and the labels beside them, or None.
 
     Raises:
-        KvaeError: it has something that no model of images uses: sample weights, or images as a target.
+        KvaeError: it has something that no model of images uses, such as sample weights.
     """
     images, labels, weights = (tuple(batch) + (None, None))[:3] if _is_pair(batch) else (batch, None, None)
     if _is_pair(images) and not images:
@@ -157,8 +157,6 @@ def images_and_labels(batch: Any) -> tuple[Any, Any]:
         raise KvaeError(f"a batch must be images, or (images, labels); got {len(images)} arrays. {repair}.")
     if weights is not None:
         raise KvaeError("all images weigh alike: sample_weight and class_weight are not used here. Leave them out.")
-    if labels is not None:
-        _check_labels(labels)
     return images, labels
 
 
@@ -184,9 +182,12 @@ def about_none(where: str) -> str:
     return f"there are no images: {where} is empty. Give at least one batch; an iterator can be used only once."
 
 
-def _check_labels(labels: Any) -> None:
-    """Raise KvaeError unless labels are classes: integers or text `(n,)` or `(n, 1)`, or one-hot `(n, classes)`."""
-    if isinstance(labels, (tf.RaggedTensor, tf.SparseTensor)):
+def check_unused(labels: Any) -> None:
+    """Raise KvaeError unless what a model without labels gets beside its images, and does not use, are classes.
+
+    They may be integers or text `(n,)` or `(n, 1)`, or one-hot `(n, classes)`.
+    """
+    if labels is None or isinstance(labels, (tf.RaggedTensor, tf.SparseTensor)):
         return
     found = tf.convert_to_tensor(labels)
     rank, is_floating = found.shape.rank, found.dtype.is_floating

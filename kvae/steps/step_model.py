@@ -98,7 +98,7 @@ class StepModel(Guarded):
             return self._updated_means(means, applied * replicas.count() * num_images)
 
         def make_step(step: tf.Tensor, sums: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            means, applied = self._step(Example(data.batch(step)))
+            means, applied = self._step(data.example(step))
             return step + 1, sums + means, count + applied
 
         begin = (tf.zeros([], tf.int64), tf.zeros([len(self._means)]), tf.zeros([], tf.int64))
@@ -109,7 +109,7 @@ class StepModel(Guarded):
     def test_step(self, data: Any) -> dict[str, Any]:
         """The means over a batch, without an update."""
         if isinstance(data, Part):
-            example, rows = Example(data.images), Rows(data.first, data.total)
+            example, rows = data.example(), Rows(data.first, data.total)
         else:
             example = self._example(data)
             rows = replicas.rows(example.num_images)
