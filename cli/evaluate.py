@@ -172,10 +172,11 @@ def _cell(estimate: Any, sign: float, digits: int, plus: str = "") -> str:
 
 def _of_family(result: Any) -> list[str]:
     """What is said of a ladder: the rate of each group, and what is left out."""
-    if result.rate_by_group is None:
-        return []
-    cells = [f"{number}{terminal.JOINED}{rate.value:.3g}" for number, rate in enumerate(result.rate_by_group)]
-    return [f"rate by group, in nats: {', '.join(cells)}", f"{result.left_out}."]
+    rates = result.rate_by_group or []
+    cells = [f"{number}{terminal.JOINED}{rate.value:.3g}" for number, rate in enumerate(rates)]
+    return [f"rate by group, in nats: {', '.join(cells)}"] * bool(rates) + [f"{result.left_out}."] * bool(
+        result.left_out
+    )
 
 
 def _scales(result: Any) -> str:

@@ -171,7 +171,7 @@ def score(
     columns = width()
     heading = None if as_json else scores.heading(columns)
     for batch in batches:
-        rows = (json_text.dumps(row._asdict()) if as_json else row.as_text(columns) for row in batch)
+        rows = (json_text.dumps(row.as_dict()) if as_json else row.as_text(columns) for row in batch)
         click.echo("\n".join([heading, *rows] if heading else rows))
         heading = None  # printed with the first batch, so that an unreadable image leaves one line
     if bundle.manifest.scoring is None:

@@ -78,7 +78,7 @@ def train(
         if "init_from" in changed:
             from kvae.runs import initial
 
-            changed = initial.inherited(changed)
+            changed = initial.inherited(changed, with_data=recipe is None)
         config = recipes.resolve(recipe, changed)
         run_training(config, out, data_dir, device, strategy, as_json)
 

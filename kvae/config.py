@@ -13,7 +13,7 @@ from kvae.errors import ConfigError
 from kvae.files.reading import Reading
 from kvae.numbers import is_finite
 
-ARCHITECTURES = {"conv": 128, "mlp": 512, "gated_mlp": 300}
+ARCHITECTURES = {"conv": 128, "mlp": 512, "gated_mlp": 300, "ladder": 256}
 """The networks, each a file of `kvae/model/architectures`, and the width of their dense layers if `hidden_units` is not
 given."""
 LIKELIHOODS = {
@@ -90,10 +90,15 @@ class ModelConfig:
 
     architecture: str = _setting(
         "conv",
-        "Convolutional networks, dense networks, or two gated dense layers in each of encoder and decoder.",
+        "Convolutional networks, dense networks, two gated dense layers in each of encoder and decoder, or a hierarchy "
+        "of convolutional blocks with groups of latent dimensions from coarse to fine.",
         choices=ARCHITECTURES,
     )
-    latent_dim: int = _setting(16, "Number of latent dimensions.", minimum=1)
+    latent_dim: int = _setting(
+        16,
+        "Number of latent dimensions; for ladder, those of the first group, to which more come by the image's size.",
+        minimum=1,
+    )
     hidden_units: int | None = _setting(
         None, f"Units of each hidden dense layer. [default: {_DEFAULT_TEXT}]", minimum=1
     )
@@ -116,6 +121,11 @@ class ModelConfig:
         f"Components of the prior. A step of vamp also encodes as many pseudo-inputs. [default: {_COMPONENTS_TEXT}]",
         minimum=1,
         maximum=MAX_COMPONENTS,
+    )
+    conditional: bool = _setting(
+        False,
+        "Condition the model on the images' labels, p(x|z, y), so that kvae sample --label draws one class. The data "
+        "must have labels: sub-folders, or the labels of an .npz.",
     )
 
     def __post_init__(self) -> None:

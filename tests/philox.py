@@ -5,10 +5,10 @@ import math
 MASK = 2**64 - 1
 
 
-def philox(counter: int, key: int) -> list[int]:
-    """Philox4x64-10 as in Salmon et al., SC 2011, with key (key, 0)."""
+def philox(counter: int, key: int, stream: int = 0) -> list[int]:
+    """Philox4x64-10 as in Salmon et al., SC 2011, with key (key, stream)."""
     c = [(counter >> 64 * word) & MASK for word in range(4)]
-    k = [key, 0]
+    k = [key, stream]
     for _ in range(10):
         first, second = 0xD2E7470EE14C6C93 * c[0], 0xCA5A826395121157 * c[2]
         c = [second >> 64 ^ c[1] ^ k[0], second & MASK, first >> 64 ^ c[3] ^ k[1], first & MASK]
@@ -25,3 +25,8 @@ def specified_noise(seed: int, image: int, dim: int) -> list[float]:
         angle = 2 * math.pi * ((b >> 11) / 2**53)
         normals += [radius * math.cos(angle), radius * math.sin(angle)]
     return normals[:dim]
+
+
+def specified_choice(seed: int, image: int, cumulative: list[int], stream: int) -> int:
+    place = philox(image + 1, seed, stream)[0] >> 11
+    return sum(weight <= place for weight in cumulative)

@@ -130,7 +130,7 @@ def evaluate(
         scale=deviations,
         labels=known,
         labels_are_best=class_labels.is_best(bundle.manifest, labels),
-        group_rates=None if bundle.manifest.groups is None else rates,
+        group_rates=rates if bundle.manifest.groups is not None and bundle.prior.has_closed_rate else None,
     )
 
 
@@ -190,32 +190,30 @@ def _estimates(
 ) -> _OfGroup:
     """The estimates of a group of images; arguments as for `kvae.runtime.importance.estimates`."""
     of_each: Sequence[int | None] = [None] * len(pixels) if labels is None else labels.tolist()
-    factors = np.array(
+    widening = np.array(
         [
             importance.widening(bundle, *image, index, seed, label) if adaptive else 1.0
             for index, label, image in zip(indices, of_each, zip(pixels, loc, scale, strict=True), strict=True)
         ]
     )
-    wide, limit = scale, importance.widest(bundle)
-    if bundle.manifest.groups is None:
-        wide = np.stack([importance.widened(*each, limit) for each in zip(scale, factors.tolist(), strict=True)])
+    wide, factors = importance.proposal(bundle, scale, widening)
     samples = importance_samples
     found = importance.estimates(bundle, pixels, loc, wide, indices, samples, seed, 0, labels, factors)
     distortion, rates = found.distortion, found.rates
-    if np.any(factors != 1.0):
+    if np.any(widening != 1.0):
         own = importance.estimates(bundle, pixels, loc, scale, indices, importance.PILOT_SAMPLES, seed, 0, labels)
-        distortion = np.where(factors == 1.0, distortion, own.distortion)
-        rates = np.where(factors[:, None] == 1.0, rates, own.rates)
+        distortion = np.where(widening == 1.0, distortion, own.distortion)
+        rates = np.where(widening[:, None] == 1.0, rates, own.rates)
     marginal = np.empty((len(pixels), 0))
     if labels is not None:
-        rows = zip(pixels, indices, labels.tolist(), found.rows(), factors.tolist(), strict=True)
+        rows = zip(pixels, indices, labels.tolist(), found.rows(), widening.tolist(), strict=True)
         marginal = np.array(
             [
                 importance.marginal(bundle, image, index, samples, seed, {label: known}, factor)
                 for image, index, label, known, factor in rows
             ]
         )
-    return _OfGroup(distortion, found.nll, found.effective_sample_size, factors, rates, marginal)
+    return _OfGroup(distortion, found.nll, found.effective_sample_size, widening, rates, marginal)
 
 
 def check_comparable(one: Manifest, other: Manifest) -> None:

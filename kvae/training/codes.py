@@ -8,7 +8,7 @@ import tensorflow_probability as tfp
 from numpy.typing import NDArray
 
 from kvae.data.datasets import Dataset
-from kvae.data.held_out_split import held_out
+from kvae.data.held_out_split import held_out, held_out_labels
 from kvae.model.calls import returned
 from kvae.model.posteriors import draw
 from kvae.model.vae import VAE
@@ -113,14 +113,13 @@ class Codes:
         """The images of a split in batches, as float32, each with its labels, or None for a model without."""
         of_split = getattr(self._data, split)
         images = of_split.images if split == "train" else self._validation
-        # held_out may take every second image, or every third, ...
-        labels = of_split.labels[:: -(-len(of_split.labels) // len(images))]
+        labels = of_split.labels if split == "train" else held_out_labels(self._data, split)
         for first in range(0, len(images), BATCH):
             part = np.asarray(images[first : first + BATCH])
             if split == "train" and self._is_of_bits:
                 rng = np.random.default_rng([self._seed, turn, first, 4])
                 part = np.where(rng.random(part.shape, np.float32) * 255 < part, 255, 0)
             label = None
-            if self._vae.num_labels is not None:
+            if self._vae.num_labels is not None and labels is not None:
                 label = tf.constant(labels[first : first + BATCH], tf.int64)
             yield tf.constant(part, tf.float32) / 255.0, label

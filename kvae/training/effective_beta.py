@@ -1,5 +1,7 @@
 """The actual weight of the KL in a loss, measured on the loss itself."""
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -9,7 +11,7 @@ from kvae.model.vae import VAE
 from kvae.steps.draws import Draws
 
 
-def effective_beta(vae: VAE, images: NDArray[np.uint8]) -> float:
+def effective_beta(vae: VAE, images: NDArray[np.uint8], labels: NDArray[np.int64] | None = None) -> float:
     """The weight of a nat of rate relative to a nat of distortion in the loss, once any warm-up is over.
 
     It does not come from a setting: it is the ratio of two derivatives of the loss that training minimises, with
@@ -18,12 +20,14 @@ def effective_beta(vae: VAE, images: NDArray[np.uint8]) -> float:
     Args:
         vae: the model.
         images: uint8 `(n, height, width, channels)`.
+        labels: int64 `(n,)`, for a conditional model.
 
     Returns:
         The weight; NaN for a loss that does not depend on both. With free bits it is that of a nat in a latent
         dimension that carries more than its free bits, and 0 if none does.
     """
-    terms = vae.terms(pictures.to_float32(images), Draws.of([0, 0], len(images)))
+    example: Any = pictures.to_float32(images)
+    terms = vae.terms(example if labels is None else (example, labels), Draws.of([0, 0], len(images)))
     with tf.GradientTape() as tape:
         tape.watch(terms)
         loss = vae.weighted_loss(terms)

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 from format_page import PIXELS, binarization_vectors, likelihood_vectors, noise_vectors
-from philox import philox  # in Python integers
+from philox import philox, specified_choice  # in Python integers
 from programs import ROOT, javascript
 
 from kvae.bundle import binarization, noise
@@ -125,6 +125,58 @@ def test_an_image_s_noise_does_not_depend_on_the_call():
     assert together == [number for numbers in alone for number in numbers]
     assert part == together[20:35]
     assert standard_normals([(7, 0, 0, 5)]) == [[]]
+
+
+def test_choices_match_python():
+    """Those of components and of labels, for extreme seeds and indices, weights of 0, one thing, and 10,000 things."""
+    many = noise.cumulative(np.random.default_rng(0).random(10_000) ** 8)
+    tables = [[2**53], [0, 2**52, 2**52, 2**53], [1, 2**53 - 1, 2**53], noise.cumulative(np.ones(10)), many]
+    edges = [0, 1, 2**32 - 1, 2**53, 2**63, TOP - 4]
+    calls = [(*case, 5, table, stream) for *case, table, stream in product([*edges, TOP], edges, tables, (1, 2))]
+    code = """
+    import { choices, COMPONENTS, LABELS } from "./noise.mjs";
+    const streams = { 1: COMPONENTS, 2: LABELS };
+    output(input.map(([seed, start, count, table, stream]) =>
+      Array.from(choices(BigInt(seed), BigInt(start), count, table, streams[stream]), Number)));
+    """
+    found = javascript(code, PAGE, [(str(seed), str(start), *rest) for seed, start, *rest in calls])
+    for (seed, start, count, table, stream), chosen in zip(calls, found, strict=True):
+        assert chosen == noise.choices(seed, start, count, table, stream).tolist()
+    seed, start, count, table, stream = calls[-1]
+    assert found[-1] == [specified_choice(seed, start + i, table, stream) for i in range(count)]
+
+
+DRAWS = """
+import { draws } from "./noise.mjs";
+output(input.map(([manifest, ...rest]) => {
+  try {
+    const found = draws(manifest, 7, 3, 4, ...rest);
+    return Object.fromEntries(Object.entries(found).map(([name, values]) => [name, Array.from(values, Number)]));
+  } catch (error) { return `${error.name}: ${error.message}`; }
+}));
+"""
+
+
+def test_draws_are_the_inputs_of_the_graphs():
+    """Noise times the temperature, of each group its own; components and labels; and what is refused."""
+    half, whole = 2**52, 2**53
+    plain = {"latent_dim": 3, "components": None, "labels": None, "label_weights": None, "groups": None}
+    full = plain | {"components": [half, whole], "labels": ["a", "b"], "label_weights": [half, whole], "groups": [1, 2]}
+    z = noise.standard_normal(7, 3, 4, 3)
+    component, label = (noise.choices(7, 3, 4, [half, whole], stream).tolist() for stream in (1, 2))
+    calls = [(plain, 0.7), ({"latent_dim": 3},), (full, [0.7, 1.1]), (full, 0.7, 1)]
+    one, same, drawn, chosen = javascript(DRAWS, PAGE, calls)
+    assert one == {"noise": (z * np.float32(0.7)).ravel().tolist()}
+    assert same == {"noise": z.ravel().tolist()}
+    by_group = (z * np.float32([0.7, 1.1, 1.1])).ravel().tolist()
+    assert drawn == {"noise": by_group, "component": component, "label": label}
+    assert chosen == one | {"component": component, "label": [1] * 4}
+    assert javascript(DRAWS, PAGE, [(full, 1, 2), (full, 1, 0.5), (full, [1, 1, 1]), (plain, [1, 1])]) == [
+        "RangeError: label is 2; expected an integer from 0 to 1",
+        "RangeError: label is 0.5; expected an integer from 0 to 1",
+        "RangeError: temperature has 3 numbers; this model has 2 groups",
+        "RangeError: temperature has 2 numbers; this model has 1 groups",
+    ]
 
 
 @pytest.mark.parametrize(
