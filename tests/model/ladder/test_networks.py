@@ -1,20 +1,25 @@
 """The ladder's networks: their sizes, their formulas, saving, training, and the graphs they become."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import onnxruntime as ort
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
-from tiny import make_vae, random_images
+from tiny import DATASET, make_vae, random_images
 
-from kvae.bundle.manifest import contract
+from kvae.bundle import operators
 from kvae.config import LIKELIHOODS, from_settings
 from kvae.errors import KvaeError
-from kvae.export import graphs, tensors
+from kvae.export import tensors
+from kvae.export.bundles import export
 from kvae.model import VAE, StandardNormal, networks
 from kvae.model.ladder import HierarchicalPosterior, LadderDecoder, LadderEncoder, Level, Plan
 from kvae.model.objectives import ELBO
+from kvae.steps.draws import Draws
 from kvae.steps.example import Example
 from kvae.training import building
 
@@ -161,17 +166,31 @@ def test_draws_are_decoded_with_and_without_the_memory_alike(num_labels):
         assert len(passes) == 2 and not np.allclose(other[1:3], remembered.mean()[1:3])
 
 
-def test_a_traced_step_makes_one_top_down_pass():
-    """And nothing of the trace outlives it."""
-    vae, (images, _) = ladder(), example(2)
-    counted = sum(op.type == "Conv2D" for op in traced(vae, images).get_operations())
+@pytest.mark.parametrize(("num_labels", "num_draws"), [(None, 1), (None, 3), (3, 1)])
+def test_a_step_makes_one_top_down_pass(num_labels, num_draws):
+    """Each convolution is in its graph once. Nothing of the trace outlives it."""
+    vae, batch = ladder(num_labels=num_labels, num_draws=num_draws), example(2, num_labels=num_labels)
+    graph = tf.function(lambda: vae.terms(batch, SEED).elbo).get_concrete_function().graph
     layers = [layer for layer in vae._flatten_layers() if isinstance(layer, keras.layers.Conv2D)]
-    assert counted == len(layers)
-    assert "_kvae_top_down" not in vars(vae.decoder.body)
+    assert sum(op.type == "Conv2D" for op in graph.get_operations()) == len(layers)
+    kept = weakref.ref(graph)
+    del graph
+    gc.collect()
+    assert kept() is None
 
 
-def traced(vae: VAE, images):
-    return tf.function(lambda: vae.terms(Example(images), SEED).elbo).get_concrete_function().graph
+@pytest.mark.parametrize("num_labels", [None, 3])
+def test_several_draws_are_as_one_by_one(num_labels):
+    """Each draw's log weights are those of `at` with its noise alone, decoded anew."""
+    vae, batch = ladder(num_labels=num_labels, num_draws=3), example(2, num_labels=num_labels)
+    given = () if batch.label is None else (batch.label,)
+    terms = vae.terms(batch, SEED)
+    noise = Draws.of(SEED, 2).normal(3, 2, vae.latent_dim)
+    for draw in range(3):
+        codes, at_them = vae.encoder(batch.images, *given).at(noise[draw : draw + 1])
+        log_likelihood = vae.decoder(tf.identity(codes), *given).log_prob(batch.images)
+        np.testing.assert_allclose(terms.log_likelihood[draw], log_likelihood, rtol=1e-5)
+        np.testing.assert_allclose(terms.log_posterior[draw], at_them.log_prob(codes[None])[0], rtol=1e-5)
 
 
 def test_the_groups_rates_sum_to_the_rate():
@@ -285,37 +304,32 @@ def test_networks_that_do_not_fit_are_named():
 # Graphs
 
 
-@pytest.mark.parametrize("num_labels", [None, 3])
-@pytest.mark.parametrize("likelihood", ["bernoulli", "discretized_logistic"])
-def test_both_graphs_agree_with_keras(likelihood, num_labels):
+@pytest.mark.slow
+@pytest.mark.parametrize(("likelihood", "num_labels"), [("bernoulli", None), ("discretized_logistic", 3)])
+def test_both_graphs_agree_with_keras(likelihood, num_labels, tmp_path):
     """Encoder: images, labels and noise -> loc and scale; decoder: codes and labels -> the likelihood's parameters."""
-    vae = ladder(likelihood=likelihood, num_labels=num_labels)
+    vae, names = ladder(likelihood=likelihood, num_labels=num_labels), [*"abcdefg"][: num_labels or 0]
+    labelled = {"labels": names, "label_counts": [1] * len(names)} if names else {}
+    exported = export(vae, tmp_path / "b", dataset=DATASET, **labelled)
+    assert max(exported.parity.values()) <= 1e-5
+    assert exported.manifest.groups == GROUPS and exported.manifest.latent_dim == sum(GROUPS)
+    for name in ("encoder", "decoder"):
+        found = operators.check_file(exported.path / f"{name}.onnx", exported.manifest.opset)
+        assert "Conv" in found and not found & {"Loop", "If", "Scan", "ConvTranspose"}
 
-    def encode(images, *rest):
-        _, at_them = vae.encoder(images, *rest[:-1]).at(rest[-1][None])
-        return at_them.loc[0], at_them.parameters["scale_diag"][0]
-
-    def decode(z, *label):
-        result = tensors.of_likelihood(vae.decoder(z, *label, training=False))
-        return result.mean, result.parameters
-
-    k = 1 if likelihood == "bernoulli" else 2
-    ends = contract(PLAN.image_shape, vae.latent_dim, k, labelled=num_labels is not None, hierarchical=True)
-    images, label = example(5, num_labels=num_labels)
-    noise = tf.random.stateless_normal([5, vae.latent_dim], SEED)
-    given = {"images": images, "label": label, "noise": noise, "z": noise}
-    for name, function, network in (("encoder", encode, vae.encoder), ("decoder", decode, vae.decoder)):
-        model = graphs.convert(function, ends[name], network)
-        found = {node.op_type for node in model.graph.node}
-        assert not found & {"Loop", "If", "Scan", "ConvTranspose"}
-        session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-        values = [given[end["name"]] for end in ends[name]["inputs"]]
-        feed = {end["name"]: value.numpy() for end, value in zip(ends[name]["inputs"], values, strict=True)}
-        for count in (5, 1):
-            expected = function(*(value[:count] for value in values))
-            outputs = session.run(None, {key: value[:count] for key, value in feed.items()})
-            for ours, theirs in zip(expected, outputs, strict=True):
-                np.testing.assert_allclose(theirs, ours, rtol=1e-5, atol=1e-5)
+    (images, label), noise = example(5, num_labels=num_labels), tf.random.stateless_normal([5, sum(GROUPS)], SEED)
+    given = () if label is None else (label,)
+    codes, at_them = vae.encoder(images, *given).at(noise[None])
+    feeds = {"images": images, "label": label, "noise": noise, "z": codes}
+    expected = {
+        "encoder": {"loc": at_them.loc[0], "scale": at_them.parameters["scale_diag"][0]},
+        "decoder": {"mean": tensors.of_likelihood(vae.decoder(tf.identity(codes), *given)).mean},
+    }
+    for name, outputs in expected.items():
+        session = ort.InferenceSession(exported.path / f"{name}.onnx", providers=["CPUExecutionProvider"])
+        feed = {end.name: feeds[end.name].numpy() for end in session.get_inputs()}
+        for output, value in outputs.items():
+            np.testing.assert_allclose(session.run([output], feed)[0], value, rtol=1e-5, atol=1e-5)
 
 
 def test_the_config_s_latent_dim_is_that_of_the_first_group():
