@@ -590,8 +590,13 @@ FLOATS = """async (seeds) => {
   return images;
 }"""
 NOISE = """async (calls) => {
-  const { standardNormal } = await import(new URL("./noise.mjs", location.href));
-  return calls.map(([seed, start, dim]) => Array.from(standardNormal(BigInt(seed), BigInt(start), 1, dim)));
+  const { LABELS, choices, standardNormal } = await import(new URL("./noise.mjs", location.href));
+  const tenths = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10].map((tenth) => Math.floor((2 ** 53 / 10) * tenth));
+  return calls.map(([seed, start, dim]) => [
+    Array.from(standardNormal(BigInt(seed), BigInt(start), 1, dim)),
+    Number(choices(BigInt(seed), BigInt(start), 1, tenths, LABELS)[0]),
+    tenths.map(String),
+  ]);
 }"""
 
 
@@ -638,7 +643,7 @@ def test_the_page_draws_the_image_of_its_seed(browser, site, any_bundle):
 
 
 def test_the_page_s_images_equal_keras_s(browser, site, bundle_path):
-    """Floats within 1e-5; the noise equals Python's and Node's bit for bit."""
+    """Floats within 1e-5; the noise and the labels equal Python's and Node's bit for bit."""
     shutil.copytree(bundle_path, site / "bundle")
     seeds, calls = [0, 7, 2**53 + 1, TOP], [(7, 0, 16), (TOP, TOP, 5), (2**53 + 1, 2**60, 40)]
     with served(site) as url:
@@ -647,8 +652,9 @@ def test_the_page_s_images_equal_keras_s(browser, site, bundle_path):
         drawn = page.evaluate(NOISE, [(str(seed), str(start), dim) for seed, start, dim in calls])
     z = np.concatenate([noise.standard_normal(seed, 0, 1, 3) for seed in seeds])
     np.testing.assert_allclose(images, keras_means(z), rtol=0, atol=1e-5)
-    for (seed, start, dim), numbers in zip(calls, drawn, strict=True):
+    for (seed, start, dim), (numbers, label, tenths) in zip(calls, drawn, strict=True):
         assert np.array_equal(np.float32(numbers), noise.standard_normal(seed, start, 1, dim)[0])
+        assert [label] == noise.choices(seed, start, 1, [*map(int, tenths)], noise.LABELS).tolist()
     assert browser.trouble == []
 
 

@@ -283,6 +283,23 @@ def test_rates_are_the_divergence_from_the_prior():
     np.testing.assert_allclose(javascript(code, PAGE, [loc, scale]), expected, rtol=1e-9, atol=1e-12)
 
 
+def test_the_log_density_of_draws_from_posteriors():
+    """Of a posterior for all draws, and of one for each, as in a ladder, against numpy's quadratic form."""
+    code = """
+    import { logPosterior } from "./likelihood.mjs";
+    output(input.map(([noise, scale]) => logPosterior(Float32Array.from(noise), Float32Array.from(scale))));
+    """
+    rng = np.random.default_rng(0)
+    noise_, loc = rng.normal(size=(5, 3)).astype(np.float32), rng.normal(size=3)
+    for_all, for_each = rng.uniform(0.01, 2, 3).astype(np.float32), rng.uniform(0.01, 2, (5, 3)).astype(np.float32)
+    expected = []
+    for scale in (for_all, for_each):
+        z = loc + scale * noise_.astype(np.float64)
+        expected.append(np.sum(-0.5 * ((z - loc) / scale) ** 2 - np.log(scale.astype(np.float64) * np.sqrt(2 * np.pi))))
+    found = javascript(code, PAGE, [(noise_.ravel().tolist(), s.ravel().tolist()) for s in (for_all, for_each)])
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
 def test_a_percentile_is_interpolated_among_the_training_images():
     """Between entries, at them, outside them, and where entries are equal; numpy's interpolation as the reference."""
     scoring = {"percents": [0, 10, 50, 60, 100], "elbo": [-300, -250, -240, -240, -200]}
