@@ -25,13 +25,14 @@ ROWS = {
     "nll": ("NLL", 1.0, "nats"),
     "gap": ("gap: −ELBO − NLL", 1.0, "nats"),
     "bits_per_dim": ("NLL, bits per dimension", 1.0, "bits"),
+    "nll_marginal": ("−log p(x), without label", 1.0, "nats"),
     "effective_sample_size": ("effective sample size", 1.0, "draws"),
     "widening": ("proposal widened by", 1.0, "times"),
     "mutual_information": ("mutual information I(x;z)", 1.0, "nats"),
     "marginal_kl": ("marginal KL(q(z)‖p)", 1.0, "nats"),
     "active_units": ("active units", 1.0, "dimensions"),
 }
-"""How a metric is shown: its label, its sign in the table, its unit."""
+"""How a metric is shown, if a model has it: its label, its sign in the table, its unit."""
 BOUNDS = {"nll": "≤ ", "bits_per_dim": "≤ ", "gap": "≥ "}
 """How the numbers are marked that an NLL which is only an upper bound makes bounds too."""
 
@@ -114,6 +115,9 @@ def run_evaluation(
     click.echo(_table(results, difference, columns))
     if reason:
         click.echo(terminal.wrapped(f"The NLLs stand side by side without a difference: {reason}.", columns))
+    for name, result in zip(_names(results), results, strict=True):
+        for line in _of_family(result):
+            click.echo(terminal.wrapped(f"{name}: {line}" if pair else line, columns))
     click.echo(terminal.wrapped(_scales(results[0]), columns))
     for name, result in zip(_names(results), results, strict=True):
         for warning in result.warnings:
@@ -147,9 +151,13 @@ def _table(results: list[Any], difference: Any, columns: int | None) -> str:
 def _rows(results: list[Any], difference: Any, digits: int) -> list[list[str]]:
     rows = []
     for name, (label, sign, unit) in ROWS.items():
+        if not any(name in result.metrics for result in results):
+            continue
         shown = 3 if unit == "bits" else digits
         cells = [
             ("" if result.nll_is_believable else BOUNDS.get(name, "")) + _cell(result.metrics[name], sign, shown)
+            if name in result.metrics
+            else "–"
             for result in results
         ]
         if difference is not None:
@@ -160,6 +168,14 @@ def _rows(results: list[Any], difference: Any, digits: int) -> list[list[str]]:
 
 def _cell(estimate: Any, sign: float, digits: int, plus: str = "") -> str:
     return f"{sign * estimate.value:{plus}.{digits}f} ± {estimate.standard_error:.{digits}f}"
+
+
+def _of_family(result: Any) -> list[str]:
+    """What is said of a ladder: the rate of each group, and what is left out."""
+    if result.rate_by_group is None:
+        return []
+    cells = [f"{number}{terminal.JOINED}{rate.value:.3g}" for number, rate in enumerate(result.rate_by_group)]
+    return [f"rate by group, in nats: {', '.join(cells)}", f"{result.left_out}."]
 
 
 def _scales(result: Any) -> str:

@@ -4,6 +4,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from kvae.runtime.priors import StandardNormal
+
 IMAGE_SHAPE = (3, 4, 1)
 
 
@@ -14,10 +16,11 @@ class LinearGaussian:
     """A bundle's decoder with p(x|z) = N(W z + b, 0.3^2): the columns of W are orthogonal, so that the true posterior
     is a diagonal Gaussian, and log p(x) has a closed form."""
 
-    manifest = SimpleNamespace(likelihood="normal", binarize="none", is_of_bits=False)
+    manifest = SimpleNamespace(likelihood="normal", binarize="none", is_of_bits=False, groups=None, labels=None)
 
     def __init__(self, latent_dim: int = 2) -> None:
         rng = np.random.default_rng(0)
+        self.prior = StandardNormal(latent_dim)
         self.weights = np.linalg.qr(rng.normal(size=(12, latent_dim)))[0] * np.linspace(1.5, 0.7, latent_dim)
         self.offset = rng.random(12)
         self.calls: list[int] = []

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from kvae.bundle import caveats
 from kvae.bundle.manifest import Manifest
 
-BY_SAMPLING = ("nll", "gap", "bits_per_dim")
+BY_SAMPLING = ("nll", "gap", "bits_per_dim", "nll_marginal")
 """The numbers that contain an NLL estimate by importance sampling."""
 
 
@@ -26,6 +26,8 @@ class Measured(NamedTuple):
     images: str
     """Equal for equal images: a hash of them, or of their data set."""
     image_shape: tuple[int, ...]
+    given_label: bool = False
+    """Whether they are about images given their labels, log p(x|y), and not log p(x)."""
 
 
 class Sampled(NamedTuple):
@@ -40,7 +42,8 @@ class Sampled(NamedTuple):
 def of_manifest(manifest: Manifest) -> Measured:
     """What the numbers of a bundle are, on the test images of its data set."""
     name, sha256 = manifest.dataset["name"], manifest.dataset["sha256"]
-    return Measured(manifest.likelihood, manifest.binarize, name, sha256, tuple(manifest.image_shape))
+    shape = tuple(manifest.image_shape)
+    return Measured(manifest.likelihood, manifest.binarize, name, sha256, shape, manifest.labels is not None)
 
 
 def why_not(one: Measured, other: Measured) -> str | None:
@@ -51,6 +54,8 @@ def why_not(one: Measured, other: Measured) -> str | None:
     if caveats.kind(one.likelihood, one.binarize) != caveats.kind(other.likelihood, other.binarize):
         about = [caveats.about_numbers(measured.likelihood, measured.binarize) for measured in (one, other)]
         return f"one has {about[0]}; the other {about[1]}"
+    if one.given_label != other.given_label:
+        return "one is about images given their labels, log p(x|y), and the other about images alone, log p(x)"
     if (one.images, one.binarize) != (other.images, other.binarize):
         return (
             f"their test images differ ({one.dataset}, binarize {one.binarize}; "

@@ -9,11 +9,11 @@ from kvae.errors import BundleError
 TOLERANCE = 1e-5
 """Largest difference between Keras and onnxruntime, both on a CPU, that an export may have in any output.
 
-It is absolute for `mean`, `loc` and `scale`. The values of `likelihood_parameters` have no bound (the logit of a black
+It is absolute for `mean`, `loc` and `scale`. The values of the outputs `RELATIVE` have no bound (the logit of a black
 background pixel is -50 in a well-trained model, where float32 itself has steps of 4e-6), so a difference there is
 divided by the value's magnitude if that is above 1.
 """
-
+RELATIVE = ("likelihood_parameters", "log_prob", "z")
 
 LIMITS = {
     "float16": {"mean_pixel_error": 1e-3, "mean_code_error": 1e-2, "nll_lost": 0.1},
@@ -57,7 +57,7 @@ def difference(name: str, found: Any, expected: Any) -> Difference:
     found, expected = np.asarray(found), np.asarray(expected)
     if found.shape != expected.shape:
         raise BundleError(f"'{name}' has shape {found.shape}; expected {expected.shape}.")
-    unit = np.maximum(1.0, np.abs(expected)) if name == "likelihood_parameters" else 1.0
+    unit = np.maximum(1.0, np.abs(expected)) if name in RELATIVE else 1.0
     with np.errstate(invalid="ignore", over="ignore"):  # infinities become NaN, which exceeds every tolerance
         absolute = np.abs(found - expected)
         scaled = absolute / unit

@@ -9,7 +9,8 @@ from kvae.bundle.manifest import FILE_NAME, Manifest, sha256
 from kvae.errors import BundleError
 from kvae.runtime import sessions
 
-GRAPHS = ("decoder", "encoder")
+GRAPHS = ("decoder", "encoder", "prior", "prior_density")
+"""All roles that a graph can have."""
 SUFFIXES = (".onnx", ".ort")
 
 
@@ -57,7 +58,7 @@ def manifest(subject: Subject) -> Finding:
         name: path for name in GRAPHS for suffix in SUFFIXES if (path := subject.path / f"{name}{suffix}").exists()
     }
     found = subject.manifest = Manifest.read(subject.path)
-    subject.graphs = {name: subject.path / found.graph_file(name) for name in GRAPHS}
+    subject.graphs = {name: subject.path / found.graph_file(name) for name in found.tensors}
     return Finding(f"format {found.format_version}, of kvae {found.kvae_version}, {found.precision}")
 
 
@@ -106,7 +107,9 @@ def loading(subject: Subject) -> Finding:
     subject.device = "cuda" if on_cuda else "cpu" if subject.sessions else subject.device
     if failures:
         raise BundleError(" ".join(failures))
-    return Finding(f"{' and '.join(subject.sessions)}, by onnxruntime {sessions.load_onnxruntime().__version__}")
+    loaded = list(subject.sessions)
+    names = " and ".join([", ".join(loaded[:-1]), loaded[-1]] if len(loaded) > 1 else loaded)
+    return Finding(f"{names}, by onnxruntime {sessions.load_onnxruntime().__version__}")
 
 
 def metadata(subject: Subject) -> Finding:
@@ -147,7 +150,8 @@ def shapes(subject: Subject) -> Finding:
     failures = []
     for name, session in subject.sessions.items():
         try:
-            sessions.check_tensors(subject.graphs[name], session, tensors[name])
+            # A lone graph's manifest may know no graph of its role.
+            sessions.check_tensors(subject.graphs[name], session, tensors.get(name, tensors["decoder"]))
             subject.fitting.add(name)
         except BundleError as error:
             failures.append(str(error))

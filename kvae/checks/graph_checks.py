@@ -21,10 +21,11 @@ from kvae.runtime import latents
 from kvae.runtime.bundle import Bundle
 
 Floats = NDArray[np.float32]
+Inputs = dict[str, NDArray[Any]]
 BATCHES = (1, 3, 64, 257)
 """Batch sizes: the smallest, an odd one, a power of two, and one more than kvae itself ever uses."""
 FAR = 30.0
-"""Length of codes far outside the prior, whose draws in 16 dimensions are hardly ever longer than 7."""
+"""Length of codes far outside of N(0, I), whose draws in 16 dimensions are hardly ever longer than 7."""
 CUDA_TOLERANCE = 1e-4
 """Tolerance on a GPU. TF32, which would be 1e-3 off, is switched off, so the GPU computes in float32; but cuDNN may
 choose Winograd or FFT convolutions, whose rounding is some ten times that of the CPU's direct sums."""
@@ -43,10 +44,10 @@ def batch_sizes(subject: Subject) -> Finding:
     """Every batch size runs, and an image's result does not depend on its batch."""
     worst: dict[str, Difference] = {}
     for name in trial(subject):
-        values = _codes(subject) if name == "decoder" else _images(subject, BATCHES[-1])
-        singly = [_run(subject, name, values[row : row + 1]) for row in range(len(values))]
+        inputs = _inputs(subject, name)
+        singly = [_run(subject, name, _rows(inputs, row, row + 1)) for row in range(BATCHES[-1])]
         for size in BATCHES:
-            together = _run(subject, name, values[:size])
+            together = _run(subject, name, _rows(inputs, 0, size))
             for output, found in together.items():
                 alone = np.concatenate([row[output] for row in singly[:size]])
                 parity.merge(worst, output, parity.difference(output, found, alone))
@@ -56,9 +57,11 @@ def batch_sizes(subject: Subject) -> Finding:
 
 def value_range(subject: Subject) -> Finding:
     """Outputs are finite, `mean` in [0, 1] and `scale` above 0, even for inputs far from the training images."""
+    kinds: list[str] = []
     for name in trial(subject):
-        for kind, values in _extremes(subject, name):
-            outputs = _run(subject, name, values)
+        for kind, inputs in _extremes(subject, name):
+            outputs = _run(subject, name, inputs)
+            kinds += [kind] if kind not in kinds else []
             for output, found in outputs.items():
                 if not np.isfinite(found).all():
                     raise BundleError(f"'{output}' is not finite on {kind}.")
@@ -67,8 +70,7 @@ def value_range(subject: Subject) -> Finding:
                 raise BundleError(f"'mean' must be in [0, 1]; on {kind} it is in [{low:g}, {high:g}].")
             if name == "encoder" and not outputs["scale"].min() > 0.0:
                 raise BundleError(f"'scale' must be above 0; on {kind} it is {outputs['scale'].min():g}.")
-    inputs = {"decoder": f"prior draws, codes of norm {FAR:g}", "encoder": "black, white and noise images"}
-    return Finding(f"finite and in range on {', '.join(inputs[name] for name in trial(subject))}")
+    return Finding(f"finite and in range on {', '.join(kinds)}")
 
 
 def reference_parity(subject: Subject) -> Finding:
@@ -79,14 +81,14 @@ def reference_parity(subject: Subject) -> Finding:
     path = subject.path / REFERENCE
     if not path.exists():
         raise Skipped(f"this bundle, of an older kvae, has no {REFERENCE}; --run RUN compares with Keras itself")
-    ends = {"decoder": ("z", "mean", "likelihood_parameters"), "encoder": ("images", "loc", "scale")}
-    expected = _read_reference(path, subject, [end for name in names for end in ends[name]])
+    ends = {name: subject.known().tensors[name] for name in names}
+    needed = {end["name"]: end for sides in ends.values() for side in sides.values() for end in side}
+    expected = _read_reference(path, list(needed.values()))
     worst: dict[str, Difference] = {}
     for name in names:
-        start, *outputs = ends[name]
-        found = _run(subject, name, expected[start])
-        for output in outputs:
-            parity.merge(worst, output, parity.difference(output, found[output], expected[output]))
+        found = _run(subject, name, {end["name"]: expected[end["name"]] for end in ends[name]["inputs"]})
+        for output, values in found.items():
+            parity.merge(worst, output, parity.difference(output, values, expected[output]))
     return Finding(f"with Keras's {REFERENCE}: {judge(subject, worst, 'Keras at export')}", figures(worst))
 
 
@@ -104,15 +106,16 @@ def pinned_noise(subject: Subject) -> Finding:
 
 def speed(subject: Subject) -> Finding:
     """Images decoded per second, and the time for a single one; it only measures and never fails."""
-    if "decoder" not in trial(subject):
+    names = trial(subject)
+    if "decoder" not in names:
         raise Skipped("there is no decoder")
-    bundle = Bundle(subject.known(), {"decoder": subject.graphs["decoder"]}, subject.device)
-    z = _codes(subject)[:1]
     try:
+        bundle = Bundle(subject.known(), {name: subject.graphs[name] for name in names}, subject.device)
+        one = _rows(_inputs(subject, "decoder"), 0, 1)
         bundle.sample(SPEED_IMAGES)  # the first calls allocate memory
-        bundle.decode(z)
+        bundle.run("decoder", one, ["mean"])
         whole = _timed(lambda: bundle.sample(SPEED_IMAGES))
-        single = _timed(lambda: bundle.decode(z))
+        single = _timed(lambda: bundle.run("decoder", one, ["mean"]))
     except BundleError as error:
         raise Skipped(str(error)) from None
     rate = SPEED_IMAGES / statistics.median(whole)
@@ -141,50 +144,69 @@ def trial(subject: Subject) -> list[str]:
     return [name for name in subject.sessions if name in subject.fitting]
 
 
-def _run(subject: Subject, name: str, values: Floats) -> dict[str, Floats]:
-    """Run a graph once on all of `values`, which `Bundle.run` would split."""
+def _run(subject: Subject, name: str, inputs: Inputs) -> dict[str, Floats]:
+    """Run a graph once on all rows, which `Bundle.run` would split."""
     session = subject.sessions[name]
     outputs = [end.name for end in session.get_outputs()]
+    count = len(next(iter(inputs.values())))
     try:
-        found = session.run(outputs, {session.get_inputs()[0].name: values})
+        found = session.run(outputs, inputs)
     except Exception as error:  # onnxruntime's exceptions have no narrower common base
         message = printable(error, 160)
-        raise BundleError(f"{name}: onnxruntime cannot run a batch of {len(values)}: {message}") from None
+        raise BundleError(f"{name}: onnxruntime cannot run a batch of {count}: {message}") from None
     for output, array in zip(outputs, found, strict=True):
-        if len(array) != len(values):
-            raise BundleError(f"{name}: for a batch of {len(values)}, '{output}' has shape {array.shape}.")
+        if len(array) != count:
+            raise BundleError(f"{name}: for a batch of {count}, '{output}' has shape {array.shape}.")
     return dict(zip(outputs, found, strict=True))
 
 
-def _codes(subject: Subject) -> Floats:
-    return latents.prior_draws(0, 0, BATCHES[-1], subject.known().latent_dim)
+def _inputs(subject: Subject, name: str) -> Inputs:
+    """Ordinary inputs of a graph, as many rows as the largest of `BATCHES`; labels and components in turn."""
+    return {end["name"]: _input(subject, name, end["name"]) for end in subject.known().tensors[name]["inputs"]}
 
 
-def _images(subject: Subject, count: int) -> Floats:
-    return np.random.default_rng(0).random((count, *subject.known().image_shape), dtype=np.float32)
+def _input(subject: Subject, name: str, end: str) -> NDArray[Any]:
+    manifest, count = subject.known(), BATCHES[-1]
+    if end == "images":
+        return np.random.default_rng(0).random((count, *manifest.image_shape), dtype=np.float32)
+    if end in ("label", "component"):
+        kinds = (manifest.label_weights if end == "label" else manifest.components) or [0]
+        return np.arange(count, dtype=np.int64) % len(kinds)
+    noise_of_prior = latents.prior_draws(0, 0, count, manifest.latent_dim)
+    if end == "z" and "prior" in subject.fitting:
+        return _run(subject, "prior", _inputs(subject, "prior"))["z"]
+    return noise_of_prior
 
 
-def _extremes(subject: Subject, name: str) -> list[tuple[str, Floats]]:
-    if name == "decoder":
-        z = _codes(subject)
-        far = z * (FAR / np.linalg.norm(z, axis=1, keepdims=True))
-        return [("prior draws", z), (f"codes of norm {FAR:g}", far.astype(np.float32))]
-    noisy = _images(subject, 16)
-    return [("a black image", 0.0 * noisy[:1]), ("a white image", 0.0 * noisy[:1] + 1.0), ("white noise", noisy)]
+def _rows(inputs: Inputs, first: int, end: int) -> Inputs:
+    return {name: values[first:end] for name, values in inputs.items()}
 
 
-def _read_reference(path: Path, subject: Subject, names: list[str]) -> dict[str, Floats]:
-    """The named arrays; their shapes are checked before they are read."""
-    tensors = subject.known().tensors.values()
-    shapes = {end["name"]: tuple(end["shape"][1:]) for ends in tensors for side in ends.values() for end in side}
+def _extremes(subject: Subject, name: str) -> list[tuple[str, Inputs]]:
+    usual = _inputs(subject, name)
+    if name == "encoder":
+        few = _rows(usual, 0, 16)
+        images = few["images"]
+        kinds = {"a black image": 0.0 * images, "a white image": 0.0 * images + 1.0, "white noise": images}
+        return [(kind, few | {"images": values}) for kind, values in kinds.items()]
+    if name != "decoder":
+        return [("prior draws", usual)]
+    direction = latents.prior_draws(0, 0, BATCHES[-1], subject.known().latent_dim)
+    far = direction * (FAR / np.linalg.norm(direction, axis=1, keepdims=True))
+    return [("prior draws", usual), (f"codes of norm {FAR:g}", usual | {"z": far.astype(np.float32)})]
+
+
+def _read_reference(path: Path, ends: list[dict[str, Any]]) -> Inputs:
+    """The arrays of the named inputs and outputs; their shapes are checked before they are read."""
     found = {}
-    for name in names:
+    for end in ends:
+        name, shape = end["name"], tuple(end["shape"][1:])
         array = arrays.open_array(path, (name,))
         if array.member != name:
             raise BundleError(f"{path.name} has no array '{name}'.")
-        if array.dtype != np.float32 or array.shape[1:] != shapes[name] or array.shape[0] > MAX_ROWS:
+        if array.dtype != np.dtype(end["dtype"]) or array.shape[1:] != shape or array.shape[0] > MAX_ROWS:
             raise BundleError(
-                f"{path.name}: '{name}' must be float32 {('n', *shapes[name])}; got {array.dtype} {array.shape}."
+                f"{path.name}: '{name}' must be {end['dtype']} {('n', *shape)}; got {array.dtype} {array.shape}."
             )
         found[name] = next(array.rows(array.shape[0]))
     return found

@@ -4,6 +4,7 @@ One estimator, in numpy and onnxruntime, serves both runs and bundles, whether o
 """
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +17,10 @@ from kvae.evaluation.result import Evaluation
 from kvae.files import pictures
 from kvae.machine import cores
 from kvae.machine.pool import Pool
-from kvae.runtime import importance, information, latents
+from kvae.runtime import class_labels, importance, information, labelling, latents
 from kvae.runtime.bundle import Bundle
-from kvae.runtime.latents import Floats
+from kvae.runtime.class_labels import Label, Labels
+from kvae.runtime.latents import Doubles, Floats
 
 ENCODE_BATCH = 1024
 """Images encoded at a time."""
@@ -40,8 +42,14 @@ def evaluate(
     seed: int = 0,
     proposal: str = "adaptive",
     progress: Callable[[int], None] | None = None,
+    labels: Label | None = None,
 ) -> Evaluation:
     """Evaluate a model on images.
+
+    A model with labels is evaluated given the label of each image: its ELBO is a bound on log p(x|y), and its NLL is
+    -log p(x|y). Beside it is `nll_marginal`, -log p(x) = -log sum_y p(y) p(x|y) with the labels as frequent as among
+    the training images: the sum of the estimates for the image's own label and for all others, which share as many
+    further draws. That is what a model without labels can be compared by.
 
     Memory grows with the number of images, not with the number of samples. Images are processed in parallel; the
     numbers depend only on the seed.
@@ -56,9 +64,12 @@ def evaluate(
             figures; "adaptive", the default, for the same, widened if it is far too narrow (see
             `kvae.runtime.importance.widening`).
         progress: called with the number of images done since the last call.
+        labels: the images' labels, `(n,)`, by number or name, if the model has labels; or "best", for the label with
+            the highest ELBO, which makes the numbers too good.
 
     Raises:
-        KvaeError: images of the wrong type or shape, fewer than 2 images, or a number of samples out of range.
+        KvaeError: images of the wrong type or shape, fewer than 2 images, a number of samples out of range, or labels
+            that are missing or not the model's.
     """
     if images.dtype != np.uint8 or len(images) < 2:
         raise KvaeError(f"evaluation takes at least 2 images of uint8; got {len(images)} of {images.dtype}.")
@@ -68,63 +79,102 @@ def evaluate(
         )
     check_settings(importance_samples, proposal)
     densities.check(bundle.manifest.likelihood)
-    loc, scale = _encoded(bundle, images)
+    known = _known_labels(bundle, images, labels)
+    loc, scale = _encoded(bundle, images, known)
     group = max(1, importance.GROUP // importance_samples)
 
-    def of_group(first: int) -> list[tuple[float, ...]]:
+    def of_group(first: int) -> _OfGroup:
         part = slice(first, first + group)
         indices = range(len(images))[part]
         pixels = pictures.to_float32(images[part])
+        label = None if known is None else known[part]
         return _estimates(
-            bundle, pixels, loc[part], scale[part], indices, importance_samples, seed, proposal == "adaptive"
+            bundle, pixels, loc[part], scale[part], indices, importance_samples, seed, proposal == "adaptive", label
         )
 
-    estimates: list[tuple[float, ...]] = []
+    found: list[_OfGroup] = []
     with Pool(cores.threads()) as pool:
         try:
-            for found in pool.map(of_group, range(0, len(images), group)):
-                estimates += found
+            for made in pool.map(of_group, range(0, len(images), group)):
+                found.append(made)
                 if progress:
-                    progress(len(found))
+                    progress(len(made.widening))
         except BaseException:  # on Ctrl-C, do not start what is waiting in the pool
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    distortion, nll, effective, factors = np.array(estimates).T
+    distortion, nll, effective, factors, rates, marginal = (np.concatenate(parts) for parts in zip(*found, strict=True))
     means, deviations = loc.astype(np.float64), scale.astype(np.float64)
-    rate = latents.rates(means, deviations).sum(axis=1)
-    first_draws = importance.draws(seed, range(len(means)), 0, 1, means.shape[1])[:, 0]
-    info = information.measure(means, deviations, latents.posterior_draws(means, deviations, first_draws))
+    rate = rates[:, 0] if rates.shape[1] == 1 else rates.sum(axis=1)
+    per_image = {
+        "elbo": -distortion - rate,
+        "distortion": distortion,
+        "rate": rate,
+        "nll": nll,
+        "gap": distortion + rate - nll,
+        "bits_per_dim": nll / (np.prod(images.shape[1:]) * np.log(2)),
+        "effective_sample_size": effective,
+        "widening": factors,
+    }
+    if known is not None:
+        per_image |= {"nll_marginal": marginal[:, 0], "effective_sample_size_marginal": marginal[:, 1]}
+    if bundle.manifest.groups is None:
+        per_image |= _information(bundle, means, deviations, seed, known)._asdict()
     return Evaluation(
         manifest=bundle.manifest,
         images_sha256=binarization.sha256(images),
         importance_samples=importance_samples,
         proposal=proposal,
         seed=seed,
-        per_image={
-            "elbo": -distortion - rate,
-            "distortion": distortion,
-            "rate": rate,
-            "nll": nll,
-            "gap": distortion + rate - nll,
-            "bits_per_dim": nll / (np.prod(images.shape[1:]) * np.log(2)),
-            "effective_sample_size": effective,
-            "widening": factors,
-            "mutual_information": info.mutual_information,
-            "marginal_kl": info.marginal_kl,
-        },
+        per_image=per_image,
         loc=means,
         scale=deviations,
+        labels=known,
+        labels_are_best=class_labels.is_best(bundle.manifest, labels),
+        group_rates=None if bundle.manifest.groups is None else rates,
     )
 
 
-def _encoded(bundle: Bundle, images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
-    """The means and standard deviations of the images' posteriors, `(n, latent_dim)` each."""
+def _known_labels(bundle: Bundle, images: NDArray[np.uint8], labels: Label | None) -> Labels | None:
+    """The images' labels, if the model has labels."""
+    if not class_labels.is_best(bundle.manifest, labels):
+        return class_labels.resolve(bundle.manifest, labels, len(images))
+    firsts = range(0, len(images), ENCODE_BATCH)
+    batches = (pictures.to_float32(images[first : first + ENCODE_BATCH]) for first in firsts)
+    found = [labelling.of_images(bundle, batch, labels) for batch in batches]
+    return np.concatenate([part for part in found if part is not None])
+
+
+def _encoded(bundle: Bundle, images: NDArray[np.uint8], labels: Labels | None) -> tuple[Floats, Floats]:
+    """The means and standard deviations of the posteriors, `(n, latent_dim)` each; those of a ladder are of noise 0."""
     posteriors = [
-        bundle.encode(pictures.to_float32(images[first : first + ENCODE_BATCH]))
-        for first in range(0, len(images), ENCODE_BATCH)
+        bundle.encode(pictures.to_float32(images[part]), None if labels is None else labels[part])
+        for part in (slice(first, first + ENCODE_BATCH) for first in range(0, len(images), ENCODE_BATCH))
     ]
     loc, scale = (np.concatenate(parts) for parts in zip(*posteriors, strict=True))
     return loc, scale
+
+
+def _information(
+    bundle: Bundle, loc: Doubles, scale: Doubles, seed: int, labels: Labels | None
+) -> information.Information:
+    """The information in the first draw of each image."""
+    first_draws = importance.draws(seed, range(len(loc)), 0, 1, loc.shape[1])[:, 0]
+    z = latents.posterior_draws(loc, scale, first_draws)
+    if bundle.prior.has_closed_rate:
+        return information.measure(loc, scale, z, label=labels)
+    return information.measure(loc, scale, z, bundle.prior.log_prob(z.astype(np.float32), labels), labels)
+
+
+class _OfGroup(NamedTuple):
+    """The estimates of a group of images: `(n,)` each, but `rates` `(n, groups)`."""
+
+    distortion: Doubles
+    nll: Doubles
+    effective_sample_size: Doubles
+    widening: Doubles
+    rates: Doubles
+    marginal: Doubles
+    """-log p(x) and the effective sample size of its estimate, `(n, 2)`; `(n, 0)` for a model without labels."""
 
 
 def _estimates(
@@ -136,21 +186,36 @@ def _estimates(
     importance_samples: int,
     seed: int,
     adaptive: bool,
-) -> list[tuple[float, ...]]:
-    """For each image of a group its distortion, its NLL, the effective sample size and the proposal's widening."""
-    factors = [
-        importance.widening(bundle, *image, index, seed) if adaptive else 1.0
-        for index, image in zip(indices, zip(pixels, loc, scale, strict=True), strict=True)
-    ]
-    wide = np.stack(list(map(importance.widened, scale, factors)))
-    found = importance.estimates(bundle, pixels, loc, wide, indices, importance_samples, seed)
-    if any(factor != 1.0 for factor in factors):
-        own = importance.estimates(bundle, pixels, loc, scale, indices, importance.PILOT_SAMPLES, seed)
-        found = [
-            estimate if factor == 1.0 else estimate._replace(distortion=posterior.distortion)
-            for estimate, posterior, factor in zip(found, own, factors, strict=True)
+    labels: Labels | None,
+) -> _OfGroup:
+    """The estimates of a group of images; arguments as for `kvae.runtime.importance.estimates`."""
+    of_each: Sequence[int | None] = [None] * len(pixels) if labels is None else labels.tolist()
+    factors = np.array(
+        [
+            importance.widening(bundle, *image, index, seed, label) if adaptive else 1.0
+            for index, label, image in zip(indices, of_each, zip(pixels, loc, scale, strict=True), strict=True)
         ]
-    return [(*estimate, factor) for estimate, factor in zip(found, factors, strict=True)]
+    )
+    wide, limit = scale, importance.widest(bundle)
+    if bundle.manifest.groups is None:
+        wide = np.stack([importance.widened(*each, limit) for each in zip(scale, factors.tolist(), strict=True)])
+    samples = importance_samples
+    found = importance.estimates(bundle, pixels, loc, wide, indices, samples, seed, 0, labels, factors)
+    distortion, rates = found.distortion, found.rates
+    if np.any(factors != 1.0):
+        own = importance.estimates(bundle, pixels, loc, scale, indices, importance.PILOT_SAMPLES, seed, 0, labels)
+        distortion = np.where(factors == 1.0, distortion, own.distortion)
+        rates = np.where(factors[:, None] == 1.0, rates, own.rates)
+    marginal = np.empty((len(pixels), 0))
+    if labels is not None:
+        rows = zip(pixels, indices, labels.tolist(), found.rows(), factors.tolist(), strict=True)
+        marginal = np.array(
+            [
+                importance.marginal(bundle, image, index, samples, seed, {label: known}, factor)
+                for image, index, label, known, factor in rows
+            ]
+        )
+    return _OfGroup(distortion, found.nll, found.effective_sample_size, factors, rates, marginal)
 
 
 def check_comparable(one: Manifest, other: Manifest) -> None:
@@ -177,5 +242,5 @@ def paired(one: Evaluation, other: Evaluation) -> dict[str, Estimate]:
     return {
         name: Estimate.of(values - other.per_image[name])
         for name, values in one.per_image.items()
-        if name not in left_out
+        if name not in left_out and name in other.per_image
     }

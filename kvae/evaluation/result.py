@@ -11,6 +11,7 @@ from kvae.bundle import caveats, comparable
 from kvae.bundle.manifest import Manifest
 from kvae.evaluation.estimates import Estimate
 from kvae.runtime import information
+from kvae.runtime.class_labels import Labels
 
 MIN_EFFECTIVE = 3.0
 """Below this effective sample size, an image's NLL rests on one or two draws."""
@@ -41,11 +42,19 @@ class Evaluation:
     -elbo minus nll), `bits_per_dim` (nll in bits per pixel and channel; for a density it is differential, without the
     8 bits of a level, and can be negative), `effective_sample_size` (draws), `widening` (factor on the proposal's
     scale; 1 is the posterior itself), and, for one draw each, `mutual_information` and `marginal_kl`, of which only the
-    means are meaningful."""
+    means are meaningful. For a model with labels all of this is given the label, and there are `nll_marginal`, -log
+    p(x), and `effective_sample_size_marginal`, that of its estimate; for one with groups there are no
+    `mutual_information` and `marginal_kl`."""
     loc: NDArray[np.float64]
-    """Posterior means, `(n, latent_dim)`."""
+    """Posterior means, `(n, latent_dim)`; in a model with groups, those of noise 0."""
     scale: NDArray[np.float64]
-    """Posterior standard deviations, `(n, latent_dim)`."""
+    """Posterior standard deviations, `(n, latent_dim)`; likewise."""
+    labels: Labels | None = None
+    """The label of each image, `(n,)`, if the model has labels."""
+    labels_are_best: bool = False
+    """Whether these labels are those with the highest ELBO, and not the images' own."""
+    group_rates: NDArray[np.float64] | None = None
+    """The rate of each group of latent dimensions, `(n, groups)`, if the model has groups."""
 
     @cached_property
     def metrics(self) -> dict[str, Estimate]:
@@ -71,7 +80,21 @@ class Evaluation:
     @property
     def about(self) -> str:
         """The same in words."""
-        return caveats.about_numbers(self.manifest.likelihood, self.manifest.binarize)
+        found = caveats.about_numbers(self.manifest.likelihood, self.manifest.binarize)
+        if self.labels is None:
+            return found
+        which = "the label with the highest ELBO, which makes them too good" if self.labels_are_best else "its label"
+        return f"{found}, of each image given {which}: log p(x|y); nll_marginal is -log p(x), without the label"
+
+    @property
+    def left_out(self) -> str | None:
+        """What an evaluation of this model does not have, and why; None if it has everything."""
+        return None if self.manifest.groups is None else information.LEFT_OUT
+
+    @cached_property
+    def rate_by_group(self) -> list[Estimate] | None:
+        """The mean rate of each group of latent dimensions; None for a model without groups."""
+        return None if self.group_rates is None else [Estimate.of(column) for column in self.group_rates.T]
 
     @property
     def measured(self) -> comparable.Measured:
@@ -140,11 +163,18 @@ class Evaluation:
                 f"the NLL is too high by about {self.nll_bias:.2f} nats or more, judging by the effective sample size; "
                 f"its standard error does not include this bias. Use more --importance-samples."
             )
-        limit = np.log(len(self.loc))
-        if self.per_image["mutual_information"].mean() > 0.9 * limit:
+        limit, mutual = information.limit(len(self.loc), self.labels), self.per_image.get("mutual_information")
+        if mutual is not None and mutual.mean() > 0.9 * limit:
             found.append(
                 f"the mutual information is near its limit for {len(self.loc)} images, {limit:.2f} nats: over all "
-                f"images, I(x;z) is at least the value shown, and the marginal KL at most."
+                f"images, {'I(x;z)' if self.labels is None else 'I(x;z|y)'} is at least the value shown, and the "
+                f"marginal KL at most."
+            )
+        marginal = self.per_image.get("effective_sample_size_marginal")
+        if marginal is not None and float(np.mean(marginal < MIN_EFFECTIVE)) > MAX_SHARE_BELOW:
+            found.append(
+                f"the estimate of -log p(x) is unreliable: for {float(np.mean(marginal < MIN_EFFECTIVE)):.0%} of the "
+                f"images its effective sample size is below {MIN_EFFECTIVE:.0f}. Use more --importance-samples."
             )
         return found
 
@@ -169,4 +199,19 @@ class Evaluation:
             "nll_is_believable": self.nll_is_believable,
             "nll_bias": self.nll_bias,
             "warnings": self.warnings,
-        }
+        } | self._of_family()
+
+    def _of_family(self) -> dict[str, Any]:
+        """What only models with labels, or with groups, have."""
+        found: dict[str, Any] = {}
+        if self.labels is not None:
+            names = self.manifest.labels or []
+            counts = np.bincount(self.labels, minlength=len(names)).tolist()
+            found |= {
+                "given": "label",
+                "labels": "best" if self.labels_are_best else "own",
+                "images_by_label": dict(zip(names, counts, strict=True)),
+            }
+        if self.rate_by_group is not None:
+            found |= {"rate_by_group": [asdict(rate) for rate in self.rate_by_group], "left_out": self.left_out}
+        return found

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kvae.errors import KvaeError
 from kvae.export.bundles import export
+from kvae.export.family import placeholder_labels
 from kvae.export.problem import NotExportable, Problem
 from kvae.model.vae import VAE
 
@@ -34,7 +35,7 @@ def check(vae: VAE, image_shape: Sequence[int] | None = None) -> None:
             )
         vae.build((None, *image_shape))
     with tempfile.TemporaryDirectory() as folder:
-        export(vae, Path(folder) / "bundle", dataset=DATASET)
+        export(vae, Path(folder) / "bundle", dataset=DATASET, labels=placeholder_labels(vae))
 
 
 def problems(vae: VAE, image_shape: Sequence[int] | None = None) -> list[Problem]:

@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,13 +12,11 @@ import tensorflow as tf
 import tf2onnx
 
 from kvae.bundle.graph_rules import ENDLESS, MAX_NODES
-from kvae.export import tensors
 from kvae.export.lowering import lowering
 from kvae.export.lowering.lowering import Lowered
 from kvae.export.lowering.refusals import ADVICE, REWRITE
 from kvae.export.problem import NotExportable, Problem, first_line, layer_at
 from kvae.files.text import printable
-from kvae.model.vae import VAE
 
 OPSET = 17
 TRACEABLE = (
@@ -26,41 +24,12 @@ TRACEABLE = (
 )
 
 
-class Functions(NamedTuple):
-    """The two functions of a VAE that become graphs: tensors in, a distribution's parameters out."""
-
-    likelihood: str
-    """The likelihood's name in `kvae.config.LIKELIHOODS`."""
-    decode: Callable[..., Any]
-    """z -> (mean, likelihood parameters)."""
-    encode: Callable[..., Any]
-    """images -> (loc, scale)."""
-
-
-def functions(vae: VAE) -> Functions:
-    """The functions of a built VAE.
-
-    Raises:
-        KvaeError: a network returns a distribution that a bundle cannot describe.
-    """
-    likelihood = tensors.of_likelihood(vae.decoder(tf.zeros((1, vae.latent_dim)), training=False)).name
-    tensors.of_posterior(vae.encoder(tf.zeros((1, *vae.image_shape)), training=False))
-
-    def decode(z: tf.Tensor) -> Any:
-        result = tensors.of_likelihood(vae.decoder(z, training=False))
-        return result.mean, result.parameters
-
-    def encode(images: tf.Tensor) -> Any:
-        return tensors.of_posterior(vae.encoder(images, training=False))
-
-    return Functions(likelihood, decode, encode)
-
-
-def convert(function: Callable[..., Any], ends: dict[str, Any], network: keras.Model) -> onnx.ModelProto:
+def convert(name: str, function: Callable[..., Any], ends: dict[str, Any], network: keras.Layer) -> onnx.ModelProto:
     """The graph of one function, of which only the operators are checked.
 
     Args:
-        function: one of `Functions`.
+        name: its role: "decoder", "encoder", "prior" or "prior_density".
+        function: one of `kvae.export.functions.Functions`, whose arguments have the inputs' names.
         ends: the inputs and outputs that `kvae.bundle.manifest.contract` prescribes for it.
         network: the network behind the function, in which layers are looked up.
 
@@ -68,12 +37,13 @@ def convert(function: Callable[..., Any], ends: dict[str, Any], network: keras.M
         NotExportable: the graph would need more than standard operators.
     """
     inputs, outputs = ([tensor["name"] for tensor in ends[end]] for end in ("inputs", "outputs"))
-    lowered = lower(function, ends, network)
-    name = network_name(ends)
+    lowered = lower(name, function, ends, network)
     # tf2onnx only logs an operation that it does not know, and writes it into the graph.
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     try:
-        model, _ = tf2onnx.convert.from_function(lowered.function, signature(ends), opset=OPSET)
+        model, _ = tf2onnx.convert.from_function(
+            lowered.function, signature(ends), opset=OPSET, custom_op_handlers={"SelectV2": (_where, [])}
+        )
         _rename(model.graph, inputs, outputs)
     except Exception as error:  # tf2onnx's own errors have no common base
         raise NotExportable([Problem(name, "", f"tf2onnx cannot convert it: {printable(error)}", REWRITE)]) from None
@@ -89,12 +59,17 @@ def convert(function: Callable[..., Any], ends: dict[str, Any], network: keras.M
     return model
 
 
+def _where(context: Any, node: Any, name: str, arguments: Any) -> None:
+    """tf.where as ONNX's Where: tf2onnx would add both values times 0 and 1, but 0 times infinity is not a number."""
+    node.type = "Where"
+
+
 def _is_standard(node: onnx.NodeProto) -> bool:
     """Whether an operator is ONNX's own, and not a loop, which `kvae.bundle.onnx_scan` refuses."""
     return not node.domain and node.op_type not in ENDLESS and onnx.defs.has(node.op_type, OPSET)
 
 
-def _too_large(graph: onnx.GraphProto, name: str, network: keras.Model) -> Problem:
+def _too_large(graph: onnx.GraphProto, name: str, network: keras.Layer) -> Problem:
     layer, count = Counter(layer_at(network, node.name) for node in graph.node).most_common(1)[0]
     reason = f"it becomes {count:,} operators, but a graph may have only {MAX_NODES:,}"
     return Problem(name, layer, reason, "loop over fewer steps, or compute without a loop")
@@ -104,11 +79,11 @@ def _reason(operator: str) -> str:
     return "it becomes a loop" if operator in ENDLESS else f"{operator} is not a standard ONNX operator"
 
 
-def lower(function: Callable[..., Any], ends: dict[str, Any], network: keras.Model) -> Lowered:
+def lower(name: str, function: Callable[..., Any], ends: dict[str, Any], network: keras.Layer) -> Lowered:
     """A function as TensorFlow operations that can be converted; arguments and errors as for `convert`."""
-    name = network_name(ends)
+    inputs = [tensor["name"] for tensor in ends["inputs"]]
     try:
-        lowered = lowering.lower(function, signature(ends))
+        lowered = lowering.lower(lambda *given: function(**dict(zip(inputs, given, strict=True))), signature(ends))
     except Exception as error:  # a user's own code, which works on numbers, fails on symbols
         raise NotExportable([Problem(name, "", f"it cannot be traced: {first_line(error)}", TRACEABLE)]) from None
     if lowered.troubles:
@@ -125,14 +100,9 @@ def _one_each(problems: Iterable[Problem]) -> list[Problem]:
     return list(found.values())
 
 
-def network_name(ends: dict[str, Any]) -> str:
-    """Which network has these inputs."""
-    return "decoder" if ends["inputs"][0]["name"] == "z" else "encoder"
-
-
 def signature(ends: dict[str, Any]) -> list[tf.TensorSpec]:
     """The inputs of a graph, for TensorFlow."""
-    return [tf.TensorSpec((None, *tensor["shape"][1:]), tf.float32, tensor["name"]) for tensor in ends["inputs"]]
+    return [tf.TensorSpec((None, *end["shape"][1:]), tf.as_dtype(end["dtype"]), end["name"]) for end in ends["inputs"]]
 
 
 def _rename(graph: onnx.GraphProto, inputs: list[str], outputs: list[str]) -> None:

@@ -1,13 +1,10 @@
 """The checks that a bundle must pass before it appears: graphs that match the contract, and parity with Keras."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import onnx
-import tensorflow as tf
-from numpy.typing import NDArray
 
 from kvae.bundle import operators, parity
 from kvae.bundle.manifest import Manifest
@@ -15,14 +12,10 @@ from kvae.bundle.parity import Difference
 from kvae.checks import verification
 from kvae.checks.file_checks import Skipped, Subject
 from kvae.errors import BundleError
+from kvae.export.cases import Case, cases
 from kvae.export.graphs import OPSET, interface
-from kvae.export.tensors import of_likelihood
 from kvae.model.vae import VAE
-from kvae.runtime import latents
 from kvae.runtime.bundle import Bundle
-from kvae.steps.keras_private import in_float32
-
-PARITY_BATCHES = (1, 7, 64)
 
 
 def check_graph(name: str, model: onnx.ModelProto, tensors: dict[str, Any]) -> None:
@@ -43,68 +36,24 @@ def check_graph(name: str, model: onnx.ModelProto, tensors: dict[str, Any]) -> N
     operators.check_model(name, model, OPSET)
 
 
-class Case(NamedTuple):
-    """Inputs of one graph, and what Keras computes for them."""
-
-    graph: str
-    """"decoder" or "encoder"."""
-    inputs: dict[str, NDArray[np.float32]]
-    """The graph's inputs by name: codes or images."""
-    expected: dict[str, NDArray[np.float32]]
-    """The graph's outputs by name."""
-
-
-def cases(
-    vae: VAE, batch_sizes: Sequence[int] = PARITY_BATCHES, images: NDArray[np.float32] | None = None
-) -> Iterator[Case]:
-    """The inputs and expected outputs to compare a bundle with.
-
-    Codes are drawn from the prior; images are the decoded codes, and as many of white noise. The expected outputs are
-    the distributions' own `mean()` and `stddev()`, not the tensors that were exported, in float32 even for a model of
-    mixed precision.
-
-    Args:
-        vae: a built model.
-        batch_sizes: images per call; each size gives one case for the decoder and two for the encoder.
-        images: further images for the encoder, `(n, height, width, channels)` in [0, 1]; none by default.
-    """
-    white_noise = np.random.default_rng(0)
-    for size in batch_sizes:
-        z = latents.prior_draws(0, 0, size, vae.latent_dim)
-        with in_float32(vae):
-            likelihood = vae.decoder(tf.constant(z), training=False)
-            mean = likelihood.mean().numpy()
-            parameters = of_likelihood(likelihood).parameters.numpy()
-        yield Case("decoder", {"z": z}, {"mean": mean, "likelihood_parameters": parameters})
-        decoded = np.clip(np.nan_to_num(mean), 0.0, 1.0)  # images for the encoder, even if the decoder is broken
-        for pixels in (decoded, white_noise.random(mean.shape, dtype=np.float32)):
-            yield _encoder_case(vae, pixels)
-    if images is not None:
-        yield _encoder_case(vae, images)
-
-
-def _encoder_case(vae: VAE, images: NDArray[np.float32]) -> Case:
-    with in_float32(vae):
-        posterior = vae.encoder(tf.constant(images), training=False)
-        loc, scale = posterior.mean().numpy(), posterior.stddev().numpy()
-    expected = {"loc": loc, "scale": np.broadcast_to(scale, loc.shape)}  # all images may share one scale
-    return Case("encoder", {"images": images}, expected)
-
-
 def check_fits(manifest: Manifest, vae: VAE) -> None:
-    """Raise if the shape of a model's codes or images differs from the bundle's.
+    """Raise if the shape of a model's codes or images, or the number of its labels, differs from the bundle's.
 
     Raises:
         BundleError: they differ.
     """
-    theirs = {"latent_dim": vae.latent_dim, "image_shape": list(vae.image_shape)}
+    theirs = {"latent_dim": vae.latent_dim, "image_shape": list(vae.image_shape), "num_labels": vae.num_labels}
     for name, value in theirs.items():
-        if getattr(manifest, name) != value:
-            raise BundleError(f"the model has {name} {value}, the bundle {getattr(manifest, name)}.")
+        if name == "num_labels":
+            found = None if manifest.labels is None else len(manifest.labels)
+        else:
+            found = getattr(manifest, name)
+        if found != value:
+            raise BundleError(f"the model has {name} {value}, the bundle {found}.")
 
 
 def differences(bundle: Bundle, compared: Iterable[Case]) -> dict[str, Difference]:
-    """A bundle's differences from the expected outputs, by output name; if it has only one graph, just that graph's.
+    """A bundle's differences from the expected outputs, by output name; only those of the graphs it has.
 
     Raises:
         BundleError: a graph fails, or its outputs have the wrong shape.
@@ -120,7 +69,7 @@ def differences(bundle: Bundle, compared: Iterable[Case]) -> dict[str, Differenc
 
 
 def check_parity(bundle: Bundle, vae: VAE) -> dict[str, float]:
-    """Compare every output of both graphs with Keras, at several batch sizes; see `cases`.
+    """Compare every output of all graphs with Keras, at several batch sizes; see `cases`.
 
     Args:
         bundle: the bundle, opened on the CPU.

@@ -11,6 +11,7 @@ from kvae.config import LIKELIHOODS
 from kvae.errors import KvaeError
 from kvae.files.text import printable
 from kvae.likelihoods import Likelihood
+from kvae.model.calls import takes_label
 from kvae.model.priors import Prior
 
 tfd = tfp.distributions
@@ -80,17 +81,27 @@ def of_posterior(posterior: Any) -> tuple[tf.Tensor, tf.Tensor]:
     return loc, tf.ones_like(loc) * scale  # gives a scale that all images share a batch axis
 
 
-def check_prior(prior: Prior) -> None:
-    """Raise KvaeError unless a prior returns N(0, I): format 1 of a bundle supports no other."""
+def diagonal(loc: tf.Tensor, scale: tf.Tensor) -> Any:
+    """A diagonal Gaussian with event `(latent_dim,)`."""
+    return tfd.Independent(tfd.Normal(loc, scale), 1)
+
+
+def is_standard_normal(prior: Prior) -> bool:
+    """Whether a prior is N(0, I) for all labels, by what it returns, however it is put together.
+
+    Raises:
+        KvaeError: it cannot be called.
+    """
+    if takes_label(prior):
+        return False
     try:
         distribution = prior()
     except Exception as error:  # a user's own code: one that needs a label, say
-        raise KvaeError(f"the prior cannot be called without labels: {printable(error)}") from None
-    if not _is_gaussian(distribution) or not _is_standard(distribution, prior.latent_dim):
         raise KvaeError(
-            f"format 1 of a bundle supports only the prior N(0, I); this VAE has another, a "
-            f"{type(distribution).__name__}. Use kvae.model.StandardNormal({prior.latent_dim})."
-        )
+            f"the prior cannot be called without labels: {printable(error)}; give it the attribute num_labels if it "
+            f"needs them."
+        ) from None
+    return _is_gaussian(distribution) and _is_standard(distribution, prior.latent_dim)
 
 
 def _is_gaussian(distribution: Any) -> bool:

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from kvae.model.calls import returned
 from kvae.model.networks import Decoder
-from kvae.model.probes import probes
+from kvae.model.probes import labels, probes
 from kvae.steps.inputs import ANY, UNIT, Range
 
 PROBES = 16
@@ -22,7 +22,8 @@ def image_range(decoder: keras.Layer, latent_dim: int) -> Range:
     if isinstance(decoder, Decoder):
         return UNIT
     with tf.init_scope():
-        mean = _mean(returned("decoder", decoder, probes(latent_dim, PROBES)))
+        codes = probes(latent_dim, PROBES)
+        mean = _mean(returned("decoder", decoder, codes, labels(decoder, len(codes))))
         if mean is None or not bool(tf.reduce_all(tf.math.is_finite(mean))):
             return UNIT
         return UNIT if bool(tf.reduce_all((mean >= UNIT[0]) & (mean <= UNIT[1]))) else ANY

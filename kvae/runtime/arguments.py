@@ -1,40 +1,83 @@
 """Checks of what a program passes to a `kvae.runtime.Bundle`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from kvae.bundle import noise
 from kvae.errors import KvaeError
+from kvae.files.text import printable
 from kvae.runtime.latents import Floats
 
 MAX_TEMPERATURE = 1e6
 """Far beyond any useful value; it keeps z within float32."""
 
 
-def inputs(graph: str, given: Mapping[str, ArrayLike], ends: list[dict[str, Any]]) -> dict[str, Floats]:
+Temperature = float | Sequence[float] | NDArray[Any]
+"""A factor on the prior's noise, or one for each group of a ladder."""
+
+
+def inputs(graph: str, given: Mapping[str, ArrayLike], ends: list[dict[str, Any]]) -> dict[str, NDArray[Any]]:
     """The inputs of a graph as onnxruntime takes them; raises KvaeError if they do not fit the graph."""
     names = [end["name"] for end in ends]
     if set(given) != set(names):
         found = ", ".join(map(str, given)) or "none"
         raise KvaeError(f"the {graph} has the inputs {', '.join(names)}; got {found}.")
-    values = {end["name"]: batch(given[end["name"]], tuple(end["shape"][1:]), end["name"]) for end in ends}
+    values = {
+        end["name"]: whole(given[end["name"]], end["name"])
+        if end["dtype"] == "int64"
+        else batch(given[end["name"]], tuple(end["shape"][1:]), end["name"])
+        for end in ends
+    }
     lengths = {name: len(array) for name, array in values.items()}
     if len(set(lengths.values())) > 1:
         raise KvaeError(f"the inputs of the {graph} must have the same number of rows; got {lengths}.")
     return values
 
 
-def count(n: int, seed: int, temperature: float, start: int) -> int:
-    """`n`; raises KvaeError if it or another argument of `sample` is out of range."""
+def count(n: int, seed: int, start: int) -> int:
+    """`n`; raises KvaeError if it, the seed or the start is out of range."""
     if not isinstance(n, (int, np.integer)) or n < 1:
         raise KvaeError(f"n must be at least 1; got {n}.")
-    if not 0 <= temperature <= MAX_TEMPERATURE:
-        raise KvaeError(f"temperature must be a number between 0 and {MAX_TEMPERATURE:g}; got {temperature}.")
     noise.check(seed, start, int(n))
     return int(n)
+
+
+def temperatures(temperature: Temperature, groups: Sequence[int] | None) -> float | Floats:
+    """The factor on the noise: a number, or one for each latent dimension, if one is given for each group.
+
+    Raises:
+        KvaeError: a temperature is out of range, or their number is not that of the groups.
+    """
+    try:
+        given = np.asarray(temperature, np.float64)
+    except (TypeError, ValueError):
+        raise KvaeError(f"temperature must be a number; got {printable(repr(temperature), 100)}.") from None
+    within = (given >= 0) & (given <= MAX_TEMPERATURE)  # false for NaN
+    if not within.all():
+        worst = given[~within].flat[0] if given.ndim else given
+        raise KvaeError(f"temperature must be a number between 0 and {MAX_TEMPERATURE:g}; got {worst:g}.")
+    if given.ndim == 0:
+        return float(given)
+    if groups is None:
+        raise KvaeError(f"temperature must be one number, because this model has no groups; got {given.size}.")
+    if given.shape != (len(groups),):
+        raise KvaeError(
+            f"temperature must be one number, or one for each of the {len(groups)} groups; got {given.size}."
+        )
+    return np.repeat(given, groups).astype(np.float32)
+
+
+def whole(values: ArrayLike, name: str) -> NDArray[np.int64]:
+    """A batch of whole numbers, such as labels, as onnxruntime takes it; raises KvaeError if it is not one."""
+    given = np.asarray(values)
+    if given.dtype.kind not in "iu" or given.ndim != 1 or not len(given):
+        raise KvaeError(
+            f"{name} must be integers of shape (batch,), batch at least 1; got {given.dtype} {given.shape}."
+        )
+    return np.ascontiguousarray(given, np.int64)
 
 
 def batch(values: ArrayLike, shape: tuple[int, ...], name: str) -> Floats:

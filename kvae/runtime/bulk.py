@@ -11,14 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from kvae.bundle.manifest import FILE_NAME, sha256
 from kvae.data.images import Bad, Images, open_for
 from kvae.errors import DataError, KvaeError
 from kvae.files import output
 from kvae.files.atomic import atomic_file
 from kvae.files.reading import PLAIN, Reading
-from kvae.runtime import codes, scores, shards
+from kvae.runtime import class_labels, codes, scores, shards
+from kvae.runtime.arguments import Temperature
 from kvae.runtime.bundle import BATCH_SIZE, Bundle
+from kvae.runtime.class_labels import Label
 
 SUFFIXES = {"encode": ".npz", "score": ".csv", "sample": ".npy"}
 
@@ -37,6 +41,8 @@ class Job:
     """The folder that the names of the images are relative to."""
     max_bad: int = 0
     """How many pictures may be skipped in all."""
+    label: Label | None = None
+    """What the images are of: a label's number, "best", or the number of each image's."""
 
 
 def of_images(
@@ -49,6 +55,7 @@ def of_images(
     device: str = "auto",
     shard_size: int | None = None,
     max_bad: int = 0,
+    label: Label | None = None,
 ) -> tuple[Job, list[Images]]:
     """The job that encodes or scores images, and the images of each of its shards.
 
@@ -62,19 +69,22 @@ def of_images(
         device: where the graphs run; see `Bundle.open`.
         shard_size: images in a shard; by default `shards.size_for` decides.
         max_bad: as for `open_for`. A call counts the pictures of the parts that it makes.
+        label: what the images are of, if the model has labels; see `kvae.runtime.scores.score`.
 
     Raises:
-        KvaeError: the bundle or the images cannot be used.
+        KvaeError: the bundle or the images cannot be used, or a label is missing or not one of the model's.
     """
     manifest = Bundle.open(model, "cpu").manifest
     images = open_for(manifest, paths, resize, reading, max_bad)
     size = shard_size or shards.size_for(manifest.image_shape, images.batch)
-    plan = shards.Plan(
-        verb, _digest(model), images.count, size, SUFFIXES[verb], {"resize": resize} | _given(reading), []
-    )
+    known: Label | None = label
+    if not class_labels.is_best(manifest, label):
+        known = _compact(class_labels.resolve(manifest, label, images.count))
+    settings = {"resize": resize} | _given(reading) | _label_setting(known)
+    plan = shards.Plan(verb, _digest(model), images.count, size, SUFFIXES[verb], settings, [])
     pieces = list(images.cut(plan.stops))
     plan.inputs.extend(map(_fingerprint, pieces))
-    return _job(plan, model, out, device, max_bad), pieces
+    return _job(plan, model, out, device, max_bad, known), pieces
 
 
 def of_samples(
@@ -82,9 +92,10 @@ def of_samples(
     n: int,
     out: Path,
     seed: int = 0,
-    temperature: float = 1.0,
+    temperature: Temperature = 1.0,
     device: str = "auto",
     shard_size: int | None = None,
+    label: Label | None = None,
 ) -> Job:
     """The job that samples `n` images from a model; arguments as for `of_images` and `Bundle.sample`.
 
@@ -92,10 +103,13 @@ def of_samples(
         KvaeError: the bundle cannot be used, or an argument is out of range.
     """
     bundle = Bundle.open(model, "cpu")
-    bundle.sample_batches(n, seed, temperature)  # checks the arguments, but draws nothing yet
+    bundle.sample_batches(n, seed, temperature, label=label)  # checks the arguments, but draws nothing yet
+    known = None if label is None else _compact(class_labels.resolve(bundle.manifest, label, n))
     size = shard_size or shards.size_for(bundle.manifest.image_shape, BATCH_SIZE)
-    settings = {"seed": seed, "temperature": temperature}
-    return _job(shards.Plan("sample", _digest(model), n, size, SUFFIXES["sample"], settings, []), model, out, device)
+    factor = temperature if isinstance(temperature, (int, float)) else np.asarray(temperature, np.float64).tolist()
+    settings = {"seed": seed, "temperature": factor} | _label_setting(known)
+    plan = shards.Plan("sample", _digest(model), n, size, SUFFIXES["sample"], settings, [])
+    return _job(plan, model, out, device, label=known)
 
 
 class Maker:
@@ -123,20 +137,38 @@ class Maker:
         # The writers of the parts rename too; this makes sure that a part is on the disk before it gets its name. Ray
         # may make a part again while the first worker, which it cannot reach, still writes it.
         with atomic_file(job.out / job.plan.part(shard), durable=True, waits=True) as path:
-            _write(self._bundle, job.plan, shard, images, path)
+            _write(self._bundle, job, shard, images, path)
         return images.skipped if images is not None else []
 
 
-def _write(bundle: Bundle, plan: shards.Plan, shard: int, images: Images | None, path: Path) -> None:
+def _write(bundle: Bundle, job: Job, shard: int, images: Images | None, path: Path) -> None:
+    plan, label = job.plan, job.label
+    start = plan.start(shard)
+    if isinstance(label, np.ndarray):
+        label = label[start : plan.stops[shard]]
     if images is None:
-        start = plan.start(shard)
         count = plan.stops[shard] - start
-        batches = bundle.sample_batches(count, plan.settings["seed"], plan.settings["temperature"], start)
+        batches = bundle.sample_batches(count, plan.settings["seed"], plan.settings["temperature"], start, label)
         output.write(batches, count, bundle.manifest.image_shape, path)
     elif plan.verb == "encode":
-        codes.write(bundle, images, images.batches(), path)
+        codes.write(bundle, images, images.batches(), path, label)
     else:
-        scores.write_csv(scores.score(bundle, images, threads=1), path)
+        found = scores.score(bundle, images, threads=1, label=label)
+        scores.write_csv(found, path, labelled=bundle.labels is not None)
+
+
+def _compact(labels: class_labels.Labels | None) -> Label | None:
+    """Labels for workers: a number if all images have the same one, or else one for each image."""
+    return labels if labels is None or np.any(labels != labels[0]) else int(labels[0])
+
+
+def _label_setting(label: Label | None) -> dict[str, Any]:
+    """The setting of a plan; without labels, the plan equals that of an earlier kvae."""
+    if label is None:
+        return {}
+    if isinstance(label, np.ndarray):
+        return {"label": f"sha256 {hashlib.sha256(label.tobytes()).hexdigest()[:16]}"}
+    return {"label": label}
 
 
 def _given(reading: Reading) -> dict[str, Any]:
@@ -144,8 +176,8 @@ def _given(reading: Reading) -> dict[str, Any]:
     return {name: list(value) if name == "levels" else value for name, value in reading._asdict().items() if value}
 
 
-def _job(plan: shards.Plan, model: Path, out: Path, device: str, max_bad: int = 0) -> Job:
-    return Job(plan, out.absolute(), model.absolute(), device, Path.cwd(), max_bad)
+def _job(plan: shards.Plan, model: Path, out: Path, device: str, max_bad: int = 0, label: Label | None = None) -> Job:
+    return Job(plan, out.absolute(), model.absolute(), device, Path.cwd(), max_bad, label)
 
 
 def _enter(folder: Path) -> None:

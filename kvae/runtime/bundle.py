@@ -14,18 +14,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+from kvae.bundle import noise as noises
 from kvae.bundle.manifest import Manifest
 from kvae.errors import BundleError, KvaeError
 from kvae.files.text import printable
 from kvae.machine import cores
-from kvae.runtime import arguments, latents, outputs, sources
+from kvae.runtime import arguments, class_labels, outputs, priors, sources
+from kvae.runtime.arguments import Temperature
+from kvae.runtime.class_labels import Label, Labels
 from kvae.runtime.latents import Floats, Posterior
 from kvae.runtime.sessions import DEVICES, Graph, Sessions, check_tensors, role, start_session
 from kvae.runtime.sources import Held, Source
 
-Inputs = Mapping[str, Floats]
+Inputs = Mapping[str, NDArray[Any]]
 Result = TypeVar("Result")
 BATCH_SIZE = 256
 """Images per call of onnxruntime; results do not depend on it. Several batches run in parallel, one per core, which is
@@ -57,15 +60,18 @@ class Bundle:
         self._threads = threads
         self._source = source
         self._sessions = Sessions()
+        self.prior = priors.of(self)
+        """The prior, as draws and a density; see `kvae.runtime.priors.Prior`."""
 
     @classmethod
     def open(cls, source: Source, device: str = "auto", threads: int = 0) -> "Bundle":
         """Open a bundle, or a lone `decoder.onnx`.
 
         Args:
-            source: a folder, the zip of one, or a graph that kvae exported (it can sample and decode, but not encode):
-                a path, the bytes of such a file, a file open for reading bytes, or a resource of a package
-                (`importlib.resources.files`). All but a folder or a graph at a path is read into memory.
+            source: a folder, the zip of one, or a graph that kvae exported (a decoder can decode, and sample if the
+                prior is N(0, I), but not encode): a path, the bytes of such a file, a file open for reading bytes, or a
+                resource of a package (`importlib.resources.files`). All but a folder or a graph at a path is read into
+                memory.
             device: "cpu", "cuda", or "auto" (the default) for CUDA if it works, else the CPU. "cuda" is strict.
             threads: CPU threads; 0, the default, is one per core that this process may use (`kvae.machine.cores`).
                 Programs that call from their own threads, as `kvae.evaluation.evaluation` does, are faster with 1.
@@ -84,7 +90,8 @@ class Bundle:
         if manifest is None:
             return cls._lone(graphs[sources.LONE], device, threads, origin)
         bundle = cls(manifest, graphs, device, threads, origin)
-        bundle._session("decoder", threads)  # here, so that any bundle that opens can be sampled
+        for name in ("decoder", "prior") if manifest.has_own_prior else ("decoder",):
+            bundle._session(name, threads)  # here, so that any bundle that opens can be sampled
         return bundle
 
     @classmethod
@@ -92,6 +99,7 @@ class Bundle:
         session = start_session(graph, device, threads)
         manifest = Manifest.of_graph(session.get_modelmeta().custom_metadata_map, graph)
         name = role(session)
+        name = name if name in manifest.tensors else "decoder"
         check_tensors(graph, session, manifest.tensors[name])
         bundle = cls(manifest, {name: graph}, device, threads, source)
         bundle._sessions.started[name, threads] = session
@@ -123,8 +131,14 @@ class Bundle:
         return copy
 
     @property
+    def labels(self) -> list[str] | None:
+        """The names of the classes of a conditional model, in order; None for any other."""
+        return self.manifest.labels
+
+    @property
     def graphs(self) -> dict[str, Graph]:
-        """The files of the graphs "decoder" and "encoder", by name; only one for a lone graph.
+        """The files of the graphs by name: "decoder", "encoder", and "prior" and "prior_density" for a prior other than
+        N(0, I). Only one for a lone graph.
 
         Paths, or files in memory (with `name` and `read_bytes`) if the bundle was not opened from a folder.
         """
@@ -137,65 +151,148 @@ class Bundle:
         session = self._session(name, self._threads)
         return "cuda" if session.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
 
-    def sample(self, n: int, seed: int = 0, temperature: float = 1.0, start: int = 0) -> Floats:
+    def sample(
+        self,
+        n: int,
+        seed: int = 0,
+        temperature: Temperature = 1.0,
+        start: int = 0,
+        label: Label | None = None,
+    ) -> Floats:
         """Decode `n` draws from the prior.
 
         Args:
             n: number of images, at least 1.
-            seed: seed of the noise; image i depends only on (seed, i) (see `kvae.bundle.noise`).
-            temperature: factor on the prior's standard deviation; below 1, images are more typical and less varied.
+            seed: seed of the noise; image i depends only on (seed, i) and its label (see `kvae.bundle.noise`).
+            temperature: factor on the prior's noise, which for N(0, I) is its standard deviation; below 1, images are
+                more typical and less varied. For a model with groups, it may be one for each group.
             start: index of the first image.
+            label: what the images are of, if the model has labels: a label by name or number, or one for each image.
+                Without it, labels are drawn too, as often as they are among the training images.
 
         Returns:
             Expected images, `(n, height, width, channels)` float32 in [0, 1].
 
         Raises:
-            KvaeError: an argument out of range.
+            KvaeError: an argument out of range, or a label that the model does not have.
         """
-        images = np.empty((arguments.count(n, seed, temperature, start), *self.manifest.image_shape), np.float32)
+        inputs = self._drawn(n, seed, temperature, start, label)
+        images = np.empty((n, *self.manifest.image_shape), np.float32)
 
-        def fill(part: slice, inputs: Inputs, threads: int) -> None:
-            self._call("decoder", inputs, {"mean": images[part]}, threads)
+        def fill(part: slice, batch: Inputs, threads: int) -> None:
+            self._decode(batch, images[part], threads)
 
-        for _ in self._batch_by_batch(n, self._codes(n, seed, temperature, start), fill):
+        for _ in self._batch_by_batch(n, inputs, fill):
             pass
         return images
 
-    def sample_batches(self, n: int, seed: int = 0, temperature: float = 1.0, start: int = 0) -> Iterator[Floats]:
+    def sample_batches(
+        self,
+        n: int,
+        seed: int = 0,
+        temperature: Temperature = 1.0,
+        start: int = 0,
+        label: Label | None = None,
+    ) -> Iterator[Floats]:
         """The images of `sample`, in batches of `BATCH_SIZE`, so that memory does not grow with `n`."""
-        arguments.count(n, seed, temperature, start)  # now, not when the first batch is requested
+        inputs = self._drawn(n, seed, temperature, start, label)  # which checks them now, not with the first batch
 
-        def batch(part: slice, inputs: Inputs, threads: int) -> Floats:
+        def batch(part: slice, given: Inputs, threads: int) -> Floats:
             images = np.empty((part.stop - part.start, *self.manifest.image_shape), np.float32)
-            self._call("decoder", inputs, {"mean": images}, threads)
+            self._decode(given, images, threads)
             return images
 
-        return self._batch_by_batch(n, self._codes(n, seed, temperature, start), batch)
+        return self._batch_by_batch(n, inputs, batch)
 
-    def _codes(self, n: int, seed: int, temperature: float, start: int) -> Iterator[Inputs]:
-        """The decoder's inputs for draws from the prior, batch by batch."""
-        stretch, latent_dim = NOISE_BATCHES * BATCH_SIZE, self.manifest.latent_dim
-        for first in range(0, n, stretch):
-            count = min(stretch, n - first)
-            yield from _split({"z": latents.prior_draws(seed, start + first, count, latent_dim, temperature)})
+    def _drawn(self, n: int, seed: int, temperature: Temperature, start: int, label: Label | None) -> Iterator[Inputs]:
+        """What `_decode` makes images from, batch by batch, for `n` draws from the prior."""
+        n = arguments.count(n, seed, start)
+        factor = arguments.temperatures(temperature, self.manifest.groups)
+        weights = self.manifest.label_weights if label is None else None
+        labels = class_labels.resolve(self.manifest, label, n) if weights is None else None
+        stretch = NOISE_BATCHES * BATCH_SIZE
 
-    def decode(self, z: ArrayLike) -> Floats:
-        """The expected images `(batch, height, width, channels)`, in [0, 1], of codes `z`, `(batch, latent_dim)`."""
+        def batches() -> Iterator[Inputs]:
+            for first in range(0, n, stretch):
+                count = min(stretch, n - first)
+                if weights is not None:
+                    part: Labels | None = noises.choices(seed, start + first, count, weights, noises.LABELS)
+                else:
+                    part = None if labels is None else labels[first : first + count]
+                yield from _split(self.prior.inputs(seed, start + first, count, factor, part))
+
+        return batches()
+
+    def _decode(self, inputs: Inputs, images: Floats, threads: int) -> None:
+        """Write the images of one batch of draws from the prior into `images`."""
+        if "z" not in inputs:  # the prior's graph has the codes
+            z = np.empty((len(images), self.manifest.latent_dim), np.float32)
+            self._call("prior", inputs, {"z": z}, threads)
+            inputs = {"z": z} | ({"label": inputs["label"]} if "label" in inputs else {})
+        self._call("decoder", inputs, {"mean": images}, threads)
+
+    def decode(self, z: ArrayLike, label: Label | None = None) -> Floats:
+        """The expected images of codes.
+
+        Args:
+            z: codes, `(batch, latent_dim)`.
+            label: what the images are of, if the model has labels: a label by name or number, or one for each code.
+
+        Returns:
+            `(batch, height, width, channels)`, in [0, 1].
+        """
         codes = arguments.batch(z, (self.manifest.latent_dim,), "z")
         if not np.isfinite(codes).all():
             raise KvaeError(f"codes must be finite float32 numbers; got {codes[~np.isfinite(codes)][0]:g}.")
-        return self.run("decoder", {"z": codes}, ["mean"])["mean"]
+        return self.run("decoder", self._labelled({"z": codes}, label), ["mean"])["mean"]
 
-    def encode(self, images: ArrayLike) -> Posterior:
-        """The posterior of each image; `images` is `(batch, height, width, channels)` in [0, 1]."""
+    def encode(self, images: ArrayLike, label: Label | None = None, noise: ArrayLike | None = None) -> Posterior:
+        """The posterior of each image.
+
+        Args:
+            images: `(batch, height, width, channels)` in [0, 1].
+            label: what the images are of, if the model has labels: a label by name or number, or one for each image;
+                or "best", for the label with the highest ELBO.
+            noise: for a model with groups, standard normal noise `(batch, latent_dim)`: each group's posterior is that
+                after the draws loc + scale * noise of the groups before it. By default it is 0.
+        """
+        pixels = self._pixels(images)
+        inputs = self._labelled({"images": pixels}, self._given_or_best(pixels, label))
+        if self.manifest.groups is not None:
+            shape = (len(pixels), self.manifest.latent_dim)
+            inputs["noise"] = np.zeros(shape, np.float32) if noise is None else np.asarray(noise)
+        elif noise is not None:
+            raise KvaeError("this model's encoder takes no noise, because its latent dimensions have no groups.")
+        return Posterior(**self.run("encoder", inputs, ["loc", "scale"]))
+
+    def reconstruct(self, images: ArrayLike, label: Label | None = None) -> Floats:
+        """Each image encoded to the mean of its posterior, and decoded again; arguments as for `encode`.
+
+        In a model with groups, this mean is the code of noise 0.
+        """
+        pixels = self._pixels(images)
+        labels = self._given_or_best(pixels, label)
+        return self.decode(self.encode(pixels, labels).loc, labels)
+
+    def _pixels(self, images: ArrayLike) -> Floats:
+        """Images as the encoder takes them; raises KvaeError if they are not images of the model."""
         pixels = arguments.batch(images, tuple(self.manifest.image_shape), "images")
         if not (pixels.min() >= 0.0 and pixels.max() <= 1.0):
             raise KvaeError(f"images must be in [0, 1]; got [{pixels.min():g}, {pixels.max():g}].")
-        return Posterior(**self.run("encoder", {"images": pixels}, ["loc", "scale"]))
+        return pixels
 
-    def reconstruct(self, images: ArrayLike) -> Floats:
-        """Each image encoded to its posterior's mean and decoded again; shapes as in `encode`."""
-        return self.decode(self.encode(images).loc)
+    def _given_or_best(self, pixels: Floats, label: Label | None) -> Label | None:
+        """The label as it was given; but if it is "best", the labels with the highest ELBO."""
+        if not class_labels.is_best(self.manifest, label):
+            return label
+        from kvae.runtime import labelling  # not needed for sampling
+
+        return labelling.of_images(self, pixels, label)
+
+    def _labelled(self, inputs: dict[str, ArrayLike], label: Label | None) -> dict[str, ArrayLike]:
+        """The inputs of a graph with their labels, if the model has labels."""
+        labels = class_labels.resolve(self.manifest, label, len(np.asarray(next(iter(inputs.values())))))
+        return inputs if labels is None else inputs | {"label": labels}
 
     def run(
         self, graph: str, inputs: Mapping[str, ArrayLike], outputs: Iterable[str] | None = None
@@ -203,8 +300,8 @@ class Bundle:
         """Run a graph as it is, without checking the values of its inputs.
 
         Args:
-            graph: "decoder" or "encoder".
-            inputs: the graph's inputs by name, `z` or `images`, with the same number of rows, at least one.
+            graph: "decoder", "encoder", "prior" or "prior_density".
+            inputs: the graph's inputs by name, such as `z`, with the same number of rows, at least one.
             outputs: names of the outputs to compute; by default all of them.
 
         Returns:
@@ -303,7 +400,7 @@ def _reopened(source: Path | Held, device: str, threads: int, identity: list[str
 
 
 def _split(inputs: Inputs) -> Iterator[Inputs]:
-    """The inputs of each batch."""
+    """The inputs of each batch; contiguous, also those that are one value for all."""
     n = len(next(iter(inputs.values())))
     for first in range(0, n, BATCH_SIZE):
-        yield {name: values[first : first + BATCH_SIZE] for name, values in inputs.items()}
+        yield {name: np.ascontiguousarray(values[first : first + BATCH_SIZE]) for name, values in inputs.items()}

@@ -1,7 +1,8 @@
-"""The code z of a bundle's model: its prior p(z) = N(0, I) and its posteriors q(z|x), diagonal Gaussians.
+"""The formulas of the code z: the prior N(0, I), and the posteriors q(z|x), diagonal Gaussians.
 
-Sampling, importance sampling, rates, mutual information, paths and figures all use the formulas of this module. Codes
-are float32; densities are float64, in nats, summed over the latent dimensions.
+Sampling, importance sampling, rates, mutual information, paths and figures all use the formulas of this module; a model
+may have another prior, which is in `kvae.runtime.priors`. Codes are float32; densities are float64, in nats, summed
+over the latent dimensions.
 """
 
 from typing import Any, NamedTuple
@@ -30,23 +31,23 @@ class Posterior(NamedTuple):
     """Standard deviations, `(batch, latent_dim)`."""
 
 
-def prior_draws(seed: int, start: int, count: int, latent_dim: int, temperature: float = 1.0) -> Floats:
-    """Draws from the prior, `(count, latent_dim)`: number i depends only on (seed, i).
+def prior_draws(seed: int, start: int, count: int, latent_dim: int, temperature: float | Floats = 1.0) -> Floats:
+    """Draws from N(0, I), `(count, latent_dim)`: number i depends only on (seed, i).
 
     Args:
         seed: seed of the noise; see `kvae.bundle.noise`.
         start: number of the first draw.
         count: how many.
         latent_dim: number of latent dimensions.
-        temperature: factor on the prior's standard deviation.
+        temperature: factor on the standard deviation, or one for each latent dimension.
     """
     z = noise.standard_normal(seed, start, count, latent_dim)
-    z *= np.float32(temperature)
+    z *= np.asarray(temperature, np.float32)
     return z
 
 
 def prior_mean(latent_dim: int) -> Floats:
-    """The mean of the prior, `(latent_dim,)`."""
+    """The mean of N(0, I), `(latent_dim,)`."""
     return np.zeros(latent_dim, np.float32)
 
 
@@ -56,7 +57,7 @@ def posterior_draws(loc: NDArray[Any], scale: NDArray[Any], epsilon: NDArray[Any
 
 
 def log_prior(z: NDArray[Any]) -> Doubles:
-    """log p(z), `(n,)`, of codes `(n, latent_dim)`."""
+    """log N(z; 0, I), `(n,)`, of codes `(n, latent_dim)`."""
     found: Doubles = np.sum(-0.5 * z.astype(np.float64) ** 2 - _LOG_ROOT_2_PI, axis=-1)
     return found
 
@@ -68,20 +69,31 @@ def log_posterior(z: Doubles, loc: Doubles, scale: Doubles) -> Doubles:
 
 
 def log_ratio(z: Floats, epsilon: Floats, scale: Floats) -> Doubles:
-    """log p(z) - log q(z|x) of `posterior_draws`; the constants cancel.
+    """log p(z) - log q(z|x) of `posterior_draws`, for the prior N(0, I); the constants cancel.
 
     Args:
         z: the draws, `(n, draws, latent_dim)`.
         epsilon: the noise that they were made from, in the same shape.
-        scale: standard deviations of the posteriors, `(n, latent_dim)`.
+        scale: standard deviations of the posteriors, `(n, latent_dim)`, or of each draw, in the shape of z.
 
     Returns:
         `(n, draws)`.
     """
-    log_scale = np.sum(np.log(scale.astype(np.float64)), axis=1)
-    squares = np.sum(epsilon**2, axis=2, dtype=np.float64) - np.sum(z**2, axis=2, dtype=np.float64)
-    found: Doubles = 0.5 * squares + log_scale[:, None]
+    squares: Any = np.sum(epsilon**2, axis=2, dtype=np.float64) - np.sum(z**2, axis=2, dtype=np.float64)
+    found: Doubles = 0.5 * squares + _log_scale(scale)
     return found
+
+
+def log_posterior_of_noise(epsilon: Floats, scale: Floats) -> Doubles:
+    """log q(z|x) of `posterior_draws`, `(n, draws)`; arguments as for `log_ratio`."""
+    squares: Doubles = np.sum(epsilon.astype(np.float64) ** 2, axis=2)
+    return -0.5 * squares - epsilon.shape[2] * _LOG_ROOT_2_PI - _log_scale(scale)
+
+
+def _log_scale(scale: Floats) -> Doubles:
+    """The logarithm of the product of standard deviations, `(n, 1)`, or `(n, draws)` if each draw has its own."""
+    found: Doubles = np.sum(np.log(scale.astype(np.float64)), axis=-1)
+    return found if found.ndim == 2 else found[:, None]
 
 
 def log_aggregated_posterior(z: Doubles, loc: Doubles, scale: Doubles) -> Doubles:
@@ -113,6 +125,6 @@ def log_aggregated_posterior(z: Doubles, loc: Doubles, scale: Doubles) -> Double
 
 
 def rates(loc: NDArray[Any], scale: NDArray[Any]) -> Doubles:
-    """KL(q(z|x) || p(z)) of each image and latent dimension in nats, in closed form; all are `(n, latent_dim)`."""
+    """KL(q(z|x) || N(0, I)) of each image and latent dimension in nats, in closed form; all have one shape."""
     loc, scale = loc.astype(np.float64), scale.astype(np.float64)
     return 0.5 * (loc**2 + scale**2 - 1.0) - np.log(scale)

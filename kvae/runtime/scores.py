@@ -3,15 +3,17 @@
 import csv
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kvae.bundle import binarization
 from kvae.data.images import Images
 from kvae.errors import KvaeError
 from kvae.files.atomic import atomic_file
-from kvae.files.text import shortened
+from kvae.files.text import printable, shortened
 from kvae.runtime import scoring
 from kvae.runtime.bundle import Bundle
+from kvae.runtime.class_labels import BEST, Label, is_best
+from kvae.runtime.labelling import OfStream
 
 NARROW = 70
 """Below this number of columns, a terminal shows neither rate nor distortion."""
@@ -40,6 +42,12 @@ class Row(NamedTuple):
     """In nats, like the rate and the distortion."""
     rate: float
     distortion: float
+    label: str | None = None
+    """The name of the class that it was scored as; None for a model without labels."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields by name; without `label` for a model without labels."""
+        return {name: value for name, value in self._asdict().items() if name != "label" or value is not None}
 
     def as_text(self, columns: int | None = None) -> str:
         """The row under `heading`.
@@ -49,6 +57,7 @@ class Row(NamedTuple):
         """
         percentile = "-" if self.percentile is None else f"{self.percentile:.1f}"
         name = self.image if self.image.isprintable() else ascii(self.image)[1:-1]  # a line break would split the row
+        name += f" ({printable(self.label)})" if self.label is not None else ""
         terms = "" if _is_narrow(columns) else f"{self.rate:>10.2f}{self.distortion:>12.2f}"
         numbers = f"{percentile:>10}{self.elbo:>12.2f}{terms}"
         if columns is not None:
@@ -56,26 +65,47 @@ class Row(NamedTuple):
         return f"{numbers}  {name}"
 
 
-def score(bundle: Bundle, images: Images, threads: int | None = None) -> Iterator[list[Row]]:
+def score(
+    bundle: Bundle, images: Images, threads: int | None = None, label: Label | None = None
+) -> Iterator[list[Row]]:
     """The rows of the images, batch by batch, in order; memory does not grow with their number.
 
     Args:
         bundle: the model; open it with `threads=1` to be fast.
         images: the images; for a model of bits, grey ones are binarised.
         threads: as for `kvae.runtime.scoring.score`.
+        label: what the images are of, if the model has labels: a label by name or number, one for each image (those
+            that will be skipped included), or "best", for the label with the highest ELBO.
+
+    Raises:
+        KvaeError: a label is missing or not one of the model's; or as `kvae.runtime.scoring.score`.
     """
-    manifest = bundle.manifest
+    return _rows(bundle, images, threads, label, OfStream(bundle, images, label))
+
+
+def _rows(
+    bundle: Bundle, images: Images, threads: int | None, label: Label | None, labels: OfStream
+) -> Iterator[list[Row]]:
+    manifest, best = bundle.manifest, is_best(bundle.manifest, label)
     draws, seed = scoring.recorded_settings(manifest)
     for names, pixels in images.batches():
-        found = scoring.score(bundle, binarization.as_encoded(manifest, pixels), draws, seed, threads)
-        known = manifest.scoring is not None
-        percentiles = scoring.percentile(manifest, found.elbo).tolist() if known else [None] * len(names)
-        columns = (names, percentiles, found.elbo.tolist(), found.rate.tolist(), found.distortion.tolist())
+        encoded = binarization.as_encoded(manifest, pixels)
+        known: Label | None = BEST if best else labels.of_batch(names, encoded)
+        found = scoring.score(bundle, encoded, draws, seed, threads, known)
+        percentiles = scoring.percentile(manifest, found.elbo).tolist() if manifest.scoring else [None] * len(names)
+        columns: list[Any] = [names, percentiles, found.elbo.tolist(), found.rate.tolist(), found.distortion.tolist()]
+        if found.label is not None and manifest.labels is not None:
+            columns.append([manifest.labels[index] for index in found.label])
         yield [Row(*row) for row in zip(*columns, strict=True)]
 
 
-def write_csv(batches: Iterable[list[Row]], path: Path) -> None:
+def write_csv(batches: Iterable[list[Row]], path: Path, labelled: bool = False) -> None:
     """Write rows, below a row of column names, to a .csv, which is replaced if it exists.
+
+    Args:
+        batches: the rows.
+        path: the file.
+        labelled: whether the model has labels, for the names of the columns if there are no rows.
 
     Raises:
         KvaeError: the file name does not end in .csv, or the file cannot be written.
@@ -87,6 +117,11 @@ def write_csv(batches: Iterable[list[Row]], path: Path) -> None:
         temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
     ):
         writer = csv.writer(file)
-        writer.writerow(Row._fields)
+        names: list[str] = []
         for batch in batches:
-            writer.writerows(batch)
+            if not names:
+                names = list(batch[0].as_dict())
+                writer.writerow(names)
+            writer.writerows(row.as_dict().values() for row in batch)
+        if not names:  # every image was skipped
+            writer.writerow(Row._fields if labelled else Row._fields[:-1])

@@ -1,7 +1,8 @@
 """The score of an image: its ELBO in nats, and its percentile among the training images. Low means unusual.
 
-The score depends only on the image: the draws from its posterior use the same noise for every image, namely
-`noise.standard_normal(seed, j)` for draw j. docs/bundle-format.md specifies it for other languages.
+The score depends only on the image, and on its label if the model has labels: the draws from its posterior use the same
+noise for every image, namely `noise.standard_normal(seed, j)` for draw j. docs/bundle-format.md specifies it for other
+languages.
 """
 
 from typing import Any, NamedTuple
@@ -9,15 +10,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kvae.bundle import binarization
+from kvae.bundle import binarization, noise
 from kvae.bundle.manifest import Manifest
 from kvae.errors import BundleError
 from kvae.files import pictures
 from kvae.machine import cores
 from kvae.machine.pool import Pool
-from kvae.runtime import importance, latents
-from kvae.runtime.bundle import Bundle
+from kvae.runtime import class_labels, importance, latents
+from kvae.runtime.class_labels import Label, Labels
 from kvae.runtime.latents import Doubles, Floats, Posterior
+from kvae.runtime.model import Model
 
 DRAWS = 10
 """Draws from an image's posterior. They leave about 1 nat of noise in a score; the shipped model's differ by 77."""
@@ -36,9 +38,18 @@ class Scores(NamedTuple):
     elbo: Doubles
     distortion: Doubles
     rate: Doubles
+    label: Labels | None = None
+    """The labels that the images were scored with; None for a model without labels."""
 
 
-def score(bundle: Bundle, images: Floats, draws: int = DRAWS, seed: int = SEED, threads: int | None = None) -> Scores:
+def score(
+    bundle: Model,
+    images: Floats,
+    draws: int = DRAWS,
+    seed: int = SEED,
+    threads: int | None = None,
+    label: Label | None = None,
+) -> Scores:
     """Score images in parallel; all of them are held in memory.
 
     Args:
@@ -48,30 +59,54 @@ def score(bundle: Bundle, images: Floats, draws: int = DRAWS, seed: int = SEED, 
         draws: draws from each posterior.
         seed: seed of their noise.
         threads: groups of images to process at a time; None, the default, is one per core.
+        label: what the images are of, if the model has labels: the score is then a bound on log p(x|y). One label by
+            name or number, one for each image, or "best": for each image the label with the highest score, of which the
+            first if several have it.
 
     Raises:
-        KvaeError: the images have the wrong shape or range.
+        KvaeError: the images have the wrong shape or range, or a label is missing or not one of the model's.
         BundleError: the model has no encoder, or kvae knows no density for its likelihood.
     """
-    return _score(bundle, images, bundle.encode(images), draws, seed, threads)
+    if class_labels.is_best(bundle.manifest, label):
+        return _best(bundle, images, draws, seed, threads)
+    labels = class_labels.resolve(bundle.manifest, label, len(images))
+    return _score(bundle, images, bundle.encode(images, labels), draws, seed, labels, threads)
+
+
+def _best(bundle: Model, images: Floats, draws: int, seed: int, threads: int | None) -> Scores:
+    """The scores of images with the label that scores highest."""
+    best = score(bundle, images, draws, seed, threads, 0)
+    for label in range(1, len(bundle.manifest.labels or [])):
+        found = score(bundle, images, draws, seed, threads, label)
+        better = found.elbo > best.elbo
+        pairs = zip(found, best, strict=True)
+        best = Scores(*(np.where(better, new, old) for new, old in pairs if new is not None and old is not None))
+    return best
 
 
 def _score(
-    bundle: Bundle, images: Floats, posterior: Posterior, draws: int, seed: int, threads: int | None = None
+    bundle: Model,
+    images: Floats,
+    posterior: Posterior,
+    draws: int,
+    seed: int,
+    labels: Labels | None = None,
+    threads: int | None = None,
 ) -> Scores:
     group = max(1, importance.GROUP // draws)
 
-    def distortions(first: int) -> list[float]:
+    def measured(first: int) -> tuple[Doubles, Doubles]:
         part = slice(first, first + group)
         loc, scale = posterior.loc[part], posterior.scale[part]
         same_noise = [0] * len(loc)  # the index that selects the noise of an image
-        found = importance.estimates(bundle, images[part], loc, scale, same_noise, draws, seed)
-        return [estimate.distortion for estimate in found]
+        label = None if labels is None else labels[part]
+        found = importance.estimates(bundle, images[part], loc, scale, same_noise, draws, seed, label=label)
+        return found.distortion, found.rate
 
     with Pool(threads or cores.threads()) as pool:
-        distortion = np.concatenate(list(pool.map(distortions, range(0, len(images), group))))
-    rate = latents.rates(posterior.loc, posterior.scale).sum(axis=1)
-    return Scores(-distortion - rate, distortion, rate)
+        parts = list(pool.map(measured, range(0, len(images), group)))
+    distortion, rate = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Scores(-distortion - rate, distortion, rate, labels)
 
 
 def recorded_settings(manifest: Manifest) -> tuple[int, int]:
@@ -103,25 +138,36 @@ def percentile(manifest: Manifest, elbo: Doubles) -> Doubles:
     return np.where(np.isnan(elbo), np.nan, found)  # NaN sorts after all numbers, and would rank as the best
 
 
-def training_statistics(bundle: Bundle, images: NDArray[np.uint8]) -> dict[str, Any]:
+def training_statistics(bundle: Model, images: NDArray[np.uint8], labels: Label | None = None) -> dict[str, Any]:
     """The manifest's fields `posterior` and `scoring`, from training images.
+
+    The posteriors of a ladder are those of one draw of the noise for each image, number i of seed `SEED` for image i.
+    The rate of a dimension is its KL to N(0, 1). Another prior need not be a product over dimensions; then it is the KL
+    to the Gaussian that has the mean and the variance of the dimension's codes, of all images.
 
     Args:
         bundle: the model.
         images: uint8 `(n, height, width, channels)`, as in the data set; only the first `STATISTICS_IMAGES` are used.
+        labels: their labels, if the model has labels.
     """
+    known = class_labels.resolve(bundle.manifest, labels, len(images))
     images = images[:STATISTICS_IMAGES]
     posteriors, scores = [], []
     for first in range(0, len(images), BATCH):
-        batch = binarization.as_encoded(bundle.manifest, pictures.to_float32(images[first : first + BATCH]))
-        posteriors.append(bundle.encode(batch))
-        scores.append(_score(bundle, batch, posteriors[-1], DRAWS, SEED).elbo)
+        part = slice(first, first + BATCH)
+        batch = binarization.as_encoded(bundle.manifest, pictures.to_float32(images[part]))
+        label = None if known is None else known[: len(images)][part]
+        epsilon = None
+        if bundle.manifest.groups is not None:
+            epsilon = noise.standard_normal(SEED, first, len(batch), bundle.manifest.latent_dim)
+        posteriors.append(bundle.encode(batch, label, epsilon))
+        scores.append(_score(bundle, batch, posteriors[-1], DRAWS, SEED, label).elbo)
     loc, scale = (np.concatenate(parts).astype(np.float64) for parts in zip(*posteriors, strict=True))
     columns = {
         "loc_mean": loc.mean(axis=0),
         "loc_std": loc.std(axis=0),
         "scale_mean": scale.mean(axis=0),
-        "rate": latents.rates(loc, scale).mean(axis=0),
+        "rate": latents.rates(loc, scale).mean(axis=0) if bundle.prior.has_closed_rate else _rates(loc, scale),
     }
     elbo = np.percentile(np.concatenate(scores), PERCENTS)
     return {
@@ -134,6 +180,12 @@ def training_statistics(bundle: Bundle, images: NDArray[np.uint8]) -> dict[str, 
             "elbo": _rounded(elbo),
         },
     }
+
+
+def _rates(loc: Doubles, scale: Doubles) -> Doubles:
+    """The mean KL of each dimension to the Gaussian with the mean and the variance of its codes, `(latent_dim,)`."""
+    variance = loc.var(axis=0) + np.mean(scale**2, axis=0)
+    return 0.5 * np.log(variance) - np.mean(np.log(scale), axis=0)
 
 
 def _rounded(values: Doubles) -> list[float]:

@@ -18,6 +18,10 @@ from kvae.machine import cores
 Graph = Path | InMemory
 """The file of a graph."""
 DEVICES = ("auto", "cpu", "cuda")
+TYPES = {"float32": "tensor(float)", "int64": "tensor(int64)"}
+"""onnxruntime's names of the contract's types."""
+ROLES = {"loc": "encoder", "z": "prior", "log_prob": "prior_density"}
+"""What a graph is according to its first output; any other is a decoder."""
 
 
 class Sessions:
@@ -80,15 +84,16 @@ def load_onnxruntime() -> Any:
 def check_tensors(path: Graph, session: Any, tensors: dict[str, Any]) -> None:
     """Raise BundleError if a session's inputs and outputs are not `tensors`, those of the graph in its manifest."""
     for end, found in (("inputs", session.get_inputs()), ("outputs", session.get_outputs())):
-        expected = [(tensor["name"], "tensor(float)", tensor["shape"]) for tensor in tensors[end]]
+        expected = [(tensor["name"], TYPES[tensor["dtype"]], tensor["shape"]) for tensor in tensors[end]]
         if [(tensor.name, tensor.type, tensor.shape) for tensor in found] != expected:
             names = printable(", ".join(f"{tensor.name} {tensor.shape}" for tensor in found))
             raise BundleError(f"{path} does not fit its manifest: its {end} are {names}. Export it again.")
 
 
 def role(session: Any) -> str:
-    """What a lone graph is, "encoder" or "decoder", according to its inputs."""
-    return "encoder" if [end.name for end in session.get_inputs()] == ["images"] else "decoder"
+    """What a lone graph is, such as "decoder", according to its outputs."""
+    ends = session.get_outputs()
+    return ROLES.get(ends[0].name, "decoder") if ends else "decoder"
 
 
 def start_session(path: Graph, device: str, threads: int) -> Any:

@@ -190,7 +190,8 @@ class NarrowEncoder(LinearGaussian):
     def __init__(self) -> None:
         super().__init__(latent_dim=6)
 
-    def encode(self, images):
+    def encode(self, images, label=None):
+        assert label is None
         loc, scale = zip(*(self.posterior(image) for image in images), strict=True)
         return np.array(loc), np.array(scale) / np.float32(20)
 

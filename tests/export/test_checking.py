@@ -40,10 +40,10 @@ def test_problems_are_a_line_each():
 
 def test_other_reasons_are_errors_too():
     vae = make_vae()
-    wide = VAE(vae.encoder, vae.decoder, tfd.MultivariateNormalDiag(tf.zeros(3), 2 * tf.ones(3)))
-    wide.build((None, *IMAGE_SHAPE))
-    with pytest.raises(KvaeError, match="only the prior"):
-        check(wide)
+    rare = VAE(vae.encoder, vae.decoder, tfd.Independent(tfd.StudentT(5.0, tf.zeros(3), 1.0), 1))
+    rare.build((None, *IMAGE_SHAPE))
+    with pytest.raises(KvaeError, match="Define from_noise"):
+        check(rare)
 
 
 def test_a_training_is_the_same_with_the_check():

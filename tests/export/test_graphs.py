@@ -9,7 +9,7 @@ from tiny import DATASET, make_vae, random_images
 
 from kvae.bundle.manifest import contract
 from kvae.errors import KvaeError
-from kvae.export import graphs
+from kvae.export import functions, graphs
 from kvae.export.bundles import export
 from kvae.model.vae import VAE
 from kvae.runtime.bundle import Bundle
@@ -18,13 +18,13 @@ tfd = tfp.distributions
 
 
 def test_functions_return_the_distributions_parameters(vae):
-    functions = graphs.functions(vae)
-    assert functions.likelihood == "bernoulli"
+    made = functions.of(vae)
+    assert made.likelihood == "bernoulli"
     images = random_images(2)
-    loc, scale = functions.encode(tf.constant(images))
+    loc, scale = made.encode(tf.constant(images))
     np.testing.assert_array_equal(loc, vae.encoder(images).mean())
     np.testing.assert_array_equal(scale, vae.encoder(images).stddev())
-    mean, logits = functions.decode(loc)
+    mean, logits = made.decode(loc)
     np.testing.assert_allclose(mean, 1 / (1 + np.exp(-logits)), rtol=1e-5)
 
 
@@ -38,7 +38,7 @@ def test_the_graph_s_inputs_and_outputs_have_the_contract_s_names():
         ],
     }
     assert contract((8, 8, 1), 3, 2)["decoder"] == expected
-    assert graphs.interface(graphs.convert(graphs.functions(vae).decode, expected, vae.decoder)) == expected
+    assert graphs.interface(graphs.convert("decoder", functions.of(vae).decode, expected, vae.decoder)) == expected
 
 
 def test_the_error_names_a_posterior_that_a_bundle_cannot_describe(own_networks):
@@ -47,7 +47,7 @@ def test_the_error_names_a_posterior_that_a_bundle_cannot_describe(own_networks)
     vae.build((None, 8, 8, 1))
     encoder.call = lambda images: tfd.Independent(tfd.Laplace(tf.zeros((1, 3)), 1.0), 1)
     with pytest.raises(KvaeError, match="the encoder returns .*IndependentLaplace"):
-        graphs.functions(vae)
+        functions.of(vae)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_graph_that_no_reader_would_open_is_refused(monkeypatch):
     vae = make_vae()
     ends = contract((8, 8, 1), 3, 1)["decoder"]
     with pytest.raises(KvaeError, match="decoder.* operators, .* may have only 3"):
-        graphs.convert(graphs.functions(vae).decode, ends, vae.decoder)
+        graphs.convert("decoder", functions.of(vae).decode, ends, vae.decoder)
 
 
 def test_whatever_tf2onnx_raises_is_one_line(monkeypatch, vae):
@@ -84,7 +84,7 @@ def test_whatever_tf2onnx_raises_is_one_line(monkeypatch, vae):
 
     monkeypatch.setattr("tf2onnx.convert.from_function", fail)
     with pytest.raises(KvaeError, match="decoder: tf2onnx cannot convert it: two lines"):
-        graphs.convert(graphs.functions(vae).decode, contract((8, 8, 1), 3, 1)["decoder"], vae.decoder)
+        graphs.convert("decoder", functions.of(vae).decode, contract((8, 8, 1), 3, 1)["decoder"], vae.decoder)
 
 
 @pytest.mark.parametrize(
@@ -102,5 +102,5 @@ def test_what_is_no_gaussian_is_described_in_one_line(own_networks, posterior):
     vae.build((None, 8, 8, 1))
     encoder.call = lambda images: posterior(tf.zeros((1, 3)))
     with pytest.raises(KvaeError, match="the encoder returns .* a bundle cannot describe") as caught:
-        graphs.functions(vae)
+        functions.of(vae)
     assert "\n" not in str(caught.value)

@@ -13,7 +13,7 @@ from tiny import DATASET, IMAGE_SHAPE, random_images
 
 from kvae.bundle.manifest import contract
 from kvae.errors import KvaeError
-from kvae.export import NotExportable, check, export, graphs
+from kvae.export import NotExportable, check, export, functions, graphs
 from kvae.runtime.bundle import Bundle
 from kvae.steps.keras_private import in_float32
 
@@ -29,14 +29,14 @@ QUICK_REFUSED = ["batch_mean", "counter", "incomplete_gamma", "loop_until_small"
 
 def agrees(vae):
     """Convert both networks, and compare with Keras in onnxruntime: no operator but ONNX's, no loop, nothing random."""
-    functions = graphs.functions(vae)
+    made = functions.of(vae)
     tensors = contract(IMAGE_SHAPE, networks.LATENT_DIM, 1)
     z = np.random.default_rng(1).normal(size=(5, networks.LATENT_DIM)).astype(np.float32)
     for name, function, values in (
-        ("encoder", functions.encode, random_images(5, seed=1)),
-        ("decoder", functions.decode, z),
+        ("encoder", made.encode, random_images(5, seed=1)),
+        ("decoder", made.decode, z),
     ):
-        model = graphs.convert(function, tensors[name], getattr(vae, name))
+        model = graphs.convert(name, function, tensors[name], getattr(vae, name))
         for node in model.graph.node:
             assert onnx.defs.has(node.op_type, graphs.OPSET) and node.domain == ""
             assert node.op_type not in ("Loop", "Scan") and "Random" not in node.op_type
@@ -97,13 +97,13 @@ def test_what_cannot_be_exported_is_refused_and_leaves_nothing(name, tmp_path):
 def test_what_is_refused_would_really_fail(name, tmp_path):
     """By tf2onnx alone, without kvae's look at it: no graph, one that cannot run, or one with other results."""
     vae = is_refused_in_one_line(name, tmp_path)
-    functions = graphs.functions(vae)
+    made = functions.of(vae)
     images = random_images(5, seed=1)
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     signature = [tf.TensorSpec((None, *IMAGE_SHAPE), tf.float32, "images")]
     try:
         model, _ = tf2onnx.convert.from_function(
-            tf.function(functions.encode, input_signature=signature), signature, opset=graphs.OPSET
+            tf.function(made.encode, input_signature=signature), signature, opset=graphs.OPSET
         )
         operators = {node.op_type for node in model.graph.node}
         options = onnxruntime.SessionOptions()
@@ -112,7 +112,7 @@ def test_what_is_refused_would_really_fail(name, tmp_path):
         found, again, alone = (session.run(None, {"images": rows})[0] for rows in (images, images, images[-1:]))
     except Exception:  # any failure proves it, of TensorFlow's, tf2onnx's or onnxruntime's
         return
-    keras = [functions.encode(tf.constant(rows))[0] for rows in (images, images)]
+    keras = [made.encode(tf.constant(rows))[0] for rows in (images, images)]
     assert (
         operators & {"Loop", "Scan"}
         or not np.allclose(found, again)

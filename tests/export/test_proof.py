@@ -88,9 +88,9 @@ def break_an_edge(model):
 def test_a_broken_graph_leaves_no_bundle(damage, message, tmp_path, monkeypatch):
     convert = graphs.convert
 
-    def convert_and_damage(function, tensors, network):
-        model = convert(function, tensors, network)
-        if tensors["inputs"][0]["name"] == "z":
+    def convert_and_damage(name, function, tensors, network):
+        model = convert(name, function, tensors, network)
+        if name == "decoder":
             damage(model)
         return model
 

@@ -1,0 +1,105 @@
+"""Labels y of images: as a person gives them, by name or number, and as the graphs take them, int64 `(n,)`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kvae.bundle.manifest import Manifest
+from kvae.errors import KvaeError
+from kvae.files.text import printable
+
+Label = int | str | Sequence[int | str] | NDArray[Any]
+"""One label for all images, by number or name, or one for each image."""
+Labels = NDArray[np.int64]
+BEST = "best"
+"""In place of a label: for each image, the label with the highest ELBO."""
+SHOWN = 10
+"""Maximum number of labels in a message."""
+
+
+def resolve(manifest: Manifest, label: Label | None, n: int) -> Labels | None:
+    """The labels of `n` images as the graphs take them; None for a model without labels.
+
+    A text is first looked up among the names, exactly, then without regard to upper and lower case; a text that is not
+    a name, but a number, is the number of a class, from 0.
+
+    Args:
+        manifest: the model's.
+        label: one label for all, or one for each of them. One label takes no memory per image.
+        n: number of images.
+
+    Raises:
+        KvaeError: the model has labels and none is given, or the other way round; a label is not one of the model's;
+            or the number of labels is not `n`.
+    """
+    names = manifest.labels
+    if names is None:
+        if label is not None:
+            raise KvaeError("this model has no labels: it was not trained with --conditional. Leave the label out.")
+        return None
+    if label is None:
+        raise KvaeError(f"this model is conditional: it needs the images' labels. {_known(names)}")
+    given = label if isinstance(label, str) else np.asarray(label)
+    if isinstance(given, str) or given.ndim == 0:
+        return np.broadcast_to(np.int64(_number(names, given if isinstance(given, str) else given.item())), (n,))
+    if given.shape != (n,):
+        raise KvaeError(f"label must be one label, or one for each of the {n:,} images; got shape {given.shape}.")
+    if given.dtype.kind in "iu":
+        outside = given[(given < 0) | (given >= len(names))]
+        if outside.size:
+            _number(names, outside[0].item())
+        return np.ascontiguousarray(given, np.int64)
+    kinds, inverse = np.unique(given.astype(str), return_inverse=True) if given.dtype.kind in "US" else (given, None)
+    numbers = np.array([_number(names, item) for item in kinds.tolist()], np.int64)
+    return numbers if inverse is None else numbers[inverse]
+
+
+def is_best(manifest: Manifest, label: Label | None) -> bool:
+    """Whether a label means `BEST`; in a model that has a class of this name, it means that class."""
+    return isinstance(label, str) and label == BEST and BEST not in (manifest.labels or [BEST])
+
+
+def all_of(manifest: Manifest, count: int) -> Labels:
+    """Labels for `count` images of every class, one class after the other, `(classes * count,)`.
+
+    Raises:
+        KvaeError: the model has no labels.
+    """
+    if manifest.labels is None:
+        raise KvaeError("this model has no labels: it was not trained with --conditional. Leave the label out.")
+    return np.repeat(np.arange(len(manifest.labels), dtype=np.int64), count)
+
+
+def probs(manifest: Manifest) -> NDArray[np.float64]:
+    """p(y): the share of each label among the training images, `(classes,)`, of a model that has labels."""
+    return np.diff(np.array([0, *(manifest.label_weights or [])], np.float64)) * 2.0**-53
+
+
+def _number(names: list[str], label: Any) -> int:
+    """The number of one label."""
+    if isinstance(label, str):
+        if label in names:
+            return names.index(label)
+        alike = [index for index, name in enumerate(names) if name.casefold() == label.casefold()]
+        if len(alike) == 1:
+            return alike[0]
+        if not (label.isascii() and label.isdecimal()):
+            from kvae.families import suggestion  # needed only for this error
+
+            near = suggestion(label.casefold(), [name.casefold() for name in names])
+            for name in names:  # as the model spells it
+                near = near.replace(f" {name.casefold()}?", f" {printable(name)}?")
+            raise KvaeError(f"label '{printable(label, 100)}' is unknown.{near} {_known(names)}")
+        label = int(label[:20])
+    if isinstance(label, bool) or not isinstance(label, int):
+        raise KvaeError(f"a label is the name or the number of a class; got {printable(repr(label), 100)}.")
+    if not 0 <= label < len(names):
+        raise KvaeError(f"label {label} is out of range: labels are numbered from 0 to {len(names) - 1}.")
+    return label
+
+
+def _known(names: list[str]) -> str:
+    shown = ", ".join(map(printable, names[:SHOWN]))
+    return f"Labels: {shown}." if len(names) <= SHOWN else f"Labels: {shown}, ... ({len(names):,} in all)."
