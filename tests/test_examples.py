@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
+from itertools import product
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -240,10 +241,12 @@ def test_packages_are_pinned_by_version_and_hash_without_a_registry(folder):
     assert "ignore-scripts=true" in (folder / ".npmrc").read_text().splitlines()
 
 
-def test_noise_is_the_same_in_python_and_in_kvae():
+def test_noise_and_choices_are_the_same_in_python_and_in_kvae():
     sample = module_at(EXAMPLES / "python" / "sample.py")
     for seed, image, dim in [(0, 0, 1), (7, 0, 16), (TOP, TOP, 5), (2**53, 2**62 + 1, 40)]:
         assert np.array_equal(sample.noise(seed, image, dim), noise.standard_normal(seed, image, 1, dim))
+        for stream, table in product((1, 2), ([2**53], [0, 2**52, 2**53], noise.cumulative(np.ones(10)))):
+            assert sample.choice(seed, image, table, stream) == noise.choices(seed, image, 1, table, stream)
 
 
 def test_python_draws_the_picture(any_bundle, tmp_path):

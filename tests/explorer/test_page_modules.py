@@ -6,7 +6,15 @@ from itertools import product
 
 import numpy as np
 import pytest
-from format_page import PIXELS, binarization_vectors, likelihood_vectors, noise_vectors
+from format_page import (
+    PIXELS,
+    binarization_vectors,
+    choice_vectors,
+    choice_weights,
+    group_vector,
+    likelihood_vectors,
+    noise_vectors,
+)
 from philox import philox, specified_choice  # in Python integers
 from programs import ROOT, javascript
 
@@ -127,19 +135,35 @@ def test_an_image_s_noise_does_not_depend_on_the_call():
     assert standard_normals([(7, 0, 0, 5)]) == [[]]
 
 
+CHOICES = """
+import { choices, COMPONENTS, LABELS } from "./noise.mjs";
+const streams = { 1: COMPONENTS, 2: LABELS };
+output(input.map(([seed, start, count, table, stream]) =>
+  Array.from(choices(BigInt(seed), BigInt(start), count, table, streams[stream]), Number)));
+"""
+
+
+def test_choices_match_the_page():
+    (weights, _), vectors = choice_weights(), choice_vectors()
+    calls = [(str(seed), str(image), 1, table, stream) for stream, seed, image, *_ in vectors for table in weights]
+    chosen = [[choice] for *_, of_a, of_b in vectors for choice in (of_a, of_b)]
+    assert javascript(CHOICES, PAGE, calls) == chosen
+
+
+def test_temperatures_of_groups_match_the_page():
+    seed, image, dim, groups, temperatures, numbers = group_vector()
+    code = 'import { draws } from "./noise.mjs"; output(Array.from(draws(...input).noise));'
+    found = javascript(code, PAGE, [{"latent_dim": dim, "groups": groups}, seed, image, 1, temperatures])
+    assert found == [float(np.float32(number)) for number in numbers]
+
+
 def test_choices_match_python():
     """Those of components and of labels, for extreme seeds and indices, weights of 0, one thing, and 10,000 things."""
     many = noise.cumulative(np.random.default_rng(0).random(10_000) ** 8)
     tables = [[2**53], [0, 2**52, 2**52, 2**53], [1, 2**53 - 1, 2**53], noise.cumulative(np.ones(10)), many]
     edges = [0, 1, 2**32 - 1, 2**53, 2**63, TOP - 4]
     calls = [(*case, 5, table, stream) for *case, table, stream in product([*edges, TOP], edges, tables, (1, 2))]
-    code = """
-    import { choices, COMPONENTS, LABELS } from "./noise.mjs";
-    const streams = { 1: COMPONENTS, 2: LABELS };
-    output(input.map(([seed, start, count, table, stream]) =>
-      Array.from(choices(BigInt(seed), BigInt(start), count, table, streams[stream]), Number)));
-    """
-    found = javascript(code, PAGE, [(str(seed), str(start), *rest) for seed, start, *rest in calls])
+    found = javascript(CHOICES, PAGE, [(str(seed), str(start), *rest) for seed, start, *rest in calls])
     for (seed, start, count, table, stream), chosen in zip(calls, found, strict=True):
         assert chosen == noise.choices(seed, start, count, table, stream).tolist()
     seed, start, count, table, stream = calls[-1]
