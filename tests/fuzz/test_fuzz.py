@@ -86,7 +86,7 @@ FAILING = {
 @pytest.mark.parametrize("outcome", FAILING)
 def test_failures_are_seen(monkeypatch, outcome):
     """The fuzzer itself: each kind of failure is told from the others, and the next input is read after it."""
-    monkeypatch.setattr(run, "SECONDS", 3)
+    monkeypatch.setattr(run, "SECONDS", 10)
     contents = [FAILING[outcome].encode(), b"pass"]
     assert [finding.outcome for _, finding in run.campaign("python", contents)] == [outcome, "accepted"]
 

@@ -14,9 +14,11 @@ from kvae.model.priors.prior import Prior
 
 tfd = tfp.distributions
 
-MAX_LOG_SCALE = 2.0
+MAX_LOG_SCALE = 1.0
 """The most that one coupling scales a dimension by, or down by, as a logarithm: codes far out stay finite."""
 
+MAX_INPUT = 10.0
+"""What a coupling's network sees of a code is bounded by this, smoothly."""
 MAX = {"num_couplings": 64, "units": 65_536}
 
 
@@ -116,7 +118,8 @@ class Coupling(layers.Layer):
         self.built = True
 
     def call(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        features = z * self._kept
+        # Far out, a sum of large numbers would depend on the order of its terms, so on the machine.
+        features = self._kept * (MAX_INPUT * tf.tanh(z / MAX_INPUT))
         for layer in self._layers_in_order:
             features = layer(features)
         shift, raw = tf.split(features, 2, axis=1)
