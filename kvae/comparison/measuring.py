@@ -77,6 +77,9 @@ def measure(setting: Setting, run: Path, data_dir: Path | None, importance_sampl
     measured = evaluation.evaluate(bundle, test, importance_samples, config.seed)
     entropy = np.sum(np.log(measured.scale) + 0.5 * np.log(2 * np.pi * np.e), axis=1)
     regularizer = measured.per_image["rate"] + (1 - config.entropy_weight) * entropy
+    loss = measured.per_image["distortion"] + config.beta * regularizer
+    if config.objective == "iwae":  # whose loss is the NLL as so few draws estimate it
+        loss = evaluation.evaluate(bundle, test, config.num_draws or 1, config.seed, "posterior").per_image["nll"]
     fitted = fitted_samples(bundle, data.train.images[:NUM_CODES], bits, NUM_QUALITY, config.seed)
     samples = bundle.sample(NUM_QUALITY, config.seed)
     real = pictures.to_float32(data.test.images[:NUM_QUALITY])
@@ -85,7 +88,7 @@ def measure(setting: Setting, run: Path, data_dir: Path | None, importance_sampl
         setting=setting,
         run=run,
         evaluation=measured,
-        loss=Estimate.of(measured.per_image["distortion"] + config.beta * regularizer),
+        loss=Estimate.of(loss),
         history=_history(run),
         sample_distance=Estimate(*energy.distance(samples, real)),
         fitted_distance=Estimate(*energy.distance(fitted, real)),
