@@ -211,7 +211,7 @@ def read_image_cache(content: bytes, folder: Path) -> None:
     _unpack(content, cache, tuple(files))
     found = data.of(config)
     for split in (found.train, found.validation, found.test):
-        np.asarray(split.images).sum(), np.asarray(split.labels).sum(), list(split.names or ())
+        np.asarray(split.images).sum(), np.asarray(split.labels if split.labels is not None else 0).sum(), list(split.names or ())
 
 
 @functools.cache
