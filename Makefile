@@ -20,10 +20,9 @@ test: $(READY)
 test-all: test
 	$(PYTEST) -m "slow and not exhaustive"
 
-# And whole tables, of which the others sample some rows, with more kills and more rounds: before a release, or after a
-# change to what such a table is about.
-test-everything: test
-	$(PYTEST) -m slow
+# And whole tables, of which the others take some rows, more kills and more rounds: before a release, after an upgrade.
+test-everything: test-all
+	$(PYTEST) -m exhaustive
 
 check: lint bench-quick test-all
 

@@ -143,6 +143,32 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PriorFitConfig:
+    """How a prior is fitted afterwards to a finished model. Raises ConfigError for a value outside its range."""
+
+    prior: str = _setting("mixture", "The prior to fit: a mixture of Gaussians, or a flow.", choices=FITTED_PRIORS)
+    prior_components: int | None = _setting(
+        None,
+        f"Components of a mixture. [default: {PRIOR_COMPONENTS['mixture']}]",
+        minimum=1,
+        maximum=MAX_COMPONENTS,
+    )
+    epochs: int = _setting(50, "Passes over the training images' codes, which are drawn anew for each.", minimum=1)
+    batch_size: int = _setting(256, "Codes per optimiser step.", minimum=1)
+    learning_rate: float = _setting(
+        3e-3, "Adam's first learning rate, which decays to 0 along half a cosine.", above=0.0
+    )
+    seed: int = _setting(
+        0, "Seed of the prior's weights, and of the draws and their order.", minimum=0, maximum=2**32 - 1
+    )
+
+    def __post_init__(self) -> None:
+        _check(self)
+        settled = ModelConfig(prior=self.prior, prior_components=self.prior_components)
+        object.__setattr__(self, "prior_components", settled.prior_components)
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """How a model is trained. Raises ConfigError for a value outside its range."""
 
@@ -291,6 +317,9 @@ class TrainConfig:
     )
     init_sha256: str | None = None
     """The hash of the file of `init_from`, which `kvae.training.train` records."""
+    prior_fit: dict[str, Any] | None = None
+    """If the prior was fitted afterwards: the fields of a `PriorFitConfig`, the `run` whose encoder and decoder these
+    are, which the other settings describe, and the `sha256` of its model."""
 
     def __post_init__(self) -> None:
         _check(self)
@@ -313,6 +342,7 @@ class TrainConfig:
                 f"got {self.kl_warmup_epochs}."
             )
         self._check_loss()
+        self.fit  # noqa: B018  # the property checks it
 
     def _check_loss(self) -> None:
         if self.num_draws is None:
@@ -406,6 +436,21 @@ class TrainConfig:
         paths = (getattr(self, name) for name in PATHS)
         return [Path(path) for path in paths if path is not None]
 
+    @property
+    def fit(self) -> PriorFitConfig | None:
+        """How the prior was fitted afterwards; None if it was not."""
+        if self.prior_fit is None:
+            return None
+        try:
+            return PriorFitConfig(**{name: self.prior_fit[name] for name in PriorFitConfig.__dataclass_fields__})
+        except (TypeError, KeyError) as error:
+            raise ConfigError(f"prior_fit does not describe how a prior was fitted: {error}.") from None
+
+    @property
+    def num_epochs(self) -> int:
+        """The epochs of the run's history: those of its training, or of the fit of its prior."""
+        return self.epochs if self.fit is None else self.fit.epochs
+
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON values; `from_dict` reads them back."""
         return asdict(self)
@@ -413,7 +458,9 @@ class TrainConfig:
     def to_publish(self) -> dict[str, Any]:
         """The settings as a bundle publishes them: without the paths of the data and of the initial weights."""
         paths = {name: getattr(self, name) for name in (*PATHS, "init_from")}
-        return self.to_dict() | {name: None if path is None else _name_of(path) for name, path in paths.items()}
+        names = {name: None if path is None else _name_of(path) for name, path in paths.items()}
+        fit = self.prior_fit and self.prior_fit | {"run": _name_of(str(self.prior_fit.get("run")))}
+        return self.to_dict() | names | {"prior_fit": fit}
 
     def absolute(self) -> "TrainConfig":
         """The same config with absolute paths, because a run can be resumed from another folder."""

@@ -5,11 +5,13 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import keras
 import pytest
+from family import MEMBERS, export_member
 from tiny import DATASET, OwnDecoder, OwnEncoder, make_vae
 
 from kvae import comparison
@@ -22,8 +24,8 @@ TESTS = Path(__file__).parent
 LONGEST = (
     "explorer/test_explore_page.py", "test_docs.py", "training/test_checkpoints.py", "steps/test_strategies.py",
     "test_packaging.py", "training/test_longer.py", "export/test_networks.py", "files/test_kills.py",
-    "test_examples.py", "steps/test_inputs.py", "training/test_training_kills.py", "training/test_fitting.py", "comparison/test_sweeps.py",
-    "cli/test_main.py", "steps/test_traced.py",
+    "test_examples.py", "steps/test_inputs.py", "training/test_training_kills.py", "training/test_fitting.py",
+    "comparison/test_sweeps.py", "cli/test_main.py", "steps/test_traced.py",
 )  # fmt: skip
 """The files that take longest. They begin first, as a parallel run ends with a core idle if one of them is the last."""
 
@@ -63,6 +65,18 @@ def vae() -> VAE:
 def bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundle of an untrained model. Tests must not write to it."""
     return bundles.export(make_vae(), tmp_path_factory.mktemp("bundle") / "tiny", dataset=DATASET).path
+
+
+@pytest.fixture(scope="session")
+def member_path(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The bundle of a model of `family.MEMBERS`, by its name there. Tests must not write to it."""
+    folder = tmp_path_factory.mktemp("members")
+
+    @cache
+    def path(name: str) -> Path:
+        return export_member(folder / name, **MEMBERS[name]).path
+
+    return path
 
 
 @pytest.fixture(scope="session")

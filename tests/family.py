@@ -24,6 +24,14 @@ LABEL_COUNTS = [1, 2, 5]
 PROBS = [0.5, 0.25, 0.125, 0.125]
 """The weights of the mixture prior's components."""
 PRIORS = ("standard_normal", "mixture", "warped", "by_label")
+MEMBERS = {
+    "mixture": {"prior": "mixture"},
+    "labelled": {"labelled": True},
+    "groups": {"groups": (1, 2)},
+    "by_label": {"prior": "by_label", "labelled": True, "label_in": ("decoder",)},
+    "all": {"prior": "warped", "labelled": True, "groups": (1, 2), "label_in": ("encoder",)},
+}
+"""Arguments of `make_member`: each part of format 2 alone, and then together, with networks that ignore the label."""
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -139,7 +147,7 @@ class MemberDecoder(keras.Model):
 
     def call(self, z, label=None):
         logits = self.shape(self.pixels(self.features(z, label)))
-        return tfd.Independent(tfd.Bernoulli(logits=logits), 3)
+        return tfd.Independent(tfd.Bernoulli(logits=logits, dtype=tf.float32), 3)
 
     def get_config(self):
         return super().get_config() | {"num_labels": self.num_labels}
@@ -229,5 +237,9 @@ def make_member(
 
 def export_member(out: Path, prior: str = "standard_normal", *, labelled: bool = False, **settings) -> Exported:
     """The bundle of `make_member`; settings as there."""
-    labels = {"labels": LABELS, "label_counts": LABEL_COUNTS} if labelled else {}
-    return export(make_member(prior, labelled=labelled, **settings), out, dataset=DATASET, **labels)
+    return export(make_member(prior, labelled=labelled, **settings), out, dataset=DATASET, **label_arguments(labelled))
+
+
+def label_arguments(labelled: bool) -> dict[str, list]:
+    """The arguments of `export` about the labels of a model."""
+    return {"labels": LABELS, "label_counts": LABEL_COUNTS} if labelled else {}

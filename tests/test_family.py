@@ -76,8 +76,10 @@ def test_every_member_trains_exports_samples_and_is_measured(prior, architecture
     path, images, labels = data
     settings = {
         "data": str(path), "dataset": "stripes", "architecture": architecture, "prior": prior, "latent_dim": 2,
-        "hidden_units": 8, **({"conditional": True} if labelled else {}), "epochs": 2, "batch_size": 32, "jit": "off", "pictures_every": 0,
+        "hidden_units": 8, "epochs": 2, "batch_size": 32, "jit": "off", "pictures_every": 0,
     }  # fmt: skip
+    if labelled:
+        settings["conditional"] = True
     if prior in ("mixture", "vamp"):
         settings["prior_components"] = 3
     run = train(from_settings(settings), tmp_path / "run")
@@ -98,8 +100,9 @@ def test_every_member_trains_exports_samples_and_is_measured(prior, architecture
     given = np.array([order[name] for name in np.array(["top", "middle", "bottom"])[labels[:40]]]) if labelled else None
     elbo, log_p = second_estimate(folder, (images[:40] / 255).astype(np.float32), given)
     measured = evaluate(bundle, images[:40], DRAWS, proposal="posterior", **({"labels": given} if labelled else {}))
-    assert measured.metrics["elbo"].value == pytest.approx(elbo.mean(), abs=0.5)
-    assert measured.metrics["nll"].value == pytest.approx(-log_p.mean(), abs=0.3)
+    for found, expected in ((measured.per_image["elbo"], elbo), (measured.per_image["nll"], -log_p)):
+        difference = found - expected  # both are Monte-Carlo estimates, with independent noise
+        assert abs(difference.mean()) < 4 * difference.std(ddof=1) / np.sqrt(len(difference)) + 1e-3
     assert measured.metrics["nll"].value < -measured.metrics["elbo"].value + 0.01
 
     for arguments in (["verify", str(folder)], ["info", str(folder)]):

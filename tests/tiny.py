@@ -30,7 +30,7 @@ def make_vae(image_shape: tuple[int, int, int] = IMAGE_SHAPE, seed: int = 0, **s
     vae = VAE(
         networks.build_encoder(config, image_shape, num_labels),
         networks.build_decoder(config, image_shape, num_labels),
-        StandardNormal(config.latent_dim),
+        StandardNormal(networks.latent_dim(config, image_shape)),
         objective,
         seed=seed,
     )

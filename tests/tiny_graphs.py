@@ -17,6 +17,11 @@ def run(model, values):
     return session.run(None, {model.graph.input[0].name: values})
 
 
+def named(model, values):
+    """Values of a graph's first input, by its name."""
+    return {model.graph.input[0].name: values}
+
+
 def codes(count, seed=0):
     return np.random.default_rng(seed).normal(size=(count, 3)).astype(np.float32)
 

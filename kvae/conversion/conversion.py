@@ -58,8 +58,8 @@ def convert(
         graph_format: "onnx", the default, or "ort" for onnxruntime's own format.
         data_dir: where the files of the bundle's data set are; see `kvae.data.datasets.load`. float32 needs no data.
         own: where the user's own images that it was trained on are; by default, where its run says.
-        images: images to use instead of the data set's, for a model of your own; for a model of binarised images,
-            they are binarised if they are not already.
+        images: images to use instead of the data set's, for a model of your own, with their labels if it has labels;
+            for a model of binarised images, they are binarised if they are not already.
         progress: called with the number of images evaluated since the last call, and the total number to evaluate.
 
     Raises:
@@ -82,18 +82,21 @@ def convert(
         found = images or of_data_set(manifest, data_dir, own or own_images(source), own_splits(source))
         met = as_met(manifest, found)
     kept = _kept_files(source, original.manifest, redrawn=met is not None)
-    models = converted(original, to_precision, met and met.train)
+    models = converted(original, to_precision, met and met.train, met and met.train_labels)
     with atomic_folder(out, is_bundle, "a bundle") as folder:
         bundle = graph_files.write(folder, models, manifest)
         differences = fidelity.differences(original, bundle)
         drawn = [path.name for path in kept if path.name in (PREVIEW, RECONSTRUCTIONS)]
         if met is not None:
-            manifest = replace(manifest, conversion=fidelity.compare(original, bundle, met.test, progress))
+            manifest = replace(
+                manifest, conversion=fidelity.compare(original, bundle, met.test, progress, met.test_labels)
+            )
             if manifest.scoring is not None:  # the new graphs' scores differ slightly
-                manifest = replace(manifest, **scoring.training_statistics(bundle, found.train))
+                statistics = scoring.training_statistics(bundle, found.train, found.train_labels)
+                manifest = replace(manifest, **statistics)
             bundle = _write_with_size(folder, models, manifest)
             manifest = bundle.manifest
-            drawn = previews.draw_pictures(bundle, met.test, folder)
+            drawn = previews.draw_pictures(bundle, met.test, folder, met.test_labels)
         for path in kept:
             shutil.copyfile(path, folder / path.name)
         (folder / "README.md").write_text(card.render(manifest, drawn), encoding="utf-8")
@@ -104,7 +107,7 @@ def convert(
 def _open_source(source: Path, to_precision: str, graph_format: str) -> Bundle:
     sources.check_unpacked(source)
     if source.is_file():
-        raise BundleError(f"{source} is a lone graph; name the bundle's folder: both graphs are converted together.")
+        raise BundleError(f"{source} is a lone graph; name the bundle's folder: its graphs are converted together.")
     bundle = Bundle.open(source, device="cpu", threads=1)  # kvae.evaluation.evaluation is fastest with one
     manifest = bundle.manifest
     if (manifest.precision, manifest.graph_format) != ("float32", "onnx"):

@@ -16,7 +16,6 @@ from kvae.evaluation.estimates import Estimate
 from kvae.files import pictures
 from kvae.runtime import latents
 from kvae.runtime.bundle import Bundle
-from kvae.runtime.latents import Floats
 
 IMPORTANCE_SAMPLES = 50
 """Draws from each posterior for the NLL. Both models get the same noise: most of it cancels in their difference."""
@@ -26,12 +25,25 @@ NUM_DRAWS = 64
 SPEED_ROUNDS = 5
 
 
-def codes(bundle: Bundle, images: NDArray[np.uint8]) -> Floats:
-    """One draw from each image's posterior, `(n, latent_dim)`."""
-    posterior = bundle.encode(pictures.to_float32(images))
+Labels = NDArray[np.int64] | None
+
+
+def inputs(bundle: Bundle, images: NDArray[np.uint8], labels: Labels = None) -> dict[str, dict[str, NDArray[Any]]]:
+    """Real inputs of the encoder and the decoder: images, and one draw from each image's posterior.
+
+    Args:
+        bundle: the model.
+        images: `(n, height, width, channels)`, binarised if the model's images are.
+        labels: their labels, `(n,)`, if the model has labels.
+    """
+    pixels = pictures.to_float32(images)
     epsilon = noise.standard_normal(SEED, 0, len(images), bundle.manifest.latent_dim)
-    found: Floats = latents.posterior_draws(*posterior, epsilon)
-    return found
+    label = {} if labels is None else {"label": labels}
+    own_noise = {} if bundle.manifest.groups is None else {"noise": epsilon}
+    encoder = {"images": pixels} | label | own_noise
+    found = bundle.run("encoder", encoder, ["loc", "scale"])
+    z = latents.posterior_draws(found["loc"], found["scale"], epsilon)
+    return {"encoder": encoder, "decoder": {"z": z} | label}
 
 
 def differences(original: Bundle, converted: Bundle) -> dict[str, float]:
@@ -42,12 +54,26 @@ def differences(original: Bundle, converted: Bundle) -> dict[str, float]:
         BundleError: graphs with float32 weights differ by more than that.
     """
     manifest = converted.manifest
-    z = latents.prior_draws(SEED, 0, NUM_DRAWS, manifest.latent_dim)
-    images = original.decode(z)
+    label: dict[str, NDArray[Any]] = {}
+    if manifest.labels is not None:
+        label = {"label": np.arange(NUM_DRAWS, dtype=np.int64) % len(manifest.labels)}
+    epsilon = noise.standard_normal(SEED, 0, NUM_DRAWS, manifest.latent_dim)
+    given: dict[str, dict[str, NDArray[Any]]] = {}
+    z = epsilon
+    if manifest.has_own_prior:
+        choice: dict[str, NDArray[Any]] = {}
+        if manifest.components is not None:
+            choice = {"component": np.arange(NUM_DRAWS, dtype=np.int64) % len(manifest.components)}
+        given["prior"] = {"noise": epsilon} | choice | label
+        z = original.run("prior", given["prior"])["z"]
+        given["prior_density"] = {"z": z} | label
+    given["decoder"] = {"z": z} | label
+    images = original.run("decoder", given["decoder"], ["mean"])["mean"]
+    own_noise = {} if manifest.groups is None else {"noise": epsilon}
+    given["encoder"] = {"images": np.rint(images) if manifest.is_of_bits else images} | label | own_noise
     worst: dict[str, Difference] = {}
-    pixels = np.rint(images) if manifest.is_of_bits else images
-    for graph, inputs in (("decoder", {"z": z}), ("encoder", {"images": pixels})):
-        found, expected = (bundle.run(graph, inputs) for bundle in (converted, original))
+    for graph in manifest.tensors:
+        found, expected = (bundle.run(graph, given[graph]) for bundle in (converted, original))
         for name in expected:
             parity.merge(worst, name, parity.difference(name, found[name], expected[name]))
     for name, difference in worst.items():
@@ -64,6 +90,7 @@ def compare(
     converted: Bundle,
     images: NDArray[np.uint8],
     progress: Callable[[int, int], None] | None = None,
+    labels: Labels = None,
 ) -> dict[str, Any]:
     """The manifest's field `conversion` (docs/bundle-format.md), except for its `size`, which is 0 here.
 
@@ -72,16 +99,19 @@ def compare(
         converted: the bundle made from it.
         images: test images, uint8 `(n, height, width, channels)`, binarised if the model's images are.
         progress: called with the number of images evaluated since the last call, and the total number to evaluate.
+        labels: the images' labels, if the model has labels; the NLL is then -log p(x|y).
 
     Raises:
         BundleError: a figure exceeds `kvae.bundle.parity.LIMITS`, or a graph breaks its contract.
     """
-    code_error = _code_error(original, converted, images)
-    z = codes(original, images)
-    error = np.abs(converted.decode(z).astype(np.float64) - original.decode(z))
+    given = inputs(original, images, labels)
+    code_error = _code_error(original, converted, given["encoder"])
+    lossy_mean, mean = (bundle.run("decoder", given["decoder"], ["mean"])["mean"] for bundle in (converted, original))
+    error = np.abs(lossy_mean.astype(np.float64) - mean)
+    known = {} if labels is None else {"labels": labels}
     report = (lambda done: progress(done, 2 * len(images))) if progress else None
     lossy, exact = (
-        evaluation.evaluate(bundle, images, IMPORTANCE_SAMPLES, SEED, "posterior", report)
+        evaluation.evaluate(bundle, images, IMPORTANCE_SAMPLES, SEED, "posterior", report, **known)
         for bundle in (converted, original)
     )
     # With few draws both NLLs are upper bounds; but the draws are the same, so their difference is that of the graphs.
@@ -94,7 +124,7 @@ def compare(
         "nll_lost": asdict(Estimate.of(lossy.per_image["nll"] - exact.per_image["nll"])),
         "size": 0,
         "float32_size": size(original),
-        "speed": speed(converted, original, z),
+        "speed": speed(converted, original, given["decoder"]),
         "limits": parity.LIMITS[converted.manifest.precision],
     }
     _check_limits(found, converted.manifest.precision)
@@ -106,10 +136,10 @@ def size(bundle: Bundle) -> int:
     return sum(len(path.read_bytes()) for path in bundle.graphs.values())
 
 
-def _code_error(original: Bundle, converted: Bundle, images: NDArray[np.uint8]) -> float:
+def _code_error(original: Bundle, converted: Bundle, encoder: dict[str, NDArray[Any]]) -> float:
     """The mean absolute difference of `loc` or of `scale`, whichever is larger."""
-    exact, lossy = (bundle.encode(pictures.to_float32(images)) for bundle in (original, converted))
-    return max(float(np.abs(found - expected).mean()) for found, expected in zip(lossy, exact, strict=True))
+    exact, lossy = (bundle.run("encoder", encoder) for bundle in (original, converted))
+    return max(float(np.abs(lossy[name] - expected).mean()) for name, expected in exact.items())
 
 
 def _check_limits(found: dict[str, Any], precision: str) -> None:
@@ -126,12 +156,12 @@ def _check_limits(found: dict[str, Any], precision: str) -> None:
             )
 
 
-def speed(one: Bundle, other: Bundle, z: Floats) -> float:
-    """How many times as fast `one` decodes `z` as `other`: timed in turn, the fastest of several rounds."""
+def speed(one: Bundle, other: Bundle, decoder: dict[str, NDArray[Any]]) -> float:
+    """How many times as fast `one` decodes these inputs as `other`: timed in turn, the fastest of several rounds."""
     seconds: dict[Bundle, list[float]] = {one: [], other: []}
     for _ in range(1 + SPEED_ROUNDS):
         for bundle, times in seconds.items():
             start = time.perf_counter()
-            bundle.decode(z)
+            bundle.run("decoder", decoder, ["mean"])
             times.append(time.perf_counter() - start)
     return min(seconds[other][1:]) / min(seconds[one][1:])

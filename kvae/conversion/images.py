@@ -1,15 +1,15 @@
-"""The images that a conversion calibrates and compares on, binarised if the model's images are."""
+"""The images that a conversion calibrates and compares on, binarised if the model's images are, and their labels."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kvae.bundle import binarization
 from kvae.bundle.manifest import Manifest
-from kvae.data.held_out_split import held_out
+from kvae.data.held_out_split import held_out, held_out_labels
 from kvae.errors import KvaeError
 from kvae.evaluation.data import data_of
 from kvae.files import pictures
@@ -21,16 +21,24 @@ NUM_CALIBRATION = 1000
 
 
 class Images(NamedTuple):
-    """The images to calibrate and to compare on, both uint8 `(n, height, width, channels)`, n at least 2."""
+    """The images to calibrate and to compare on, both uint8 `(n, height, width, channels)`, n at least 2.
+
+    A model with labels needs those of the images, integers `(n,)`.
+    """
 
     train: NDArray[np.uint8]
     test: NDArray[np.uint8]
+    train_labels: NDArray[Any] | None = None
+    test_labels: NDArray[Any] | None = None
 
 
 def of_data_set(manifest: Manifest, data_dir: Path | None, own: Path | None, beside: Mapping[str, str]) -> Images:
     """The images of the data set that the model was trained on; see `kvae.evaluation.data.data_of`."""
     data = data_of(manifest, data_dir, own, beside)
-    return Images(data.train.images, held_out(data, "test", manifest.is_of_bits))
+    test = held_out(data, "test", manifest.is_of_bits)
+    if manifest.labels is None:
+        return Images(data.train.images, test)
+    return Images(data.train.images, test, data.train.labels, held_out_labels(data, "test"))
 
 
 def as_met(manifest: Manifest, images: Images) -> Images:
@@ -44,4 +52,19 @@ def as_met(manifest: Manifest, images: Images) -> Images:
             return (255 * binarization.binarize_alike(pictures.to_float32(array[:count]))).astype(np.uint8)
         return array[:count]
 
-    return Images(of_part("train", images.train, NUM_CALIBRATION), of_part("test", images.test, NUM_COMPARED))
+    def labels_of(name: str, array: NDArray[np.uint8], labels: NDArray[Any] | None, count: int) -> Any:
+        if manifest.labels is None:
+            return None
+        if labels is None or np.asarray(labels).shape != (len(array),):
+            found = "none" if labels is None else f"shape {np.asarray(labels).shape}"
+            raise KvaeError(
+                f"the model has labels: it needs one for each of the {len(array)} {name} images; got {found}."
+            )
+        return np.asarray(labels)[:count].astype(np.int64)
+
+    return Images(
+        of_part("train", images.train, NUM_CALIBRATION),
+        of_part("test", images.test, NUM_COMPARED),
+        labels_of("train", images.train, images.train_labels, NUM_CALIBRATION),
+        labels_of("test", images.test, images.test_labels, NUM_COMPARED),
+    )

@@ -3,8 +3,9 @@
 import contextlib
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,7 +15,6 @@ from onnx import helper, numpy_helper
 from kvae.errors import BundleError
 from kvae.files.text import printable
 
-Floats = NDArray[np.float32]
 LAYERS = ("MatMul", "Gemm", "Conv", "ConvTranspose")
 """The operators that have weights."""
 CONVOLUTIONS = ("Conv", "ConvTranspose")
@@ -22,7 +22,7 @@ CALIBRATION_BATCH = 100
 """Inputs per call during calibration."""
 
 
-def to_int8(model: onnx.ModelProto, inputs: Floats, round_convolutions: bool) -> onnx.ModelProto:
+def to_int8(model: onnx.ModelProto, inputs: Mapping[str, NDArray[Any]], round_convolutions: bool) -> onnx.ModelProto:
     """The graph with int8 weights; its layers round their inputs to 8 bits and compute in integers.
 
     Weights have one scale per channel; a layer's inputs have the range that `inputs` gives them. The layers' results
@@ -32,7 +32,7 @@ def to_int8(model: onnx.ModelProto, inputs: Floats, round_convolutions: bool) ->
 
     Args:
         model: the float32 graph.
-        inputs: real values of its one input, to calibrate on.
+        inputs: real values of its inputs, by name, to calibrate on.
         round_convolutions: whether to round the results of convolutions to 8 bits too. ONNX's integer convolution
             requires this; otherwise a convolution only has small weights, and runs at float32's speed. The last
             convolutions, whose results are the graph's outputs, stay entirely in float32.
@@ -44,10 +44,12 @@ def to_int8(model: onnx.ModelProto, inputs: Floats, round_convolutions: bool) ->
 
     class Reader(quantization.CalibrationDataReader):
         def __init__(self) -> None:
-            firsts = range(0, len(inputs), CALIBRATION_BATCH)
-            self._batches = ({model.graph.input[0].name: inputs[row : row + CALIBRATION_BATCH]} for row in firsts)
+            firsts = range(0, len(next(iter(inputs.values()))), CALIBRATION_BATCH)
+            self._batches = (
+                {name: values[row : row + CALIBRATION_BATCH] for name, values in inputs.items()} for row in firsts
+            )
 
-        def get_next(self) -> dict[str, Floats] | None:
+        def get_next(self) -> dict[str, NDArray[Any]] | None:
             return next(self._batches, None)
 
     named = onnx.ModelProto()

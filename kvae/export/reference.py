@@ -70,7 +70,7 @@ def _elbo(vae: VAE, images: NDArray[np.float32], label: NDArray[Any] | None = No
         posterior = at(encoded, tf.constant(epsilon)) if grouped else encoded
         loc, scale = (np.broadcast_to(part.numpy(), epsilon.shape) for part in (posterior.mean(), posterior.stddev()))
         z = tf.constant(latents.posterior_draws(loc, scale, epsilon))
-        log_likelihood.append(called(vae.decoder, z, label=label).log_prob(images).numpy())
+        log_likelihood.append(called(vae.decoder, z, label=label).log_prob(tf.constant(images)).numpy())
         if not closed:
             rate.append(np.float64(posterior.log_prob(z)) - np.float64(prior.log_prob(z)))
         elif grouped or not rate:  # otherwise it is the same for all draws

@@ -5,14 +5,19 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from kvae.errors import KvaeError
+from kvae.files.text import printable
 from kvae.steps import inputs, traced
 from kvae.steps import labels as class_labels
 from kvae.steps.example import Example
-from kvae.steps.keras_private import BuiltByHand
+from kvae.steps.keras_private import BuiltByHand, had_no_batch
 from kvae.steps.range_record import RangeRecord
+
+COUNTS = ("batch_size", "steps_per_epoch", "steps", "validation_batch_size", "validation_steps")
+"""Arguments that Keras takes for None if they are 0."""
 
 
 class Guarded(BuiltByHand):
@@ -60,7 +65,10 @@ class Guarded(BuiltByHand):
         elif validation is not None:
             given.arguments["validation_data"] = inputs.stream(validation)
             self._check_arguments({"x": validation})
-        return super().fit(*given.args, **given.kwargs)
+        history = super().fit(*given.args, **given.kwargs)
+        if history.epoch and not history.history:
+            raise KvaeError(inputs.about_none("x"))
+        return history
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """As in Keras, on what `fit` takes."""
@@ -68,13 +76,21 @@ class Guarded(BuiltByHand):
         given.arguments["x"] = inputs.stream(given.arguments.get("x"))
         if "_use_cached_eval_dataset" not in kwargs:  # in `fit`, which has checked it
             self._check_arguments(given.arguments)
-        return super().evaluate(*given.args, **given.kwargs)
+        found = super().evaluate(*given.args, **given.kwargs)
+        if isinstance(found, (list, dict)) and not found:
+            raise KvaeError(inputs.about_none("validation_data" if "_use_cached_eval_dataset" in kwargs else "x"))
+        return found
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """As in Keras, on what `fit` takes."""
-        x = inputs.stream(x)
-        self._check_arguments({"x": x})
-        return super().predict(x, *args, **kwargs)
+        given = inspect.signature(super().predict).bind(inputs.stream(x), *args, **kwargs)
+        self._check_arguments(given.arguments)
+        try:
+            return super().predict(*given.args, **given.kwargs)
+        except UnboundLocalError as error:
+            if not had_no_batch(error):
+                raise
+            raise KvaeError(inputs.about_none("x")) from None
 
     def train_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """As in Keras, on images."""
@@ -154,8 +170,6 @@ class Guarded(BuiltByHand):
 
     def _example(self, data: Any) -> Example:
         """The batch of a step of Keras; raises for anything that would otherwise be silently ignored."""
-        if self._has_loss_or_metrics():
-            raise KvaeError(f"{type(self).__name__} has its own loss and metrics: compile it with only an optimizer.")
         images, labels = inputs.images_and_labels(data)
         if self.num_labels is None:
             self._warn_of_unused(labels)
@@ -203,6 +217,10 @@ class Guarded(BuiltByHand):
                     f"{where}{name} is not used: {type(self).__name__} learns from images alone, and weights them all "
                     f"alike. Leave {name} out."
                 )
+        for name in COUNTS:
+            if given.get(name) is not None:
+                check_count(name, given[name])
+        check_count("steps_per_execution", self.steps_per_execution)
         images, labels = given.get("x"), given.get("y")
         if isinstance(images, (tuple, list)):
             images, beside = inputs.images_and_labels((images,))
@@ -215,3 +233,9 @@ class Guarded(BuiltByHand):
             if labels is None and hasattr(images, "__array__"):
                 raise class_labels.missing(self.num_labels)
             class_labels.check_array(labels, self.num_labels, images)
+
+
+def check_count(name: str, value: Any) -> None:
+    """Raise KvaeError unless an argument of Keras's is an integer of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise KvaeError(f"{name} must be an integer of at least 1; got {printable(repr(value), 80)}.")

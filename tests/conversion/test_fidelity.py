@@ -118,13 +118,13 @@ def test_speed_compares_the_fastest_rounds_after_the_first(monkeypatch):
         def __init__(self, *seconds):
             self.seconds = iter(seconds)
 
-        def decode(self, z):
+        def run(self, graph, inputs, outputs):
             nonlocal now
             now += next(self.seconds)
 
     monkeypatch.setattr(fidelity.time, "perf_counter", lambda: now)
     one, other = Decoder(1, 4, 2, 3, 9, 8), Decoder(1, 7, 8, 6, 5, 9)
-    assert fidelity.speed(one, other, np.zeros((1, 4), np.float32)) == pytest.approx(2.5)
+    assert fidelity.speed(one, other, {"z": np.zeros((1, 4), np.float32)}) == pytest.approx(2.5)
 
 
 def test_progress_counts_the_images_of_both_models(original, rounded, images):
@@ -201,6 +201,6 @@ def test_grey_codes_are_draws_from_the_posterior(bundle_path):
     bundle = Bundle.open(bundle_path, device="cpu")
     images = np.repeat(np.rint(random_images(1) * 255).astype(np.uint8), 2000, axis=0)
     posterior = bundle.encode(images[:1] / np.float32(255))
-    standardised = (fidelity.codes(bundle, images) - posterior.loc) / posterior.scale
+    standardised = (fidelity.inputs(bundle, images)["decoder"]["z"] - posterior.loc) / posterior.scale
     assert np.all(np.abs(standardised.mean(axis=0)) < 5 / np.sqrt(2000))
     assert np.all(np.abs(standardised.std(axis=0) - 1) < 5 / np.sqrt(4000))

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from tiny_graphs import codes, graphs_fixture, run  # noqa: F401
+from tiny_graphs import codes, graphs_fixture, named, run  # noqa: F401
 
 from kvae.bundle import operators
 from kvae.conversion.quantization import to_int8
@@ -40,7 +40,7 @@ def weights_of(model):
 def test_weights_equal_the_float32_weights_within_half_a_step(graphs, name, round_convolutions):
     """7 bits, -64 to 64, with one scale per channel. Only the last convolution's weights are left in float32."""
     model, values = graphs[name]
-    converted = to_int8(model, values, round_convolutions)
+    converted = to_int8(model, named(model, values), round_convolutions)
     operators.check_model(name, converted, OPSET)
     originals = [array for array in arrays_of(model).values() if array.dtype == np.float32 and array.ndim >= 2]
     found = list(weights_of(converted))
@@ -60,7 +60,7 @@ def test_weights_equal_the_float32_weights_within_half_a_step(graphs, name, roun
 @pytest.mark.parametrize("round_convolutions", [False, True])
 def test_results_are_close(graphs, name, round_convolutions):
     model, values = graphs[name]
-    outputs = run(to_int8(model, values, round_convolutions), values)
+    outputs = run(to_int8(model, named(model, values), round_convolutions), values)
     for found, expected in zip(outputs, run(model, values), strict=True):
         assert found.dtype == np.float32
         assert np.any(found != expected)
@@ -72,7 +72,7 @@ def test_layers_compute_in_integers(graphs):
     for name, (model, values) in graphs.items():
         before = operators_of(model)
         for round_convolutions in (False, True):
-            after = operators_of(to_int8(model, values, round_convolutions))
+            after = operators_of(to_int8(model, named(model, values), round_convolutions))
             assert after.count("MatMulInteger") == before.count("MatMul") > 0
             assert "MatMul" not in after
             convolutions = before.count("Conv")
@@ -89,7 +89,7 @@ def test_a_quantised_graph_matches_numpy():
     weight = np.array([[1.0, -0.3], [0.5, 0.02], [-0.25, 0.1]], np.float32)
     z = np.random.default_rng(0).uniform(-1, 3, (500, 3)).astype(np.float32)
     model = one_layer("MatMul", weight, 3, 2)
-    (found,) = run(to_int8(model, z, True), z)
+    (found,) = run(to_int8(model, named(model, z), True), z)
     step = (z.max() - z.min()) / 255
     zero = np.rint(-z.min() / step)
     rounded = step * (np.clip(np.rint(z / step) + zero, 0, 255) - zero)
@@ -122,7 +122,7 @@ def test_other_layers_have_small_weights_too(operator, weight_shape, attributes)
     shape = () if operator == "Gemm" else (4, 4)
     z = rng.normal(size=(200, 3, *shape)).astype(np.float32)
     model = one_layer(operator, weight, 3, 2, shape, bias, **attributes)
-    converted = to_int8(model, z, False)
+    converted = to_int8(model, named(model, z), False)
     operators.check_model("decoder", converted, OPSET)
     assert any(array.dtype == np.int8 and array.shape == weight_shape for array in arrays_of(converted).values())
     (found,), (expected,) = run(converted, z), run(model, z)
@@ -133,27 +133,29 @@ def test_ranges_come_from_the_calibration_inputs(graphs):
     """A decoder calibrated on codes near 0 clips the prior's codes; one calibrated on the latter does not."""
     model, values = graphs["decoder"]
     expected = run(model, values)[1]
-    errors = [np.abs(run(to_int8(model, z, True), values)[1] - expected).mean() for z in (values, values / 50)]
+    errors = [
+        np.abs(run(to_int8(model, named(model, z), True), values)[1] - expected).mean() for z in (values, values / 50)
+    ]
     assert errors[1] > 3 * errors[0]
 
 
 def test_the_model_is_left_unchanged(graphs):
     model, values = graphs["decoder"]
     before = model.SerializeToString()
-    to_int8(model, values, True)
+    to_int8(model, named(model, values), True)
     assert model.SerializeToString() == before
 
 
 def test_a_graph_that_cannot_be_quantised_is_refused_in_one_line(graphs):
     model, _ = graphs["decoder"]
     with pytest.raises(BundleError, match="onnxruntime cannot quantise this graph: .*") as caught:
-        to_int8(model, codes(10)[:, :2], True)
+        to_int8(model, named(model, codes(10)[:, :2]), True)
     assert "\n" not in str(caught.value)
 
 
 def test_nothing_is_printed_and_no_log_is_set_up(graphs, capfd):
     model, values = graphs["encoder"]
     handlers = list(logging.getLogger().handlers)
-    to_int8(model, values, False)
+    to_int8(model, named(model, values), False)
     assert capfd.readouterr() == ("", "")
     assert logging.getLogger().handlers == handlers

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -110,10 +111,11 @@ def test_interrupted_training_ends_like_uninterrupted_training(tmp_path, data, w
 
 
 @pytest.mark.slow
-def test_training_compiled_by_xla_can_be_interrupted_twice(tmp_path, data):
+@pytest.mark.parametrize("times", [1, pytest.param(2, marks=pytest.mark.exhaustive)])
+def test_training_compiled_by_xla_can_be_interrupted(tmp_path, data, times):
     config = replace(CONFIG, jit="on")
     fit(tmp_path / "whole", data, config)
-    for _ in range(2):
+    for _ in range(times):
         with pytest.raises(Interrupted):
             fit(tmp_path / "cut", data, config, InterruptAt(2))
     fit(tmp_path / "cut", data, config)
@@ -191,7 +193,7 @@ def test_in_a_custom_fit(tmp_path):
 
     def compiled():
         vae = make_vae()
-        vae.compile(optimizer="adam")
+        vae.compile(optimizer="adam", jit_compile=False)
         return vae
 
     callback = Checkpoints(tmp_path)
@@ -210,17 +212,26 @@ def test_without_a_checkpoint_training_starts_from_the_beginning(tmp_path):
     assert checkpoints.restore(make_vae(), tmp_path) == State()
 
 
-@pytest.mark.parametrize("damage", ["no zip", "another model", "no state", "cut off"])
-def test_a_checkpoint_that_cannot_be_read_is_an_error_in_one_line(tmp_path, damage):
-    path = tmp_path / checkpoints.LAST
+@pytest.fixture(scope="module")
+def checkpointed(tmp_path_factory):
+    """A model, and a folder with its checkpoint."""
+    folder = tmp_path_factory.mktemp("checkpointed")
     vae = make_vae()
-    vae.compile(optimizer="adam")
-    vae.fit(random_images(8), verbose=0, callbacks=[Checkpoints(tmp_path)])
+    vae.compile(optimizer="adam", jit_compile=False)
+    vae.fit(random_images(8), verbose=0, callbacks=[Checkpoints(folder)])
+    return vae, folder
+
+
+@pytest.mark.parametrize("damage", ["no zip", "another model", "no state", "cut off"])
+def test_a_checkpoint_that_cannot_be_read_is_an_error_in_one_line(checkpointed, tmp_path, damage):
+    vae, folder = checkpointed
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / checkpoints.LAST
     if damage == "no zip":
         path.write_text("no")
     elif damage == "another model":
         vae = make_vae((16, 16, 1))
-        vae.compile(optimizer="adam")
+        vae.compile(optimizer="adam", jit_compile=False)
     elif damage == "no state":
         vae.save(path)
     else:
@@ -304,7 +315,7 @@ def test_a_state_of_other_types_is_refused_by_the_name_of_the_field(tmp_path, ch
 def test_a_full_disk_does_not_destroy_the_last_checkpoint(tmp_path):
     """The system limits this process's files to 10 kB, which looks to Python like a full disk."""
     vae = make_vae()
-    vae.compile(optimizer="adam")
+    vae.compile(optimizer="adam", jit_compile=False)
     images = random_images(8)
     callback = Checkpoints(tmp_path)
     vae.fit(images, verbose=0, callbacks=[callback])

@@ -64,9 +64,11 @@ class Rung(layers.Layer):
     def build(self, input_shape: Shape) -> None:
         if self.enter is not None:
             self.enter.build(input_shape)
-        layers: list[keras.Layer] = [*self.blocks, *self.groups]
-        for layer in layers:
-            layer.build((None, *self.level.shape))
+        shape = (None, *self.level.shape)
+        for block in self.blocks:
+            block.build(shape)
+        for group in self.groups:
+            group.build(shape)
         self.built = True
 
     def call(self, state: tf.Tensor, codes: Callable[[int, tf.Tensor], tf.Tensor]) -> tf.Tensor:
@@ -101,7 +103,8 @@ class TopDown(layers.Layer):
         self.label = None if num_labels is None else layers.Embedding(num_labels, plan.hidden_units, name="label")
         self.pixels = layers.Dense(coarsest.rows * coarsest.columns * coarsest.channels, name="pixels")
         self.rungs = [Rung(level, level is coarsest) for level in reversed(plan.levels)]
-        self.last = conv(4 * outputs, name="last")
+        small = keras.initializers.VarianceScaling(0.1)  # at first the outputs are near 0: no pixel is certain
+        self.last = layers.Conv2D(4 * outputs, 3, padding="same", kernel_initializer=small, name="last")
 
     def build(self, input_shape: Shape) -> None:
         shape: Shape = built(self.hidden, (None, self.plan.dense_dim))
@@ -145,5 +148,7 @@ def enlarged(inputs: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
 
     Reference: Shi et al., arXiv 1609.05158.
     """
-    rows, columns = size
-    return tf.nn.depth_to_space(inputs, 2)[:, :rows, :columns]
+    outputs = tf.nn.depth_to_space(inputs, 2)
+    if tuple(outputs.shape[1:3]) == size:
+        return outputs
+    return outputs[:, : size[0], : size[1]]

@@ -14,8 +14,12 @@ from kvae.model.priors.prior import Prior
 
 tfd = tfp.distributions
 
-MAX_LOG_SCALE = 2.0
+MAX_LOG_SCALE = 1.0
 """The most that one coupling scales a dimension by, or down by, as a logarithm: codes far out stay finite."""
+
+MAX_INPUT = 10.0
+"""What a coupling's network sees of a code is bounded by this, smoothly."""
+MAX = {"num_couplings": 64, "units": 65_536}
 
 
 @keras.saving.register_keras_serializable("kvae")
@@ -32,7 +36,8 @@ class Flow(Prior):
         units: width of each coupling's network, which has two hidden layers; 64 by default.
 
     Raises:
-        ConfigError: there is only one latent dimension, of which no half is left.
+        ConfigError: there is only one latent dimension, of which no half is left; or `num_couplings` or `units` is not
+            a positive integer, or there are more than 64 couplings.
 
     Reference: Dinh et al., Density estimation using Real NVP, arXiv 1605.08803.
     """
@@ -42,6 +47,9 @@ class Flow(Prior):
     def __init__(self, latent_dim: int, num_couplings: int = 8, units: int = 64, **kwargs: Any) -> None:
         if latent_dim < 2:
             raise ConfigError(f"the prior flow needs a latent_dim of at least 2; got {latent_dim}.")
+        for name, value in (("num_couplings", num_couplings), ("units", units)):
+            if not isinstance(value, int) or not 1 <= value <= MAX[name]:
+                raise ConfigError(f"{name} of the prior flow must be an integer of 1 to {MAX[name]:,}; got {value!r}.")
         super().__init__(latent_dim, **kwargs)
         self.num_couplings = num_couplings
         self.units = units
@@ -98,7 +106,8 @@ class Coupling(layers.Layer):
         super().__init__(**kwargs)
         self._moved = tf.constant(moved)
         self._kept = tf.constant(1.0 - moved)
-        hidden = [layers.Dense(units, "relu", dtype="float32") for _ in range(2)]
+        # tanh, because then the shift of a code far out is no larger than that of any other.
+        hidden = [layers.Dense(units, "tanh", dtype="float32") for _ in range(2)]
         self._layers_in_order = [*hidden, layers.Dense(2 * len(moved), kernel_initializer="zeros", dtype="float32")]
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -109,7 +118,8 @@ class Coupling(layers.Layer):
         self.built = True
 
     def call(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        features = z * self._kept
+        # Far out, a sum of large numbers would depend on the order of its terms, so on the machine.
+        features = self._kept * (MAX_INPUT * tf.tanh(z / MAX_INPUT))
         for layer in self._layers_in_order:
             features = layer(features)
         shift, raw = tf.split(features, 2, axis=1)

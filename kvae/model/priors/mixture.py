@@ -5,10 +5,14 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from kvae.config import PRIOR_COMPONENTS, ModelConfig
 from kvae.model.gaussians import MIN_SCALE, inverse_softplus, mixture
 from kvae.model.priors.prior import Prior
+
+START = 0.5
+"""The components' scale in a fit to given codes, as a fraction of the codes' standard deviation."""
 
 
 @keras.saving.register_keras_serializable("kvae")
@@ -57,6 +61,11 @@ class Mixture(Prior):
         self.loc.assign(loc)
         excess = np.maximum(np.asarray(scale, np.float64) - MIN_SCALE, 1e-6)
         self.raw_scale.assign(inverse_softplus(excess))
+
+    def start_at_codes(self, z: NDArray[np.float32]) -> None:
+        shape = (self.num_components, self.latent_dim)
+        chosen = np.arange(self.num_components) * max(1, len(z) // self.num_components) % len(z)
+        self.start_at(np.zeros(shape[0]), z[chosen], np.broadcast_to(START * z.std(axis=0), shape))
 
     @classmethod
     def of_config(cls, config: ModelConfig, image_shape: tuple[int, int, int]) -> "Mixture":

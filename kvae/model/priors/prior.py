@@ -84,6 +84,9 @@ class Prior(SetOnce, keras.layers.Layer):
             labels: the class of each, `(n,)`, for a conditional model.
         """
 
+    def start_at_codes(self, z: NDArray[np.float32]) -> None:
+        """Begin a fit to given codes, `(n, latent_dim)`, with what they show; does nothing by default."""
+
     def component_probs(self) -> NDArray[np.float64] | None:
         """The probability of each component of a mixture, `(components,)`; None if the prior is not a mixture."""
         return None if self.num_labels is not None else mixture_probs(self())

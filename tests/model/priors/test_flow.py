@@ -29,7 +29,7 @@ def test_it_begins_as_n_0_i(latent_dim):
 
 @pytest.mark.parametrize("latent_dim", [2, 5, 16])
 def test_each_direction_is_the_inverse_of_the_other(latent_dim):
-    prior = trained(latent_dim)
+    prior = trained(latent_dim, size=0.15)
     noise = tf.constant(np.random.default_rng(1).normal(size=(200, latent_dim)), tf.float32)
     z = prior.from_noise(noise)
     assert np.abs(z - noise).max() > 0.5
