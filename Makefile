@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Two processes, as most tests keep one core busy; a file's tests stay together, since they share what they have trained.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-all check lint bench-quick format wheel-check shipped examples clean
+.PHONY: demo test test-all test-everything check lint bench-quick format wheel-check shipped examples clean
 
 demo: $(READY)
 	$(BIN)/kvae train --dataset fashion_mnist
@@ -16,9 +16,13 @@ demo: $(READY)
 test: $(READY)
 	$(PYTEST) -m "not slow"
 
-# The rest as well: browsers, Ray, several processes, kills, the wheel, the fuzz corpus.
+# The slow ones as well: browsers, Ray, several processes, kills, the wheel, the fuzz corpus.
 test-all: test
-	$(PYTEST) -m slow tests/test_docs.py tests/training tests/steps tests  # the longest first, so that none is waited for
+	$(PYTEST) -m "slow and not exhaustive"
+
+# And whole tables, of which the others take some rows, more kills and more rounds: before a release, after an upgrade.
+test-everything: test-all
+	$(PYTEST) -m exhaustive
 
 check: lint bench-quick test-all
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from kvae.cli import labels
 from kvae.cli.destination import STDOUT, check_apart
 from kvae.cli.terminal import shown, tell_skipped, tell_which
 from kvae.errors import KvaeError
@@ -30,6 +31,7 @@ def encode_or_score(
     model: str | None,
     images: Sequence[Path],
     out: Path | None,
+    label: str | None,
     resize: bool,
     reading: Reading,
     max_bad: int,
@@ -39,25 +41,39 @@ def encode_or_score(
     """Encode or score images into a folder of parts."""
     from kvae.bundle.locate import locate
     from kvae.runtime import bulk, ray_engine
+    from kvae.runtime.bundle import Bundle
 
     ray_engine.check_installed()
     path, folder = locate(model), _folder(out)
     check_apart(folder, images, path)
-    job, pieces = bulk.of_images(verb, path, images, folder, resize, reading, device, max_bad=max_bad)
+    known = labels.of_files(Bundle.open(path, "cpu"), images, resize, reading, label)
+    job, pieces = bulk.of_images(verb, path, images, folder, resize, reading, device, max_bad=max_bad, label=known)
     _make(job, pieces, {"out": str(folder), "model": str(path)}, model, as_json)
 
 
 def sample(
-    model: str | None, n: int, out: Path | None, seed: int, temperature: float, device: str, as_json: bool
+    model: str | None,
+    n: int,
+    label: str | None,
+    out: Path | None,
+    seed: int,
+    temperature: Any,
+    device: str,
+    as_json: bool,
 ) -> None:
     """Sample images into a folder of parts."""
     from kvae.bundle.locate import locate
     from kvae.runtime import bulk, ray_engine
+    from kvae.runtime.bundle import Bundle
 
     ray_engine.check_installed()
     path, folder = locate(model), _folder(out)
     check_apart(folder, [], path)
-    job = bulk.of_samples(path, n, folder, seed, temperature, device)
+    if labels.is_all(Bundle.open(path, "cpu"), label):
+        raise KvaeError(
+            "--label all draws a row per class, not parts of a folder: leave out --engine, or name a label."
+        )
+    job = bulk.of_samples(path, n, folder, seed, temperature, device, label=label)
     _make(job, None, {"out": str(folder), "model": str(path), "seed": seed}, model, as_json)
 
 

@@ -1,5 +1,6 @@
 """Where a result goes: --out names a file or a folder, and for some verbs "-" is standard output."""
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ import click
 
 STDOUT = Path("-")
 """What --out is for standard output; a file of this name is given to the verbs as an absolute path."""
+SAME_AS_STDOUT = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
 class Out(click.Path):
@@ -34,7 +36,12 @@ class Out(click.Path):
                 )
             if sys.stdout.isatty():
                 self.fail("standard output is a terminal; redirect it, or name a file.", param, ctx)
+            if getattr(sys.stdout, "name", None) == os.devnull:  # see `kvae.cli.group`
+                self.fail("standard output is closed; redirect it, or name a file.", param, ctx)
             return STDOUT
+        if str(value) in SAME_AS_STDOUT:
+            advice = "write --out -" if self.stdout else "this option does not support it; name a file or folder"
+            self.fail(f"{value} is standard output: {advice}.", param, ctx)
         path = super().convert(value, param, ctx)
         return Path.cwd() / path if path == STDOUT else path
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from kvae.bundle.locate import locate
-from kvae.cli import terminal
+from kvae.cli import labels, terminal
 from kvae.cli.destination import Out, check_apart
 from kvae.cli.options import (
     data_dir_option,
@@ -50,6 +50,10 @@ BOUNDS = {"nll": "≤ ", "bits_per_dim": "≤ ", "gap": "≥ "}
     show_default=True,
     help="Draw the importance samples from the posterior, or (adaptive) from a wider one if it is far too narrow.",
 )
+@labels.label_option(
+    "For a conditional model: the label of all test images, by name or number; or best, for each the one with the "
+    "highest ELBO, which makes the numbers too good. [default: their own]"
+)
 @own_option
 @data_dir_option
 @device_option
@@ -74,12 +78,13 @@ def run_evaluation(
     device: str,
     as_json: bool,
     data: Path | None = None,
+    label: str | None = None,
 ) -> None:
     """Evaluate one model, or two image by image, and print the results; see `kvae.evaluation.evaluation`."""
     from kvae.bundle import comparable
     from kvae.errors import KvaeError
     from kvae.evaluation import evaluation
-    from kvae.evaluation.data import own_images, own_paths, own_splits, test_images
+    from kvae.evaluation.data import labelled_test_images, own_images, own_paths, own_splits
     from kvae.files import arrays, json_text
     from kvae.runtime.bundle import Bundle
 
@@ -92,14 +97,22 @@ def run_evaluation(
     bundles = [Bundle.open(path, device, threads=1) for path in paths]
     if len(bundles) == 2:
         evaluation.check_comparable(bundles[0].manifest, bundles[1].manifest)
-    images = test_images(bundles[0].manifest, data_dir, data or own_images(paths[0]), own_splits(paths[0]))
+    own = data or own_images(paths[0])
+    images, names = labelled_test_images(bundles[0].manifest, data_dir, own, own_splits(paths[0]))
+    has_labels = any(bundle.labels is not None for bundle in bundles)  # then --label is for these
+    labelled = [
+        None if has_labels and bundle.labels is None else labels.of_names(bundle, names, label) for bundle in bundles
+    ]
     results = []
-    for path, bundle in zip(paths, bundles, strict=True):
+    for path, bundle, known in zip(paths, bundles, labelled, strict=True):
         with terminal.bar(len(images), str(path)) as progress:
-            results.append(evaluation.evaluate(bundle, images, importance_samples, seed, proposal, progress.update))
+            results.append(
+                evaluation.evaluate(bundle, images, importance_samples, seed, proposal, progress.update, known)
+            )
     pair = len(results) == 2
     difference = evaluation.paired(*results) if pair else None
     reason = comparable.why_no_nll(results[0].sampled, results[1].sampled) if pair else None
+    only = evaluation.why_only_marginal(*results) if pair else None
     if per_image is not None:
         arrays.write_arrays(results[0].per_image, per_image)
     if as_json:
@@ -107,7 +120,7 @@ def run_evaluation(
         if difference is not None:
             report["against"] = {"model": str(paths[1])} | results[1].to_dict()
             report["difference"] = {name: asdict(estimate) for name, estimate in difference.items()}
-            report["not_compared"] = reason
+            report["not_compared"] = reason or only
         click.echo(json_text.dumps(report, indent=2))
         return
     columns = terminal.width()
@@ -115,6 +128,8 @@ def run_evaluation(
     click.echo(_table(results, difference, columns))
     if reason:
         click.echo(terminal.wrapped(f"The NLLs stand side by side without a difference: {reason}.", columns))
+    if only:
+        click.echo(terminal.wrapped(f"Only −log p(x) has a difference: {only}.", columns))
     for name, result in zip(_names(results), results, strict=True):
         for line in _of_family(result):
             click.echo(terminal.wrapped(f"{name}: {line}" if pair else line, columns))
@@ -172,10 +187,11 @@ def _cell(estimate: Any, sign: float, digits: int, plus: str = "") -> str:
 
 def _of_family(result: Any) -> list[str]:
     """What is said of a ladder: the rate of each group, and what is left out."""
-    if result.rate_by_group is None:
-        return []
-    cells = [f"{number}{terminal.JOINED}{rate.value:.3g}" for number, rate in enumerate(result.rate_by_group)]
-    return [f"rate by group, in nats: {', '.join(cells)}", f"{result.left_out}."]
+    rates = result.rate_by_group or []
+    cells = [f"{number}{terminal.JOINED}{rate.value:.3g}" for number, rate in enumerate(rates)]
+    return [f"rate by group, in nats: {', '.join(cells)}"] * bool(rates) + [f"{result.left_out}."] * bool(
+        result.left_out
+    )
 
 
 def _scales(result: Any) -> str:

@@ -8,11 +8,12 @@ from typing import Any
 
 import click
 
+from kvae.cli import labels
 from kvae.cli.bulk import encode_or_score, engine_option
 from kvae.cli.destination import Out, destination
 from kvae.cli.options import PATH, device_option, json_option, model_option, threads_option
 from kvae.cli.running import FORMATS, open_model, out_option, reading_options, report
-from kvae.cli.terminal import shown, tell_skipped, tell_which, width
+from kvae.cli.terminal import shown, tell, tell_skipped, tell_which, width
 from kvae.config import TrainConfig
 from kvae.files import json_text
 from kvae.files.reading import Reading
@@ -32,6 +33,7 @@ NO_NAMES = "A .npy could not say which row is missing: write an .npz, which has 
 @images_argument
 @model_option
 @out_option("reconstructions.png", f"{FORMATS} A grid shows each image above its reconstruction.")
+@labels.label_option()
 @reading_options
 @max_bad_option
 @device_option
@@ -41,6 +43,7 @@ def reconstruct(
     images: tuple[Path, ...],
     model: str | None,
     out: Path,
+    label: str | None,
     resize: bool,
     reading: Reading,
     max_bad: int,
@@ -53,14 +56,15 @@ def reconstruct(
     and a folder say which image each reconstruction is of; a .npy cannot, so for it no picture is skipped.
     """
     from kvae.files import output
-    from kvae.runtime import codes
+    from kvae.runtime import codes, labelling
 
     path, bundle = open_model(model, device, out, images)
     source = _open(bundle, images, resize, reading, max_bad)
+    known = labelling.OfStream(bundle, source, labels.of_images(bundle, source, label))
     with destination(out, ".npy") as target:
         if target.suffix.lower() == ".npy":
             source = replace(source, max_bad=0, advice=NO_NAMES)
-        found = codes.reconstruct(bundle, shown(source.batches(), source.count, len_of_batch))
+        found = codes.reconstruct(bundle, shown(source.batches(), source.count, len_of_batch), known)
         output.write_reconstructions(found, source.count, bundle.manifest.image_shape, target, source.longest_name)
     report(out, model, path, as_json, source)
 
@@ -69,6 +73,7 @@ def reconstruct(
 @images_argument
 @model_option
 @out_option("codes.npz", "An .npz with loc and scale, both (n, latent_dim), and names; - prints it.")
+@labels.label_option()
 @reading_options
 @max_bad_option
 @engine_option
@@ -79,6 +84,7 @@ def encode(
     images: tuple[Path, ...],
     model: str | None,
     out: Path,
+    label: str | None,
     resize: bool,
     reading: Reading,
     max_bad: int,
@@ -94,12 +100,13 @@ def encode(
     from kvae.runtime import codes
 
     if engine == "ray":
-        encode_or_score("encode", model, images, out, resize, reading, max_bad, device, as_json)
+        encode_or_score("encode", model, images, out, label, resize, reading, max_bad, device, as_json)
         return
     path, bundle = open_model(model, device, out, images)
     source = _open(bundle, images, resize, reading, max_bad)
+    known = labels.of_images(bundle, source, label)
     with destination(out, ".npz") as target:
-        codes.write(bundle, source, shown(source.batches(), source.count, len_of_batch), target)
+        codes.write(bundle, source, shown(source.batches(), source.count, len_of_batch), target, known)
     report(out, model, path, as_json, source)
 
 
@@ -107,10 +114,14 @@ def encode(
 @click.argument("codes_path", metavar="CODES", type=PATH)
 @model_option
 @out_option("decoded.png", FORMATS)
+@labels.label_option(
+    "For a conditional model: the label of all codes, by name or number. [default: those beside the codes, as kvae "
+    "encode writes them]"
+)
 @device_option
 @threads_option
 @json_option
-def decode(codes_path: Path, model: str | None, out: Path, device: str, as_json: bool) -> None:
+def decode(codes_path: Path, model: str | None, out: Path, label: str | None, device: str, as_json: bool) -> None:
     """Decode codes to images.
 
     CODES is a .npy of shape (n, latent_dim), or an .npz with such an array named z or loc, as `kvae encode` writes it.
@@ -121,8 +132,11 @@ def decode(codes_path: Path, model: str | None, out: Path, device: str, as_json:
     path, bundle = open_model(model, device, out, [codes_path])
     found = codes.open_codes(codes_path, bundle.manifest.latent_dim)
     count = found.shape[0]
+    if label is not None or not codes.has_labels(found):
+        labels.required(bundle, label)
     with destination(out, ".npy") as target:
-        output.write(shown(codes.decode(bundle, found), count, len), count, bundle.manifest.image_shape, target)
+        decoded = shown(codes.decode(bundle, found, label), count, len)
+        output.write(decoded, count, bundle.manifest.image_shape, target)
     report(out, model, path, as_json, count)
 
 
@@ -132,6 +146,7 @@ def decode(codes_path: Path, model: str | None, out: Path, device: str, as_json:
 @click.option(
     "--out", type=Out(stdout=True), help="Write to this .csv instead of a table on stdout; - prints the .csv."
 )
+@labels.label_option()
 @reading_options
 @max_bad_option
 @engine_option
@@ -142,6 +157,7 @@ def score(
     images: tuple[Path, ...],
     model: str | None,
     out: Path | None,
+    label: str | None,
     resize: bool,
     reading: Reading,
     max_bad: int,
@@ -157,25 +173,30 @@ def score(
     from kvae.runtime import scores
 
     if engine == "ray":
-        encode_or_score("score", model, images, out, resize, reading, max_bad, device, as_json)
+        encode_or_score("score", model, images, out, label, resize, reading, max_bad, device, as_json)
         return
     path, bundle = open_model(model, device, out, images, threads=1)
     source = _open(bundle, images, resize, reading, max_bad)
+    known = labels.of_images(bundle, source, label)
     printed = out is None and sys.stdout.isatty()
-    batches = shown(scores.score(bundle, source), source.count, len, hidden=printed)
+    batches = shown(scores.score(bundle, source, label=known), source.count, len, hidden=printed)
     if out is not None:
         with destination(out, ".csv") as target:
-            scores.write_csv(batches, target)
+            scores.write_csv(batches, target, bundle.labels is not None)
+        if about := labels.about_numbers(bundle):
+            tell(about)
         report(out, model, path, as_json, source)
         return
     columns = width()
     heading = None if as_json else scores.heading(columns)
     for batch in batches:
-        rows = (json_text.dumps(row._asdict()) if as_json else row.as_text(columns) for row in batch)
+        rows = (json_text.dumps(row.as_dict()) if as_json else row.as_text(columns) for row in batch)
         click.echo("\n".join([heading, *rows] if heading else rows))
         heading = None  # printed with the first batch, so that an unreadable image leaves one line
     if bundle.manifest.scoring is None:
         click.echo("no percentiles: this bundle has no statistics of its training images. Export it again.", err=True)
+    if about := labels.about_numbers(bundle):
+        tell(about)
     tell_skipped(source.skipped, source.count)
     tell_which(model, path)
 

@@ -22,6 +22,9 @@ MOST = 10**6
 """Largest number of seconds, and of megabytes."""
 PAUSE = 0.01
 """Seconds between two looks at the child."""
+GRACE = 1.0
+"""Seconds that the child has to end after a SIGINT before it is sent one: a terminal's Ctrl-C reaches it anyway, and a
+second one could stop it from removing what it has half written."""
 
 
 def start(context: click.Context, _: click.Parameter, value: str | None) -> None:
@@ -75,7 +78,9 @@ def _bound(seconds: float, megabytes: int | None) -> None:
 
 def _wait(child: int, seconds: float, megabytes: int | None) -> int:
     """The exit status of the child, which is ended when its time is up."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches the child too, which says so
+    interrupted: list[float] = []
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda *_: interrupted.append(time.monotonic()))
     for number in signals.OTHERS:
         signal.signal(number, lambda number, _: os.kill(child, number))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.OTHERS)
@@ -85,6 +90,9 @@ def _wait(child: int, seconds: float, megabytes: int | None) -> int:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
             raise KvaeError(f"not done after {seconds:g} s, the --limit; the process was stopped. Allow more time.")
+        if interrupted and time.monotonic() > interrupted[0] + GRACE:
+            interrupted.clear()
+            os.kill(child, signal.SIGINT)
         time.sleep(PAUSE)
     status = os.waitstatus_to_exitcode(done[1])
     if status < 0:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from kvae.cli import labels
 from kvae.cli.destination import destination
 from kvae.cli.options import PATH, device_option, json_option, model_option, threads_option
 from kvae.cli.running import FORMATS, open_model, out_option, reading_options, report
@@ -16,6 +17,10 @@ from kvae.files.reading import Reading
 @click.option("--steps", type=int, default=10, show_default=True, help="Number of images, including both ends.")
 @model_option
 @out_option("interpolation.png", f"{FORMATS} A .png is a strip.")
+@labels.label_option(
+    "For a conditional model: the label of both images, by name or number; or best, for each the one with the highest "
+    "ELBO. [default: the names of the folders that they lie in] If they differ, it changes half way."
+)
 @reading_options
 @device_option
 @threads_option
@@ -26,6 +31,7 @@ def interpolate(
     steps: int,
     model: str | None,
     out: Path,
+    label: str | None,
     resize: bool,
     reading: Reading,
     device: str,
@@ -39,7 +45,8 @@ def interpolate(
     from kvae.runtime import paths
 
     path, bundle = open_model(model, device, out, [one, other])
-    found = bundle.decode(paths.interpolate(*paths.ends(bundle, one, other, resize, reading), steps))
+    known = labels.of_files(bundle, [one, other], resize, reading, label)
+    found = paths.between(bundle, one, other, steps, resize, reading, known)
     with destination(out, ".npy") as target:
         output.write([found], steps, bundle.manifest.image_shape, target, columns=steps)
     report(out, model, path, as_json, steps)
@@ -53,6 +60,10 @@ def interpolate(
 )
 @model_option
 @out_option("traversal.png", "A .png with one row per latent dimension, highest rate first; - prints it.")
+@labels.label_option(
+    "For a conditional model: what to draw, by name or number; with --image also best, the one with its highest ELBO. "
+    "[default: the name of the folder that IMAGE lies in]"
+)
 @reading_options
 @device_option
 @threads_option
@@ -63,6 +74,7 @@ def traverse(
     reach: float,
     model: str | None,
     out: Path,
+    label: str | None,
     resize: bool,
     reading: Reading,
     device: str,
@@ -75,6 +87,8 @@ def traverse(
     from kvae.runtime import paths
 
     path, bundle = open_model(model, device, out, [image] if image else [])
+    own = [image] if image else []
+    known = labels.of_files(bundle, own, resize, reading, label) if own else labels.required(bundle, label)
     with destination(out, ".png") as target:
-        order = paths.draw_traversal(bundle, image, steps, reach, target, resize, reading)
+        order = paths.draw_traversal(bundle, image, steps, reach, target, resize, reading, known)
     report(out, model, path, as_json, len(order) * steps, dimensions=order)

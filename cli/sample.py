@@ -1,10 +1,11 @@
 """`kvae sample`: images drawn from a model."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from kvae.cli import bulk, terminal
+from kvae.cli import bulk, labels, terminal
 from kvae.cli.destination import STDOUT, check_apart, destination
 from kvae.cli.options import device_option, json_option, model_option, threads_option
 from kvae.cli.running import FORMATS, out_option
@@ -13,6 +14,10 @@ from kvae.files import json_text
 
 @click.command()
 @click.option("--n", "n", type=int, default=64, show_default=True, help="Number of images.")
+@labels.label_option(
+    "For a conditional model: the class to draw, by name or number; all for a row per class, with --n images each. "
+    "[default: as frequent as among the training images]"
+)
 @model_option
 @out_option("samples.png", FORMATS)
 @bulk.engine_option
@@ -24,24 +29,39 @@ from kvae.files import json_text
 @threads_option
 @json_option
 def sample(
-    n: int, model: str | None, out: Path, engine: str, seed: int, temperature: float, device: str, as_json: bool
+    n: int,
+    label: str | None,
+    model: str | None,
+    out: Path,
+    engine: str,
+    seed: int,
+    temperature: float,
+    device: str,
+    as_json: bool,
 ) -> None:
     """Draw images from a model."""
     if engine == "ray":
-        bulk.sample(model, n, out, seed, temperature, device, as_json)
+        bulk.sample(model, n, label, out, seed, temperature, device, as_json)
         return
     from kvae.bundle.locate import locate
     from kvae.files import output
+    from kvae.runtime import class_labels
     from kvae.runtime.bundle import Bundle
 
     path = locate(model)
     check_apart(out, [], path)
     bundle = Bundle.open(path, device)
-    batches = terminal.shown(bundle.sample_batches(n, seed, temperature), n, len)
+    rows, count = None, n
+    given: Any = label
+    if labels.is_all(bundle, label):
+        given = class_labels.all_of(bundle.manifest, n)
+        rows, count = bundle.labels, len(given)
+    batches = terminal.shown(bundle.sample_batches(count, seed, temperature, label=given), count, len)
     with destination(out, ".npy") as target:
-        output.write(batches, n, bundle.manifest.image_shape, target)
+        output.write(batches, count, bundle.manifest.image_shape, target, rows=rows)
     terminal.tell_which(model, path)
     if out == STDOUT:
         return
-    report = {"out": str(out), "n": n, "seed": seed, "model": str(path), "device": bundle.device}
+    report = {"out": str(out), "n": count, "seed": seed, "model": str(path), "device": bundle.device}
+    report |= {} if label is None else {"label": label}
     click.echo(json_text.dumps(report) if as_json else str(out))

@@ -11,7 +11,7 @@ class Verb(NamedTuple):
     """Where a command is defined, and what it does."""
 
     module: str
-    """The module of `kvae.cli` that defines the command, under the verb's own name."""
+    """The module of `kvae.cli` that defines the command, under the verb's own name with _ for -."""
     summary: str
     """The first line of the command's help, shown by `kvae --help`."""
 
@@ -23,7 +23,8 @@ class Verbs(Mapping[str, click.Command]):
         self.table = table
 
     def __getitem__(self, name: str) -> click.Command:
-        command: click.Command = getattr(import_module(f"kvae.cli.{self.table[name].module}"), name)
+        module = import_module(f"kvae.cli.{self.table[name].module}")
+        command: click.Command = getattr(module, name.replace("-", "_"))
         return command
 
     def __iter__(self) -> Iterator[str]:

@@ -13,7 +13,7 @@ from kvae.errors import ConfigError
 from kvae.files.reading import Reading
 from kvae.numbers import is_finite
 
-ARCHITECTURES = {"conv": 128, "mlp": 512, "gated_mlp": 300}
+ARCHITECTURES = {"conv": 128, "mlp": 512, "gated_mlp": 300, "ladder": 256}
 """The networks, each a file of `kvae/model/architectures`, and the width of their dense layers if `hidden_units` is not
 given."""
 LIKELIHOODS = {
@@ -21,18 +21,34 @@ LIKELIHOODS = {
 }  # fmt: skip
 """The likelihoods, each a file of `kvae/likelihoods`, and how images are binarised for it if `binarize` is not
 given."""
-PRIORS = {"standard_normal": "N(0, I)"}
+PRIORS = {
+    "standard_normal": "N(0, I)",
+    "mixture": "a learned mixture of diagonal Gaussians",
+    "vamp": "the mixture of the posteriors of learned pseudo-inputs",
+    "flow": "a learned flow of affine couplings",
+}
 """The priors p(z), each a file of `kvae/model/priors`, and what each is."""
+PRIOR_COMPONENTS = {"mixture": 100, "vamp": 500}
+"""The priors that have components, and how many if `prior_components` is not given; 500 as in the VampPrior's paper."""
+FITTED_PRIORS = ("mixture", "flow")
+"""The priors that can be fitted afterwards to the codes of a finished model."""
 NAMED_LIKELIHOOD = "bernoulli"
 """The likelihood for the named data sets if none is given: with dynamic binarisation, the benchmark of the field."""
-OBJECTIVES = {"elbo": "the evidence lower bound"}
+OBJECTIVES = {"elbo": "the evidence lower bound", "iwae": "the importance-weighted bound of several draws"}
 """The objectives, each a file of `kvae/model/objectives`, and what each is."""
+NUM_DRAWS = {"iwae": 5}
+"""The draws from each posterior if `num_draws` is not given, for objectives that do not make do with one."""
+ELBO_ONLY = ("beta", "entropy_weight", "kl_warmup_epochs", "beta_schedule", "free_bits")
+"""The settings that iwae, which has no regulariser to weight, does not have."""
 DATASETS = {
     "fashion_mnist": "70,000 grey pictures of clothes, 28 x 28",
     "mnist": "70,000 handwritten digits, 28 x 28",
     "fashion_mnist_mini": "5,000 pictures of fashion_mnist, which come with kvae",
 }
 """The named data sets, each a file of `kvae/data/named`, and what each is."""
+_COMPONENTS_TEXT = ", ".join(f"{count} for {name}" for name, count in PRIOR_COMPONENTS.items())
+MAX_COMPONENTS = 10_000
+"""The most components that a prior may have, as many as a bundle's manifest may list."""
 _DEFAULT_TEXT = ", ".join(f"{units} for {name}" for name, units in ARCHITECTURES.items())
 REGULARIZERS: dict[str, dict[str, float]] = {
     "kl": {"entropy_weight": 1.0},
@@ -74,10 +90,15 @@ class ModelConfig:
 
     architecture: str = _setting(
         "conv",
-        "Convolutional networks, dense networks, or two gated dense layers in each of encoder and decoder.",
+        "Convolutional networks, dense networks, two gated dense layers in each of encoder and decoder, or a hierarchy "
+        "of convolutional blocks with groups of latent dimensions from coarse to fine.",
         choices=ARCHITECTURES,
     )
-    latent_dim: int = _setting(16, "Number of latent dimensions.", minimum=1)
+    latent_dim: int = _setting(
+        16,
+        "Number of latent dimensions; for ladder, those of the first group, to which more come by the image's size.",
+        minimum=1,
+    )
     hidden_units: int | None = _setting(
         None, f"Units of each hidden dense layer. [default: {_DEFAULT_TEXT}]", minimum=1
     )
@@ -89,12 +110,62 @@ class ModelConfig:
         choices=LIKELIHOODS,
     )
     """None until `kvae.data.settle` has chosen it from the user's own images."""
-    prior: str = _setting("standard_normal", "The prior p(z) of the codes.", choices=PRIORS)
+    prior: str = _setting(
+        "standard_normal",
+        "The prior p(z) of the codes: N(0, I), a learned mixture of Gaussians, the mixture of the posteriors of "
+        "learned pseudo-inputs (VampPrior), or a learned flow.",
+        choices=PRIORS,
+    )
+    prior_components: int | None = _setting(
+        None,
+        f"Components of the prior. A step of vamp also encodes as many pseudo-inputs. [default: {_COMPONENTS_TEXT}]",
+        minimum=1,
+        maximum=MAX_COMPONENTS,
+    )
+    conditional: bool = _setting(
+        False,
+        "Condition the model on the images' labels, p(x|z, y), so that kvae sample --label draws one class. The data "
+        "must have labels: sub-folders, or the labels of an .npz.",
+    )
 
     def __post_init__(self) -> None:
         _check(self)
+        if self.prior not in PRIOR_COMPONENTS:
+            if self.prior_components is not None:
+                raise ConfigError(
+                    f"prior_components is for the priors {' and '.join(PRIOR_COMPONENTS)}; got "
+                    f"{self.prior_components} with {self.prior}. Leave it out."
+                )
+        elif self.prior_components is None:
+            object.__setattr__(self, "prior_components", PRIOR_COMPONENTS[self.prior])
         if self.hidden_units is None:
             object.__setattr__(self, "hidden_units", ARCHITECTURES[self.architecture])
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriorFitConfig:
+    """How a prior is fitted afterwards to a finished model. Raises ConfigError for a value outside its range."""
+
+    prior: str = _setting("mixture", "The prior to fit: a mixture of Gaussians, or a flow.", choices=FITTED_PRIORS)
+    prior_components: int | None = _setting(
+        None,
+        f"Components of a mixture. [default: {PRIOR_COMPONENTS['mixture']}]",
+        minimum=1,
+        maximum=MAX_COMPONENTS,
+    )
+    epochs: int = _setting(50, "Passes over the training images' codes, which are drawn anew for each.", minimum=1)
+    batch_size: int = _setting(256, "Codes per optimiser step.", minimum=1)
+    learning_rate: float = _setting(
+        3e-3, "Adam's first learning rate, which decays to 0 along half a cosine.", above=0.0
+    )
+    seed: int = _setting(
+        0, "Seed of the prior's weights, and of the draws and their order.", minimum=0, maximum=2**32 - 1
+    )
+
+    def __post_init__(self) -> None:
+        _check(self)
+        settled = ModelConfig(prior=self.prior, prior_components=self.prior_components)
+        object.__setattr__(self, "prior_components", settled.prior_components)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +250,17 @@ class TrainConfig:
         minimum=0.0,
         maximum=0.999999,
     )
-    objective: str = _setting("elbo", "What training maximises.", choices=OBJECTIVES)
+    objective: str = _setting(
+        "elbo",
+        "What training maximises: the ELBO, or the importance-weighted bound of several draws.",
+        choices=OBJECTIVES,
+    )
+    num_draws: int | None = _setting(
+        None,
+        "Draws from each image's posterior in the loss; each is decoded. [default: 1, for iwae 5]",
+        minimum=1,
+        maximum=1000,
+    )
     beta: float = _setting(1.0, "Weight of the regulariser H(q, p) - entropy_weight H(q) in the loss.", minimum=0.0)
     entropy_weight: float = _setting(
         1.0,
@@ -236,6 +317,9 @@ class TrainConfig:
     )
     init_sha256: str | None = None
     """The hash of the file of `init_from`, which `kvae.training.train` records."""
+    prior_fit: dict[str, Any] | None = None
+    """If the prior was fitted afterwards: the fields of a `PriorFitConfig`, the `run` whose encoder and decoder these
+    are, which the other settings describe, and the `sha256` of its model."""
 
     def __post_init__(self) -> None:
         _check(self)
@@ -258,8 +342,17 @@ class TrainConfig:
                 f"got {self.kl_warmup_epochs}."
             )
         self._check_loss()
+        self.fit  # noqa: B018  # the property checks it
 
     def _check_loss(self) -> None:
+        if self.num_draws is None:
+            object.__setattr__(self, "num_draws", NUM_DRAWS.get(self.objective, 1))
+        for name in ELBO_ONLY if self.objective == "iwae" else ():
+            if getattr(self, name) != (default := self.__dataclass_fields__[name].default):
+                raise ConfigError(
+                    f"{name} belongs to the objective elbo; iwae, which weights its draws by themselves, has none: got "
+                    f"{getattr(self, name)!r}. Leave it at {default!r}, or use the objective elbo."
+                )
         schedule = self.beta_schedule
         if schedule not in (None, "linear") and self.kl_warmup_epochs:
             raise ConfigError(
@@ -343,6 +436,21 @@ class TrainConfig:
         paths = (getattr(self, name) for name in PATHS)
         return [Path(path) for path in paths if path is not None]
 
+    @property
+    def fit(self) -> PriorFitConfig | None:
+        """How the prior was fitted afterwards; None if it was not."""
+        if self.prior_fit is None:
+            return None
+        try:
+            return PriorFitConfig(**{name: self.prior_fit[name] for name in PriorFitConfig.__dataclass_fields__})
+        except (TypeError, KeyError) as error:
+            raise ConfigError(f"prior_fit does not describe how a prior was fitted: {error}.") from None
+
+    @property
+    def num_epochs(self) -> int:
+        """The epochs of the run's history: those of its training, or of the fit of its prior."""
+        return self.epochs if self.fit is None else self.fit.epochs
+
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON values; `from_dict` reads them back."""
         return asdict(self)
@@ -350,7 +458,9 @@ class TrainConfig:
     def to_publish(self) -> dict[str, Any]:
         """The settings as a bundle publishes them: without the paths of the data and of the initial weights."""
         paths = {name: getattr(self, name) for name in (*PATHS, "init_from")}
-        return self.to_dict() | {name: None if path is None else _name_of(path) for name, path in paths.items()}
+        names = {name: None if path is None else _name_of(path) for name, path in paths.items()}
+        fit = self.prior_fit and self.prior_fit | {"run": _name_of(str(self.prior_fit.get("run")))}
+        return self.to_dict() | names | {"prior_fit": fit}
 
     def absolute(self) -> "TrainConfig":
         """The same config with absolute paths, because a run can be resumed from another folder."""

@@ -1,5 +1,6 @@
 """A config as the settings that produce it, and as the command that trains with it."""
 
+from dataclasses import fields
 from typing import Any
 
 from kvae.config import TrainConfig, from_settings
@@ -26,10 +27,19 @@ def changed(config: TrainConfig) -> dict[str, Any]:
 
 
 def command(config: TrainConfig) -> list[str]:
-    """The words of the `kvae train` command with this config."""
+    """The words of the `kvae train` command with this config, or of `kvae fit-prior` if its prior was fitted so."""
+    if config.fit is not None and config.prior_fit is not None:
+        words = ["kvae", "fit-prior", str(config.prior_fit.get("run"))]
+        return words + _options({item.name: getattr(config.fit, item.name) for item in fields(config.fit)})
     words = ["kvae", "train"]
-    for name, value in changed(config).items():
-        if value is None or name == "init_sha256":  # an option that is not given, and a record that is not an option
+    records = ("init_sha256", "prior_fit")  # which are not options
+    return words + _options({name: value for name, value in changed(config).items() if name not in records})
+
+
+def _options(settings: dict[str, Any]) -> list[str]:
+    words = []
+    for name, value in settings.items():
+        if value is None:  # an option that is not given
             continue
         words.append(f"--{name.replace('_', '-')}")
         if value is not True:

@@ -20,10 +20,29 @@ from kvae.export import bundles
 from kvae.model.vae import VAE
 from kvae.training import Run, train
 
+TESTS = Path(__file__).parent
+LONGEST = (
+    "explorer/test_explore_page.py", "test_docs.py", "training/test_checkpoints.py", "steps/test_strategies.py",
+    "test_packaging.py", "training/test_longer.py", "export/test_networks.py", "files/test_kills.py",
+    "test_examples.py", "steps/test_inputs.py", "training/test_training_kills.py", "training/test_fitting.py",
+    "comparison/test_sweeps.py", "cli/test_main.py", "steps/test_traced.py",
+)  # fmt: skip
+"""The files that take longest. They begin first, as a parallel run ends with a core idle if one of them is the last."""
+
 
 def pytest_make_parametrize_id(config, val, argname):
     """No bytes in a test's name: compressed ones hold the time, and the processes of a parallel run must agree."""
     return f"{argname}, {len(val)} bytes" if isinstance(val, bytes) else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is exhaustive is slow as well, so that `-m "not slow"` leaves it out. The longest files come first."""
+    for item in items:
+        if item.get_closest_marker("exhaustive"):
+            item.add_marker("slow")
+    ranks = {TESTS / name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +86,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         dataset="fashion_mnist_mini",
         epochs=8,
         batch_size=64,
+        jit="off",
         model=ModelConfig(architecture="mlp", latent_dim=4, hidden_units=64),
     )
     return train(config, tmp_path_factory.mktemp("runs") / "mini")
@@ -76,6 +96,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[comparison.Result]]:
     """A comparison of three settings of a small model on the mini data set, and its folder."""
     base = {"dataset": "fashion_mnist_mini", "architecture": "mlp", "latent_dim": 2, "hidden_units": 16, "epochs": 2}
+    base["jit"] = "off"
     out = tmp_path_factory.mktemp("sweep")
     settings = [
         *comparison.grid(base, [("entropy_weight", [0.5, 1.0])]),

@@ -174,7 +174,8 @@ def main(system: str, folder: Path, bundle: str) -> None:
 
     from kvae.cli.main import main as group
     from kvae.errors import KvaeError
-    from kvae.files import locks, memory, names
+    from kvae.files import locks, names
+    from kvae.machine import memory
 
     if system != "no case":
         names.check.__defaults__ = (True,)  # os.name is looked at only there

@@ -26,6 +26,7 @@ CONFIG = TrainConfig(
     batch_size=100,
     deterministic=True,
     pictures_every=4,
+    jit="off",
     model=ModelConfig(architecture="mlp", latent_dim=2, hidden_units=16),
 )
 

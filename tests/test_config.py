@@ -19,7 +19,7 @@ def test_json_round_trip():
     assert TrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
-@pytest.mark.parametrize(("architecture", "units"), [("conv", 128), ("mlp", 512), ("gated_mlp", 300)])
+@pytest.mark.parametrize(("architecture", "units"), [("conv", 128), ("mlp", 512), ("gated_mlp", 300), ("ladder", 256)])
 def test_hidden_units_depend_on_the_architecture(architecture, units):
     assert ModelConfig(architecture=architecture).hidden_units == units
     assert ModelConfig(architecture=architecture, hidden_units=7).hidden_units == 7

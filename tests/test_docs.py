@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from kvae.cli.main import main
+from kvae.comparison import settings
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -22,7 +23,7 @@ GUIDES = [
 ]  # fmt: skip
 """Every page that describes the repository as it is. CHANGELOG.md also tells what it was."""
 FOLDERS = ("benchmarks", "cli", "docs", "examples", "exported", "kvae", "scripts", "tests")
-SHORT = ["--dataset", "fashion_mnist_mini", "--architecture", "mlp", "--epochs", "1"]
+SHORT = ["--dataset", "fashion_mnist_mini", "--architecture", "mlp", "--epochs", "1", "--jit", "off"]
 SHORTENED = {
     "train": [*SHORT, "--kl-warmup-epochs", "0"],
     "compare": [*SHORT, "--hidden-units", "8", "--importance-samples", "2"],
@@ -41,9 +42,13 @@ def commands(text):
 
 
 @pytest.mark.slow
-def test_the_readme_s_commands_and_python_work_in_their_order(tmp_path, monkeypatch):
-    """In one folder, as a reader would: each `kvae` command, then each Python block."""
+@pytest.mark.parametrize("points", [2, pytest.param(6, marks=pytest.mark.exhaustive)])
+def test_the_readme_s_commands_and_python_work_in_their_order(tmp_path, monkeypatch, points):
+    """In one folder, as a reader would: each `kvae` command, then each Python block. Of a comparison, two points."""
     monkeypatch.chdir(tmp_path)
+    shared, runs = settings.PRESETS["why-kl"]
+    assert len(runs) == 6
+    monkeypatch.setitem(settings.PRESETS, "why-kl", (shared, dict(list(runs.items())[:points])))
     ours = [words[1:] for words in commands(README) if words[0] == "kvae"]
     assert {words[0] for words in ours} == set(main.commands)
     for words in ours:
@@ -53,6 +58,8 @@ def test_the_readme_s_commands_and_python_work_in_their_order(tmp_path, monkeypa
         if "--limit" in words:  # which forks: not this process, with its threads and its memory
             subprocess.run([sys.executable, "-m", "kvae", *words], check=True, capture_output=True)
             continue
+        if words[0] == "compare" and points == 2:
+            words = [re.sub(r"^(\w+=[^,]+,[^,]+).*", r"\1", word) for word in words]  # two values
         result = CliRunner().invoke(main, words + shortened, catch_exceptions=False)
         assert result.exit_code == 0, (words, result.output)
     for block in blocks(README, "python"):

@@ -14,9 +14,11 @@ import urllib.error
 import urllib.request
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
+from itertools import product
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import format_2
 import numpy as np
 import pytest
 from browser import browser_fixture, served  # noqa: F401
@@ -37,7 +39,7 @@ SHIPPED = ROOT / "exported" / "fashion_mnist"
 TOP = 2**64 - 1
 BAD_BUNDLES = {
     "missing": "manifest.json",
-    "newer": "2",
+    "newer": "format_version 3",
     "changed": "is not the file that the manifest names",
     "no JSON": "manifest.json is not JSON",
     "no latent_dim": "latent_dim",
@@ -53,7 +55,7 @@ BROKEN_MANIFESTS = [
     (b"{}", NO_VERSION),
     ({"format_version": "1"}, NO_VERSION),
     ({"format_version": 0}, NO_VERSION),
-    ({"format_version": 2}, "has format_version 2; this program knows 1"),
+    ({"format_version": 3}, "has format_version 3; this program knows versions up to 2"),
     ({"image_shape": None}, "has no valid image_shape"),
     ({"image_shape": [8, 8]}, "has no valid image_shape"),
     ({"image_shape": [8, 0, 1]}, "has no valid image_shape"),
@@ -63,6 +65,27 @@ BROKEN_MANIFESTS = [
     ({"files": None}, "has no valid files"),
     ({"files": ["decoder.onnx"]}, "has no valid files"),
 ]
+WHOLE = 2**53
+# The same of the fields of format 2.
+BROKEN_FAMILIES = [
+    ({"format_version": 2} | change, words)
+    for change, words in [
+        ({"prior": None}, "has no valid prior"),
+        ({"components": []}, "has no valid components"),
+        ({"components": [5]}, "has no valid components"),
+        ({"components": [6, 5, WHOLE]}, "has no valid components"),
+        ({"components": [0.5, WHOLE]}, "has no valid components"),
+        ({"labels": ["a"]}, "has no valid label_weights"),
+        ({"label_weights": [WHOLE]}, "has no valid label_weights"),
+        ({"labels": ["a"], "label_weights": [1, WHOLE]}, "has no valid label_weights"),
+        ({"labels": [1], "label_weights": [WHOLE]}, "has no valid labels"),
+        ({"groups": [1]}, "has no valid groups"),
+        ({"groups": [3, 0]}, "has no valid groups"),
+    ]
+]
+
+
+BROKEN = BROKEN_MANIFESTS + BROKEN_FAMILIES
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +107,7 @@ def bad_bundle(request, bundle_path, tmp_path):
     if request.param != "missing":
         shutil.copytree(bundle_path, path)
     if request.param == "newer":
-        rewrite(path, {"format_version": 2})
+        rewrite(path, {"format_version": 3})
     if request.param == "changed":
         with (path / "decoder.onnx").open("ab") as file:
             file.write(b"\0")
@@ -97,8 +120,8 @@ def bad_bundle(request, bundle_path, tmp_path):
 
 @pytest.fixture
 def broken(bundle_path, tmp_path):
-    """A folder of bundles, named by number, with the manifests of `BROKEN_MANIFESTS`."""
-    for number, (change, _) in enumerate(BROKEN_MANIFESTS):
+    """A folder of bundles, named by number, with the manifests of `BROKEN`."""
+    for number, (change, _) in enumerate(BROKEN):
         rewrite(shutil.copytree(bundle_path, tmp_path / "broken" / str(number)), change)
     return tmp_path / "broken"
 
@@ -201,6 +224,10 @@ def test_folders_have_the_noise_module_of_the_page(folder):
     assert (folder / "noise.mjs").read_bytes() == (ROOT / "kvae" / "explorer" / "page" / "noise.mjs").read_bytes()
 
 
+def test_both_folders_have_the_same_module_for_manifests():
+    assert (NODE / "manifest.mjs").read_bytes() == (BROWSER / "manifest.mjs").read_bytes()
+
+
 @pytest.mark.parametrize("folder", [NODE, BROWSER], ids=lambda folder: folder.name)
 def test_packages_are_pinned_by_version_and_hash_without_a_registry(folder):
     package = json.loads((folder / "package.json").read_text())
@@ -214,10 +241,12 @@ def test_packages_are_pinned_by_version_and_hash_without_a_registry(folder):
     assert "ignore-scripts=true" in (folder / ".npmrc").read_text().splitlines()
 
 
-def test_noise_is_the_same_in_python_and_in_kvae():
+def test_noise_and_choices_are_the_same_in_python_and_in_kvae():
     sample = module_at(EXAMPLES / "python" / "sample.py")
     for seed, image, dim in [(0, 0, 1), (7, 0, 16), (TOP, TOP, 5), (2**53, 2**62 + 1, 40)]:
         assert np.array_equal(sample.noise(seed, image, dim), noise.standard_normal(seed, image, 1, dim))
+        for stream, table in product((1, 2), ([2**53], [0, 2**52, 2**53], noise.cumulative(np.ones(10)))):
+            assert sample.choice(seed, image, table, stream) == noise.choices(seed, image, 1, table, stream)
 
 
 def test_python_draws_the_picture(any_bundle, tmp_path):
@@ -250,9 +279,10 @@ def test_python_reports_a_broken_manifest(broken):
     sample = module_at(EXAMPLES / "python" / "sample.py")
     for number, (_, words) in enumerate(BROKEN_MANIFESTS):
         with pytest.raises(SystemExit) as end:
-            sample.open_decoder(broken / str(number))
+            sample.read_manifest(broken / str(number) / "manifest.json")
         if words.startswith("has no "):
-            words = "is no bundle's manifest: check its format_version, image_shape, latent_dim and files"
+            needed = "format_version, image_shape, latent_dim, files, prior, components, labels and label_weights"
+            words = f"is no bundle's manifest: check its {needed}"
         assert end.value.code == f"{broken / str(number) / 'manifest.json'} {words}."
 
 
@@ -277,7 +307,7 @@ def test_python_refuses_a_bad_seed(bundle_path, tmp_path, seed):
 def test_python_refuses_a_bad_target_and_a_wrong_call(bundle_path, tmp_path):
     says_one_line(python(bundle_path, 7, tmp_path / "none" / "out.png"), 1, "No such file or directory")
     says_one_line(python(bundle_path, 7, "/dev/full"), 1, "[Errno 28] No space left on device")
-    says_one_line(python(bundle_path), 1, "usage: python sample.py BUNDLE SEED OUT.png")
+    says_one_line(python(bundle_path), 1, "usage: python sample.py BUNDLE SEED OUT.png [--label NAME]")
 
 
 def in_a_home(*command, home):
@@ -334,8 +364,8 @@ def test_node_samples_the_shipped_bundle_like_kvae():
 
 @pytest.mark.usefixtures("npm")
 def test_node_reports_a_broken_manifest(broken):
-    paths = [str(broken / str(number)) for number in range(len(BROKEN_MANIFESTS))]
-    for path, (_, words), found in zip(paths, BROKEN_MANIFESTS, javascript(NODE_OPEN, NODE, paths), strict=True):
+    paths = [str(broken / str(number)) for number in range(len(BROKEN))]
+    for path, (_, words), found in zip(paths, BROKEN, javascript(NODE_OPEN, NODE, paths), strict=True):
         assert found == [True, f"{path}/manifest.json {words}"]
 
 
@@ -381,7 +411,7 @@ def test_batch_takes_a_temperature_and_the_last_image_there_is(bundle_path, tmp_
 @pytest.mark.usefixtures("npm")
 @pytest.mark.parametrize(("text", "value"), [("2e1", 20), ("5.", 5), (".5", 0.5), ("1.5E-1", 0.15), ("+3", 3)])
 def test_temperature_takes_every_decimal_number(text, value):
-    code = 'import { temperature } from "./arguments.mjs"; output(temperature(input));'
+    code = 'import { temperature } from "./arguments.mjs"; output(temperature(input, {}));'
     assert javascript(code, NODE, text) == value
 
 
@@ -494,7 +524,7 @@ def test_the_service_reports_what_is_wrong_with_a_request(bundle_path):
         ("?seed=1&index=1.5", "GET"): (400, 'index is "1.5"'),
         (f"?seed={2**64}", "GET"): (400, "seed is"),
         ("?seed=1&temperature=nan", "GET"): (400, 'temperature is "nan"'),
-        ("?seed=1&temprature=1", "GET"): (400, '"temprature" is unknown; known are seed, index, temperature'),
+        ("?seed=1&temprature=1", "GET"): (400, '"temprature" is unknown; known are seed, index, temperature, label'),
         ("?seed=%zz", "GET"): (400, "seed is"),
         ("?seed=7&seed=8", "GET"): (400, '"seed" is given more than once'),
         ("?seed=7&index=1&index=1", "GET"): (400, '"index" is given more than once'),
@@ -563,8 +593,13 @@ FLOATS = """async (seeds) => {
   return images;
 }"""
 NOISE = """async (calls) => {
-  const { standardNormal } = await import(new URL("./noise.mjs", location.href));
-  return calls.map(([seed, start, dim]) => Array.from(standardNormal(BigInt(seed), BigInt(start), 1, dim)));
+  const { LABELS, choices, standardNormal } = await import(new URL("./noise.mjs", location.href));
+  const tenths = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10].map((tenth) => Math.floor((2 ** 53 / 10) * tenth));
+  return calls.map(([seed, start, dim]) => [
+    Array.from(standardNormal(BigInt(seed), BigInt(start), 1, dim)),
+    Number(choices(BigInt(seed), BigInt(start), 1, tenths, LABELS)[0]),
+    tenths.map(String),
+  ]);
 }"""
 
 
@@ -611,7 +646,7 @@ def test_the_page_draws_the_image_of_its_seed(browser, site, any_bundle):
 
 
 def test_the_page_s_images_equal_keras_s(browser, site, bundle_path):
-    """Floats within 1e-5; the noise equals Python's and Node's bit for bit."""
+    """Floats within 1e-5; the noise and the labels equal Python's and Node's bit for bit."""
     shutil.copytree(bundle_path, site / "bundle")
     seeds, calls = [0, 7, 2**53 + 1, TOP], [(7, 0, 16), (TOP, TOP, 5), (2**53 + 1, 2**60, 40)]
     with served(site) as url:
@@ -620,8 +655,9 @@ def test_the_page_s_images_equal_keras_s(browser, site, bundle_path):
         drawn = page.evaluate(NOISE, [(str(seed), str(start), dim) for seed, start, dim in calls])
     z = np.concatenate([noise.standard_normal(seed, 0, 1, 3) for seed in seeds])
     np.testing.assert_allclose(images, keras_means(z), rtol=0, atol=1e-5)
-    for (seed, start, dim), numbers in zip(calls, drawn, strict=True):
+    for (seed, start, dim), (numbers, label, tenths) in zip(calls, drawn, strict=True):
         assert np.array_equal(np.float32(numbers), noise.standard_normal(seed, start, 1, dim)[0])
+        assert [label] == noise.choices(seed, start, 1, [*map(int, tenths)], noise.LABELS).tolist()
     assert browser.trouble == []
 
 
@@ -678,8 +714,8 @@ def test_the_page_reports_what_is_wrong_with_a_bundle(browser, site, bad_bundle)
 def test_the_page_reports_a_broken_manifest_in_node_s_words(browser, site, broken):
     shutil.copytree(broken, site / "broken")
     with served(site) as url:
-        found = browser.open(url).evaluate(FAULTS, len(BROKEN_MANIFESTS))
-    expected = [f"{url}broken/{number}/manifest.json {words}" for number, (_, words) in enumerate(BROKEN_MANIFESTS)]
+        found = browser.open(url).evaluate(FAULTS, len(BROKEN))
+    expected = [f"{url}broken/{number}/manifest.json {words}" for number, (_, words) in enumerate(BROKEN)]
     assert found == expected
 
 
@@ -702,3 +738,130 @@ def test_the_page_reports_what_cannot_be_fetched(browser, site, bundle_path, pat
         message_is(page, words.format(url=url))
         assert "\n" not in page.text_content("#message")
         assert not any(trouble.startswith("page error") for trouble in browser.trouble)
+
+
+# Format 2: labels, priors of their own, groups of latent dimensions
+
+
+@pytest.fixture(scope="module", params=format_2.MEMBERS)
+def member_path(request, tmp_path_factory):
+    """A model in numpy, and its bundle, made without kvae's exporter."""
+    member = format_2.member(request.param)
+    return member, member.write(tmp_path_factory.mktemp("format 2") / "bundle")
+
+
+def member_images(member, *call, **settings):
+    """What the model makes of these images' noise, components and labels, by numpy and Python integers."""
+    return member.decode(*member.drawn(*call, **settings))
+
+
+@pytest.mark.usefixtures("npm")
+def test_node_and_python_sample_members_of_format_2(member_path, tmp_path):
+    """Floats within 1e-5, for several seeds and starts; by name, index, and drawn; a temperature for each group."""
+    member, path = member_path
+    calls = [(7, 0, 40), (TOP, TOP - 3, 4), (2**53 + 1, 2**60, 3), (7, 2, 2, 0.5)]
+    calls += [(7, 0, 3, [0.5, 1.5])] * member.ladder + [(7, 0, 3, 1, 2), (7, 0, 3, 1, 0)] * member.labelled
+    for (seed, start, n, *rest), found in zip(calls, node_samples(path, *calls), strict=True):
+        temperature = np.repeat(rest[0], format_2.GROUPS) if rest and isinstance(rest[0], list) else (rest or [1])[0]
+        expected = member_images(member, seed, start, n, temperature, *rest[1:])
+        np.testing.assert_allclose(found.reshape(expected.shape), expected, rtol=0, atol=1e-5)
+    labels = {"ankle boot": 2, "Left Shoe": 0, "0": 0, "7": 3} if member.labelled else {}
+    sample = module_at(EXAMPLES / "python" / "sample.py")
+    for name, label in {None: None, **labels}.items():
+        given = [] if name is None else ["--label", name]
+        sample.main(str(path), "7", tmp_path / "out.png", *given[1:])
+        assert batch(path, tmp_path / "images", "--seed", 7, "--n", 1, *given).returncode == 0
+        for file in (tmp_path / "out.png", tmp_path / "images" / "000000.png"):
+            same_picture(pixels(file), member_images(member, 7, 0, 1, 1, label)[0])
+
+
+@pytest.mark.usefixtures("npm")
+def test_a_wrong_label_is_refused_in_one_line_with_the_nearest_names(bundle_path, tmp_path):
+    path = format_2.member("conditional").write(tmp_path / "bundle")
+    out = tmp_path / "out"
+    for name in ("ankle bot", "4", "-1", "Boot\nleg", ""):
+        ways = [(python(path, 7, out, "--label", name), 1), (batch(path, out, f"--label={name}"), 2)]
+        for done, status in ways:
+            says_one_line(done, status, "expected a name or an index from 0 to 3. The nearest names are ")
+            assert "ankle boot" in done.stderr
+    for done, status in [(python(bundle_path, 7, out, "--label", "x"), 1), (batch(bundle_path, out, "--label=x"), 2)]:
+        says_one_line(done, status, "but this model has no labels")
+    says_one_line(batch(path, out, "--temperature", "1,2"), 2, "temperature has 2 numbers; this model has no groups")
+    path = format_2.member("ladder").write(tmp_path / "ladder")
+    says_one_line(batch(path, out, "--temperature", "1,2,3"), 2, "temperature has 3 numbers; this model has 2 groups")
+    says_one_line(python(path, 7, out, "--label"), 1, "usage: python sample.py")
+    assert not out.exists()
+
+
+@pytest.mark.usefixtures("npm")
+def test_the_service_takes_labels_and_temperatures_by_group(tmp_path):
+    member = format_2.member("all")
+    cases = {
+        "?seed=7&index=3": ((7, 3, 1), {}),
+        "?seed=7&label=ankle+boot": ((7, 0, 1), {"label": 2}),
+        "?seed=7&label=1&temperature=.5,2": ((7, 0, 1), {"label": 1, "temperature": [0.5, 2, 2]}),
+    }
+    with server(member.write(tmp_path / "bundle"), 0) as (_, url):
+        for query, (call, settings) in cases.items():
+            status, _, body = get(url + query)
+            (tmp_path / "image.png").write_bytes(body)
+            assert status == 200
+            same_picture(pixels(tmp_path / "image.png"), member_images(member, *call, **settings)[0])
+        status, _, body = get(url + "?seed=7&label=%0Aboot")
+        (line,) = body.decode().splitlines()
+        assert status == 400
+        assert line.startswith(r'label is "\nboot"; expected a name or an index from 0 to 3. The nearest names are')
+
+
+@pytest.mark.usefixtures("npm")
+def test_a_changed_prior_is_refused(tmp_path):
+    path = format_2.member("mixture").write(tmp_path / "bundle")
+    with (path / "prior.onnx").open("ab") as file:
+        file.write(b"\0")
+    words = "prior.onnx is not the file that the manifest names"
+    says_one_line(python(path, 7, tmp_path / "out"), 1, words)
+    says_one_line(batch(path, tmp_path / "out"), 1, words)
+
+
+def test_names_in_format_1_mean_nothing(bundle_path, tmp_path):
+    """Of labels, say: the graphs of format 1 take none."""
+    path = shutil.copytree(bundle_path, tmp_path / "bundle")
+    rewrite(path, {"labels": ["a", "b"], "label_weights": [1, WHOLE], "components": [WHOLE], "prior": "mine"})
+    (found,) = node_samples(path, (7, 0, 2))
+    z = noise.standard_normal(7, 0, 2, 3)
+    np.testing.assert_allclose(found.reshape(2, 8, 8, 1), keras_means(z), rtol=0, atol=1e-5)
+    assert python(path, 7, tmp_path / "out.png").returncode == 0
+
+
+MEMBER_FLOATS = """async (calls) => {
+  const { openBundle } = await import(new URL("./kvae.mjs", location.href));
+  const images = [];
+  for (const [name, seed, label] of calls) {
+    const bundle = await openBundle(new URL(`./${name}/`, location.href));
+    images.push(Array.from(await bundle.sample(BigInt(seed), label)));
+  }
+  return images;
+}"""
+
+
+def test_the_page_samples_members_of_format_2(browser, site):
+    """Floats within 1e-5; and the list of labels draws the picture."""
+    members = {name: format_2.member(name) for name in format_2.MEMBERS}
+    for name, member in members.items():
+        member.write(site / name)
+    shutil.copytree(site / "all", site / "bundle")
+    calls = [(name, seed, None) for name in members for seed in (0, 7, TOP)]
+    calls += [(name, 7, label) for name in ("conditional", "all") for label in (0, 3)]
+    with served(site) as url:
+        page = browser.open(url)
+        message_is(page, "Image 0 of seed 7.")
+        same_picture(canvas_of(page, 1), member_images(members["all"], 7, 0, 1)[0])
+        assert page.locator("#label option").all_text_contents() == ["drawn by the seed", *format_2.LABELS]
+        page.select_option("#label", "ankle boot")
+        message_is(page, "Image 0 of seed 7, ankle boot.")
+        same_picture(canvas_of(page, 1), member_images(members["all"], 7, 0, 1, label=2)[0])
+        images = np.float32(page.evaluate(MEMBER_FLOATS, [(name, str(seed), label) for name, seed, label in calls]))
+    for (name, seed, label), image in zip(calls, images, strict=True):
+        expected = member_images(members[name], seed, 0, 1, label=label)[0]
+        np.testing.assert_allclose(image.reshape(expected.shape), expected, rtol=0, atol=1e-5)
+    assert browser.trouble == []

@@ -74,25 +74,26 @@ def test_the_wheel_holds_one_top_level_module_with_its_data(wheel):
 
 
 def test_the_tests_of_the_sdist_run(built, tmp_path):
-    """All of them are collected, so that no module or file that they import is missing; only the quick ones run."""
+    """All of them are collected, so that no module that they import is missing; only some of the quick ones run."""
     (path,) = built.glob("*.tar.gz")
     with tarfile.open(path) as archive:
         archive.extractall(tmp_path, filter="data")
     (folder,) = tmp_path.iterdir()
-    pytest_command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    collected = [
-        subprocess.run([*pytest_command, "--collect-only"], cwd=place, capture_output=True, text=True)
-        for place in (folder, ROOT)
-    ]
-    assert [done.returncode for done in collected] == [0, 0], collected[0].stdout
-    counts = [re.search(r"(\d+) tests collected", done.stdout)[1] for done in collected]
-    assert counts[0] == counts[1]
-    quick = ["tests/test_docs.py", "tests/test_imports.py", "tests/test_tables.py", "tests/files"]
+    assert files_of_tests(folder) == files_of_tests(built.parent)
     environment = {name: value for name, value in os.environ.items() if name != "KVAE_TEST_ALL"}
+    some = "test_docs.py or test_imports.py or test_tables.py or test_idx.py or test_atomic.py"
     done = subprocess.run(
-        [*pytest_command, "-m", "not slow", *quick], cwd=folder, env=environment, capture_output=True, text=True
-    )
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow", "-k", some],
+        cwd=folder, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout
+    assert int(re.search(r"(\d+) passed", done.stdout)[1]) > 100
+
+
+def files_of_tests(folder):
+    """The files under a copy's tests/, by their paths."""
+    found = (path.relative_to(folder) for path in (folder / "tests").rglob("*") if path.is_file())
+    return {str(path) for path in found if "__pycache__" not in path.parts}
 
 
 def test_the_shipped_bundle_is_small():

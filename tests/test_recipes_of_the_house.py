@@ -201,12 +201,21 @@ def data_dir(add, tmp_path):
     return folder
 
 
-@pytest.mark.parametrize("family", sorted(set(FAMILIES) - {"verb"}))
-def test_a_member_is_one_file_and_a_name(family, add, data_dir, tmp_path):
-    settings = {"dataset": "added", "epochs": 1, "batch_size": 16, "architecture": "mlp", "latent_dim": 2}
-    if family != "dataset":
+PARTS = ("architecture", "likelihood", "objective", "prior")
+"""The families of which a model has one member each."""
+
+
+@pytest.mark.parametrize(
+    "families",
+    [PARTS, *(pytest.param(part, marks=pytest.mark.exhaustive) for part in ((), *((part,) for part in PARTS)))],
+    ids=lambda families: " and ".join(families) or "dataset",
+)
+def test_a_member_is_one_file_and_a_name(families, add, data_dir, tmp_path):
+    """A new data set, and for a model of it new members of all the other families at once, or of each alone."""
+    settings = {"dataset": "added", "epochs": 1, "batch_size": 16, "architecture": "mlp", "latent_dim": 2, "jit": "off"}
+    for family in families:
         add(family)
-    run = train(from_settings(settings | {family: "added"}), tmp_path / "run", data_dir)
+    run = train(from_settings(settings | dict.fromkeys(families, "added")), tmp_path / "run", data_dir)
     assert np.isfinite(run.metrics["elbo"].value)
     bundle = Bundle.open(run.exported.path)
     assert bundle.sample(5, seed=0).shape == (5, 8, 8, 1)
@@ -214,9 +223,13 @@ def test_a_member_is_one_file_and_a_name(family, add, data_dir, tmp_path):
     result = evaluation.evaluate(bundle, images, 20)
     assert result.metrics["nll"].value <= -result.metrics["elbo"].value + 0.05
     assert [bundle.manifest.dataset[key] for key in ("name", "licence")] == ["added", "cc0-1.0"]
-    if family == "likelihood":
+    if "architecture" in families:
+        assert sum("added" in name for name in sys.modules if name.startswith("kvae.model.architectures.")) == 1
+    if "prior" in families:
+        assert sum("added" in name for name in sys.modules if name.startswith("kvae.model.priors.")) == 1
+    if "likelihood" in families:
         assert bundle.manifest.likelihood == "added"
-    if family == "objective":
+    if "objective" in families:
         assert "target for the rate" in result.loss_caveat
         assert "target for the rate" in (run.path / "report.html").read_text()
         assert "target for the rate" in (run.path / "bundle" / "README.md").read_text()

@@ -16,7 +16,10 @@ TABLES = {
     "objective": (config.OBJECTIVES, objectives, objectives.Objective),
     "dataset": (config.DATASETS, named, named.Source),
 }
-SHARED = {"__init__", "architecture", "likelihood", "softplus", "prior", "fixed", "objective", "schedule", "source"}
+SHARED = {
+    "__init__", "architecture", "fixed", "likelihood", "objective", "prior", "reparameterized", "schedule", "softplus",
+    "source",
+}  # fmt: skip
 """The files of these folders that are what members have in common; `fixed` wraps a distribution of the user's."""
 
 

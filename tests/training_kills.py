@@ -29,6 +29,7 @@ CONFIG = TrainConfig(
     batch_size=500,
     deterministic=True,
     pictures_every=1,
+    jit="off",
     model=ModelConfig(architecture="mlp", latent_dim=2, hidden_units=8),
 )
 

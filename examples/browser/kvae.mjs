@@ -1,34 +1,39 @@
 /** A kvae bundle in a browser: docs/bundle-format.md is the specification. */
 
-import { standardNormal } from "./noise.mjs";
+import { fileOf, parse, roles } from "./manifest.mjs";
+import { draws } from "./noise.mjs";
 
-const FORMAT_VERSION = 1;
 const RUNTIME = new URL("./node_modules/onnxruntime-web/dist/", import.meta.url);
 
 /**
- * Open the decoder of a bundle.
+ * Open a bundle for sampling: its decoder, and the graph of its prior if it has one.
  *
  * @param {string | URL} folder address of the bundle, ending in "/"
- * @returns {Promise<{manifest: object, sample: (seed: bigint) => Promise<Float32Array>}>} `sample` gives image 0 of a
- *   seed: height * width * channels numbers in [0, 1]
- * @throws {Error} in one line: a file that cannot be fetched, a broken manifest, a later format, a changed decoder
+ * @returns {Promise<{manifest: object, sample: (seed: bigint, label?: number | null) => Promise<Float32Array>}>} `sample`
+ *   gives image 0 of a seed: height * width * channels numbers in [0, 1]. For a model with `labels`, `label` is the index
+ *   of the image's label; null draws it
+ * @throws {Error} in one line: a file that cannot be fetched, a broken manifest, a later format, a changed graph
  */
 export async function openBundle(folder) {
   const ort = await runtime();
   const manifest = await readManifest(new URL("manifest.json", folder));
-  const name = `decoder.${manifest.graph_format ?? "onnx"}`;
-  const url = new URL(name, folder);
-  const graph = await read(url);
-  if ((await sha256(graph)) !== manifest.files[name]) {
-    throw new Error(`${url} is not the file that the manifest names: it was changed or cut short`);
-  }
-  const decoder = await ort.InferenceSession.create(graph).catch((error) => {
-    throw new Error(`onnxruntime cannot load ${url}: ${error.message.split("\n")[0]}`);
-  });
-  const sample = async (seed) => {
-    const z = standardNormal(seed, 0, 1, manifest.latent_dim);
-    const { mean } = await decoder.run({ z: new ort.Tensor("float32", z, [1, manifest.latent_dim]) }, ["mean"]);
-    return mean.data;
+  const graphs = {};
+  for (const role of roles(manifest)) graphs[role] = await readGraph(ort, folder, fileOf(role, manifest), manifest);
+
+  /** One output of a graph for one image; inputs without values are left out. */
+  const run = async (role, inputs, output) => {
+    const feeds = {};
+    for (const [name, values] of Object.entries(inputs)) {
+      if (!values) continue;
+      const isInteger = values instanceof BigInt64Array;
+      feeds[name] = new ort.Tensor(isInteger ? "int64" : "float32", values, isInteger ? [1] : [1, values.length]);
+    }
+    return (await graphs[role].run(feeds, [output]))[output].data;
+  };
+  const sample = async (seed, label = null) => {
+    const found = draws(manifest, seed, 0, 1, 1, label);
+    const z = graphs.prior ? await run("prior", found, "z") : found.noise;
+    return run("decoder", { z, label: found.label }, "mean");
   };
   return { manifest, sample };
 }
@@ -47,29 +52,23 @@ async function runtime() {
 
 async function readManifest(url) {
   const text = new TextDecoder().decode(await read(url));
-  let manifest;
   try {
-    manifest = JSON.parse(text);
-  } catch {
-    throw new Error(`${url} is not JSON`);
+    return parse(text);
+  } catch (error) {
+    throw new Error(`${url} ${error.message}`);
   }
-  const wrong = fault(manifest);
-  if (wrong) throw new Error(`${url} ${wrong}`);
-  return manifest;
 }
 
-/** What a manifest has that this program cannot use, in words; undefined where it is fine. */
-function fault(manifest) {
-  const version = manifest?.format_version;
-  if (!isCount(version)) return "has no format_version: it is no bundle's manifest";
-  if (version > FORMAT_VERSION) return `has format_version ${version}; this program knows ${FORMAT_VERSION}`;
-  const { image_shape: shape, latent_dim: dim, files } = manifest;
-  if (!(Array.isArray(shape) && shape.length === 3 && shape.every(isCount))) return "has no valid image_shape";
-  if (!isCount(dim)) return "has no valid latent_dim";
-  if (files?.constructor !== Object) return "has no valid files";
+async function readGraph(ort, folder, name, manifest) {
+  const url = new URL(name, folder);
+  const graph = await read(url);
+  if ((await sha256(graph)) !== manifest.files[name]) {
+    throw new Error(`${url} is not the file that the manifest names: it was changed or cut short`);
+  }
+  return ort.InferenceSession.create(graph).catch((error) => {
+    throw new Error(`onnxruntime cannot load ${url}: ${error.message.split("\n")[0]}`);
+  });
 }
-
-const isCount = (value) => Number.isInteger(value) && value > 0;
 
 async function read(url) {
   try {

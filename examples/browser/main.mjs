@@ -1,8 +1,9 @@
-/** The page: a seed, and its image on the canvas. */
+/** The page: a seed, a label if the model has any, and the image on the canvas. */
 
 import { openBundle } from "./kvae.mjs";
 
 const seed = document.querySelector("#seed");
+const label = document.querySelector("#label");
 const canvas = document.querySelector("canvas");
 const message = document.querySelector("#message");
 let last = Promise.resolve();
@@ -15,6 +16,10 @@ try {
   // One image after the other: onnxruntime decodes one at a time.
   const next = () => (last = last.then(() => show(bundle)).catch(say));
   seed.addEventListener("input", next);
+  label.addEventListener("input", next);
+  const { labels } = bundle.manifest;
+  if (labels) label.append(new Option("drawn by the seed", ""), ...labels.map((name, index) => new Option(name, index)));
+  label.parentElement.hidden = !labels;
   await next();
 } catch (error) {
   say(error);
@@ -29,9 +34,10 @@ async function show(bundle) {
     message.textContent = "A seed is an integer from 0 to 2^64 - 1.";
     return;
   }
-  const text = seed.value;
-  draw(await bundle.sample(BigInt(text)), bundle.manifest.image_shape[2]);
-  message.textContent = `Image 0 of seed ${text}.`;
+  const [text, chosen] = [seed.value, label.value];
+  const image = await bundle.sample(BigInt(text), chosen === "" ? null : Number(chosen));
+  draw(image, bundle.manifest.image_shape[2]);
+  message.textContent = `Image 0 of seed ${text}${chosen === "" ? "" : `, ${bundle.manifest.labels[chosen]}`}.`;
 }
 
 /** Puts an image of 1 channel (grey) or 3 (RGB) on the canvas. */

@@ -1,15 +1,17 @@
-/** Images into a folder: node batch.mjs BUNDLE OUT_FOLDER [--seed 7] [--start 0] [--n 100] [--temperature 1] */
+/** Images into a folder: node batch.mjs BUNDLE OUT_FOLDER [--seed 7] [--start 0] [--n 100] [--temperature 1] [--label boot]
+ *
+ * A model with labels draws a label for each image unless --label names one, or gives its index. */
 
 import { existsSync, mkdirSync, statSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 
-import { ArgumentError, fail, integer, temperature } from "./arguments.mjs";
+import { ArgumentError, fail, integer, label, temperature } from "./arguments.mjs";
 import { Bundle, BundleError } from "./kvae.mjs";
 import { isPicture, png } from "./png.mjs";
 
-const USAGE = "node batch.mjs BUNDLE OUT_FOLDER [--seed 7] [--start 0] [--n 100] [--temperature 1]";
+const USAGE = "node batch.mjs BUNDLE OUT_FOLDER [--seed 7] [--start 0] [--n 100] [--temperature 1] [--label NAME]";
 const MAX_WORD = 2n ** 64n - 1n;
 /** Images that are held at once. */
 const BATCH = 64;
@@ -24,7 +26,7 @@ try {
 
 function parse(args) {
   const text = (value) => ({ type: "string", default: value });
-  const options = { seed: text("0"), start: text("0"), n: text("64"), temperature: text("1") };
+  const options = { seed: text("0"), start: text("0"), n: text("64"), temperature: text("1"), label: text() };
   // Not strict, for there the -7 of `--seed -7` counts as an option of its own, and not as a bad seed.
   const { positionals, values } = parseArgs({ args, options, allowPositionals: true, strict: false });
   for (const [name, value] of Object.entries(values)) {
@@ -39,12 +41,15 @@ function parse(args) {
     seed: integer("--seed", values.seed, MAX_WORD),
     start,
     n: integer("--n", values.n, MAX_WORD + 1n - start),
-    temperature: temperature(values.temperature),
+    temperature: values.temperature,
+    label: values.label,
   };
 }
 
-async function run({ folder, out, seed, start, n, temperature }) {
+async function run({ folder, out, seed, start, n, ...ofModel }) {
   const bundle = await Bundle.open(folder);
+  const temperatures = temperature(ofModel.temperature, bundle.manifest);
+  const chosen = label(ofModel.label, bundle.manifest);
   const shape = bundle.manifest.image_shape;
   if (!isPicture(shape[2])) {
     throw new BundleError(`${folder} has images of ${shape[2]} channels, which are no pictures`);
@@ -53,7 +58,7 @@ async function run({ folder, out, seed, start, n, temperature }) {
   makeFolder(out);
   for (let done = 0n; done < n; done += BigInt(BATCH)) {
     const count = n - done < BATCH ? Number(n - done) : BATCH;
-    const images = await bundle.sample(seed, start + done, count, temperature);
+    const images = await bundle.sample(seed, start + done, count, temperatures, chosen);
     for (let at = 0; at < count; at++) {
       const name = `${start + done + BigInt(at)}`.padStart(6, "0");
       await writeFile(join(out, `${name}.png`), png(images.subarray(at * size, (at + 1) * size), shape));

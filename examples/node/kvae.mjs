@@ -4,20 +4,19 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 
-import { standardNormal } from "./noise.mjs";
+import { fileOf, parse, roles } from "./manifest.mjs";
+import { draws } from "./noise.mjs";
 
 // onnxruntime reads this when it is loaded, which is why it is not among the imports above; else it reports to its maker.
 process.env.ORT_DISABLE_TELEMETRY ||= "1";
 const ort = await import("onnxruntime-node");
-
-const FORMAT_VERSION = 1;
 
 /** What is wrong with a bundle, in one line. */
 export class BundleError extends Error {}
 
 export class Bundle {
   /**
-   * Open the decoder of a bundle.
+   * Open a bundle for sampling: its decoder, and the graph of its prior if it has one.
    *
    * @param {string} folder
    * @returns {Promise<Bundle>}
@@ -25,22 +24,14 @@ export class Bundle {
    */
   static async open(folder) {
     const manifest = await readManifest(join(folder, "manifest.json"));
-    const name = `decoder.${manifest.graph_format ?? "onnx"}`;
-    const path = join(folder, name);
-    const graph = await read(path);
-    if (createHash("sha256").update(graph).digest("hex") !== manifest.files[name]) {
-      throw new BundleError(`${path} is not the file that the manifest names: it was changed or cut short`);
-    }
-    try {
-      return new Bundle(manifest, await ort.InferenceSession.create(graph));
-    } catch (error) {
-      throw new BundleError(`onnxruntime cannot load ${path}: ${error.message.split("\n")[0]}`);
-    }
+    const bundle = new Bundle(manifest);
+    for (const role of roles(manifest)) bundle.graphs[role] = await readGraph(folder, fileOf(role, manifest), manifest);
+    return bundle;
   }
 
-  constructor(manifest, decoder) {
+  constructor(manifest, graphs = {}) {
     this.manifest = manifest;
-    this.decoder = decoder;
+    this.graphs = graphs;
   }
 
   /**
@@ -49,42 +40,50 @@ export class Bundle {
    * @param {bigint | number} seed 0 to 2^64 - 1
    * @param {bigint | number} start index of the first image, in the same range
    * @param {number} n how many images, at least 1
-   * @param {number} temperature factor on the noise, which is rounded to float32
-   * @returns {Promise<Float32Array>} n * height * width * channels numbers in [0, 1], image after image
+   * @param {number | number[]} temperature factor on the noise, which is rounded to float32; for a model with `groups` of
+   *   latent dimensions it may be a list of one for each
+   * @param {number | null} label for a model with `labels`, the index of the images' label; null draws each image's own
+   * @returns {Promise<Float32Array>} n * height * width * channels numbers in [0, 1]
    */
-  async sample(seed, start, n, temperature = 1) {
-    const dim = this.manifest.latent_dim;
-    const z = standardNormal(seed, start, n, dim).map((value) => value * Math.fround(temperature));
-    const { mean } = await this.decoder.run({ z: new ort.Tensor("float32", z, [n, dim]) }, ["mean"]);
-    return mean.data;
+  async sample(seed, start, n, temperature = 1, label = null) {
+    const found = draws(this.manifest, seed, start, n, temperature, label);
+    const z = this.graphs.prior ? await this.#run("prior", n, found, "z") : found.noise;
+    return this.#run("decoder", n, { z, label: found.label }, "mean");
+  }
+
+  /** One output of a graph, for inputs of n rows each; those without values are left out. */
+  async #run(role, n, inputs, output) {
+    const feeds = {};
+    for (const [name, values] of Object.entries(inputs)) {
+      if (!values) continue;
+      const isInteger = values instanceof BigInt64Array;
+      feeds[name] = new ort.Tensor(isInteger ? "int64" : "float32", values, isInteger ? [n] : [n, values.length / n]);
+    }
+    return (await this.graphs[role].run(feeds, [output]))[output].data;
   }
 }
 
 async function readManifest(path) {
   const text = await read(path);
-  let manifest;
   try {
-    manifest = JSON.parse(text);
-  } catch {
-    throw new BundleError(`${path} is not JSON`);
+    return parse(text);
+  } catch (error) {
+    throw new BundleError(`${path} ${error.message}`);
   }
-  const wrong = fault(manifest);
-  if (wrong) throw new BundleError(`${path} ${wrong}`);
-  return manifest;
 }
 
-/** What a manifest has that this program cannot use, in words; undefined where it is fine. */
-function fault(manifest) {
-  const version = manifest?.format_version;
-  if (!isCount(version)) return "has no format_version: it is no bundle's manifest";
-  if (version > FORMAT_VERSION) return `has format_version ${version}; this program knows ${FORMAT_VERSION}`;
-  const { image_shape: shape, latent_dim: dim, files } = manifest;
-  if (!(Array.isArray(shape) && shape.length === 3 && shape.every(isCount))) return "has no valid image_shape";
-  if (!isCount(dim)) return "has no valid latent_dim";
-  if (files?.constructor !== Object) return "has no valid files";
+async function readGraph(folder, name, manifest) {
+  const path = join(folder, name);
+  const graph = await read(path);
+  if (createHash("sha256").update(graph).digest("hex") !== manifest.files[name]) {
+    throw new BundleError(`${path} is not the file that the manifest names: it was changed or cut short`);
+  }
+  try {
+    return await ort.InferenceSession.create(graph);
+  } catch (error) {
+    throw new BundleError(`onnxruntime cannot load ${path}: ${error.message.split("\n")[0]}`);
+  }
 }
-
-const isCount = (value) => Number.isInteger(value) && value > 0;
 
 async function read(path) {
   try {

@@ -1,14 +1,14 @@
-/** Images over HTTP: node server.mjs BUNDLE [PORT], then GET /?seed=7&index=0&temperature=1 */
+/** Images over HTTP: node server.mjs BUNDLE [PORT], then GET /?seed=7&index=0&temperature=1&label=boot */
 
 import { createServer } from "node:http";
 
-import { ArgumentError, fail, integer, temperature } from "./arguments.mjs";
+import { ArgumentError, fail, integer, label, temperature } from "./arguments.mjs";
 import { Bundle } from "./kvae.mjs";
 import { isPicture, png } from "./png.mjs";
 
 const HOST = "127.0.0.1";
 const MAX_WORD = 2n ** 64n - 1n;
-const PARAMETERS = ["seed", "index", "temperature"];
+const PARAMETERS = ["seed", "index", "temperature", "label"];
 
 const [folder, port, ...rest] = process.argv.slice(2);
 if (folder === undefined || rest.length > 0) fail("usage: node server.mjs BUNDLE [PORT]", 2);
@@ -57,7 +57,7 @@ async function answer(request, response) {
     if (!(error instanceof ArgumentError)) throw error;
     return send(response, 400, error.message);
   }
-  const image = await bundle.sample(query.seed, query.index, 1, query.temperature);
+  const image = await bundle.sample(query.seed, query.index, 1, query.temperature, query.label);
   send(response, 200, png(image, bundle.manifest.image_shape), "image/png");
 }
 
@@ -69,7 +69,8 @@ function parse(parameters) {
   return {
     seed: integer("seed", parameters.get("seed") ?? "", MAX_WORD),
     index: integer("index", parameters.get("index") ?? "0", MAX_WORD),
-    temperature: temperature(parameters.get("temperature") ?? "1"),
+    temperature: temperature(parameters.get("temperature") ?? "1", bundle.manifest),
+    label: label(parameters.get("label") ?? undefined, bundle.manifest),
   };
 }
 

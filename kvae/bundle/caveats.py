@@ -58,6 +58,19 @@ def about_loss(beta: float, entropy_weight: float, free_bits: float = 0.0) -> st
     return f"{weighted}: a looser bound than the negative ELBO"
 
 
+def about_draws(num_draws: int) -> str | None:
+    """The caveat for the importance-weighted loss of several draws; None for one draw, whose mean is that of the ELBO.
+
+    Reference: Burda et al., arXiv 1509.00519, theorem 1.
+    """
+    if num_draws == 1:
+        return None
+    return (
+        f"the loss is the importance-weighted bound of {num_draws} draws: a bound on the negative log-likelihood, and "
+        f"never looser than the negative ELBO"
+    )
+
+
 def about_training(training: dict[str, Any]) -> str | None:
     """The caveat for the loss of a manifest's training settings: the objective's own, or else `about_loss`.
 

@@ -57,6 +57,8 @@ class Diagnosis:
     """The cores of the machine."""
     threads: int
     """How many of them kvae uses; see `kvae.machine.cores`."""
+    threads_problem: str
+    """Why kvae uses none: what is wrong with the user's number; empty if it can be used."""
     telemetry: str
     """What is sent to others; empty if nothing is."""
     packages: list[Requirement]
@@ -90,7 +92,7 @@ class Diagnosis:
     @property
     def healthy(self) -> bool:
         """Whether sampling works, and nothing threatens it."""
-        return self.can_sample and not self.clash
+        return self.can_sample and not self.clash and not self.threads_problem
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
@@ -104,7 +106,10 @@ class Diagnosis:
             Row("kvae", f"{self.kvae}, {self.location}"),
             Row("Python", self.python),
             Row("platform", f"{self.platform}, {self.cores} cores"),
-            Row("threads", f"{self.threads} (cores that this process may use, or {cores.VARIABLE})"),
+            Row(
+                "threads",
+                self.threads_problem or f"{self.threads} (cores that this process may use, or {cores.VARIABLE})",
+            ),
             Row("sent to others", self.telemetry or f"nothing ({TELEMETRY_SWITCH}={os.environ[TELEMETRY_SWITCH]})"),
             *(_package_row(package) for package in self.packages if package.extra is None),
             Row("sampling", "works" if self.can_sample else "does not work"),
@@ -137,6 +142,7 @@ def examine() -> Diagnosis:
         graph = _shipped_decoder()
         tried = providers.try_all(module, graph) if graph else []
         problem = "" if graph else "kvae's shipped bundle is missing, so it was not tried; reinstall kvae"
+    threads, threads_problem = _threads()
     packages = [wanted for wanted in requirements.of() if wanted.extra in (None, "train", "cpu", "gpu")]
     return Diagnosis(
         kvae=__version__,
@@ -144,7 +150,8 @@ def examine() -> Diagnosis:
         python=f"{platform.python_version()}, {platform.python_implementation()}",
         platform=platform.platform(),
         cores=os.cpu_count() or 1,
-        threads=cores.threads(),
+        threads=threads,
+        threads_problem=threads_problem,
         telemetry=_telemetry(),
         packages=packages,
         wheels=wheels,
@@ -174,6 +181,14 @@ def _import_onnxruntime() -> tuple[ModuleType | None, str]:
     except (ImportError, AttributeError, OSError) as error:
         return None, f"broken: {printable(error, 160)}"
     return onnxruntime, ""
+
+
+def _threads() -> tuple[int, str]:
+    """How many threads kvae uses, or 0 and what is wrong with the user's number."""
+    try:
+        return cores.threads(), ""
+    except KvaeError as error:
+        return 0, str(error)
 
 
 def _telemetry() -> str:

@@ -52,10 +52,11 @@ def compare(
     """
     evaluation.check_settings(importance_samples, "adaptive")  # fail before hours of training
     _check_ours(out)
+    for setting in settings:
+        apart.check(out, *setting.config.own_paths)  # before anything is decoded
     settled = []
     for setting in settings:
         data = datasets.of(setting.config, data_dir)
-        apart.check(out, *setting.config.own_paths)
         setting = replace(setting, config=choice.settle(setting.config, data))
         settled.append(setting)
         building.check_size(setting.config, len(data.train.images))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from kvae.bundle import binarization
 from kvae.bundle.manifest import Manifest
-from kvae.data.held_out_split import held_out
+from kvae.data.held_out_split import held_out, held_out_labels
 from kvae.errors import KvaeError
 from kvae.evaluation.data import data_of
 from kvae.files import pictures
@@ -38,8 +38,7 @@ def of_data_set(manifest: Manifest, data_dir: Path | None, own: Path | None, bes
     test = held_out(data, "test", manifest.is_of_bits)
     if manifest.labels is None:
         return Images(data.train.images, test)
-    step = -(-len(data.test.images) // len(test))  # of a very large split only every second image is held out, say
-    return Images(data.train.images, test, data.train.labels, data.test.labels[::step])
+    return Images(data.train.images, test, data.train.labels, held_out_labels(data, "test"))
 
 
 def as_met(manifest: Manifest, images: Images) -> Images:

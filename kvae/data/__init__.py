@@ -2,6 +2,6 @@
 
 from kvae.data.choice import settle
 from kvae.data.datasets import Dataset, Split, load, of
-from kvae.data.held_out_split import held_out
+from kvae.data.held_out_split import held_out, held_out_labels
 
-__all__ = ["Dataset", "Split", "held_out", "load", "of", "settle"]
+__all__ = ["Dataset", "Split", "held_out", "held_out_labels", "load", "of", "settle"]

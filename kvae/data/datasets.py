@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvae.config import TrainConfig
-from kvae.data import decoded, download, image_cache, named, sources, splits
+from kvae.data import classes, decoded, download, image_cache, named, sources, splits
 from kvae.data.cache import cache_dir
 from kvae.data.named import File, Source
 from kvae.data.tally import Facts
@@ -30,12 +30,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Split:
-    """Images uint8 `(n, height, width, channels)`, and labels `(n,)`: uint8, or wider for more than 256 classes."""
+    """Images uint8 `(n, height, width, channels)`, and their labels int64 `(n,)` if they have any."""
 
     images: NDArray[np.uint8]
     """In memory, or an `np.memmap` if they are a user's own and need too much memory."""
-    labels: NDArray[Any]
-    """The class of each image; zeros where there are no labels."""
+    labels: NDArray[np.int64] | None
+    """The class of each image, an index of the data set's `class_names`; None where there are no labels."""
     names: Sequence[str] | None = None
     """The names of a user's own images; None in a named data set."""
 
@@ -66,6 +66,11 @@ class Dataset:
         return found if self.licence is None else found | {"licence": self.licence}
 
     @property
+    def label_names(self) -> list[str] | None:
+        """The names of the classes, in the order of their numbers; None where there are no labels."""
+        return list(self.class_names) or None
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """`(height, width, channels)`."""
         _, height, width, channels = self.train.images.shape
@@ -88,17 +93,26 @@ def of(
 
     Raises:
         ConfigError: an unknown name.
-        DataError: images that cannot be found or used, or too few of them; the message says what to do.
+        DataError: images that cannot be found or used, or too few of them; or for a conditional model no labels that
+            it could use (see `kvae.data.classes.check`). The message says what to do.
     """
     if config.data is None:
-        return load(config.dataset, data_dir)
+        data = load(config.dataset, data_dir)
+        if config.model.conditional:
+            classes.check(data)
+        return data
     source = sources.open_all(config)
     folder = image_cache.prepare(source, config, progress)
     summary = decoded.read_summary(folder)
     decoded.check(summary, config)
     images = decoded.read_images(folder, memory)
+    has_labels = bool(summary["class_names"])
     train, validation, test = (
-        Split(images[name], decoded.read_labels(folder, name), decoded.Names(folder, name, len(images[name])))
+        Split(
+            images[name],
+            decoded.read_labels(folder, name).astype(np.int64) if has_labels else None,
+            decoded.Names(folder, name, len(images[name])),
+        )
         for name in splits.SPLITS
     )
     data = Dataset(
@@ -114,6 +128,8 @@ def of(
     )
     others = f"; {source.num_others:,} other files ignored because of their names" if source.num_others else ""
     logger.info("%s: %s%s; from %s", data.name, decoded.describe(summary), others, folder)
+    if config.model.conditional:
+        classes.check(data, source)
     return data
 
 
@@ -157,12 +173,13 @@ def load(name: str, data_dir: Path | None = None) -> Dataset:
         paths |= {file: path for file in source.files if file.name in missing and (path := _find(file, [target]))}
     logger.info("%s: from %s", name, ", ".join(sorted({str(path.parent) for path in paths.values()})))
     images, labels, test_images, test_labels = (_read(name, file, paths[file]) for file in source.files)
+    own, own_test = labels.astype(np.int64), test_labels.astype(np.int64)
     cut = len(images) - source.num_validation
     return Dataset(
         name=name,
-        train=Split(images[:cut, ..., None], labels[:cut]),
-        validation=Split(images[cut:, ..., None], labels[cut:]),
-        test=Split(test_images[..., None], test_labels),
+        train=Split(images[:cut, ..., None], own[:cut]),
+        validation=Split(images[cut:, ..., None], own[cut:]),
+        test=Split(test_images[..., None], own_test),
         class_names=source.class_names,
         licence=source.licence,
         sha256=source.sha256,

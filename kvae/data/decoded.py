@@ -16,8 +16,8 @@ from kvae.data import preparation, splits, tally
 from kvae.data.image_cache import INDEX, SUMMARY
 from kvae.data.splits import SPLITS
 from kvae.errors import DataError
-from kvae.files import memory
 from kvae.files.text import printable, shown
+from kvae.machine import memory
 
 MEMORY_SHARE = 0.25
 """All images are loaded if they take at most this share of the available memory."""

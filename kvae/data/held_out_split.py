@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvae.bundle import binarization
-from kvae.data.datasets import Dataset
+from kvae.data.datasets import Dataset, Split
 from kvae.errors import DataError
 
 MAX_HELD_OUT = 2**27
@@ -29,7 +29,7 @@ def held_out(data: Dataset, split: str, binarize_images: bool) -> NDArray[np.uin
         DataError: the bits of the test split differ from the pinned ones.
     """
     images: NDArray[np.uint8] = getattr(data, split).images
-    images = images[:: math.ceil(images.nbytes / MAX_HELD_OUT)] if images.nbytes > MAX_HELD_OUT else images
+    images = images[:: _stride(images)]
     if not binarize_images:
         return images
     bits = binarization.binarize(images, binarization.KEYS[split])
@@ -39,3 +39,13 @@ def held_out(data: Dataset, split: str, binarize_images: bool) -> NDArray[np.uin
             f"{data.test_bits_sha256[:12]}...: this numpy draws different bits, so results would not be comparable."
         )
     return bits
+
+
+def held_out_labels(data: Dataset, split: str) -> NDArray[np.int64] | None:
+    """The labels of the images of `held_out`, int64 `(n,)`; None if the data set has none."""
+    found: Split = getattr(data, split)
+    return None if found.labels is None else found.labels[:: _stride(found.images)]
+
+
+def _stride(images: NDArray[np.uint8]) -> int:
+    return max(1, math.ceil(images.nbytes / MAX_HELD_OUT))

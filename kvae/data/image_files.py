@@ -94,6 +94,8 @@ class Picture:
     path: Path
     wanted: Wanted
     count: int = 1
+    root: Path | None = None
+    """The folder in which it was found, if the user named one."""
 
     def name(self, index: int) -> str:
         return str(self.path)
@@ -157,21 +159,22 @@ class Stack:
         self._array = array
         self._wanted = wanted
         self._found = found[1:]
-        self._first = 0
+        self.first = 0
+        """The index of the first image of this part in the array."""
         self.path = array.path
-        self.count = found[0]
+        self.count = self.total = found[0]
 
     def name(self, index: int) -> str:
-        return f"{self.path}[{self._first + index}]"
+        return f"{self.path}[{self.first + index}]"
 
     def cut(self, start: int, stop: int) -> "Stack":
         piece = copy.copy(self)
-        piece._first, piece.count = self._first + start, stop - start
+        piece.first, piece.count = self.first + start, stop - start
         return piece
 
     def chunks(self) -> Iterator[Floats]:
         size = fitting(max(4, self._array.dtype.itemsize) * math.prod(self._found))
-        for rows in self._array.rows(size, self._first, self._first + self.count):
+        for rows in self._array.rows(size, self.first, self.first + self.count):
             yield self._floats(rows.reshape(len(rows), *self._found))
 
     def _floats(self, images: NDArray[Any]) -> Floats:

@@ -138,7 +138,7 @@ def open_images(
     for path in paths:
         kind = listing.kind_of(path)
         parts += (
-            [Picture(file, wanted) for file in _pictures_of(path)]
+            [Picture(file, wanted, root=path) for file in _pictures_of(path)]
             if kind == listing.FOLDER
             else [open_file(path, kind, wanted)]
         )

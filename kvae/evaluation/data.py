@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from kvae.bundle.manifest import Manifest
 from kvae.config import DATASETS, PATHS, TrainConfig
 from kvae.data import datasets, named
-from kvae.data.held_out_split import held_out
+from kvae.data.held_out_split import held_out, held_out_labels
 from kvae.errors import DataError, KvaeError
 from kvae.runs import files as run_files
 from kvae.runs.layout import CONFIG
@@ -132,11 +132,22 @@ def test_images(
     Raises:
         DataError: as `data_of`; or the images do not have the shape that the model takes.
     """
-    images = held_out(data_of(manifest, data_dir, own, beside), "test", manifest.is_of_bits)
+    return labelled_test_images(manifest, data_dir, own, beside)[0]
+
+
+def labelled_test_images(
+    manifest: Manifest,
+    data_dir: Path | None = None,
+    own: Path | None = None,
+    beside: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[NDArray[np.uint8], list[str] | None]:
+    """`test_images`, and the name of each one's class, if the data set has labels."""
+    data = data_of(manifest, data_dir, own, beside)
+    images, labels = held_out(data, "test", manifest.is_of_bits), held_out_labels(data, "test")
     if list(images.shape[1:]) != manifest.image_shape:
         shapes = [" x ".join(map(str, shape)) for shape in (manifest.image_shape, images.shape[1:])]
         raise DataError(
             f"the model takes images of {shapes[0]}, but those of {manifest.dataset['name']}, on which it says that it "
             f"was trained, are {shapes[1]}."
         )
-    return images
+    return images, None if labels is None else [data.class_names[label] for label in labels.tolist()]

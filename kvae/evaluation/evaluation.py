@@ -130,7 +130,7 @@ def evaluate(
         scale=deviations,
         labels=known,
         labels_are_best=class_labels.is_best(bundle.manifest, labels),
-        group_rates=None if bundle.manifest.groups is None else rates,
+        group_rates=rates if bundle.manifest.groups is not None and bundle.prior.has_closed_rate else None,
     )
 
 
@@ -190,37 +190,35 @@ def _estimates(
 ) -> _OfGroup:
     """The estimates of a group of images; arguments as for `kvae.runtime.importance.estimates`."""
     of_each: Sequence[int | None] = [None] * len(pixels) if labels is None else labels.tolist()
-    factors = np.array(
+    widening = np.array(
         [
             importance.widening(bundle, *image, index, seed, label) if adaptive else 1.0
             for index, label, image in zip(indices, of_each, zip(pixels, loc, scale, strict=True), strict=True)
         ]
     )
-    wide, limit = scale, importance.widest(bundle)
-    if bundle.manifest.groups is None:
-        wide = np.stack([importance.widened(*each, limit) for each in zip(scale, factors.tolist(), strict=True)])
+    wide, factors = importance.proposal(bundle, scale, widening)
     samples = importance_samples
     found = importance.estimates(bundle, pixels, loc, wide, indices, samples, seed, 0, labels, factors)
     distortion, rates = found.distortion, found.rates
-    if np.any(factors != 1.0):
+    if np.any(widening != 1.0):
         own = importance.estimates(bundle, pixels, loc, scale, indices, importance.PILOT_SAMPLES, seed, 0, labels)
-        distortion = np.where(factors == 1.0, distortion, own.distortion)
-        rates = np.where(factors[:, None] == 1.0, rates, own.rates)
+        distortion = np.where(widening == 1.0, distortion, own.distortion)
+        rates = np.where(widening[:, None] == 1.0, rates, own.rates)
     marginal = np.empty((len(pixels), 0))
     if labels is not None:
-        rows = zip(pixels, indices, labels.tolist(), found.rows(), factors.tolist(), strict=True)
+        rows = zip(pixels, indices, labels.tolist(), found.rows(), widening.tolist(), strict=True)
         marginal = np.array(
             [
                 importance.marginal(bundle, image, index, samples, seed, {label: known}, factor)
                 for image, index, label, known, factor in rows
             ]
         )
-    return _OfGroup(distortion, found.nll, found.effective_sample_size, factors, rates, marginal)
+    return _OfGroup(distortion, found.nll, found.effective_sample_size, widening, rates, marginal)
 
 
 def check_comparable(one: Manifest, other: Manifest) -> None:
     """Raise KvaeError if the numbers of two models are of different kinds, or from different test images."""
-    reason = comparable.why_not(comparable.of_manifest(one), comparable.of_manifest(other))
+    reason = _why_not(comparable.of_manifest(one), comparable.of_manifest(other))
     if reason:
         raise KvaeError(f"the models cannot be compared: {reason}.")
 
@@ -230,17 +228,31 @@ def paired(one: Evaluation, other: Evaluation) -> dict[str, Estimate]:
 
     Two models find the same images easy, so the standard error of the difference is far below that of either mean.
     Numbers that contain an NLL are left out if `kvae.bundle.comparable.why_no_nll` says that their difference means
-    nothing.
+    nothing. Of two models of which only one has labels, -log p(x) alone is compared, as `nll_marginal`: that of the
+    model with labels, and the NLL of the other.
 
     Raises:
         KvaeError: the numbers are of different kinds, or from different images.
     """
-    reason = comparable.why_not(one.measured, other.measured)
+    reason = _why_not(one.measured, other.measured)
     if reason:
         raise KvaeError(f"the models cannot be compared: {reason}.")
     left_out = comparable.BY_SAMPLING if comparable.why_no_nll(one.sampled, other.sampled) else ()
+    if why_only_marginal(one, other):
+        values, others = (each.per_image.get("nll_marginal", each.per_image["nll"]) for each in (one, other))
+        return {} if left_out else {"nll_marginal": Estimate.of(values - others)}
     return {
         name: Estimate.of(values - other.per_image[name])
         for name, values in one.per_image.items()
         if name not in left_out and name in other.per_image
     }
+
+
+def why_only_marginal(one: Evaluation, other: Evaluation) -> str | None:
+    """Why `paired` compares two models only by log p(x); None if it compares all they have."""
+    return comparable.why_not(one.measured, other.measured) if _why_not(one.measured, other.measured) is None else None
+
+
+def _why_not(one: comparable.Measured, other: comparable.Measured) -> str | None:
+    """Why no number of two models may be compared, be they given labels or not: both have log p(x)."""
+    return comparable.why_not(one._replace(given_label=False), other._replace(given_label=False))

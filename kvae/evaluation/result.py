@@ -54,7 +54,7 @@ class Evaluation:
     labels_are_best: bool = False
     """Whether these labels are those with the highest ELBO, and not the images' own."""
     group_rates: NDArray[np.float64] | None = None
-    """The rate of each group of latent dimensions, `(n, groups)`, if the model has groups."""
+    """The rate of each group of latent dimensions, `(n, groups)`, if the model has groups and the prior N(0, I)."""
 
     @cached_property
     def metrics(self) -> dict[str, Estimate]:
@@ -93,7 +93,7 @@ class Evaluation:
 
     @cached_property
     def rate_by_group(self) -> list[Estimate] | None:
-        """The mean rate of each group of latent dimensions; None for a model without groups."""
+        """The mean rate of each group of latent dimensions; None if there are no `group_rates`."""
         return None if self.group_rates is None else [Estimate.of(column) for column in self.group_rates.T]
 
     @property
@@ -213,5 +213,7 @@ class Evaluation:
                 "images_by_label": dict(zip(names, counts, strict=True)),
             }
         if self.rate_by_group is not None:
-            found |= {"rate_by_group": [asdict(rate) for rate in self.rate_by_group], "left_out": self.left_out}
+            found["rate_by_group"] = [asdict(rate) for rate in self.rate_by_group]
+        if self.left_out is not None:
+            found["left_out"] = self.left_out
         return found

@@ -38,6 +38,10 @@ def page(bundle: Bundle, name: str, ort_dir: Path | None = None) -> dict[str, by
     manifest = bundle.manifest
     if "decoder" not in bundle.graphs:
         raise KvaeError("this model has no decoder to explore; open the whole bundle folder, or a decoder.onnx.")
+    if manifest.has_own_prior and "prior" not in bundle.graphs:
+        raise KvaeError(
+            f"the prior '{manifest.prior}' of this model is a graph of its own; open the whole bundle folder."
+        )
     if pictures.is_table(manifest.image_shape):
         raise KvaeError("explore shows pictures; this model's images are rows of a table, which are not pictured.")
     channels = manifest.image_shape[-1]

@@ -48,6 +48,7 @@ def of(vae: VAE) -> Functions:
     Raises:
         KvaeError: a network returns a distribution that a bundle cannot describe.
     """
+    prior = vae.prior.frozen()
 
     def decode(z: tf.Tensor, label: tf.Tensor | None = None) -> Any:
         result = tensors.of_likelihood(called(vae.decoder, z, label=label))
@@ -58,10 +59,10 @@ def of(vae: VAE) -> Functions:
         return tensors.of_posterior(posterior if noise is None else at(posterior, noise))
 
     def from_noise(noise: tf.Tensor, component: tf.Tensor | None = None, label: tf.Tensor | None = None) -> Any:
-        return (vae.prior.from_noise(noise, component, label if takes_label(vae.prior) else None),)
+        return (prior.from_noise(noise, component, label if takes_label(prior) else None),)
 
     def log_prob(z: tf.Tensor, label: tf.Tensor | None = None) -> Any:
-        return (called(vae.prior, label=label).log_prob(z),)
+        return (called(prior, label=label).log_prob(z),)
 
     black = called(vae.encoder, tf.zeros((1, *vae.image_shape)), label=tf.zeros(1, tf.int64))
     tensors.of_posterior(at(black, tf.zeros((1, vae.latent_dim))) if isinstance(black, Hierarchical) else black)

@@ -3,7 +3,7 @@
 import math
 import shutil
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,7 +28,12 @@ NAMES = "names.csv"
 
 
 def write(
-    batches: Iterable[NDArray[np.float32]], n: int, image_shape: list[int], path: Path, columns: int | None = None
+    batches: Iterable[NDArray[np.float32]],
+    n: int,
+    image_shape: list[int],
+    path: Path,
+    columns: int | None = None,
+    rows: Sequence[str] | None = None,
 ) -> None:
     """Write images to `path`, in the format that its name implies.
 
@@ -41,6 +46,7 @@ def write(
             name `images`, or a folder (no suffix) for `000000.png`, `000001.png`, ...; an existing file is replaced,
             an existing folder only if an earlier call wrote it and nothing was added or changed.
         columns: images per row of a grid; see `kvae.files.pictures.grid`.
+        rows: the label of each row of a grid, for whole rows.
 
     Raises:
         KvaeError: the target cannot be written, or is not one of these.
@@ -52,7 +58,12 @@ def write(
     _check_file(path, n)
     with atomic_file(path) as temporary:
         if path.suffix.lower() == ".png":
-            pictures.save(pictures.grid(np.concatenate(list(batches)), columns), temporary)
+            images = np.concatenate(list(batches))
+            if rows is None:
+                pictures.save(pictures.grid(images, columns), temporary)
+                return
+            cells = images.reshape(len(rows), -1, *images.shape[1:])
+            pictures.save(pictures.labelled_grid(cells, rows, [""] * cells.shape[1]), temporary)
             return
         shape = (n, *image_shape)
         room = shutil.disk_usage(temporary.parent).free

@@ -8,9 +8,10 @@ import math
 import os
 import re
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from kvae.errors import KvaeError
+from kvae.machine import cgroups
 
 VARIABLE = "KVAE_THREADS"
 """The environment variable that gives the number of threads; processes that kvae starts inherit it."""
@@ -41,7 +42,7 @@ def give(count: int | None) -> None:
         os.environ[VARIABLE] = str(count)
 
 
-def usable(root: Path = Path("/")) -> int:
+def usable(root: Path = cgroups.ROOT) -> int:
     """The cores that this process may use: its CPU affinity, and the quota of its control groups.
 
     Args:
@@ -54,61 +55,23 @@ def usable(root: Path = Path("/")) -> int:
 
 
 def _quotas(root: Path) -> Iterator[float]:
-    """The CPU quotas of this process's control groups and of the groups that hold them, in cores.
-
-    Reference: cgroups(7), proc_pid_cgroup(5) and proc_pid_mountinfo(5) of the Linux manual.
-    """
-    groups = dict(_groups(_text(root / "proc/self/cgroup")))
-    for version, mounted, mount_point in _mounts(_text(root / "proc/self/mountinfo")):
-        top = root / mount_point.lstrip("/")
-        group = PurePosixPath(groups.get(version, "/"))
-        # In a container the path may lead out of what is mounted there; then only the mount itself is read.
-        inside = group.is_relative_to(mounted) and ".." not in group.parts
-        parts = group.relative_to(mounted).parts if inside else ()
-        for depth in range(len(parts) + 1):
-            quota = _quota(version, top.joinpath(*parts[:depth]))
-            if quota is not None:
-                yield quota
-
-
-def _groups(text: str) -> Iterator[tuple[int, str]]:
-    """The version of each hierarchy that can limit the CPU, and this process's group in it."""
-    for line in text.splitlines():
-        fields = line.split(":", 2)
-        if len(fields) == 3 and fields[:2] == ["0", ""]:
-            yield 2, fields[2]
-        elif len(fields) == 3 and "cpu" in fields[1].split(","):
-            yield 1, fields[2]
-
-
-def _mounts(text: str) -> Iterator[tuple[int, str, str]]:
-    """For each mounted hierarchy: its version, which of its groups is mounted, and where."""
-    for line in text.splitlines():
-        before, _, after = line.partition(" - ")
-        fields, kind = before.split(" "), after.split(" ")
-        if len(fields) < 5 or len(kind) < 3 or not fields[4].startswith("/"):
-            continue
-        group, mount_point = (re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), path) for path in fields[3:5])
-        if kind[0] == "cgroup2":
-            yield 2, group, mount_point
-        elif kind[0] == "cgroup" and "cpu" in kind[2].split(","):
-            yield 1, group, mount_point
+    """The CPU quotas of this process's control groups and of the groups that hold them, in cores."""
+    for version, folder in cgroups.folders("cpu", root):
+        quota = _quota(version, folder)
+        if quota is not None:
+            yield quota
 
 
 def _quota(version: int, folder: Path) -> float | None:
     """A group's quota; None if it has none, or its files say nothing that makes sense."""
     if version == 2:
-        fields = _text(folder / "cpu.max").split()
+        fields = cgroups.text(folder / "cpu.max").split()
     else:
-        fields = [*_text(folder / "cpu.cfs_quota_us").split(), *_text(folder / "cpu.cfs_period_us").split()]
+        fields = [
+            *cgroups.text(folder / "cpu.cfs_quota_us").split(),
+            *cgroups.text(folder / "cpu.cfs_period_us").split(),
+        ]
     if len(fields) != 2 or not all(re.fullmatch(r"[0-9]{1,18}", field) for field in fields):
         return None  # "max" in version 2 and -1 in version 1 mean that there is no limit
     quota, period = map(int, fields)
     return quota / period if quota > 0 and period > 0 else None
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError:  # not on Linux, or hidden in this container
-        return ""

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from kvae.model.calls import returned
+from kvae.model.ladder import LadderDecoder
 from kvae.model.networks import Decoder
 from kvae.model.probes import labels, probes
 from kvae.steps.inputs import ANY, UNIT, Range
@@ -14,12 +15,12 @@ PROBES = 16
 
 
 def image_range(decoder: keras.Layer, latent_dim: int) -> Range:
-    """`UNIT` for `kvae.model.Decoder`, and for your own if its mean stays in [0, 1] for codes near and far; else `ANY`.
+    """`UNIT` for kvae's own decoders, and for your own if its mean stays in [0, 1] for codes near and far; else `ANY`.
 
     All of kvae's likelihoods are of pixels in [0, 1], and so is the mean in a bundle. But a normal distribution around
     a mean of any size has a density everywhere, which is right for a table of measurements.
     """
-    if isinstance(decoder, Decoder):
+    if isinstance(decoder, Decoder | LadderDecoder):
         return UNIT
     with tf.init_scope():
         codes = probes(latent_dim, PROBES)

@@ -16,7 +16,7 @@ from keras import layers
 
 from kvae.errors import KvaeError
 from kvae.model.architectures.conv import DepthToSpace
-from kvae.model.probes import probes
+from kvae.model.probes import labels, probes
 from kvae.steps.keras_private import operations_back
 
 KEEP_RANGE = (
@@ -95,9 +95,11 @@ def _message(fault: str) -> str:
 
 def _outputs(decoder: keras.Layer, z: tf.Tensor) -> tf.Tensor | None:
     """What the body gives; for another decoder, the logits of the distribution that it returns, if it has any."""
-    if getattr(decoder, "body", None) is not None:
-        return tf.cast(decoder.body(z, training=False), tf.float32)
-    found = decoder(z, training=False)
+    label = labels(decoder, len(z))
+    if getattr(decoder, "body", None) is not None and (label is None or hasattr(decoder, "body_input")):
+        codes = z if label is None else decoder.body_input(z, label)
+        return tf.cast(decoder.body(codes, training=False), tf.float32)
+    found = decoder(z, *(() if label is None else (label,)), training=False)
     logits = getattr(getattr(found, "distribution", found), "logits", None)
     return None if logits is None else tf.convert_to_tensor(logits)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from kvae.errors import KvaeError
 from kvae.model.objectives import Objective
 from kvae.model.terms import Terms
 from kvae.steps import backend, schedules
@@ -21,7 +22,7 @@ class ObjectiveModel(StepModel):
 
     def __init__(self, objective: Objective, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._objective = objective
+        self._objective = _checked(objective)
         self._beta = tf.Variable(objective.beta, trainable=False, dtype=tf.float32)
 
     @property
@@ -31,7 +32,7 @@ class ObjectiveModel(StepModel):
 
     @objective.setter
     def objective(self, value: Objective) -> None:
-        self._objective = value
+        self._objective = _checked(value)
         self._beta.assign(value.beta)
         self.trace_again()
 
@@ -52,9 +53,13 @@ class ObjectiveModel(StepModel):
         super().compile_from_config(config)
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
-        """As in Keras; raises KvaeError if the learning rate is 0 from here on."""
+        """As in Keras; raises KvaeError without an optimizer, or if the learning rate is 0 from here on."""
         if getattr(self, "optimizer", None) is not None:  # a model that was not compiled has none
             schedules.check_not_over(self.optimizer)
+        elif self.compiled:
+            raise KvaeError(
+                "fit needs an optimizer; got None. Compile the model: compile(optimizer=kvae.steps.FusedAdam(1e-3))."
+            )
         with backend.plain_settings():  # Keras's schedules compute in the dtype of keras.json
             return super().fit(*args, **kwargs)
 
@@ -62,3 +67,11 @@ class ObjectiveModel(StepModel):
         """The objective's loss for these terms, in nats per image: at the full weight, or at that of the next step."""
         share = self._objective.ramp(self.optimizer.iterations) if training else 1.0
         return self._objective.loss(terms, self._beta * share)
+
+
+def _checked(value: Any) -> Objective:
+    """An objective; KvaeError for anything else."""
+    if not isinstance(value, Objective):
+        kind = type(value).__name__
+        raise KvaeError(f"objective must be a kvae.model.objectives.Objective, such as ELBO(); got a {kind}.")
+    return value

@@ -68,7 +68,7 @@ def diagnose(
         return [found]  # the rest follows from it
     findings = [
         _overfitting(history),
-        _falling(run, history),
+        _falling(run, history, config),
         _validation(history),
         _collapse(config, active_units),
         _scales(config, posterior_scales, floor_share),
@@ -120,7 +120,7 @@ def _overfitting(history: Mapping[str, Sequence[float]]) -> Finding | None:
     )
 
 
-def _falling(run: str, history: Mapping[str, Sequence[float]]) -> Finding | None:
+def _falling(run: str, history: Mapping[str, Sequence[float]], config: TrainConfig) -> Finding | None:
     losses = _finite(history, "val_loss", "loss")
     course = {progress_of.LOSS: losses.tolist()}
     if not progress_of.still_falling(course):
@@ -129,7 +129,9 @@ def _falling(run: str, history: Mapping[str, Sequence[float]]) -> Finding | None
     return Finding(
         "falling",
         f"the loss was still falling: by {nats:,.2f} nats in the last {epochs} epochs",
-        f"train longer: kvae train --resume {shlex.quote(run)} --epochs {2 * len(losses)}",
+        f"train longer: kvae train --resume {shlex.quote(run)} --epochs {2 * len(losses)}"
+        if config.fit is None
+        else f"fit the prior again with --epochs {2 * len(losses)}",
     )
 
 

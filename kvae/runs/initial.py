@@ -1,19 +1,24 @@
 """Where the weights that a new run begins with come from (`init_from`), and the settings of their model."""
 
 import json
+import logging
 import zipfile
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from kvae.bundle.manifest import FILE_NAME
-from kvae.config import ModelConfig, TrainConfig
+from kvae.config import PATHS, ModelConfig, TrainConfig
 from kvae.errors import ConfigError, KvaeError
 from kvae.files import regular
 from kvae.files.text import printable
 from kvae.runs import files as run_files
 from kvae.runs import layout
 
+logger = logging.getLogger(__name__)
+
+DATA = ("dataset", *PATHS, "image_size", "grayscale", "alpha", "levels", "split_seed", "max_bad")
+"""The settings that describe a data set."""
 MAX_CONFIG = 10_000_000
 """A model's description with more bytes than this is not read."""
 
@@ -43,8 +48,8 @@ def weights_file(init_from: str) -> Path:
 def model_settings(init_from: str) -> dict[str, Any]:
     """The settings of the model in a run or a `.keras` file, as `kvae.config.from_settings` takes them.
 
-    They are those of the run that the file is in. Of a file elsewhere, only the latent dimensions and the likelihood
-    are known: the other settings must be given if they are not the defaults.
+    They are those of the run that the file is in. Of a file elsewhere, only the latent dimensions, the likelihood
+    and whether it is conditional are known: the other settings must be given if they are not the defaults.
 
     Raises:
         ConfigError: `init_from` is neither a run nor a `.keras` file.
@@ -63,6 +68,8 @@ def model_settings(init_from: str) -> dict[str, Any]:
             "latent_dim": parts["encoder"]["config"]["latent_dim"],
             "likelihood": parts["decoder"]["config"]["likelihood"],
         }
+        if parts["decoder"]["config"].get("num_labels") is not None:
+            found["conditional"] = True
     except Exception as error:  # errors in zip and JSON, and missing names, have no common base
         reason = printable(str(error)) or type(error).__name__
         raise KvaeError(f"init_from {path} does not hold a model of kvae train: {reason}.") from None
@@ -77,11 +84,23 @@ def run_config(path: Path) -> TrainConfig | None:
     return None
 
 
-def inherited(settings: dict[str, Any]) -> dict[str, Any]:
-    """Flat settings; with `init_from` among them, those of its model too, unless others are given."""
+def inherited(settings: dict[str, Any], with_data: bool = True) -> dict[str, Any]:
+    """Flat settings; with `init_from` among them, those of its model too, unless others are given.
+
+    The data set is that of its run, unless one is given; a line in the log says so.
+
+    Args:
+        settings: what is given.
+        with_data: whether to take over the data set; not if another place, such as a recipe, names one.
+    """
     if settings.get("init_from") is None:
         return settings
-    return model_settings(settings["init_from"]) | settings
+    found = model_settings(settings["init_from"])
+    run = run_config(weights_file(settings["init_from"]))
+    if run is not None and with_data and not {"dataset", *PATHS} & settings.keys():
+        found |= {name: getattr(run, name) for name in DATA}
+        logger.info("data set %s, as in %s; --data or --dataset takes another", run.dataset, settings["init_from"])
+    return found | settings
 
 
 def differences(init_from: str, config: TrainConfig) -> list[str]:

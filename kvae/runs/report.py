@@ -11,7 +11,7 @@ from PIL import Image
 from kvae import settings
 from kvae.bundle import caveats
 from kvae.bundle.manifest import USED_RATE, Manifest
-from kvae.config import TrainConfig
+from kvae.config import PRIORS, TrainConfig
 from kvae.errors import BundleError
 from kvae.files.atomic import atomic_file
 from kvae.runs import curves, diagnosis, html_page, layout
@@ -48,9 +48,10 @@ def render(run: Path) -> str:
     """The page as text; raises the same errors as `write`."""
     files = RunFiles.read(run)
     manifest = _manifest(run)
+    prior = PRIORS.get(files.config.model.prior, files.config.model.prior)
     sections = [
         ("Training", _curves(files)),
-        ("Samples", _picture(run / layout.SAMPLES, "Mean images of codes drawn from the prior N(0, I).")),
+        ("Samples", _picture(run / layout.SAMPLES, f"Mean images of codes drawn from the prior, {prior}.")),
         ("Reconstructions", _picture(run / layout.RECONSTRUCTIONS, "Test images, each above its reconstruction.")),
         ("During training", _progress(run / layout.PICTURES)),
         ("Latent dimensions", _dimensions(manifest, files.config)),
@@ -86,7 +87,7 @@ def _numbers(files: RunFiles, manifest: Manifest | None) -> str:
         cells.append(
             f"<div>active units<b>{metrics['active_units']['value']:.0f}</b>of {config.model.latent_dim}</div>"
         )
-    about = [f"{files.num_epochs} of {config.epochs} epochs, {files.written:%Y-%m-%d %H:%M}."]
+    about = [f"{files.num_epochs} of {config.num_epochs} epochs, {files.written:%Y-%m-%d %H:%M}."]
     if files.best_epoch is not None and "val_elbo" in files.history:
         elbo = files.history["val_elbo"][files.best_epoch - 1]
         about.append(f"The model is from epoch {files.best_epoch}, whose validation ELBO is {elbo:,.2f}.")
@@ -106,7 +107,7 @@ def _numbers(files: RunFiles, manifest: Manifest | None) -> str:
     words = " ".join(f"<span>{html.escape(shlex.quote(word))}</span>" for word in settings.command(config))
     return (
         f'<div class="numbers">{"".join(cells)}</div>\n<p>{html.escape(" ".join(about))}</p>\n'
-        f"<p>To train it again:</p>\n<pre>{words}</pre>"
+        f"<p>To make it again:</p>\n<pre>{words}</pre>"
     )
 
 

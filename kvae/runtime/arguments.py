@@ -22,6 +22,10 @@ Temperature = float | Sequence[float] | NDArray[Any]
 def inputs(graph: str, given: Mapping[str, ArrayLike], ends: list[dict[str, Any]]) -> dict[str, NDArray[Any]]:
     """The inputs of a graph as onnxruntime takes them; raises KvaeError if they do not fit the graph."""
     names = [end["name"] for end in ends]
+    if not isinstance(given, Mapping):
+        raise KvaeError(
+            f"the inputs of the {graph} are a dict of {', '.join(names)}; got {printable(type(given).__name__)}."
+        )
     if set(given) != set(names):
         found = ", ".join(map(str, given)) or "none"
         raise KvaeError(f"the {graph} has the inputs {', '.join(names)}; got {found}.")
@@ -39,8 +43,8 @@ def inputs(graph: str, given: Mapping[str, ArrayLike], ends: list[dict[str, Any]
 
 def count(n: int, seed: int, start: int) -> int:
     """`n`; raises KvaeError if it, the seed or the start is out of range."""
-    if not isinstance(n, (int, np.integer)) or n < 1:
-        raise KvaeError(f"n must be at least 1; got {n}.")
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or not 1 <= n <= noise.MAX_WORD:
+        raise KvaeError(f"n must be an integer from 1 to 2^64 - 1; got {printable(repr(n), 80)}.")
     noise.check(seed, start, int(n))
     return int(n)
 
@@ -52,9 +56,14 @@ def temperatures(temperature: Temperature, groups: Sequence[int] | None) -> floa
         KvaeError: a temperature is out of range, or their number is not that of the groups.
     """
     try:
-        given = np.asarray(temperature, np.float64)
-    except (TypeError, ValueError):
-        raise KvaeError(f"temperature must be a number; got {printable(repr(temperature), 100)}.") from None
+        given = np.asarray(temperature)
+    except ValueError:  # lists of different lengths
+        given = np.asarray(None)
+    if given.dtype.kind not in "iuf":
+        raise KvaeError(
+            f"temperature must be a number between 0 and {MAX_TEMPERATURE:g}; got {printable(repr(temperature), 80)}."
+        )
+    given = given.astype(np.float64)
     within = (given >= 0) & (given <= MAX_TEMPERATURE)  # false for NaN
     if not within.all():
         worst = given[~within].flat[0] if given.ndim else given

@@ -101,9 +101,14 @@ def decode(bundle: Bundle, codes: arrays.ArrayFile, label: Label | None = None) 
     return (bundle.decode(z, part) for z, part in zip(codes.rows(ROWS), parts, strict=True))
 
 
+def has_labels(codes: arrays.ArrayFile) -> bool:
+    """Whether the labels of codes lie in the same file."""
+    return codes.member is not None and LABEL in arrays.names_in(codes.path)
+
+
 def _labels_beside(codes: arrays.ArrayFile) -> NDArray[Any] | None:
     """The labels in the same file as codes, `(n,)`; None if there are none."""
-    if codes.member is None or LABEL not in arrays.names_in(codes.path):
+    if not has_labels(codes):
         return None
     found = arrays.open_array(codes.path, (LABEL,))
     if found.shape != codes.shape[:1]:

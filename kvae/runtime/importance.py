@@ -46,8 +46,6 @@ PILOT_GAIN = 2.0
 search to end: more than the bound's noise in a healthy model."""
 MAX_SCALE = latents.PRIOR_SCALE
 """The scale of N(0, I), beyond which no proposal is widened; for another prior, see `widest`."""
-MAX_FACTOR = 1024.0
-"""The largest factor by which a ladder's posterior is widened."""
 
 
 class ImageEstimate(NamedTuple):
@@ -100,7 +98,7 @@ def estimate(
     seed: int,
     start: int = 0,
     label: int | None = None,
-    factor: float = 1.0,
+    factors: Floats | None = None,
 ) -> ImageEstimate:
     """The distortion, NLL, effective sample size and rate of one image.
 
@@ -114,12 +112,10 @@ def estimate(
         seed: seed of the noise.
         start: number of the first draw.
         label: the image's label, if the model has labels.
-        factor: the factor by which a ladder's posterior is widened.
+        factors: for a ladder, by how much each dimension of its posterior is widened, `(latent_dim,)`.
     """
-    labels = None if label is None else np.array([label])
-    found = estimates(
-        bundle, pixels[None], loc[None], scale[None], [index], num_samples, seed, start, labels, np.array([factor])
-    )
+    labels, wide = None if label is None else np.array([label]), None if factors is None else factors[None]
+    found = estimates(bundle, pixels[None], loc[None], scale[None], [index], num_samples, seed, start, labels, wide)
     return found.rows()[0]
 
 
@@ -133,7 +129,7 @@ def estimates(
     seed: int,
     start: int = 0,
     label: Labels | None = None,
-    factors: Doubles | None = None,
+    factors: Floats | None = None,
 ) -> Estimates:
     """`estimate` for several images at once, which is faster if each has few draws, because one call decodes for all.
 
@@ -145,11 +141,10 @@ def estimates(
     top = np.full(num_images, -np.inf)
     groups = bundle.manifest.groups
     rates = np.zeros((num_images, len(groups or [0])))
-    wide = None if factors is None else factors.astype(np.float32)
     for first in range(0, num_samples, CHUNK):
         count = min(CHUNK, num_samples - first)
         epsilon = draws(seed, indices, start + first, count, loc.shape[1])
-        drawn = proposals.draw(bundle, pixels, Posterior(loc, scale), epsilon, label, wide)
+        drawn = proposals.draw(bundle, pixels, Posterior(loc, scale), epsilon, label, factors)
         inputs: dict[str, NDArray[Any]] = {"z": drawn.z.reshape(-1, drawn.z.shape[-1])}
         if label is not None:
             inputs["label"] = np.repeat(label, count)
@@ -184,23 +179,17 @@ def widening(
 
     The factor is doubled until the bound of `PILOT_SAMPLES` draws clearly falls; the best one is chosen if it gains
     more than `PILOT_GAIN`. All dimensions are widened alike: if only some are too narrow, some of the problem remains,
-    and shows in the effective sample size. Arguments as for `estimate`; `widened` applies the factor, except in a
-    ladder, where it is an argument of `estimate`.
+    and shows in the effective sample size. Arguments as for `estimate`; `proposal` applies the factor.
     """
-    is_ladder, limit = bundle.manifest.groups is not None, widest(bundle)
+    limit = widest(bundle)
 
     def bound(factor: float) -> float:
-        proposal, wide = (scale, factor) if is_ladder else (widened(scale, factor, limit), 1.0)
-        return -estimate(bundle, pixels, loc, proposal, index, PILOT_SAMPLES, seed, PILOT_FIRST, label, wide).nll
-
-    def can_grow(factor: float) -> bool:
-        if is_ladder:
-            return factor < MAX_FACTOR
-        return bool(np.any(widened(scale, 2 * factor, limit) > widened(scale, factor, limit)))
+        wide, factors = proposal(bundle, scale, factor)
+        return -estimate(bundle, pixels, loc, wide, index, PILOT_SAMPLES, seed, PILOT_FIRST, label, factors).nll
 
     posterior_bound = bound(1.0)
     factor, best, highest = 1.0, 1.0, posterior_bound
-    while can_grow(factor):
+    while np.any(widened(scale, 2 * factor, limit) > widened(scale, factor, limit)):
         factor *= 2
         found = bound(factor)
         if found > highest:
@@ -215,10 +204,23 @@ def widest(bundle: Model) -> Floats:
     return np.maximum(bundle.prior.scale(), np.float32(MAX_SCALE))
 
 
-def widened(scale: Floats, factor: float, limit: Floats | None = None) -> Floats:
+def widened(scale: Floats, factor: float | Doubles, limit: Floats | None = None) -> Floats:
     """`scale` times `factor`, but at most `limit`, which is `MAX_SCALE` by default; scales above that are kept."""
     most = np.float32(MAX_SCALE) if limit is None else limit
-    return np.maximum(scale, np.minimum(scale * np.float32(factor), most))
+    return np.maximum(scale, np.minimum(scale * np.asarray(factor, np.float32), most))
+
+
+def proposal(bundle: Model, scale: Floats, factor: float | Doubles) -> tuple[Floats, Floats | None]:
+    """The arguments `scale` and `factors` of `estimate` for a widened posterior; shapes as there.
+
+    Args:
+        bundle: the model.
+        scale: the posterior's standard deviations; for a ladder those of noise 0, which decide how far each dimension
+            can be widened.
+        factor: the factor, or one for each image.
+    """
+    wide = widened(scale, factor if np.ndim(factor) == 0 else np.asarray(factor)[:, None], widest(bundle))
+    return (wide, None) if bundle.manifest.groups is None else (scale, wide / scale)
 
 
 def marginal(
@@ -248,16 +250,14 @@ def marginal(
     probs = class_labels.probs(bundle.manifest)
     others = [label for label in np.flatnonzero(probs).tolist() if label not in known]
     each = -(-num_samples // max(1, len(others)))
-    size, limit = max(1, GROUP // each), widest(bundle)
+    size = max(1, GROUP // each)
     found = [(probs[label], estimate.nll, estimate.effective_sample_size) for label, estimate in known.items()]
     for first in range(0, len(others), size):
         label = np.array(others[first : first + size])
         images = np.repeat(pixels[None], len(label), axis=0)
         loc, scale = bundle.encode(images, label)
-        if bundle.manifest.groups is None:
-            scale = widened(scale, factor, limit)
-        factors = np.full(len(label), factor)
-        made = estimates(bundle, images, loc, scale, [index] * len(label), each, seed, 0, label, factors)
+        wide, factors = proposal(bundle, scale, factor)
+        made = estimates(bundle, images, loc, wide, [index] * len(label), each, seed, 0, label, factors)
         found += zip(probs[label], made.nll, made.effective_sample_size, strict=True)
     prob, nll, effective = np.array([row for row in found if row[0] > 0]).T
     log_terms = np.log(prob) - nll

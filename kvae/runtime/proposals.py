@@ -1,7 +1,7 @@
 """Draws from the posterior q(z|x, y) of each image, or from one that is wider: the same function for every model.
 
 The posterior of a ladder has groups of latent dimensions, each of which depends on the draws of the groups before it,
-so its encoder takes the noise, and gives loc and scale of each draw. To widen it by a factor is to multiply the noise.
+so its encoder takes the noise, and gives loc and scale of each draw. To widen it is to multiply the noise.
 """
 
 from collections.abc import Sequence
@@ -42,20 +42,20 @@ def draw(
         posterior: their posteriors, or wider Gaussians, as `Bundle.encode` gives them. A ladder's are not read.
         epsilon: standard normal noise, `(n, draws, latent_dim)`.
         label: the images' labels, `(n,)`, if the model has labels.
-        factors: the factor by which a ladder's posterior is widened for each image, `(n,)`; None for 1.
+        factors: for a ladder, by how much each dimension of its posterior is widened, `(n, latent_dim)`; None for 1.
     """
     if model.manifest.groups is None:
         loc, scale = posterior
         return Drawn(latents.posterior_draws(loc[:, None], scale[:, None], epsilon), loc, scale)
     num_draws, latent_dim = epsilon.shape[1:]
-    wide = np.ones((len(pixels), 1, 1), np.float32) if factors is None else factors[:, None, None].astype(np.float32)
-    noise = wide * epsilon
+    wide = np.ones((len(pixels), 1), np.float32) if factors is None else factors
+    noise = wide[:, None] * epsilon
     inputs = {"images": np.repeat(pixels, num_draws, axis=0), "noise": noise.reshape(-1, latent_dim)}
     if label is not None:
         inputs["label"] = np.repeat(label, num_draws)
     found = model.run("encoder", inputs, ["loc", "scale"])
     loc, scale = (found[name].reshape(epsilon.shape) for name in ("loc", "scale"))
-    return Drawn(loc + scale * noise, loc, wide * scale)
+    return Drawn(loc + scale * noise, loc, wide[:, None] * scale)
 
 
 def group_rates(drawn: Drawn, groups: Sequence[int]) -> Doubles:

@@ -9,11 +9,13 @@ never stopped.
 import math
 import sys
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+
+from kvae.steps.example import Example
 
 PARALLEL_CALLS = 2
 """Elements of a stream that are made in parallel."""
@@ -31,10 +33,16 @@ class Steps(NamedTuple):
     """Bytes, uint8 `(steps, batch, height, width, channels)`."""
     count: tf.Tensor
     """How many of the steps to run, int64 `()`: the last element of an epoch may be padded."""
+    labels: Any = ()
+    """The class of each image, int64 `(steps, batch)`; an empty tuple, which a stream may hold, for none."""
 
     def batch(self, step: tf.Tensor) -> tf.Tensor:
         """The images of one step, float32 `(batch, height, width, channels)` in [0, 1]."""
         return _floats(self.pixels[step])
+
+    def example(self, step: tf.Tensor) -> Example:
+        """The images of one step, with their labels if there are any."""
+        return Example(self.batch(step), None if isinstance(self.labels, tuple) else self.labels[step])
 
 
 class Part(NamedTuple):
@@ -46,6 +54,12 @@ class Part(NamedTuple):
     """The index of the first of them in the batch, int32 `()`."""
     total: tf.Tensor
     """Number of images in the whole batch, int32 `()`."""
+    label: Any = ()
+    """The class of each of these images, int64 `(share,)`; an empty tuple for none."""
+
+    def example(self) -> Example:
+        """The images, with their labels if there are any."""
+        return Example(self.images, None if isinstance(self.label, tuple) else self.label)
 
 
 class Shares(NamedTuple):
@@ -67,6 +81,7 @@ def steps(
     shuffle_seed: int,
     binarize: bool = False,
     start: int = 0,
+    labels: NDArray[np.int64] | None = None,
 ) -> tf.data.Dataset:
     """The batches of `batches` with the same arguments, `steps_per_call` of them in each element, as `Steps`.
 
@@ -82,8 +97,9 @@ def steps(
         shuffle_seed: seed of the order, new in each epoch, and of the bits.
         binarize: draw each pixel as 0 or 1, with its intensity as the probability of 1.
         start: number of the step to begin with, counted from the first step of the first epoch; 0 by default.
+        labels: the class of each image, int64 `(num_images,)`, for a conditional model.
     """
-    gather = _gatherer(images)
+    gather, classes = _gatherer(images), _classes(labels)
 
     def make(chosen: tf.Tensor, seeds: tf.Tensor) -> Steps:
         count = tf.shape(chosen, tf.int64)[0]
@@ -93,7 +109,7 @@ def steps(
             pixels = tf.map_fn(
                 lambda step: _bits(step[0], step[1], batch_size), (pixels, seeds), fn_output_signature=tf.uint8
             )
-        return Steps(tf.ensure_shape(pixels, [steps_per_call, batch_size, *images.shape[1:]]), count)
+        return Steps(tf.ensure_shape(pixels, [steps_per_call, batch_size, *images.shape[1:]]), count, classes(chosen))
 
     calls = _order(len(images), batch_size, shuffle_seed, start, steps_per_call)
     return untuned(calls.map(make, num_parallel_calls=PARALLEL_CALLS, deterministic=True).prefetch(2))
@@ -111,8 +127,9 @@ def batches(
     binarize: bool = False,
     start: int = 0,
     shares: Shares = WHOLE,
+    labels: NDArray[np.int64] | None = None,
 ) -> tf.data.Dataset:
-    """Batches float32 `(batch, height, width, channels)` in [0, 1] of uint8 images.
+    """Batches float32 `(batch, height, width, channels)` in [0, 1] of uint8 images; with labels `(images, labels)`.
 
     Args:
         images: the images.
@@ -127,22 +144,33 @@ def batches(
             one share. With a `shuffle_seed`, all shares have the same size, so their number must divide `batch_size`.
             Without one, they are as even as possible, the elements are `Part`s, and the images repeat for ever, so
             pass `steps` to `evaluate`: at the end of a stream, Keras would make the replicas run one more, empty step.
+        labels: the class of each image, int64 `(num_images,)`, for a conditional model.
     """
-    gather = _gatherer(images)
+    gather, classes = _gatherer(images), _classes(labels)
+
+    def element(found: tf.Tensor, chosen: tf.Tensor) -> Any:
+        return found if labels is None else (found, classes(chosen))
+
     if shuffle_seed is None:
         order = tf.data.Dataset.range(len(images)).batch(batch_size)
         if shares.num_shares == 1:
-            return untuned(order.map(lambda chosen: _floats(gather(chosen)), PARALLEL_CALLS).prefetch(2))
+            return untuned(
+                order.map(lambda chosen: element(_floats(gather(chosen)), chosen), PARALLEL_CALLS).prefetch(2)
+            )
         order = order.flat_map(lambda chosen: _parts(chosen, shares)).repeat()
-        return untuned(
-            order.map(lambda chosen, *rows: Part(_floats(gather(chosen)), *rows), PARALLEL_CALLS).prefetch(2)
-        )
+
+        def part(chosen: tf.Tensor, first: tf.Tensor, total: tf.Tensor) -> Part:
+            return Part(_floats(gather(chosen)), first, total, classes(chosen))
+
+        return untuned(order.map(part, PARALLEL_CALLS).prefetch(2))
     share = batch_size // shares.num_shares
 
-    def make(chosen: tf.Tensor, seed: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+    def make(chosen: tf.Tensor, seed: tf.Tensor, number: tf.Tensor) -> Any:
         first = number * share
-        grey = tf.ensure_shape(gather(chosen[first : first + share]), [share, *images.shape[1:]])
-        return _floats(_bits(grey, seed, batch_size, first) if binarize else grey)
+        chosen = chosen[first : first + share]
+        grey = tf.ensure_shape(gather(chosen), [share, *images.shape[1:]])
+        found = _floats(_bits(grey, seed, batch_size, first) if binarize else grey)
+        return element(found, tf.ensure_shape(chosen, [share]))
 
     order = _order(len(images), batch_size, shuffle_seed, start)
     order = order.flat_map(lambda chosen, seed: _numbers(shares).map(lambda number: (chosen, seed, number)))
@@ -182,6 +210,14 @@ def _gatherer(images: NDArray[np.uint8]) -> Callable[[tf.Tensor], tf.Tensor]:
         return read
     pixels = tf.constant(images)
     return lambda chosen: tf.gather(pixels, chosen)
+
+
+def _classes(labels: NDArray[np.int64] | None) -> Callable[[tf.Tensor], Any]:
+    """A function from indices of any shape to the labels of these images; to an empty tuple if there are none."""
+    if labels is None:
+        return lambda chosen: ()
+    known = tf.constant(labels, tf.int64)
+    return lambda chosen: tf.gather(known, chosen)
 
 
 def _bits(grey: tf.Tensor, seed: tf.Tensor, batch_size: int, first: tf.Tensor | int = 0) -> tf.Tensor:

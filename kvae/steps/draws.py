@@ -4,6 +4,9 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from kvae.errors import KvaeError
+from kvae.files.text import printable
+
 
 class Rows(NamedTuple):
     """Which rows of a batch are held: the share of a replica, or the images of a part of a step."""
@@ -31,10 +34,12 @@ class Draws(NamedTuple):
 
     @classmethod
     def of(cls, seed: Any, count: tf.Tensor | int) -> "Draws":
-        """The draws for a batch of `count` images, from a seed of two integers; `Draws` are returned as they are."""
-        if isinstance(seed, cls):
-            return seed
-        return cls(tf.convert_to_tensor(seed, tf.int32), Rows(0, count))
+        """The draws for a batch of `count` images, from a seed of two integers; `Draws` are returned as they are.
+
+        Raises:
+            KvaeError: the seed is not two integers within int32.
+        """
+        return seed if isinstance(seed, cls) else cls(_seed(seed), Rows(0, count))
 
     def skip(self, count: tf.Tensor | int) -> "Draws":
         """The draws for the images after the next `count`."""
@@ -56,3 +61,19 @@ class Draws(NamedTuple):
     def folded(self, number: tf.Tensor | int) -> tf.Tensor:
         """A new seed, derived from this one and a number."""
         return tf.random.experimental.stateless_fold_in(self.seed, number)
+
+
+def _seed(given: Any) -> tf.Tensor:
+    """A seed as int32 `(2,)`; KvaeError if it is none."""
+    try:
+        found = tf.convert_to_tensor(given)
+        fits = found.dtype.is_integer and found.shape.is_compatible_with([2])
+    except (TypeError, ValueError, OverflowError):
+        fits = False
+    if fits and found.dtype != tf.int32 and not tf.is_symbolic_tensor(found):
+        fits = bool(tf.reduce_all(tf.cast(tf.cast(found, tf.int32), found.dtype) == found))
+    if not fits:
+        raise KvaeError(
+            f"a seed of draws must be two integers within int32, for example (0, 1); got {printable(repr(given), 80)}."
+        )
+    return tf.cast(found, tf.int32)

@@ -5,13 +5,19 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from kvae.errors import KvaeError
+from kvae.files.text import printable
 from kvae.steps import inputs, traced
+from kvae.steps import labels as class_labels
 from kvae.steps.example import Example
-from kvae.steps.keras_private import BuiltByHand
+from kvae.steps.keras_private import BuiltByHand, had_no_batch
 from kvae.steps.range_record import RangeRecord
+
+COUNTS = ("batch_size", "steps_per_epoch", "steps", "validation_batch_size", "validation_steps")
+"""Arguments that Keras takes for None if they are 0."""
 
 
 class Guarded(BuiltByHand):
@@ -21,8 +27,9 @@ class Guarded(BuiltByHand):
     a batch that fails is not trained on, and raises a KvaeError after the call that found it. Whatever was set on the
     model since the steps were compiled takes effect (see `kvae.steps.traced`).
 
-    A stream, or a pair given as `x`, may hold `(images, labels)`: the labels are not used, which a warning says once.
-    Any other target, weights, and `y` itself are refused.
+    A conditional model takes labels too, as `y`, or in a stream of `(images, labels)`, or as a pair given as `x` (see
+    `kvae.steps.labels`). Another does not use them: of a stream or a pair, a warning says so once; `y` is refused. Any
+    other target, and weights, are refused.
     """
 
     image_shape: Any = None
@@ -36,15 +43,17 @@ class Guarded(BuiltByHand):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.range_record = RangeRecord()
+        self.label_record = class_labels.LabelRecord()
         self._told_of_labels = False
         self._built_in: traced.Settings | None = None
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
-        """As in Keras, on images alone: an array, a stream of batches, or either with labels, which are not used.
+        """As in Keras, on images, an array or a stream of batches; of a conditional model with their labels.
 
         Raises:
-            KvaeError: the images are not floats in [0, 1] or have another shape; or there is something that would not
-                be used: a target `y`, in `validation_data` too, sample weights or class weights.
+            KvaeError: the images are not floats in [0, 1] or have another shape; a conditional model is given no
+                labels, or other labels than its classes; or there is something that would not be used: a target `y`
+                of another model, in `validation_data` too, sample weights or class weights.
         """
         given = inspect.signature(super().fit).bind(*args, **kwargs)
         given.arguments["x"] = inputs.stream(given.arguments.get("x"))
@@ -56,7 +65,10 @@ class Guarded(BuiltByHand):
         elif validation is not None:
             given.arguments["validation_data"] = inputs.stream(validation)
             self._check_arguments({"x": validation})
-        return super().fit(*given.args, **given.kwargs)
+        history = super().fit(*given.args, **given.kwargs)
+        if history.epoch and not history.history:
+            raise KvaeError(inputs.about_none("x"))
+        return history
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """As in Keras, on what `fit` takes."""
@@ -64,13 +76,21 @@ class Guarded(BuiltByHand):
         given.arguments["x"] = inputs.stream(given.arguments.get("x"))
         if "_use_cached_eval_dataset" not in kwargs:  # in `fit`, which has checked it
             self._check_arguments(given.arguments)
-        return super().evaluate(*given.args, **given.kwargs)
+        found = super().evaluate(*given.args, **given.kwargs)
+        if isinstance(found, (list, dict)) and not found:
+            raise KvaeError(inputs.about_none("validation_data" if "_use_cached_eval_dataset" in kwargs else "x"))
+        return found
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """As in Keras, on what `fit` takes."""
-        x = inputs.stream(x)
-        self._check_arguments({"x": x})
-        return super().predict(x, *args, **kwargs)
+        given = inspect.signature(super().predict).bind(inputs.stream(x), *args, **kwargs)
+        self._check_arguments(given.arguments)
+        try:
+            return super().predict(*given.args, **given.kwargs)
+        except UnboundLocalError as error:
+            if not had_no_batch(error):
+                raise
+            raise KvaeError(inputs.about_none("x")) from None
 
     def train_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """As in Keras, on images."""
@@ -107,6 +127,11 @@ class Guarded(BuiltByHand):
             super().make_predict_function(force=True)
             self.predict_function = self._checking("predict_function")
 
+    @property
+    def num_labels(self) -> int | None:
+        """Number of classes, if the model is conditional: then each image has a label. Else None."""
+        return None
+
     def trace_again(self) -> None:
         """Trace the compiled steps again, so that a change in Python takes effect."""
         self._built_in = None
@@ -125,12 +150,14 @@ class Guarded(BuiltByHand):
             result = compiled(data)
             self._built_in = traced.settings(self)  # now, because the first call builds the model
             self.range_record.check(self.distribute_strategy, self.image_range)
+            if self.num_labels is not None:
+                self.label_record.check(self.distribute_strategy, self.num_labels)
             return result
 
         return checking
 
     def call(self, images: Any, training: bool = False) -> tf.Tensor:
-        """What `predicted` makes of a user's images."""
+        """What `predicted` makes of a user's images, or of `(images, labels)`."""
         return self.predicted(self.example(images), training)
 
     def predicted(self, example: Example, training: bool = False) -> tf.Tensor:
@@ -143,35 +170,72 @@ class Guarded(BuiltByHand):
 
     def _example(self, data: Any) -> Example:
         """The batch of a step of Keras; raises for anything that would otherwise be silently ignored."""
-        if self._has_loss_or_metrics():
-            raise KvaeError(f"{type(self).__name__} has its own loss and metrics: compile it with only an optimizer.")
         images, labels = inputs.images_and_labels(data)
+        if self.num_labels is None:
+            self._warn_of_unused(labels)
+        batch = inputs.tensor(images, self.image_shape)
+        self._build_for(batch)
+        batch = self.range_record.noted(batch, self.image_range)
+        if self.num_labels is None:
+            return Example(batch)
+        return Example(*self.label_record.noted(batch, labels, self.num_labels))
+
+    def _warn_of_unused(self, labels: Any) -> None:
+        inputs.check_unused(labels)
         if labels is not None and not self._told_of_labels:
             self._told_of_labels = True
             warnings.warn(f"the labels are not used: {type(self).__name__} learns from images alone.", stacklevel=2)
-        batch = inputs.tensor(images, self.image_shape)
-        self._build_for(batch)
-        return Example(self.range_record.noted(batch, self.image_range))
 
     def _build_for(self, batch: tf.Tensor) -> None:
         if not self.built:  # Keras builds a model when it is called, but training calls the networks instead
             self.build(tuple(batch.shape))
 
     def example(self, images: Any) -> Example:
-        """A user's images as a batch, as `Example.of` makes one; the model is built, if it is not."""
+        """A user's images as a batch, as `Example.of` makes one; the model is built, if it is not.
+
+        Args:
+            images: images, an `Example`, or, for a conditional model, a pair of images and labels.
+
+        Raises:
+            KvaeError: they are not images, or of a conditional model they have no labels, or other ones.
+        """
+        labels = None
+        if self.num_labels is not None and type(images) in (tuple, list) and len(images) == 2:
+            images, labels = images
         self._build_for(images.images if isinstance(images, Example) else inputs.tensor(images, self.image_shape))
-        return Example.of(images, self.image_shape, self.image_range)
+        found = Example.of(images, self.image_shape, self.image_range)
+        if self.num_labels is None or tf.is_symbolic_tensor(found.label):  # which the step has checked
+            return found
+        labels = found.label if labels is None else labels
+        return Example(*class_labels.checked(labels, self.num_labels, found.images))
 
     def _check_arguments(self, given: dict[str, Any], where: str = "") -> None:
         """Raise KvaeError for arguments of Keras's methods that would be ignored, and for an array of other images."""
         for name in ("y", "sample_weight", "class_weight"):
-            if given.get(name) is not None:
+            if given.get(name) is not None and not (name == "y" and self.num_labels is not None):
                 raise KvaeError(
                     f"{where}{name} is not used: {type(self).__name__} learns from images alone, and weights them all "
                     f"alike. Leave {name} out."
                 )
-        images = given.get("x")
+        for name in COUNTS:
+            if given.get(name) is not None:
+                check_count(name, given[name])
+        check_count("steps_per_execution", self.steps_per_execution)
+        images, labels = given.get("x"), given.get("y")
         if isinstance(images, (tuple, list)):
-            images, _ = inputs.images_and_labels((images,))
+            images, beside = inputs.images_and_labels((images,))
+            labels = beside if labels is None else labels
+            if self.num_labels is None:
+                inputs.check_unused(beside)
         limits = self.image_range if self.built else inputs.ANY  # until it is built, the model does not say
         inputs.check_array(images, self.image_shape, limits)
+        if self.num_labels is not None:
+            if labels is None and hasattr(images, "__array__"):
+                raise class_labels.missing(self.num_labels)
+            class_labels.check_array(labels, self.num_labels, images)
+
+
+def check_count(name: str, value: Any) -> None:
+    """Raise KvaeError unless an argument of Keras's is an integer of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise KvaeError(f"{name} must be an integer of at least 1; got {printable(repr(value), 80)}.")

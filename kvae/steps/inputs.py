@@ -4,6 +4,7 @@ An image is floats in [0, 1], `(height, width, channels)`. What is not is refuse
 shape that was seen, and the one-line repair. Arrays are checked before anything is computed, streams batch by batch.
 """
 
+import itertools
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -138,9 +139,11 @@ def images_and_labels(batch: Any) -> tuple[Any, Any]:
     """A batch of a stream, as Keras passes it on, as its images and the labels beside them, or None.
 
     Raises:
-        KvaeError: it has something that no model of images uses: sample weights, or images as a target.
+        KvaeError: it has something that no model of images uses, such as sample weights.
     """
     images, labels, weights = (tuple(batch) + (None, None))[:3] if _is_pair(batch) else (batch, None, None)
+    if _is_pair(images) and not images:
+        raise KvaeError(about_none("a batch"))
     if _is_pair(images) and labels is None and len(images) <= 2:  # fit((x_train, y_train))
         images, labels = (*images, None)[:2]
     if isinstance(images, Mapping):
@@ -154,8 +157,6 @@ def images_and_labels(batch: Any) -> tuple[Any, Any]:
         raise KvaeError(f"a batch must be images, or (images, labels); got {len(images)} arrays. {repair}.")
     if weights is not None:
         raise KvaeError("all images weigh alike: sample_weight and class_weight are not used here. Leave them out.")
-    if labels is not None:
-        _check_labels(labels)
     return images, labels
 
 
@@ -166,14 +167,27 @@ def stream(images: Any) -> Any:
             f"x must be images, an array or a stream of batches; got {printable(repr(images), 100)}. "
             f"Files are read by kvae.data.datasets.of(TrainConfig(data=PATH))."
         )
+    if isinstance(images, tf.data.Dataset) and images.cardinality() == 0:
+        raise KvaeError(about_none("the stream"))
     if not isinstance(images, Iterator):
         return images
-    return (tuple(batch) if _is_pair(batch) else (batch,) for batch in images)
+    first = list(itertools.islice(images, 1))
+    if not first:
+        raise KvaeError(about_none("the stream"))
+    return (tuple(batch) if _is_pair(batch) else (batch,) for batch in itertools.chain(first, images))
 
 
-def _check_labels(labels: Any) -> None:
-    """Raise KvaeError unless labels are classes: integers or text `(n,)` or `(n, 1)`, or one-hot `(n, classes)`."""
-    if isinstance(labels, (tf.RaggedTensor, tf.SparseTensor)):
+def about_none(where: str) -> str:
+    """The message for a stream or a batch that holds nothing."""
+    return f"there are no images: {where} is empty. Give at least one batch; an iterator can be used only once."
+
+
+def check_unused(labels: Any) -> None:
+    """Raise KvaeError unless what a model without labels gets beside its images, and does not use, are classes.
+
+    They may be integers or text `(n,)` or `(n, 1)`, or one-hot `(n, classes)`.
+    """
+    if labels is None or isinstance(labels, (tf.RaggedTensor, tf.SparseTensor)):
         return
     found = tf.convert_to_tensor(labels)
     rank, is_floating = found.shape.rank, found.dtype.is_floating

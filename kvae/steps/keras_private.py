@@ -31,10 +31,6 @@ class BuiltByHand(keras.Model):
         if self._distribute_strategy is not None:
             self.prepare_replicas()
 
-    def _has_loss_or_metrics(self) -> bool:
-        """Whether `compile` was given a loss or metrics."""
-        return self.loss is not None or self._compile_metrics is not None
-
 
 def adam_slots(optimizer: keras.optimizers.Adam, variable: Any) -> tuple[tf.Variable, tf.Variable]:
     """The moments that Adam keeps for a variable: of its gradients, and of their squares."""
@@ -86,6 +82,11 @@ def unknown(optimizer: keras.optimizers.Optimizer, variables: list[Any]) -> list
     """Those of the variables that a built optimizer was not built for."""
     known = {id(variable) for variable in optimizer._trainable_variables}
     return [variable for variable in variables if id(variable) not in known] if optimizer.built else []
+
+
+def had_no_batch(error: UnboundLocalError) -> bool:
+    """Whether it is the error of Keras's `predict` for a stream without a batch."""
+    return "batch_outputs" in str(error)
 
 
 def cause(error: Exception) -> str:

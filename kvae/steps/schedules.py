@@ -1,11 +1,18 @@
 """Learning rates: the schedule of a run, and what becomes of it when a saved model is trained further."""
 
+import math
+import warnings
 from typing import Any
 
 import keras
 
 from kvae.errors import KvaeError
 from kvae.steps.keras_private import rate_of
+
+SCHEDULE = keras.optimizers.schedules.LearningRateSchedule
+TINY = 1e-9
+"""Adam moves a weight by about the rate: a lower one hardly changes the weights, which are some 0.01, in float32."""
+AGAIN = "Compile the model again, for example compile(optimizer=kvae.steps.FusedAdam(1e-3))."
 
 
 @keras.saving.register_keras_serializable("kvae")
@@ -60,15 +67,31 @@ def _peak(rate: Any) -> float:
 
 def is_over(rate: Any, iterations: Any) -> bool:
     """Whether a schedule gives 0 for the next step and all after it."""
-    if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+    if not isinstance(rate, SCHEDULE):
         return False
     return float(rate(iterations)) == 0.0 == float(rate(iterations + 1))
 
 
 def check_not_over(optimizer: Any) -> None:
-    """Raise KvaeError if training could not change the weights, because the learning rate's schedule is over."""
-    if is_over(rate_of(optimizer), optimizer.iterations):
+    """Raise KvaeError if training could not change the weights, because the learning rate's schedule is over.
+
+    Warn if it has fallen so low that training would hardly change them. A constant rate of 0 is the user's choice.
+    """
+    rate = rate_of(optimizer)
+    now = None if rate is None else float(optimizer.learning_rate)
+    if now is not None and not 0.0 <= now < math.inf:
+        raise KvaeError(
+            f"the learning rate must be a finite number of at least 0; got {now:g}. Compile the model again."
+        )
+    if is_over(rate, optimizer.iterations):
         raise KvaeError(
             f"the learning rate is 0: its schedule ended before step {int(optimizer.iterations.numpy())}, and fit "
-            f"would change nothing. Compile the model again, for example compile(optimizer=kvae.steps.FusedAdam(1e-3))."
+            f"would change nothing. {AGAIN}"
+        )
+    is_own = isinstance(rate, SCHEDULE) and not isinstance(rate, RunCosine)  # a run may stop just before its end
+    if now and now < TINY and is_own and float(rate(optimizer.iterations + 1)) <= now:
+        warnings.warn(
+            f"the learning rate has fallen to {now:.3g} by step {int(optimizer.iterations.numpy())} of its schedule: "
+            f"fit would hardly change the weights. {AGAIN}",
+            stacklevel=3,
         )

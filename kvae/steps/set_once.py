@@ -1,8 +1,13 @@
 """Attributes that can be set only when an object is made: changing them later would have no effect, so it raises."""
 
+import difflib
+import warnings
 from typing import Any
 
 from kvae.errors import KvaeError
+
+SIMILAR = 0.85
+"""How alike, of 1, the name of a new attribute and that of a setting must be for it to be taken for a slip."""
 
 
 class SetOnce:
@@ -22,4 +27,21 @@ class SetOnce:
             for place in self.settings_of:
                 if hasattr(getattr(self, place, None), name):
                     raise KvaeError(f"{type(self).__name__} has no {name}, but its {place} has: set it there.")
+            meant = difflib.get_close_matches(name, self._settings(), 1, SIMILAR)
+            if meant not in ([], [name]):
+                warnings.warn(
+                    f"{type(self).__name__} has no {name}, so setting it has no effect; did you mean {meant[0]}?",
+                    stacklevel=2,
+                )
         super().__setattr__(name, value)
+
+    def _settings(self) -> set[str]:
+        """The names of what can be set here, or when it is made, or in one of `settings_of`."""
+        kind = type(self)
+        properties = {name for name in dir(kind) if getattr(getattr(kind, name, None), "fset", None) is not None}
+        elsewhere = [_public(getattr(self, place, None)) for place in self.settings_of]
+        return properties.union(self.set_once, self.settings_of, *elsewhere)
+
+
+def _public(thing: Any) -> set[str]:
+    return {name for name in dir(thing) if name[0] != "_" and not callable(getattr(type(thing), name, None))}

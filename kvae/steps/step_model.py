@@ -11,11 +11,12 @@ import keras
 import tensorflow as tf
 
 from kvae.errors import KvaeError
+from kvae.files.text import printable
 from kvae.steps import optimizers, replicas
 from kvae.steps.batches import Part, Steps
 from kvae.steps.draws import Draws, Rows
 from kvae.steps.example import Example
-from kvae.steps.guarded import Guarded
+from kvae.steps.guarded import Guarded, check_count
 from kvae.steps.keras_private import unknown
 from kvae.steps.metrics import ImageMean
 from kvae.steps.skips import SkipRecord, counter, is_finite
@@ -59,7 +60,16 @@ class StepModel(Guarded):
         """Called once, when the first training step is traced: raise KvaeError for a model that would train badly."""
 
     def compile(self, optimizer: Any = "rmsprop", *, jit_compile: bool | str = "auto", **kwargs: Any) -> None:
-        """As in Keras; with several replicas XLA compiles what each computes, but not the exchange between them."""
+        """As in Keras; with several replicas XLA compiles what each computes, but not the exchange between them.
+
+        Raises:
+            KvaeError: an argument that would be ignored, or that Keras would fail at later.
+        """
+        if any(kwargs.get(name) is not None for name in ("loss", "loss_weights", "metrics", "weighted_metrics")):
+            raise KvaeError(f"{type(self).__name__} has its own loss and metrics: compile it with only an optimizer.")
+        if jit_compile not in (True, False, None, "auto"):
+            raise KvaeError(f"jit_compile must be True, False or 'auto'; got {printable(repr(jit_compile), 80)}.")
+        check_count("steps_per_execution", kwargs.get("steps_per_execution", 1))
         replicated = self.distribute_strategy.num_replicas_in_sync > 1
         self._jit_replicas = replicated and jit_compile is True
         super().compile(optimizer=optimizer, jit_compile=False if replicated else jit_compile, **kwargs)
@@ -88,7 +98,7 @@ class StepModel(Guarded):
             return self._updated_means(means, applied * replicas.count() * num_images)
 
         def make_step(step: tf.Tensor, sums: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            means, applied = self._step(Example(data.batch(step)))
+            means, applied = self._step(data.example(step))
             return step + 1, sums + means, count + applied
 
         begin = (tf.zeros([], tf.int64), tf.zeros([len(self._means)]), tf.zeros([], tf.int64))
@@ -99,7 +109,7 @@ class StepModel(Guarded):
     def test_step(self, data: Any) -> dict[str, Any]:
         """The means over a batch, without an update."""
         if isinstance(data, Part):
-            example, rows = Example(data.images), Rows(data.first, data.total)
+            example, rows = data.example(), Rows(data.first, data.total)
         else:
             example = self._example(data)
             rows = replicas.rows(example.num_images)

@@ -9,6 +9,7 @@ from kvae.training.finishing import Run
 from kvae.training.fitting import fit
 from kvae.training.keras_files import load_model
 from kvae.training.making import train
+from kvae.training.prior_fitting import fit_prior
 from kvae.training.resuming import follow, resume
 from kvae.training.skipped import SkippedSteps
 
@@ -22,6 +23,7 @@ __all__ = [
     "build",
     "export_run",
     "fit",
+    "fit_prior",
     "follow",
     "load_model",
     "restore",

@@ -13,12 +13,15 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from PIL import Image
 
+from kvae.bundle import noise
 from kvae.errors import KvaeError
 from kvae.files import pictures
 from kvae.files.atomic import atomic_file
 from kvae.files.text import printable
+from kvae.model.calls import takes_label
 from kvae.model.vae import VAE
 from kvae.runtime import latents
+from kvae.steps.example import Example
 
 NUM_SAMPLES = 64
 """Samples in a picture."""
@@ -82,8 +85,9 @@ class TensorBoard(keras.callbacks.Callback):
 class Pictures(keras.callbacks.Callback):
     """Draws samples and reconstructions every few epochs: `samples-0005.png` and `reconstructions-0005.png` after five.
 
-    The samples are the mean images of the codes that `kvae sample` draws with seed 0, the same in every picture. They
-    do not use the model's own generator, whose state training advances.
+    The samples are the mean images of the codes that `kvae sample` draws with seed 0, the same in every picture; those
+    of a conditional model are of each class in turn. They do not use the model's own generator, whose state training
+    advances.
 
     Args:
         folder: where the pictures go; created if it is missing.
@@ -91,6 +95,7 @@ class Pictures(keras.callbacks.Callback):
             already binarised for a model of binarised images.
         every: epochs between two pictures, at least 1.
         tensorboard: a callback of the same `fit` that should show them too.
+        labels: the class of each image, integers `(n,)`, for a conditional model.
 
     Raises:
         KvaeError: `images` or `every` is invalid; during training, if the model is not a VAE, or the folder cannot be
@@ -98,7 +103,12 @@ class Pictures(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, folder: Path | str, images: NDArray[Any], every: int = 5, tensorboard: TensorBoard | None = None
+        self,
+        folder: Path | str,
+        images: NDArray[Any],
+        every: int = 5,
+        tensorboard: TensorBoard | None = None,
+        labels: NDArray[Any] | None = None,
     ) -> None:
         super().__init__()
         images = np.asarray(images)
@@ -110,6 +120,7 @@ class Pictures(keras.callbacks.Callback):
             raise KvaeError(f"every must be at least 1 epoch; got {every}.")
         self._folder = Path(folder)
         self._originals = pictures.to_float32(images) if images.dtype == np.uint8 else images.astype(np.float32)
+        self._labels = None if labels is None else np.asarray(labels, np.int64)
         self._every = every
         self._tensorboard = tensorboard
 
@@ -120,17 +131,38 @@ class Pictures(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if (epoch + 1) % self._every:
             return
-        z = latents.prior_draws(0, 0, NUM_SAMPLES, self.model.latent_dim)
-        samples = self._images(lambda part: self.model.decoder(part, training=False).mean(), z)
-        decoded = self._images(lambda part: self.model(part, training=False), self._originals)
+        z, labels = self._codes()
+        decoder = self.model.decoder
+        samples = self._images(lambda part, *label: decoder(part, *label, training=False).mean(), z, labels)
+        originals, own = self._originals, self._labels
+        decoded = self._images(lambda part, *label: self.model(Example(part, *label), training=False), originals, own)
         self._save("samples", pictures.grid(samples), epoch)
-        self._save("reconstructions", pictures.reconstructions(self._originals, decoded, COLUMNS), epoch)
+        self._save("reconstructions", pictures.reconstructions(originals, decoded, COLUMNS), epoch)
 
-    def _images(self, network: Callable[[tf.Tensor], tf.Tensor], values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _codes(self) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
+        """Draws from the prior, and their labels if the decoder takes any."""
+        epsilon, prior = latents.prior_draws(0, 0, NUM_SAMPLES, self.model.latent_dim), self.model.prior
+        label = None if self.model.num_labels is None else np.arange(NUM_SAMPLES) % self.model.num_labels
+        try:
+            probs = prior.component_probs()
+            weights = None if probs is None else noise.cumulative(probs)
+            component = None if weights is None else noise.choices(0, 0, NUM_SAMPLES, weights, noise.COMPONENTS)
+            z = prior.from_noise(tf.constant(epsilon), component, label).numpy()
+        except NotImplementedError:  # a prior of the user's own, which cannot be exported
+            z = epsilon
+        return z, label if takes_label(self.model.decoder) else None
+
+    def _images(
+        self, network: Callable[..., tf.Tensor], values: NDArray[np.float32], labels: NDArray[np.int64] | None
+    ) -> NDArray[np.float32]:
         """A network's output images for these values; NaN, after training diverged, is black."""
         height, width = self._originals.shape[1:3]
         size = max(1, MAX_PIXELS // (height * width))
-        parts = [network(tf.constant(values[first : first + size])) for first in range(0, len(values), size)]
+        inputs: list[NDArray[Any]] = [values] if labels is None else [values, labels]
+        parts = [
+            network(*(tf.constant(rows[first : first + size]) for rows in inputs))
+            for first in range(0, len(values), size)
+        ]
         return np.nan_to_num(np.concatenate([tf.cast(part, tf.float32).numpy() for part in parts]))
 
     def _save(self, name: str, picture: Image.Image, epoch: int) -> None:

@@ -11,6 +11,7 @@ import math
 import shutil
 import time
 import zipfile
+import zlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,11 @@ STATE = "kvae.json"
 """The member of the archive that holds the `State`."""
 SECONDS = 300.0
 """Time between two checkpoints within an epoch."""
+DAMAGED = (
+    OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, RuntimeError, OverflowError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What zip, JSON, HDF5 and Keras raise for a damaged file."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,28 @@ class State:
     skipped_steps: int = 0
     extended_at: int = 0
     """The number of epochs that a finished run had when it was last trained longer; 0 if it never was."""
+
+    @classmethod
+    def from_dict(cls, values: Any) -> "State":
+        """The state that `asdict` described.
+
+        Raises:
+            ValueError: the values are not such a description.
+            TypeError: there is an unknown field.
+        """
+        if not isinstance(values, dict):
+            raise ValueError(f"{STATE} holds a {type(values).__name__}; expected an object")
+        state = cls(**values)
+        for name in ("epoch", "step", "skipped_steps", "extended_at"):
+            if type(number := getattr(state, name)) is not int or not 0 <= number < 2**63:
+                raise ValueError(f"{name} in {STATE} must be an integer from 0 to 2^63 - 1; got {number!r}")
+        for name in ("history", "means"):
+            columns = getattr(state, name)
+            if not isinstance(columns, dict) or not all(map(_are_numbers, columns.values())):
+                raise ValueError(f"{name} in {STATE} must hold a list of numbers for each name")
+        if any(len(column) != state.epoch for column in state.history.values()):
+            raise ValueError(f"history in {STATE} must hold a number for each of its {state.epoch} epochs")
+        return state
 
     @property
     def monitored(self) -> list[float]:
@@ -230,7 +258,7 @@ def restore(vae: keras.Model, folder: Path | str) -> State:
     state = read_state(folder)
     try:
         vae.load_weights(path)
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         raise _unreadable(path, error) from None
     averaging.loaded(vae)
     vae.skips.count.assign(state.skipped_steps)
@@ -248,8 +276,8 @@ def read_state(folder: Path | str) -> State:
         return State()
     try:
         with zipfile.ZipFile(path) as archive:
-            return State(**json.loads(archive.read(STATE)))
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            return State.from_dict(json.loads(archive.read(STATE)))
+    except DAMAGED as error:
         raise _unreadable(path, error) from None
 
 
@@ -264,10 +292,18 @@ def copy(folder: Path, target: Path, state: State) -> None:
             with zipfile.ZipFile(folder / LAST) as source, zipfile.ZipFile(path, "w") as archive:
                 for name in source.namelist():
                     archive.writestr(name, json.dumps(asdict(state)) if name == STATE else source.read(name))
-        except zipfile.BadZipFile as error:
+        except DAMAGED as error:
+            if isinstance(error, OSError) and error.errno:  # a full disk, for example
+                raise
             raise _unreadable(folder / LAST, error) from None
+
+
+def _are_numbers(values: Any) -> bool:
+    """Whether it is a list of numbers, among which may be NaN and infinity."""
+    return isinstance(values, list) and all(isinstance(value, (int, float)) for value in values)
 
 
 def _unreadable(path: Path, error: Exception) -> KvaeError:
     best = f"; {BEST} holds the best model so far" if (path.parent.parent / BEST).exists() else ""
-    return KvaeError(f"cannot resume from {path}: {printable(error)}. Restore the file, or train again{best}.")
+    reason = printable(error) or type(error).__name__
+    return KvaeError(f"cannot resume from {path}: {reason}. Restore the file, or train again{best}.")

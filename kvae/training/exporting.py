@@ -4,8 +4,8 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from kvae.data import datasets
-from kvae.data.held_out_split import held_out
+from kvae.data import classes, datasets
+from kvae.data.held_out_split import held_out, held_out_labels
 from kvae.errors import DataError
 from kvae.export import bundles
 from kvae.runs import files as run_files
@@ -32,15 +32,19 @@ def export_run(run: Path, out: Path, data_dir: Path | None = None, own: Path | N
     """
     config = read_config(run)
     metrics, dataset = (run_files.read_object(run / name) for name in (layout.METRICS, layout.DATASET))
-    train_images = test_images = None
+    train_images = test_images = train_labels = test_labels = None
     try:
         data = datasets.of(config if own is None else replace(config, data=str(own)), data_dir)
         if data.sha256 != dataset.get("sha256"):
             raise DataError(f"the images differ from those that {run} was trained on: sha256 {data.sha256[:12]}...")
+        if config.model.conditional:
+            classes.check_same(data, dataset, run)
+            train_labels, test_labels = data.train.labels, held_out_labels(data, "test")
         train_images = data.train.images
         test_images = held_out(data, "test", config.is_of_bits)
     except DataError as error:
         logger.warning("the bundle will have no percentiles and no pictures of reconstructions: %s", error)
+    counts: dict[str, int] = dataset.pop("label_counts", {})  # of p(y), which the images need not be there for
     return bundles.export(
         load_model(run),
         out,
@@ -48,6 +52,10 @@ def export_run(run: Path, out: Path, data_dir: Path | None = None, own: Path | N
         metrics=metrics,
         training=config.to_publish(),
         binarize=str(config.binarize),
+        labels=list(counts) if config.model.conditional else None,
+        label_counts=list(counts.values()) if config.model.conditional else None,
         train_images=train_images,
+        train_labels=train_labels,
         test_images=test_images,
+        test_labels=test_labels,
     )

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvae import likelihoods
+from kvae.bundle import noise
 from kvae.config import TrainConfig
-from kvae.data import datasets
-from kvae.data.held_out_split import held_out
+from kvae.data import classes, datasets
+from kvae.data.held_out_split import held_out, held_out_labels
 from kvae.errors import KvaeError
 from kvae.evaluation import evaluation
 from kvae.evaluation.estimates import Estimate
@@ -20,7 +21,7 @@ from kvae.runs import curves, diagnosis, layout
 from kvae.runs import files as run_files
 from kvae.runs import report as run_report
 from kvae.runs.diagnosis import Finding
-from kvae.runtime import latents
+from kvae.runtime import previews
 from kvae.runtime.bundle import Bundle
 from kvae.training.effective_beta import effective_beta
 from kvae.training.keras_files import load_model
@@ -63,10 +64,14 @@ def finish(
     """
     best = load_model(out)
     test = held_out(data, "test", config.is_of_bits)
+    is_conditional = config.model.conditional
+    labels = held_out_labels(data, "test") if is_conditional else None
     metrics: dict[str, Estimate] = {}
 
     def measure(bundle: Bundle) -> dict[str, Any]:
-        measured = evaluation.evaluate(bundle, test, TEST_DRAWS, config.seed, proposal="posterior").metrics
+        measured = evaluation.evaluate(
+            bundle, test, TEST_DRAWS, config.seed, proposal="posterior", labels=labels
+        ).metrics
         metrics.update({name: measured[name] for name in ("elbo", "distortion", "rate", "active_units")})
         return {name: asdict(metric) for name, metric in metrics.items()}
 
@@ -79,8 +84,12 @@ def finish(
             metrics=measure,
             training=config.to_publish(),
             binarize=str(config.binarize),
+            labels=data.label_names if is_conditional else None,
+            label_counts=classes.label_counts(data).tolist() if is_conditional else None,
             train_images=data.train.images,
+            train_labels=data.train.labels if is_conditional else None,
             test_images=test,
+            test_labels=labels,
         )
     except KvaeError as error:
         if diverged is None:
@@ -97,11 +106,13 @@ def finish(
     )
     run_files.write_json(out / layout.DIAGNOSIS, {"findings": diagnosis.as_json(findings)})
     if not pictures.is_table(data.image_shape):
-        _draw_pictures(out, test)
+        _draw_pictures(out, test, labels)
     curves.save(history, out / layout.CURVES)
     run_report.write(out)
+    few = slice(EFFECTIVE_BETA_IMAGES)
+    beta = effective_beta(best, test[few], None if labels is None else labels[few])
     run_files.write_json(out / layout.METRICS, exported.manifest.metrics)  # last: it marks the run as finished
-    return Run(out, metrics, effective_beta(best, test[:EFFECTIVE_BETA_IMAGES]), exported, findings)
+    return Run(out, metrics, beta, exported, findings)
 
 
 def _floor_share(bundle: Bundle) -> float:
@@ -109,15 +120,20 @@ def _floor_share(bundle: Bundle) -> float:
     likelihood = likelihoods.get(bundle.manifest.likelihood)
     if likelihood.min_scale is None:
         return 0.0
-    z = latents.prior_draws(0, 0, NUM_PICTURED, bundle.manifest.latent_dim)
-    found = bundle.run("decoder", {"z": z}, ["likelihood_parameters"])["likelihood_parameters"]
+    label = None
+    if bundle.manifest.label_weights is not None:
+        label = noise.choices(0, 0, NUM_PICTURED, bundle.manifest.label_weights, noise.LABELS)
+    inputs: dict[str, NDArray[Any]] = {"z": bundle.prior.draws(0, 0, NUM_PICTURED, label=label)}
+    inputs |= {} if label is None else {"label": label}
+    found = bundle.run("decoder", inputs, ["likelihood_parameters"])["likelihood_parameters"]
     scale = found[..., likelihood.parameters.index("scale")]
     return float(np.mean(scale < 1.01 * likelihood.min_scale))
 
 
-def _draw_pictures(run: Path, images: NDArray[np.uint8]) -> None:
+def _draw_pictures(run: Path, images: NDArray[np.uint8], labels: NDArray[np.int64] | None) -> None:
     bundle = Bundle.open(run / layout.BUNDLE, device="cpu")
-    pictures.save(pictures.grid(bundle.sample(NUM_PICTURED)), run / layout.SAMPLES)
+    samples, columns = previews.samples(bundle)
+    pictures.save(pictures.grid(samples, columns), run / layout.SAMPLES)
     originals = pictures.to_float32(images[:NUM_PICTURED])
-    picture = pictures.reconstructions(originals, bundle.reconstruct(originals), columns=16)
-    pictures.save(picture, run / layout.RECONSTRUCTIONS)
+    decoded = bundle.reconstruct(originals, None if labels is None else labels[:NUM_PICTURED])
+    pictures.save(pictures.reconstructions(originals, decoded, columns=16), run / layout.RECONSTRUCTIONS)

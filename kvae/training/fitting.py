@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from kvae.config import TrainConfig
 from kvae.data.datasets import Dataset
-from kvae.data.held_out_split import held_out
+from kvae.data.held_out_split import held_out, held_out_labels
 from kvae.model import architectures
 from kvae.model.vae import VAE
 from kvae.steps import batches, strategies
@@ -73,18 +73,21 @@ def fit(
 
 def _training_stream(vae: VAE, config: TrainConfig, data: Dataset, per_call: int, start: int) -> tf.data.Dataset:
     images, bits = data.train.images, config.is_of_bits
+    labels = data.train.labels if config.model.conditional else None
     if not replicated(vae):
-        return batches.steps(images, config.batch_size, per_call, config.seed, bits, start)
+        return batches.steps(images, config.batch_size, per_call, config.seed, bits, start, labels)
     return strategies.distributed(
         vae.distribute_strategy,
-        lambda shares: batches.batches(images, config.batch_size, config.seed, bits, start, shares),
+        lambda shares: batches.batches(images, config.batch_size, config.seed, bits, start, shares, labels),
     )
 
 
 def _validation_stream(vae: VAE, config: TrainConfig, data: Dataset) -> tf.data.Dataset:
     images = held_out(data, "validation", config.is_of_bits)
+    labels = held_out_labels(data, "validation") if config.model.conditional else None
     return strategies.distributed(
-        vae.distribute_strategy, lambda shares: batches.batches(images, VALIDATION_BATCH_SIZE, shares=shares)
+        vae.distribute_strategy,
+        lambda shares: batches.batches(images, VALIDATION_BATCH_SIZE, shares=shares, labels=labels),
     )
 
 

@@ -45,6 +45,11 @@ def load_into(vae: VAE, config: TrainConfig) -> None:
             f"init_from {path} is a model of images of shape {_words(old.image_shape)}, not {_words(vae.image_shape)}: "
             f"use --image-size and --grayscale to bring the images to that shape."
         )
+    if old.num_labels != vae.num_labels:
+        raise ConfigError(
+            f"init_from {path} is a model {_of_classes(old.num_labels)}, not {_of_classes(vae.num_labels)}: "
+            f"train it on images with as many labels, with or without --conditional like the model itself."
+        )
     pairs = [(getattr(old, name), getattr(vae, name)) for name in ("encoder", "decoder", "prior")]
     if any(_shapes(one) != _shapes(other) for one, other in pairs):
         found = "; ".join(initial.differences(config.init_from, config)) or "architecture or hidden_units"
@@ -55,6 +60,10 @@ def load_into(vae: VAE, config: TrainConfig) -> None:
 
 def _shapes(network: Any) -> list[tuple[int, ...]]:
     return [tuple(weight.shape) for weight in network.weights]
+
+
+def _of_classes(num_labels: int | None) -> str:
+    return "without labels" if num_labels is None else f"of {num_labels:,} class{'es' if num_labels > 1 else ''}"
 
 
 def _words(shape: tuple[int, ...]) -> str:

@@ -1,6 +1,7 @@
 """Loads a model from a `.keras` file from any source: runs nothing in it, and reports a bad file in one line."""
 
 import json
+import math
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -83,4 +84,7 @@ def _largest_layer(described: Any) -> int:
             * (inputs[-1] if isinstance(inputs[-1], int) else 1)
             // (groups if isinstance(groups, int) else 1)
         )
+        if isinstance(components := layer.get("num_components"), int):  # of a prior: codes, or images
+            sizes = layer.get("image_shape") or [width]
+            own = abs(components * math.prod(size for size in sizes if isinstance(size, int)))
     return max([own, *map(_largest_layer, described.values())])

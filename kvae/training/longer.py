@@ -15,6 +15,7 @@ from kvae.bundle.folder import is_bundle
 from kvae.bundle.manifest import FILE_NAME
 from kvae.config import TrainConfig
 from kvae.errors import ConfigError, KvaeError
+from kvae.files import claims
 from kvae.files.atomic import atomic_file, atomic_folder
 from kvae.runs import files as run_files
 from kvae.runs import layout
@@ -109,13 +110,25 @@ def _remove_begun(folder: Path) -> None:
     """Remove what a process that was killed in `begin` has left; KvaeError if the folder holds anything else."""
     if not os.path.lexists(folder):
         return
-    begun = {Path(layout.CHECKPOINT).parts[0], layout.MODEL, layout.SKIPPED}
-    is_ours = folder.is_dir() and not folder.is_symlink()
-    if not is_ours or any(path.name not in begun and path.name[0] != "." for path in folder.iterdir()):
+    foreign = _foreign(folder)
+    if foreign is not None:
         raise KvaeError(
-            f"{folder} was not written by kvae, which needs the name to train a finished run longer. Rename it."
+            f"{foreign} was not written by kvae, which needs {folder} to train a finished run longer. Move it away."
         )
     shutil.rmtree(folder)
+
+
+def _foreign(folder: Path) -> Path | None:
+    """Something at a path that `begin` has not written there; None if there is no such thing."""
+    if not folder.is_dir() or folder.is_symlink():
+        return folder
+    known = {folder / name for name in (layout.CHECKPOINT, layout.MODEL, layout.SKIPPED)}
+    for path in sorted(folder.rglob("*")):
+        is_temporary = claims.TOKEN.fullmatch(path.name) or path.name.endswith(claims.SUFFIX)
+        is_ours = path == (folder / layout.CHECKPOINT).parent if path.is_dir() else path in known or is_temporary
+        if path.is_symlink() or not is_ours:
+            return path
+    return None
 
 
 def announce(plan: Plan, epochs_before: int, state: checkpoints.State, learning_rate: float) -> None:

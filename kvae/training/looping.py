@@ -67,5 +67,8 @@ def _lookers(out: Path, config: TrainConfig, data: datasets.Dataset) -> list[ker
     images = data.validation.images[:NUM_PICTURED]
     if config.is_of_bits:  # the first bits of `held_out`, without drawing the others
         images = binarization.binarize(images, binarization.KEYS["validation"])
-    shown = training_callbacks.Pictures(out / layout.PICTURES, images, config.pictures_every, *board)
+    labels = data.validation.labels if config.model.conditional else None
+    own = None if labels is None else labels[:NUM_PICTURED]
+    events = board[0] if board else None
+    shown = training_callbacks.Pictures(out / layout.PICTURES, images, config.pictures_every, events, own)
     return [*board, shown]

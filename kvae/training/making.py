@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from kvae.bundle.locate import RUNS_FOLDER
 from kvae.config import TrainConfig
-from kvae.data import choice, datasets, decoded
+from kvae.data import choice, classes, datasets, decoded
 from kvae.errors import KvaeError
 from kvae.files import apart, atomic, locks
 from kvae.files.atomic import check_replaceable
@@ -60,7 +60,9 @@ def train(
     _check_new(out)
     data = datasets.of(config, data_dir, decoding)
     config = choice.settle(config, data)
-    vae = building.build(config, data.image_shape, len(data.train.images), strategy)
+    num_labels = classes.num_labels(data, config.model.conditional)
+    vae = building.build(config, data.image_shape, len(data.train.images), strategy, num_labels)
+    vae.prior.start_from(data.train.images, data.train.labels)
     initial.load_into(vae, config)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -70,7 +72,7 @@ def train(
         _check_new(out)  # again, now that nobody else can begin
         atomic.remove_abandoned(out)
         run_files.write_json(out / layout.ENVIRONMENT, environment.versions())
-        run_files.write_json(out / layout.DATASET, _about(data))
+        run_files.write_json(out / layout.DATASET, _about(data, config))
         datasets.write_record(data, out / layout.IMAGES)
         if config.init_from:  # the run no longer needs the file that they came from
             checkpoints.save(vae, out, checkpoints.State())
@@ -78,14 +80,14 @@ def train(
         return go_on(out, config, data, vae, checkpoints.State(), callbacks)
 
 
-def _about(data: datasets.Dataset) -> dict[str, Any]:
+def _about(data: datasets.Dataset, config: TrainConfig) -> dict[str, Any]:
     """What a run records about its images."""
     sizes = {name: len(getattr(data, name).images) for name in ("train", "validation", "test")}
     found = data.provenance() | {"splits": sizes, "image_shape": list(data.image_shape)}
     if data.folder is not None:
         summary = decoded.read_summary(data.folder)
         found |= {name: summary[name] for name in ("num_duplicates", "num_across", "num_conflicts", "num_skipped")}
-    return found
+    return found | classes.about(data) if config.model.conditional else found
 
 
 def _check_new(out: Path) -> None:

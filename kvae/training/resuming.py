@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from kvae.config import TrainConfig
-from kvae.data import choice, datasets
+from kvae.data import choice, classes, datasets
 from kvae.errors import KvaeError
 from kvae.files import apart, atomic, locks
 from kvae.runs import files as run_files
@@ -60,7 +60,10 @@ def resume(
                 f"the images differ from those that {out} began with: sha256 {data.sha256[:12]}..., "
                 f"expected {began_with[:12]}.... Restore them, or start a new run."
             )
-        vae = building.build(plan.config, data.image_shape, len(data.train.images), strategy)
+        if plan.config.model.conditional:
+            classes.check_same(data, run_files.read_object(out / layout.DATASET), out)
+        num_labels = classes.num_labels(data, plan.config.model.conditional)
+        vae = building.build(plan.config, data.image_shape, len(data.train.images), strategy, num_labels)
         state = plan.extended(checkpoints.restore(vae, plan.source))
         epochs_before = run_files.read_config(plan.source).epochs
         longer.begin(plan)
@@ -93,11 +96,13 @@ def follow(
     """
     data = datasets.of(config, data_dir, decoding)
     config = choice.settle(config, data)
-    vae = building.build(config, data.image_shape, len(data.train.images), strategy)
+    num_labels = classes.num_labels(data, config.model.conditional)
+    vae = building.build(config, data.image_shape, len(data.train.images), strategy, num_labels)
     state = checkpoints.State()
     if resumed:
         plan = longer.plan(resumed, config.epochs)
         state = plan.extended(checkpoints.restore(vae, plan.source))
     else:
+        vae.prior.start_from(data.train.images, data.train.labels)
         initial.load_into(vae, config)
     fit_rest(resumed or Path(), config, data, vae, state, (), writes=False)

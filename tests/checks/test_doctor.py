@@ -185,6 +185,18 @@ def test_the_threads_are_those_that_kvae_uses(monkeypatch):
     assert dict(diagnosis.rows)["threads"].startswith("5 ")
 
 
+def test_a_bad_number_of_threads_is_a_row_of_the_whole_report(monkeypatch):
+    monkeypatch.setenv("KVAE_THREADS", "abc")
+    done = CliRunner().invoke(command, [])
+    assert (done.exit_code, done.stderr) == (1, "")
+    table = " ".join(done.stdout.split())
+    assert "threads KVAE_THREADS must be an integer from 1 to 1024; got 'abc'." in table
+    assert "sampling works" in table and "data sets" in table
+    diagnosis = doctor.examine()
+    assert not diagnosis.healthy and diagnosis.can_sample
+    assert diagnosis.to_dict()["threads"] == 0
+
+
 def test_on_a_python_without_tensorflow_the_advice_is_another_python(monkeypatch):
     """None of the train extra's requirements is for that Python."""
     found = [wanted for wanted in requirements.of() if wanted.extra != "train"]

@@ -146,3 +146,20 @@ def test_a_reader_that_goes_away_ends_it_quietly(tmp_path, bundle_path):
         assert process.stderr.read() == ""
     assert process.returncode == 1
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("verb", [["sample", "--n", "1"], ["decode", "codes.npz"], ["score", "p"]])
+def test_a_closed_standard_output_is_no_place_for_a_result(kvae, verb):
+    """Run by a shell, because `subprocess` cannot close it."""
+    words = [sys.executable, "-m", "kvae", *verb, "--model", "m", "--out", "-"]
+    done = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *words], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "standard output is closed" in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1"])
+def test_the_file_names_of_standard_output_are_told_as_a_hyphen(kvae, name):
+    done = kvae("sample", "--model", "m", "--out", name)
+    assert done.exit_code == 2 and f"{name} is standard output: write --out -." in done.stderr
+    done = kvae("export", "m", "--format", "ort", "--out", name)
+    assert done.exit_code == 2 and "does not support it" in done.stderr

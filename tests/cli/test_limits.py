@@ -98,7 +98,8 @@ def test_a_child_that_a_signal_ends_is_told(number):
     assert f"was ended by {number.name} under a --limit of 30 s" in done.stdout, done.stderr
 
 
-def test_a_signal_to_the_parent_ends_the_child(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_parent_ends_the_child(tmp_path, number):
     path = write_lone(squares(400, 3000), tmp_path / "slow.onnx")
     words = ["sample", "--model", path, "--n", 1, "--out", tmp_path / "x.npy", "--limit", "100"]
     with subprocess.Popen(
@@ -107,7 +108,7 @@ def test_a_signal_to_the_parent_ends_the_child(tmp_path):
         children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
         while not (found := children.read_text().split()):
             time.sleep(0.01)
-        parent.send_signal(signal.SIGTERM)
+        parent.send_signal(number)
         errors = parent.communicate(timeout=60)[1]
     assert parent.returncode != 0
     assert errors.count("\n") <= 1

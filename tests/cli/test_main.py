@@ -216,7 +216,7 @@ def test_models_of_different_kinds_are_not_compared(kvae, run):
 def test_compare_writes_a_report_and_resumes_where_it_stopped(kvae, tmp_path, monkeypatch):
     """A second call trains nothing, a third one only the missing setting."""
     settings = ["--dataset", "fashion_mnist_mini", "--architecture", "mlp", "--hidden-units", "8", "--epochs", "1",
-                "--latent-dim", "2", "--importance-samples", "3", "--out", "sweep"]  # fmt: skip
+                "--latent-dim", "2", "--jit", "off", "--importance-samples", "3", "--out", "sweep"]  # fmt: skip
     result = kvae("compare", "--vary", "entropy_weight=0,1", *settings)
     assert result.exit_code == 0
     assert "not a bound" in result.stdout

@@ -31,24 +31,33 @@ def begun(folder, *arguments, prefix=(), cwd=None):
     return process
 
 
+ENDINGS = [
+    (signal.SIGTERM, "Ended by SIGTERM."),
+    (signal.SIGHUP, "Ended by SIGHUP."),
+    (signal.SIGINT, "Interrupted."),
+    (signal.SIGQUIT, "Ended by SIGQUIT."),  # Ctrl-\
+    (signal.SIGXCPU, "Ended by SIGXCPU."),  # ulimit -S -t
+    (signal.SIGALRM, "Ended by SIGALRM."),  # a parent's alarm stays set in its programs
+    (signal.SIGUSR1, "Ended by SIGUSR1."),  # Slurm's warning before a job's end
+    (signal.SIGUSR2, "Ended by SIGUSR2."),
+]
+
+
 @pytest.mark.parametrize(
-    ("number", "line"),
+    ("number", "line", "out"),
     [
-        (signal.SIGTERM, "Ended by SIGTERM."),
-        (signal.SIGHUP, "Ended by SIGHUP."),
-        (signal.SIGINT, "Interrupted."),
-        (signal.SIGQUIT, "Ended by SIGQUIT."),  # Ctrl-\
-        (signal.SIGXCPU, "Ended by SIGXCPU."),  # ulimit -S -t
-        (signal.SIGALRM, "Ended by SIGALRM."),  # a parent's alarm stays set in its programs
-        (signal.SIGUSR1, "Ended by SIGUSR1."),  # Slurm's warning before a job's end
-        (signal.SIGUSR2, "Ended by SIGUSR2."),
+        *((*ending, "samples") for ending in ENDINGS),
+        (*ENDINGS[0], "samples.npz"),
+        *(pytest.param(*ending, "samples.npz", marks=pytest.mark.exhaustive) for ending in ENDINGS[1:]),
     ],
 )
-@pytest.mark.parametrize("out", ["samples", "samples.npz"])
 def test_a_signal_while_sampling_leaves_nothing(number, line, out, tmp_path, bundle_path):
     process = begun(tmp_path, "sample", "--n", 1_000_000, "--model", bundle_path, "--out", tmp_path / out)
     process.send_signal(number)
-    stdout, stderr = process.communicate(timeout=60)
+    try:
+        stdout, stderr = process.communicate(timeout=60)
+    finally:
+        process.kill()  # if it did not hear
     assert (process.returncode, stdout, stderr) == (128 + number, "", f"{line}\n")
     assert os.listdir(tmp_path) == []
 

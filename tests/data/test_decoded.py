@@ -10,7 +10,7 @@ from kvae.config import TrainConfig
 from kvae.data import decoded, image_cache
 from kvae.data.sources import open_source
 from kvae.errors import DataError
-from kvae.files import memory
+from kvae.machine import memory
 
 
 @pytest.fixture

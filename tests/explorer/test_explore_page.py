@@ -6,7 +6,9 @@ import re
 import threading
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 
+import format_2
 import numpy as np
 import pytest
 from browser import ARGUMENTS, Browser
@@ -18,8 +20,10 @@ from tiny import DATASET, make_vae, random_images
 
 from kvae.bundle import binarization, noise, onnxruntime_web
 from kvae.bundle.densities import log_density
+from kvae.bundle.manifest import Manifest
 from kvae.conversion.conversion import convert
 from kvae.data.images import open_images
+from kvae.errors import KvaeError
 from kvae.explorer import pages
 from kvae.explorer.server import Server
 from kvae.export.bundles import export
@@ -291,7 +295,7 @@ def test_a_slider_changes_only_its_dimension(explorer, bundle):
     expected = np.array([before[0], -3.85, before[2]], np.float32)
     explorer.await_code(lambda code: np.array_equal(code, expected))
     assert_same_picture(explorer.pixels(), bundle.decode(expected[None])[0])
-    assert explorer.text("#used li:nth-child(2) output") == "−3.85"
+    assert explorer.text("#sliders .used li:nth-child(2) output") == "−3.85"
 
 
 def test_many_changes_between_two_frames_are_one_update(explorer, bundle):
@@ -321,10 +325,10 @@ def test_sliders_are_sorted_by_rate_and_unused_ones_folded_away(browser, tmp_pat
     with exploring(browser, bundle) as explorer:
         labels = explorer.page.locator("#dimensions li label").all_text_contents()
         assert labels == [f"z{d}" for d in np.argsort(-rates)]
-        assert explorer.page.locator("#used li").count() == min(16, latent_dim - 1)
-        assert explorer.page.locator("#more li").count() == max(0, latent_dim - 17)
-        assert explorer.text("#unused summary") == "1 unused (below 0.01 nats)"
-        assert not explorer.page.is_visible("#unused li")
+        assert explorer.page.locator("#sliders .used li").count() == min(16, latent_dim - 1)
+        assert explorer.page.locator("#sliders .more li").count() == max(0, latent_dim - 17)
+        assert explorer.text("#sliders .unused summary") == "1 unused (below 0.01 nats)"
+        assert not explorer.page.is_visible("#sliders .unused li")
         assert explorer.page.is_visible("#map") == (latent_dim > 1)
         if latent_dim > 1:
             assert explorer.text("#dimensions li .rate") == f"{(latent_dim - 1) / 4:.2f}"
@@ -334,7 +338,7 @@ def test_sliders_are_sorted_by_rate_and_unused_ones_folded_away(browser, tmp_pat
 def test_a_bundle_without_rates_keeps_the_order_of_dimensions_and_says_so(explorer):
     assert explorer.page.locator("#dimensions li label").all_text_contents() == ["z0", "z1", "z2"]
     assert "does not say what each dimension does" in explorer.text("#order")
-    row = explorer.page.locator("#used li").first
+    row = explorer.page.locator("#sliders .used li").first
     ends = [it.bounding_box() for it in (row, row.locator("output"))]
     assert len({end["x"] + end["width"] for end in ends}) == 1  # no empty column for a rate
 
@@ -782,6 +786,155 @@ def test_pictures_are_saved_as_png(explorer, bundle):
         expected = np.asarray(pictures.grid(bundle.sample(24), columns=12).convert("RGB"))
         assert image.size == expected.shape[1::-1]
         assert np.abs(np.asarray(image.convert("RGB")).astype(int) - expected).max() <= 1
+
+
+# Format 2: labels, priors of their own, groups of latent dimensions
+
+
+def opened(path):
+    """A bundle as `pages.page` needs it, made without kvae's runtime."""
+    manifest = Manifest.read(path)
+    return SimpleNamespace(manifest=manifest, graphs={role: path / f"{role}.onnx" for role in manifest.tensors})
+
+
+@contextmanager
+def exploring_member(browser, name, folder, link="", **settings):
+    """The page of a member of `format_2`, and the same model in numpy."""
+    member = format_2.member(name)
+    bundle = opened(member.write(folder / name))
+    with exploring(browser, bundle, link, **settings) as explorer:
+        yield explorer, member
+
+
+def assert_grid(explorer, member, *call, **settings):
+    explorer.settle()
+    for index, image in enumerate(member.decode(*member.drawn(*call, **settings))):
+        assert_same_picture(explorer.pixels("#grid canvas", index), image)
+
+
+@pytest.mark.parametrize("name", format_2.MEMBERS)
+def test_members_of_format_2_are_drawn_and_scored(browser, tmp_path, name):
+    """Samples at two seeds and two temperatures, the picture, and the score of an image."""
+    with exploring_member(browser, name, tmp_path, "#seed=7&temperature=0.7") as (explorer, member):
+        assert_grid(explorer, member, 7, 0, 24, temperature=0.7)
+        explorer.page.click("#next")
+        explorer.page.press("#temperature", "End")
+        assert_grid(explorer, member, 8, 0, 24, temperature=2.0)
+        z, label = member.drawn(0, 0, 1)  # the picture that the page begins with
+        np.testing.assert_allclose(explorer.code(), z[0], rtol=1e-6)
+        assert_same_picture(explorer.pixels(), member.decode(z, label)[0])
+        bytes_ = pictures.to_uint8(random_images(1)[0])
+        image = bytes_ / 255.0
+        explorer.give(png(bytes_[..., 0]))
+        for part, value in member.score(image, label).items():
+            assert explorer.value(part) == pytest.approx(value, rel=1e-5)
+        loc, _ = member.encode(image[None], label)
+        assert_same_picture(explorer.pixels("#reconstruction"), member.decode(loc, label)[0])
+        explorer.page.click("#explore")
+        explorer.await_code(lambda code: np.allclose(code, loc[0], atol=1e-5))
+
+
+def test_the_label_applies_to_samples_pictures_paths_and_reconstructions(browser, tmp_path):
+    with exploring_member(browser, "conditional", tmp_path) as (explorer, member):
+        page = explorer.page
+        z, drawn = member.drawn(0, 0, 24)
+        assert page.locator("#label option").all_text_contents() == format_2.LABELS
+        assert page.is_checked("#mixed")
+        names = [f"Sample {index}: {format_2.LABELS[label]}" for index, label in enumerate(drawn)]
+        assert page.locator("#grid button").evaluate_all("all => all.map((it) => it.ariaLabel)") == names
+        other = int(np.flatnonzero(drawn != drawn[0])[0])
+        page.click(f"#grid button >> nth={other}")
+        explorer.await_code(lambda code: np.allclose(code, z[other]))
+        assert page.input_value("#label") == str(drawn[other])
+        assert_same_picture(explorer.pixels(), member.decode(z[[other]], drawn[[other]])[0])
+        assert_grid(explorer, member, 0, 0, 24)  # as it was
+        bytes_ = pictures.to_uint8(random_images(1)[0])
+        explorer.give(png(bytes_[..., 0]))
+
+        page.select_option("#label", "right shoe")
+        page.wait_for_selector("#inspection[aria-busy=false]")
+        page.wait_for_selector("#note:text('image.png: ELBO')")
+        assert not page.is_checked("#mixed")
+        assert_grid(explorer, member, 0, 0, 24, label=1)
+        assert_same_picture(explorer.pixels(), member.decode(z[[other]], [1])[0])
+        line = np.stack([(1 - t) * z[0] + t * z[23] for t in np.linspace(0, 1, 9)])
+        for index, image in enumerate(member.decode(line, np.ones(9, int))):
+            assert_same_picture(explorer.pixels("#strip canvas", index), image)
+        middle = explorer.pixels("#background")[32:40, 32:40]
+        assert_same_picture(middle, member.decode(np.float32([[0, 0, z[other, 2]]]), [1])[0])
+        assert explorer.value("elbo") == pytest.approx(member.score(bytes_ / 255.0, 1)["elbo"], rel=1e-5)
+
+        link = page.evaluate("location.href") if page.evaluate("location.hash") else ""
+        assert "&label=1&mixed=0&" in link
+        again = browser.open(link)
+        again.wait_for_selector(READY)
+        assert (again.input_value("#label"), again.is_checked("#mixed")) == ("1", False)
+
+        page.click("#best")
+        best = max(range(4), key=lambda label: member.score(bytes_ / 255.0, label)["elbo"])
+        page.wait_for_function("label => document.querySelector('#label').value === label", arg=str(best))
+        page.check("#mixed")
+        assert_grid(explorer, member, 0, 0, 24)
+        for text, words in {"label=4": "it has no label 4", "mixed=2": "it has no mixture of labels 2"}.items():
+            page.evaluate("link => { location.hash = link; }", text)
+            page.wait_for_selector(f"#status.error:text-is('The link is of another model: {words}.')")
+
+
+def test_sliders_and_temperatures_of_a_ladder_go_by_group(browser, tmp_path):
+    member = format_2.member("ladder")
+    rates = {"rate": [0.5, 0.001, 0.25]} | {name: [0.0] * 3 for name in ("loc_mean", "loc_std", "scale_mean")}
+    bundle = opened(member.write(tmp_path / "b"))
+    bundle.manifest = replace(bundle.manifest, posterior={"num_images": 10, **rates})
+    phone = {"viewport": {"width": 360, "height": 740}}
+    with exploring(browser, bundle, **phone) as explorer:
+        page = explorer.page
+        titles = page.locator("#sliders .group > summary").all_text_contents()
+        assert titles == ["Group 1, coarsest · 1 dimension · 0.50 nats", "Group 2, finest · 2 dimensions · 0.25 nats"]
+        assert page.locator("#sliders label").all_text_contents() == ["z0"]
+        page.click("#sliders .group >> nth=1")
+        page.wait_for_selector("#z2")
+        assert page.is_hidden("#z1")
+        page.click("#sliders .group .unused")
+        page.press("#z1", "Home")
+        explorer.await_code(lambda code: code[1] == -4)
+        groups = page.locator("#across optgroup").evaluate_all("all => all.map((it) => [it.label, it.children.length])")
+        assert groups == [["Group 1, coarsest", 1], ["Group 2, finest", 2]]
+        page.click("#temperatures summary")
+        page.press("#t1", "Home")
+        assert page.text_content("#temperature-value") == "mixed"
+        assert_grid(explorer, member, 0, 0, 24, temperature=[1.0, 0.0, 0.0])
+        page.wait_for_url(re.compile("temperature=1,0&"))
+        again = browser.open(page.evaluate("location.href"))
+        again.wait_for_selector(READY)
+        assert (again.input_value("#t0"), again.input_value("#t1")) == ("1", "0")
+        assert page.evaluate("document.documentElement.scrollWidth") == 360
+        page.press("#temperature", "End")
+        assert_grid(explorer, member, 0, 0, 24, temperature=2.0)
+        page.evaluate("location.hash = '#temperature=1,1,1'")
+        page.wait_for_selector("#status.error:text('it has 3 temperatures, this model 2 groups')")
+
+
+def test_sliders_span_the_draws_of_a_prior_with_graphs(browser, tmp_path):
+    """And stand for z itself; the map too; they go back to the prior's mean."""
+    with exploring_member(browser, "mixture", tmp_path) as (explorer, member):
+        z, _ = member.drawn(0, 0, 256)
+        mean, deviation = z.mean(axis=0), z.std(axis=0)
+        for d in range(3):
+            low, high = (float(explorer.page.get_attribute(f"#z{d}", name)) for name in ("min", "max"))
+            assert low == pytest.approx(mean[d] - 4 * deviation[d], abs=0.3)
+            assert high == pytest.approx(mean[d] + 4 * deviation[d], abs=0.3)
+        explorer.page.click("#zero")
+        code = explorer.await_code(lambda code: np.allclose(code, mean, atol=1e-5))
+        assert_same_picture(explorer.pixels(), member.decode(code[None])[0])
+        explorer.page.press("#handle", "End")
+        explorer.await_code(lambda code: np.isclose(code[0], mean[0] + 3 * deviation[0], atol=1e-4))
+
+
+def test_a_lone_decoder_of_a_prior_with_graphs_is_refused(tmp_path):
+    bundle = opened(format_2.member("mixture").write(tmp_path / "b"))
+    del bundle.graphs["prior"]
+    with pytest.raises(KvaeError, match="the prior 'mixture' of this model is a graph of its own; open the whole"):
+        pages.page(bundle, "x")
 
 
 # The page as a whole

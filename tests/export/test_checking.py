@@ -50,7 +50,7 @@ def test_a_training_is_the_same_with_the_check():
     weights = []
     for callbacks in ([], [CheckExport()]):
         vae = unbuilt()
-        vae.compile(optimizer="adam")
+        vae.compile(optimizer="adam", jit_compile=False)
         vae.fit(random_images(8), batch_size=4, epochs=2, verbose=0, callbacks=callbacks)
         weights.append(vae.get_weights())
     for with_it, without in zip(*weights, strict=True):
@@ -67,7 +67,7 @@ def test_a_training_stops_at_its_start(built):
     vae = unbuilt(Random(3))
     if built:
         vae.build((None, *IMAGE_SHAPE))
-    vae.compile(optimizer="adam")
+    vae.compile(optimizer="adam", jit_compile=False)
     with pytest.raises(NotExportable, match="encoder: draws random numbers"):
         vae.fit(random_images(12), batch_size=4, epochs=9, verbose=0, callbacks=[CheckExport()])
     assert int(vae.optimizer.iterations) == (0 if built else 1)

@@ -58,6 +58,14 @@ def graphs(scratch: Path) -> None:
             put("onnx", f"{architecture}.onnx", decoder.SerializeToString())
 
 
+def zips() -> None:
+    """The zip of the seed of `bundle`, at its top and in a folder."""
+    paths = [*sorted((SEEDS / "bundle").iterdir()), SEEDS / "onnx" / "encoder.onnx"]
+    files = {path.name: path.read_bytes() for path in paths}
+    put("zip", "top.zip", archive(files))
+    put("zip", "folder.zip", archive({f"vae/{name}": content for name, content in files.items()}))
+
+
 def arrays() -> None:
     """Arrays of bytes and floats, in each kind of file."""
     grey = idx.to_bytes(PIXELS[..., 0])
@@ -176,6 +184,7 @@ if __name__ == "__main__":
         graphs(Path(scratch))
         records(Path(scratch))
         checkpoint(Path(scratch))
+    zips()
     image_cache()
     run_folder()
     put("lock", "lock", b"12345\n")

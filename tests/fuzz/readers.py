@@ -65,6 +65,15 @@ def read_bundle(content: bytes, folder: Path) -> None:
     _use(Bundle.open(folder, device="cpu", threads=1))
 
 
+def read_zip(content: bytes, folder: Path) -> None:
+    """The zip of a bundle, from its bytes and from a path."""
+    from kvae.runtime.bundle import Bundle
+
+    (folder / "bundle.zip").write_bytes(content)
+    _use(Bundle.open(folder / "bundle.zip", device="cpu", threads=1))
+    Bundle.open(content, device="cpu", threads=1)
+
+
 def verify_bundle(content: bytes, folder: Path) -> None:
     """The checks of `kvae verify` on such a folder; those that fail are its result, and told as a refusal here."""
     from kvae.checks import graph_checks, verification
@@ -149,13 +158,21 @@ def _with_checksums(content: bytes) -> bytes:
     return bytes(found)
 
 
+def _divided(crc: int) -> int:
+    """A remainder of CRC-32C, eight bits on."""
+    for _ in range(8):
+        crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc
+
+
+REMAINDERS = [_divided(byte) for byte in range(256)]
+
+
 def _checksum(content: bytes) -> bytes:
-    """CRC-32C, bit by bit, masked as TFRecords have it."""
+    """CRC-32C, byte by byte, masked as TFRecords have it."""
     crc = 0xFFFFFFFF
     for byte in content:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+        crc = crc >> 8 ^ REMAINDERS[(crc ^ byte) & 0xFF]
     crc ^= 0xFFFFFFFF
     return (((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF).to_bytes(4, "little")
 
@@ -202,7 +219,15 @@ def read_image_cache(content: bytes, folder: Path) -> None:
     _unpack(content, cache, tuple(files))
     found = data.of(config)
     for split in (found.train, found.validation, found.test):
-        np.asarray(split.images).sum(), np.asarray(split.labels).sum(), list(split.names or ())
+        for array in (split.images, split.labels):
+            if array is not None:
+                np.asarray(array).sum()
+        list(split.names or ())
+
+
+def _tensorflow():
+    """What reads TFRecords: it takes longer to import than an input may take."""
+    import tensorflow  # noqa: F401
 
 
 @functools.cache
@@ -288,6 +313,7 @@ READERS = {
     "onnx": read_graph,
     "ort": read_ort,
     "bundle": read_bundle,
+    "zip": read_zip,
     "verify": verify_bundle,
     "idx": read_idx,
     "npz": read_arrays,
@@ -299,8 +325,8 @@ READERS = {
     "lock": read_lock,
     "checkpoint": read_checkpoint,
 }
-PREPARED = {"checkpoint": _compiled, "cache": _own_images}
-"""What a reader makes once."""
+PREPARED = {"checkpoint": _compiled, "cache": _own_images, "records": _tensorflow}
+"""What a reader makes or imports once."""
 SEEDS_OF = {"verify": ("bundle",), "data": ("idx", "npz", "images", "splits")}
 """The seeds of readers that have none of their own."""
 

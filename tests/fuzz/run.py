@@ -36,7 +36,7 @@ ADDRESSES = 6 * 10**9
 """Bytes of addresses that it can have, used or not, so that a failure does not take the machine along."""
 SECONDS = 20
 """Seconds that an input may take."""
-STARTING = 120
+STARTING = 300
 """Seconds that the process may take to start."""
 LONGEST_MESSAGE = 700
 
@@ -60,10 +60,12 @@ class Worker:
 
     Args:
         reader: a name of `readers.READERS`.
+        seconds: how long an input may take; `SECONDS` by default.
     """
 
-    def __init__(self, reader: str) -> None:
+    def __init__(self, reader: str, seconds: float | None = None) -> None:
         self._reader = reader
+        self._seconds = seconds or SECONDS
         self._errors = tempfile.TemporaryFile("w+b")  # noqa: SIM115 (closed by `close`)
         self._start()
 
@@ -78,15 +80,28 @@ class Worker:
             raise RuntimeError(f"the process for {self._reader} does not start: {self._last_words()}")
 
     def read(self, content: bytes) -> Finding:
-        """What comes of an input."""
+        """What comes of an input; one that takes too much memory is read again in a new process.
+
+        Libraries keep something of every input: HDF5, for example, what it could not read to the end.
+        """
+        finding = self._read(content)
+        if finding.outcome == "memory":
+            self._end()
+            self._start()
+            finding = self._read(content)
+        return finding
+
+    def _read(self, content: bytes) -> Finding:
         self._process.stdin.write(struct.pack("<I", len(content)) + content)
         self._process.stdin.flush()
-        answer = self._answer(SECONDS)
+        answer = self._answer(self._seconds)
         if answer is None:
             hung = self._process.poll() is None and not self._gone()
             self._end()
             self._start()
-            return Finding("hang", f"no answer in {SECONDS} s", 0) if hung else Finding("crash", self._last_words(), 0)
+            if hung:
+                return Finding("hang", f"no answer in {self._seconds:g} s", 0)
+            return Finding("crash", self._last_words(), 0)
         finding = Finding(*json.loads(answer))
         if finding.peak > MEMORY:
             return finding._replace(outcome="memory")
@@ -168,9 +183,9 @@ def inputs(reader: str, count: int, seed: int) -> Iterator[bytes]:
         yield mutations.mutate(random.Random(f"{reader} {seed} {index}"), seeds)
 
 
-def campaign(reader: str, contents: Iterable[bytes]) -> Iterator[tuple[bytes, Finding]]:
+def campaign(reader: str, contents: Iterable[bytes], seconds: float | None = None) -> Iterator[tuple[bytes, Finding]]:
     """Each input with what came of it."""
-    worker = Worker(reader)
+    worker = Worker(reader, seconds)
     try:
         for content in contents:
             yield content, worker.read(content)
@@ -193,11 +208,14 @@ def main() -> int:
     parser.add_argument("--reader", choices=readers.READERS, required=True)
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--seconds", type=float, default=SECONDS, help="Seconds that an input may take; more on a busy machine."
+    )
     parser.add_argument("--keep", type=int, default=0, help="Inputs to keep, each refused for another reason.")
     args = parser.parse_args()
     started, peak, outcomes, reasons = time.monotonic(), 0, Counter(), {}
     folder = readers.CORPUS / args.reader
-    for content, finding in campaign(args.reader, inputs(args.reader, args.count, args.seed)):
+    for content, finding in campaign(args.reader, inputs(args.reader, args.count, args.seed), args.seconds):
         outcomes[finding.outcome] += 1
         peak = max(peak, finding.peak)
         reason = reasons.setdefault(gist(finding.message), [0, content])

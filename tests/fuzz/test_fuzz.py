@@ -3,6 +3,7 @@
 `tests/fuzz/run.py` does the same for as many inputs as one has time for.
 """
 
+import functools
 import random
 
 import pytest
@@ -22,9 +23,21 @@ REFUSED = {
 """Whole pictures whose colours the readers refuse to guess: transparent palettes, CMYK, and colour for a grey model."""
 
 
+@functools.cache
+def findings(reader):
+    """What came of a reader's seeds, of what is kept, by name, and of some new inputs, by number: in one process."""
+    seeds, kept = readers.seeds(reader), readers.corpus(reader)
+    count = FRESH_OF_SLOW.get(reader, FRESH)
+    contents = [*seeds, *kept.values(), *run.inputs(reader, count, seed=2026)]
+    found = [finding for _, finding in run.campaign(reader, contents)]
+    assert len(found) == len(seeds) + len(kept) + count
+    of_seeds, rest = found[: len(seeds)], found[len(seeds) :]
+    return of_seeds, dict(zip(kept, rest, strict=False)), dict(enumerate(rest[len(kept) :]))
+
+
 @pytest.mark.parametrize("reader", [name for name in readers.READERS if name not in REFUSED])
 def test_seeds_are_accepted(reader):
-    outcomes = [finding.outcome for _, finding in run.campaign(reader, readers.seeds(reader))]
+    outcomes = [finding.outcome for finding in findings(reader)[0]]
     assert outcomes == ["accepted"] * len(outcomes)
 
 
@@ -32,7 +45,7 @@ def test_seeds_are_accepted(reader):
 def test_seeds_that_can_be_read_are_accepted(reader):
     folders = readers.SEEDS_OF.get(reader, (reader,))
     names = [path.name for folder in folders for path in sorted((readers.SEEDS / folder).iterdir())]
-    outcomes = [finding.outcome for _, finding in run.campaign(reader, readers.seeds(reader))]
+    outcomes = [finding.outcome for finding in findings(reader)[0]]
     refused = {name for name, outcome in zip(names, outcomes, strict=True) if outcome == "refused"}
     assert refused == REFUSED[reader]
     assert set(outcomes) == {"accepted", "refused"}
@@ -41,22 +54,15 @@ def test_seeds_that_can_be_read_are_accepted(reader):
 @pytest.mark.parametrize("reader", readers.READERS)
 def test_nothing_breaks_a_reader(reader):
     """What once did, what is refused for each of many reasons, and some new inputs."""
-    kept = readers.corpus(reader)
-    fresh = range(FRESH_OF_SLOW.get(reader, FRESH))
-    contents = [*kept.values(), *run.inputs(reader, len(fresh), seed=2026)]
-    failures = [
-        (name, finding)
-        for name, (_, finding) in zip([*kept, *fresh], run.campaign(reader, contents), strict=True)
-        if finding.failed
-    ]
-    assert failures == []
+    _, kept, fresh = findings(reader)
+    assert {name: finding for name, finding in (kept | fresh).items() if finding.failed} == {}
 
 
 @pytest.mark.parametrize("reader", [name for name in readers.READERS if name not in ("lock", "checkpoint", "cache")])
 def test_what_is_kept_is_refused_for_many_reasons(reader):
     """The corpus reaches deep: it would be of little use if all of it failed at the first byte."""
-    kept = readers.corpus(reader)
-    messages = {run.gist(finding.message) for _, finding in run.campaign(reader, kept.values())}
+    _, kept, _ = findings(reader)
+    messages = {run.gist(finding.message) for finding in kept.values()}
     assert len(messages) >= min(8, len(kept))
 
 
@@ -80,7 +86,7 @@ FAILING = {
 @pytest.mark.parametrize("outcome", FAILING)
 def test_failures_are_seen(monkeypatch, outcome):
     """The fuzzer itself: each kind of failure is told from the others, and the next input is read after it."""
-    monkeypatch.setattr(run, "SECONDS", 3)
+    monkeypatch.setattr(run, "SECONDS", 10)
     contents = [FAILING[outcome].encode(), b"pass"]
     assert [finding.outcome for _, finding in run.campaign("python", contents)] == [outcome, "accepted"]
 

@@ -205,8 +205,14 @@ PRIORS = {
 
 
 @pytest.mark.filterwarnings("ignore:Gradients do not exist")  # of a variable that a prior does not use
-@pytest.mark.parametrize("jit_compile", [False, True])
-@pytest.mark.parametrize("name", PRIORS)
+@pytest.mark.parametrize(
+    ("name", "jit_compile"),
+    [
+        *((name, False) for name in PRIORS),
+        ("mixture", True),
+        *(pytest.param(name, True, marks=pytest.mark.exhaustive) for name in PRIORS if name != "mixture"),
+    ],
+)
 def test_the_variables_of_a_prior_are_trained_and_its_draws_come_from_the_seed(name, jit_compile):
     make, count = PRIORS[name]
     usual = make_vae()

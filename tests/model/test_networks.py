@@ -17,14 +17,16 @@ from kvae.model.vae import VAE
 from kvae.runtime.bundle import Bundle
 
 tfd = tfp.distributions
+FLAT = sorted(set(ARCHITECTURES) - {"ladder"})
+"""The architectures whose posterior is one Gaussian; tests/model/ladder has the tests of the other."""
 
 
 @pytest.mark.parametrize(
     ("architecture", "likelihood", "image_shape"),
     [
-        *((architecture, "bernoulli", (28, 28, 1)) for architecture in ARCHITECTURES),
-        *((architecture, likelihood, (9, 14, 3)) for architecture in ARCHITECTURES for likelihood in LIKELIHOODS),
-        *((architecture, "normal", (4, 4, 1)) for architecture in ARCHITECTURES),
+        *((architecture, "bernoulli", (28, 28, 1)) for architecture in FLAT),
+        *((architecture, likelihood, (9, 14, 3)) for architecture in FLAT for likelihood in LIKELIHOODS),
+        *((architecture, "normal", (4, 4, 1)) for architecture in FLAT),
     ],
 )
 def test_events_have_the_shapes_of_codes_and_images(architecture, likelihood, image_shape):

@@ -113,6 +113,9 @@ def test_a_lone_decoder_explains_itself(bundle, bundle_path, tmp_path):
     [({"n": 0}, "n must be"), ({"n": -3}, "n must be"), ({"n": 1, "temperature": -1.0}, "temperature must be"),
      ({"n": 1, "temperature": float("nan")}, "temperature must be"), ({"n": 1, "seed": -1}, "seed must be"),
      ({"n": 1, "temperature": 1e39}, "temperature must be"), ({"n": 1, "seed": 1.5}, "seed must be"),
+     ({"n": 10**21}, "n must be"), ({"n": None}, "n must be"), ({"n": True}, "n must be"), ({"n": "3"}, "n must be"),
+     *(({"n": 1, "temperature": value}, "temperature must be") for value in (None, "1", [1], True, np.ones(2))),
+     ({"n": 1, "seed": None}, "seed must be"), ({"n": 1, "start": "0"}, "start must be"),
      ({"n": 2.5}, "n must be"), ({"n": 1, "start": 2**64}, "start must be"),
      ({"n": 2, "start": 2**64 - 1}, "start must be at most 2.64 - 2 for 2 images")],
 )  # fmt: skip
@@ -375,3 +378,9 @@ def test_values_that_are_not_contiguous(bundle):
 def test_a_graph_runs_only_on_its_own_inputs(bundle, graph, inputs, outputs, fact):
     with pytest.raises(KvaeError, match=fact):
         bundle.run(graph, inputs, outputs)
+
+
+@pytest.mark.parametrize("inputs", [None, "z", [[0.0]], 3])
+def test_inputs_that_have_no_names_are_refused(bundle, inputs):
+    with pytest.raises(KvaeError, match="inputs of the decoder are a dict of z; got"):
+        bundle.run("decoder", inputs)

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 from tiny import make_vae, random_images
 
+from kvae.errors import KvaeError
 from kvae.steps.draws import Draws, Rows
 from kvae.steps.example import Example
 from kvae.steps.parts import side_by_side
@@ -49,3 +50,29 @@ def test_an_image_s_draw_depends_only_on_its_position_in_the_batch(num_parts):
         np.testing.assert_allclose(parts, values, rtol=1e-5)
     same = np.repeat(images[:1], 6, axis=0)
     assert len(np.unique(vae.terms(same, SEED).distortion)) == 6
+
+
+@pytest.mark.parametrize(
+    "seed", ["a", 3, (1, 2, 3), [1.5, 2.0], None, [[1, 2]], True, {"a": 1}, [2**31, 0], [2**40, 0]]
+)
+def test_a_seed_that_is_not_two_integers_is_refused(seed):
+    with pytest.raises(KvaeError, match="two integers") as error:
+        Draws.of(seed, 4)
+    assert str(seed) in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", [tuple, np.array, np.uint8, tf.constant, lambda pair: tf.constant(pair, tf.int64)])
+def test_two_integers_of_any_kind_are_a_seed(kind):
+    found = Draws.of(kind([3, 4]), 5)
+    assert found.seed.dtype == tf.int32
+    np.testing.assert_array_equal(found.seed, [3, 4])
+    assert Draws.of(found, 5) is found
+
+
+def test_a_seed_may_be_known_only_when_a_graph_runs():
+    @tf.function
+    def noise(seed):
+        return Draws.of(seed, 5).normal(1, 5, 2)
+
+    for dtype in (tf.int32, tf.int64):
+        np.testing.assert_array_equal(noise(tf.constant([3, 4], dtype)), Draws.of([3, 4], 5).normal(1, 5, 2))

@@ -160,7 +160,7 @@ def test_a_model_that_is_not_built_refuses_the_same(way):
     built = make_vae()
     for images, fact in ((X * 255, "255"), (X[..., 0], "x[..., None]"), (np.moveaxis(X, -1, 1), "np.moveaxis")):
         vae = type(built)(make_vae().encoder, make_vae().decoder, make_vae().prior)
-        vae.compile("sgd")
+        vae.compile("sgd", jit_compile=False)
         assert fact in refusal(lambda vae=vae, images=images: WAYS[way](vae, images))
 
 
@@ -262,17 +262,22 @@ def test_kvae_s_own_training_is_not_checked():
 LABELS = np.arange(24) % 3
 
 
+@pytest.fixture(scope="module")
+def unlabelled():
+    """What a fit over the images alone reports."""
+    return compiled().fit(stream(X, "dataset"), shuffle=False, verbose=0).history
+
+
 @pytest.mark.parametrize(
     "labels", [LABELS, LABELS[:, None], LABELS.astype(np.uint8), np.eye(3, dtype=np.float32)[LABELS], np.eye(3)[LABELS]]
 )
-def test_the_labels_of_a_stream_are_said_once_to_be_unused(labels):
-    expected = compiled().fit(stream(X, "dataset"), shuffle=False, verbose=0).history
+def test_the_labels_of_a_stream_are_said_once_to_be_unused(labels, unlabelled):
     vae = compiled()
     both = tf.data.Dataset.from_tensor_slices((X, labels)).batch(4)
     with pytest.warns(UserWarning, match="labels are not used") as warned:
         found = vae.fit(both, shuffle=False, verbose=0).history
         vae.evaluate(both, verbose=0)
-    assert found == expected
+    assert found == unlabelled
     assert len([one for one in warned if "labels" in str(one.message)]) == 1
 
 
@@ -326,7 +331,7 @@ def test_variables_are_checked_like_arrays(kind):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+@pytest.mark.filterwarnings("ignore:Your input ran out of data", "ignore:.*shuffle=True")
 def test_iterators_may_give_bare_batches():
     """Keras wants tuples of a generator, and knows no other iterators."""
     expected = compiled().fit(((part,) for part in np.split(X, 6)), shuffle=False, verbose=0).history
@@ -347,6 +352,39 @@ def test_iterators_may_give_bare_batches():
 def test_what_holds_no_images_is_refused(images):
     for method in ("fit", "evaluate", "predict"):
         assert repr(images) in refusal(lambda method=method: getattr(compiled(), method)(images, verbose=0))
+
+
+EMPTY = {
+    "known": lambda: tf.data.Dataset.from_tensor_slices(X[:0]).batch(4),
+    "found out": lambda: tf.data.Dataset.from_tensor_slices(X).batch(4).filter(lambda batch: False),
+    "iterator": lambda: iter([]),
+    "list": lambda: [],
+}
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data", "ignore:.*shuffle=True")
+@pytest.mark.parametrize("kind", EMPTY)
+@pytest.mark.parametrize("method", ["fit", "evaluate", "predict", "validation"])
+def test_a_stream_without_a_batch_is_refused(kind, method):
+    vae, images = compiled(), EMPTY[kind]()
+    if method == "validation":
+        message = refusal(lambda: vae.fit(X, validation_data=images, verbose=0))
+    else:
+        message = refusal(lambda: getattr(vae, method)(images, verbose=0))
+    assert "there are no images" in message
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [
+        ("fit", "batch_size"), ("fit", "steps_per_epoch"), ("fit", "validation_steps"), ("evaluate", "steps"),
+        ("evaluate", "batch_size"), ("predict", "batch_size"), ("predict", "steps"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("value", [0, -1, "4", 2.0, True])
+def test_a_count_that_is_none_is_refused(method, name, value):
+    message = refusal(lambda: getattr(compiled(), method)(X, **{name: value}, verbose=0))
+    assert f"{name} must be an integer of at least 1; got {value!r}" in message
 
 
 def test_both_splits_of_a_data_set_at_once_are_refused():

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import pytest
 import tensorflow as tf
 
 from kvae.steps import keras_private
@@ -25,13 +24,6 @@ def test_adam_keeps_its_moments_by_variable():
         momentum, velocity = keras_private.adam_slots(adam, variable)
         np.testing.assert_allclose(momentum, 0.1 * gradient, rtol=1e-6)
         np.testing.assert_allclose(velocity, 0.001 * gradient**2, rtol=1e-4)
-
-
-@pytest.mark.parametrize(("settings", "expected"), [({}, False), ({"loss": "mse"}, True), ({"metrics": ["mae"]}, True)])
-def test_a_loss_or_metrics_given_to_compile_are_detected(settings, expected):
-    model = keras_private.BuiltByHand()
-    model.compile(optimizer="sgd", **settings)
-    assert model._has_loss_or_metrics() is expected
 
 
 def test_keras_does_not_build_a_model_from_a_batch():

@@ -17,7 +17,7 @@ STEPS = 8
 
 def trained(optimizer, epochs=2):
     vae = make_vae()
-    vae.compile(optimizer=optimizer)
+    vae.compile(optimizer=optimizer, jit_compile=False)
     vae.fit(IMAGES, batch_size=10, epochs=epochs, verbose=0)
     return vae
 
@@ -45,9 +45,17 @@ def test_the_schedule_is_keras_s_cosine(warmup):
     np.testing.assert_allclose([float(schedule(step)) for step in steps], expected, rtol=1e-4, atol=1e-7)
 
 
-@pytest.mark.parametrize("load", [load_model, keras.models.load_model])
-@pytest.mark.parametrize("epochs", [1, 2])
-@pytest.mark.parametrize("warmup", [0, 3])
+WAYS = [
+    (load, epochs, warmup) for load in (load_model, keras.models.load_model) for epochs in (1, 2) for warmup in (0, 3)
+]
+SOME = [(load_model, 1, 0), (load_model, 2, 3), (keras.models.load_model, 2, 0), (keras.models.load_model, 1, 3)]
+"""Each value with each of every other; all combinations are exhaustive."""
+
+
+@pytest.mark.parametrize(
+    ("load", "epochs", "warmup"),
+    [*SOME, *(pytest.param(*way, marks=pytest.mark.exhaustive) for way in WAYS if way not in SOME)],
+)
 def test_a_run_s_model_goes_on_with_a_constant_rate(tmp_path, load, epochs, warmup):
     """Saved in the middle of its schedule or at its end, loaded by kvae or by Keras; its moments are kept."""
     before, path = saved(tmp_path, FusedAdam(schedules.run_cosine(0.01, STEPS, warmup)), epochs)
@@ -106,7 +114,7 @@ def test_fit_refuses_a_rate_that_is_over(optimizer):
     vae = trained(optimizer(keras.optimizers.schedules.CosineDecay(0.01, STEPS)))
     with pytest.raises(KvaeError, match="the learning rate is 0: its schedule ended before step 8.*Compile"):
         vae.fit(IMAGES, batch_size=10, verbose=0)
-    vae.compile(optimizer="adam")
+    vae.compile(optimizer="adam", jit_compile=False)
     assert moved(vae) > 0
 
 
@@ -119,5 +127,28 @@ def test_a_copy_made_by_keras_is_compiled_by_the_user():
     copy = keras.models.clone_model(vae)
     copy.build((None, 8, 8, 1))
     copy.set_weights(vae.get_weights())
-    copy.compile(optimizer=FusedAdam(1e-2))
+    copy.compile(optimizer=FusedAdam(1e-2), jit_compile=False)
     assert moved(copy) > 1e-3
+
+
+SCHEDULES = keras.optimizers.schedules
+
+
+@pytest.mark.parametrize(
+    "schedule", [SCHEDULES.ExponentialDecay(1e-3, 1, 0.1), SCHEDULES.PolynomialDecay(1e-3, 9, 1e-12)]
+)
+def test_a_schedule_that_has_fallen_to_nearly_zero_is_warned_of(schedule):
+    vae = trained(FusedAdam(schedule), epochs=1)
+    vae.optimizer.iterations.assign(20)
+    with pytest.warns(UserWarning, match="has fallen to 1e-.* by step 20 .*Compile the model again"):
+        assert moved(vae) < 1e-7
+
+
+def test_a_warm_up_begins_with_a_tiny_rate_and_is_not_warned_of():
+    trained(FusedAdam(keras.optimizers.schedules.CosineDecay(1e-12, 100, warmup_target=0.1, warmup_steps=10)))
+
+
+@pytest.mark.parametrize("rate", [-1.0, float("nan"), float("inf")])
+def test_a_rate_that_is_none_is_refused(rate):
+    with pytest.raises(KvaeError, match=f"learning rate must be a finite number of at least 0; got {rate:g}"):
+        trained(FusedAdam(rate))

@@ -81,7 +81,7 @@ def test_a_step_that_is_not_finite_is_skipped_and_recorded():
     images = points(8)
     images[4, 0, 0] = 0.0
     line = Spoilt(seed=0)
-    line.compile(optimizer="sgd")
+    line.compile(optimizer="sgd", jit_compile=False)
     line.fit(images, batch_size=2, shuffle=False, verbose=0)
     assert [number for number, _ in line.skips.since(0)] == [2]
     assert int(line.skips.count) == 1 and int(line.made_steps) == 4
@@ -92,7 +92,7 @@ def test_the_seed_determines_what_a_step_draws():
     def loss(seed):
         keras.utils.set_random_seed(1)
         line = Line(seed=seed)
-        line.compile(optimizer="sgd")
+        line.compile(optimizer="sgd", jit_compile=False)
         return line.evaluate(points(8), verbose=0, return_dict=True)["loss"]
 
     assert loss(3) == loss(3) != loss(4)
@@ -100,18 +100,43 @@ def test_the_seed_determines_what_a_step_draws():
 
 def test_arguments_that_would_be_ignored_are_refused():
     line = Line()
-    line.compile(optimizer="sgd")
+    line.compile(optimizer="sgd", jit_compile=False)
     with pytest.raises(KvaeError, match="sample_weight.*Line"):
         line.fit(points(4), sample_weight=np.ones(4), verbose=0)
-    line.compile(optimizer="sgd", metrics=["mae"])
-    with pytest.raises(KvaeError, match="Line .*own loss and metrics.*only an optimizer"):
-        line.fit(points(4), verbose=0)
+    for name, value in {"loss": "mse", "loss_weights": [2.0], "metrics": ["mae"], "weighted_metrics": ["mae"]}.items():
+        with pytest.raises(KvaeError, match="Line .*own loss and metrics.*only an optimizer"):
+            line.compile(optimizer="sgd", **{name: value})
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        *({"steps_per_execution": value} for value in ("auto", 0, -1, None, 1.5, True)),
+        {"jit_compile": "yes"},
+        {"jit_compile": 3},
+    ],
+)
+def test_settings_of_compile_at_which_keras_would_fail_later_are_refused(setting):
+    ((name, value),) = setting.items()
+    with pytest.raises(KvaeError, match=f"{name} must be") as error:
+        Line().compile(optimizer="sgd", **setting)
+    assert f"got {value!r}" in str(error.value)
+
+
+def test_steps_per_execution_may_be_set_later_too():
+    line = Line()
+    line.compile(optimizer="sgd", steps_per_execution=np.int64(2))
+    line.fit(points(8), batch_size=2, verbose=0)
+    line.steps_per_execution = 0
+    for use in (line.fit, line.evaluate, line.predict):
+        with pytest.raises(KvaeError, match="steps_per_execution must be"):
+            use(points(8), verbose=0)
 
 
 def test_a_weight_s_regulariser_is_in_the_loss():
     line = Line(seed=0)
     line.layer.kernel_regularizer = keras.regularizers.L2(100.0)
-    line.compile(optimizer=keras.optimizers.SGD(0.0))
+    line.compile(optimizer=keras.optimizers.SGD(0.0), jit_compile=False)
     loss = line.fit(points(4), verbose=0).history["loss"][0]
     penalty = 100 * float(np.sum(line.layer.kernel.numpy() ** 2))
     assert loss == pytest.approx(penalty, rel=0.2) and penalty > 1

@@ -135,9 +135,8 @@ print(json.dumps([mirrored.num_replicas_in_sync, results]))
 def test_two_devices_train_like_one():
     """Losses, weights and skipped steps agree; with XLA, with convolutions, and with a NaN on one of the devices."""
     settings = [
-        {"jit": "on", "architecture": "mlp"},
+        {"jit": "on", "architecture": "mlp", "poisoned": [3, 30]},
         {"jit": "off", "architecture": "conv"},
-        {"jit": "off", "architecture": "mlp", "poisoned": [3, 30]},
     ]
     done = subprocess.run(
         [sys.executable, "-c", MIRRORED, json.dumps(settings)], capture_output=True, text=True, timeout=300

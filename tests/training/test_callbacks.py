@@ -19,7 +19,7 @@ IMAGES = random_images(32)
 
 def fit(vae: VAE, callbacks: list[keras.callbacks.Callback], epochs: int = 4, **settings) -> keras.callbacks.History:
     if not vae.compiled:
-        vae.compile(optimizer=keras.optimizers.Adam(1e-2))
+        vae.compile(optimizer=keras.optimizers.Adam(1e-2), jit_compile=False)
     vae.fit(IMAGES, validation_data=(IMAGES,), epochs=epochs, batch_size=8, verbose=0, callbacks=callbacks, **settings)
     return vae.history
 
@@ -74,7 +74,7 @@ def test_the_callbacks_do_not_affect_training(tmp_path, jit_compile, monkeypatch
 def test_bytes_and_colour(tmp_path):
     vae = make_vae((8, 12, 3))
     images = pictures.to_uint8(random_images(20, (8, 12, 3)))
-    vae.compile(optimizer="adam")
+    vae.compile(optimizer="adam", jit_compile=False)
     vae.fit(images / np.float32(255), verbose=0, callbacks=[Pictures(tmp_path, images, 1)])
     assert pixels(tmp_path / "reconstructions-0001.png").shape[-1] == 3
     assert pixels(tmp_path / "samples-0001.png").shape[-1] == 3
@@ -125,7 +125,7 @@ def test_resumed_training_adds_to_both(tmp_path):
 
 def test_it_works_with_many_steps_per_call(tmp_path):
     vae = make_vae()
-    vae.compile(optimizer="adam")
+    vae.compile(optimizer="adam", jit_compile=False)
     fed = batches.steps(pictures.to_uint8(IMAGES), 8, 2, shuffle_seed=0)
     callbacks = [TensorBoard(tmp_path), Pictures(tmp_path, IMAGES, 1)]
     vae.fit(fed, steps_per_epoch=2, epochs=2, shuffle=False, verbose=0, callbacks=callbacks)
@@ -154,7 +154,7 @@ def test_another_model_and_an_unwritable_folder_are_refused(tmp_path):
         other.fit(IMAGES, np.zeros(32), verbose=0, callbacks=[Pictures(tmp_path, IMAGES)])
     (tmp_path / "file").write_text("")
     vae = make_vae()
-    vae.compile(optimizer="adam")
+    vae.compile(optimizer="adam", jit_compile=False)
     for callback in (TensorBoard(tmp_path / "file" / "events"), Pictures(tmp_path / "file" / "new", IMAGES, 1)):
         callback.set_model(vae)
         with pytest.raises(KvaeError, match="cannot write"):

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -23,7 +24,7 @@ from kvae.errors import KvaeError
 from kvae.model.architectures import mlp
 from kvae.runs import layout
 from kvae.runtime.bundle import Bundle
-from kvae.training import building, checkpoints, fitting
+from kvae.training import building, checkpoints, fitting, load_model
 from kvae.training.checkpoints import Checkpoints, State
 from kvae.training.interrupts import Interrupt, Interrupted
 
@@ -110,10 +111,22 @@ def test_interrupted_training_ends_like_uninterrupted_training(tmp_path, data, w
 
 
 @pytest.mark.slow
-def test_training_compiled_by_xla_can_be_interrupted_twice(tmp_path, data):
+def test_the_training_of_a_ladder_resumes(tmp_path, data):
+    """Its weights are in a checkpoint once, though both networks compute with those of the decoder."""
+    config = replace(CONFIG, epochs=2, model=ModelConfig(architecture="ladder", latent_dim=2, hidden_units=8))
+    fit(tmp_path / "whole", data, config)
+    with pytest.raises(Interrupted):
+        fit(tmp_path / "cut", data, config, InterruptAt(5))
+    fit(tmp_path / "cut", data, config)
+    check_same(tmp_path / "cut" / checkpoints.LAST, tmp_path / "whole" / checkpoints.LAST)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("times", [1, pytest.param(2, marks=pytest.mark.exhaustive)])
+def test_training_compiled_by_xla_can_be_interrupted(tmp_path, data, times):
     config = replace(CONFIG, jit="on")
     fit(tmp_path / "whole", data, config)
-    for _ in range(2):
+    for _ in range(times):
         with pytest.raises(Interrupted):
             fit(tmp_path / "cut", data, config, InterruptAt(2))
     fit(tmp_path / "cut", data, config)
@@ -191,7 +204,7 @@ def test_in_a_custom_fit(tmp_path):
 
     def compiled():
         vae = make_vae()
-        vae.compile(optimizer="adam")
+        vae.compile(optimizer="adam", jit_compile=False)
         return vae
 
     callback = Checkpoints(tmp_path)
@@ -210,17 +223,26 @@ def test_without_a_checkpoint_training_starts_from_the_beginning(tmp_path):
     assert checkpoints.restore(make_vae(), tmp_path) == State()
 
 
-@pytest.mark.parametrize("damage", ["no zip", "another model", "no state", "cut off"])
-def test_a_checkpoint_that_cannot_be_read_is_an_error_in_one_line(tmp_path, damage):
-    path = tmp_path / checkpoints.LAST
+@pytest.fixture(scope="module")
+def checkpointed(tmp_path_factory):
+    """A model, and a folder with its checkpoint."""
+    folder = tmp_path_factory.mktemp("checkpointed")
     vae = make_vae()
-    vae.compile(optimizer="adam")
-    vae.fit(random_images(8), verbose=0, callbacks=[Checkpoints(tmp_path)])
+    vae.compile(optimizer="adam", jit_compile=False)
+    vae.fit(random_images(8), verbose=0, callbacks=[Checkpoints(folder)])
+    return vae, folder
+
+
+@pytest.mark.parametrize("damage", ["no zip", "another model", "no state", "cut off"])
+def test_a_checkpoint_that_cannot_be_read_is_an_error_in_one_line(checkpointed, tmp_path, damage):
+    vae, folder = checkpointed
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / checkpoints.LAST
     if damage == "no zip":
         path.write_text("no")
     elif damage == "another model":
         vae = make_vae((16, 16, 1))
-        vae.compile(optimizer="adam")
+        vae.compile(optimizer="adam", jit_compile=False)
     elif damage == "no state":
         vae.save(path)
     else:
@@ -230,10 +252,81 @@ def test_a_checkpoint_that_cannot_be_read_is_an_error_in_one_line(tmp_path, dama
     assert "\n" not in str(error.value)
 
 
+def rewritten(path, change):
+    """Write an archive again, with other members: `change` takes them by name and changes them."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    change(members)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """The last checkpoint of an epoch."""
+    folder = tmp_path_factory.mktemp("run")
+    vae = make_vae()
+    vae.compile(optimizer="adam")
+    vae.fit(random_images(8), verbose=0, callbacks=[Checkpoints(folder)])
+    return folder / checkpoints.LAST
+
+
+@pytest.mark.parametrize("part", range(0, 20))
+def test_weights_with_a_wrong_byte_are_loaded_or_refused_in_one_line(tmp_path, checkpoint, part):
+    """HDF5 says what is wrong with a file in errors of every kind."""
+    path = tmp_path / checkpoints.LAST
+    path.parent.mkdir()
+    path.write_bytes(checkpoint.read_bytes())
+
+    def damaged(members):
+        content = bytearray(members["model.weights.h5"])
+        first = len(content) * part // 20
+        content[first : first + 400] = b"\xff" * 400
+        members["model.weights.h5"] = bytes(content)
+
+    rewritten(path, damaged)
+    vae = make_vae()
+    vae.compile(optimizer="adam")
+    for read in (lambda: checkpoints.restore(vae, tmp_path), lambda: load_model(path)):
+        try:
+            read()
+        except KvaeError as error:
+            assert "last.keras: " in str(error) and "\n" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("state", "fact"),
+    [
+        ([], "list"),
+        ({"epoch": "1"}, "epoch"),
+        ({"epoch": True}, "epoch"),
+        ({"epoch": -1}, "epoch"),
+        ({"step": 1.5}, "step"),
+        ({"skipped_steps": None}, "skipped_steps"),
+        ({"skipped_steps": 2**63}, "skipped_steps"),
+        ({"extended_at": [1]}, "extended_at"),
+        ({"history": 3}, "history"),
+        ({"epoch": 1, "history": {"loss": "a"}}, "history"),
+        ({"epoch": 1, "history": {"loss": [None]}}, "history"),
+        ({"epoch": 2, "history": {"loss": [1.0]}}, "history"),
+        ({"means": {"loss": 3}}, "means"),
+        ({"nonsense": 3}, "nonsense"),
+    ],
+)
+def test_a_state_of_other_types_is_refused_by_the_name_of_the_field(tmp_path, checkpoint, state, fact):
+    path = tmp_path / checkpoints.LAST
+    path.parent.mkdir()
+    path.write_bytes(checkpoint.read_bytes())
+    rewritten(path, lambda members: members.update({checkpoints.STATE: json.dumps(state).encode()}))
+    with pytest.raises(KvaeError, match=f"cannot resume from .*{fact}"):
+        checkpoints.read_state(tmp_path)
+
+
 def test_a_full_disk_does_not_destroy_the_last_checkpoint(tmp_path):
     """The system limits this process's files to 10 kB, which looks to Python like a full disk."""
     vae = make_vae()
-    vae.compile(optimizer="adam")
+    vae.compile(optimizer="adam", jit_compile=False)
     images = random_images(8)
     callback = Checkpoints(tmp_path)
     vae.fit(images, verbose=0, callbacks=[callback])
@@ -253,16 +346,17 @@ def test_a_full_disk_does_not_destroy_the_last_checkpoint(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_process_killed_at_random_moments_20_times_ends_with_the_same_weights(tmp_path):
+@pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.exhaustive)])
+def test_a_process_killed_at_random_moments_ends_with_the_same_weights(tmp_path, kills):
     """kill -9 on real processes, from before the first step to the export; deterministic, so equal to the last bit."""
     program = Path(__file__).parents[1] / "survive.py"
     environment = os.environ | {"PYTHONPATH": str(program.parent), "PYTHONWARNINGS": "ignore"}
     done = subprocess.run(
-        [sys.executable, str(program), str(tmp_path), "20", "1"], capture_output=True, text=True, env=environment
+        [sys.executable, str(program), str(tmp_path), str(kills), "1"], capture_output=True, text=True, env=environment
     )
     assert done.returncode == 0, done.stderr[-3000:]
     left = re.findall(r"^killed:(.*)$", done.stdout, re.MULTILINE)
-    assert len(left) == 20
+    assert len(left) == kills
     assert any("checkpoints/last.keras" in names and "bundle" not in names for names in left)
     for name in (checkpoints.LAST, checkpoints.BEST):
         check_same(tmp_path / "whole" / name, tmp_path / "killed" / name)

@@ -142,9 +142,19 @@ def test_the_loss_s_weights_reach_the_model():
     assert (vae.beta, vae.objective.entropy_weight, vae.seed) == (0.3, 0.1, 7)
 
 
-@pytest.mark.parametrize("binarize", ["dynamic", "none"])
-@pytest.mark.parametrize("architecture", ["mlp", "gated_mlp", "conv"])
-def test_the_fast_path_gives_the_losses_of_a_plain_fit(mini, architecture, binarize):
+@pytest.mark.parametrize(
+    ("architecture", "binarize", "jit"),
+    [
+        ("mlp", "dynamic", "auto"),
+        ("gated_mlp", "none", "off"),
+        ("conv", "dynamic", "auto"),
+        *(
+            pytest.param(architecture, binarize, "auto", marks=pytest.mark.exhaustive)
+            for architecture, binarize in (("mlp", "none"), ("gated_mlp", "dynamic"), ("conv", "none"))
+        ),
+    ],
+)
+def test_the_fast_path_gives_the_losses_of_a_plain_fit(mini, architecture, binarize, jit):
     """From the same seed, many steps in a loop, fed with indices, and a plain Keras `fit`, fed one batch of images at a
     time, give the same history, each epoch to within 1e-5."""
     model = ModelConfig(architecture=architecture, latent_dim=2, hidden_units=8)
@@ -153,6 +163,7 @@ def test_the_fast_path_gives_the_losses_of_a_plain_fit(mini, architecture, binar
         epochs=2,
         batch_size=40,
         binarize=binarize,
+        jit=jit,
         kl_warmup_epochs=1,
         lr_warmup_steps=4,
         adam_beta2=0.99,

@@ -62,6 +62,28 @@ def test_a_run_s_weights_and_its_model_s_settings_are_taken_over(old):
     assert int(vae.optimizer.iterations) == 0 and float(vae.optimizer.learning_rate) == pytest.approx(1e-4)
 
 
+def test_the_data_set_is_that_of_the_run_unless_one_is_given(old, tmp_path, caplog):
+    """Also one of a user's own, with its settings; the log says which it is."""
+    found = initial.inherited({"init_from": str(old)})
+    assert found["dataset"] == "fashion_mnist_mini" and found["data"] is None
+    run = shutil.copytree(old, tmp_path / "run")
+    own = {
+        "data": str(tmp_path),
+        "test_data": str(tmp_path / "t"),
+        "dataset": "mine",
+        "grayscale": True,
+        "split_seed": 3,
+    }
+    files.write_json(run / layout.CONFIG, from_settings(SETTINGS | MODEL | own).to_dict())
+    with caplog.at_level("INFO"):
+        found = initial.inherited({"init_from": str(run / layout.MODEL), "seed": 5})
+    assert {name: found[name] for name in own} == own and "data set mine, as in" in caplog.text
+    for given in ({"dataset": "mnist"}, {"data": "photos"}):
+        found = initial.inherited({"init_from": str(run)} | given)
+        assert {name: found[name] for name in {*own, *given} & found.keys()} == given
+    assert not own.keys() & initial.inherited({"init_from": str(run)}, with_data=False).keys()
+
+
 def test_a_file_that_is_in_no_run_knows_its_code_and_its_likelihood(old, alone):
     vae, config = begun({"init_from": str(alone), "architecture": "mlp", "hidden_units": 8})
     assert same(vae, old) and config.model == ModelConfig(**MODEL)

@@ -164,7 +164,7 @@ def test_what_cannot_be_trained_longer_is_refused(finished, tmp_path):
         resume(out)
     (out / layout.LONGER).mkdir()
     (out / layout.LONGER / "thesis.txt").write_text("mine")
-    with pytest.raises(KvaeError, match="longer was not written by kvae"):
+    with pytest.raises(KvaeError, match="thesis.txt was not written by kvae"):
         resume(out, epochs=5)
     assert (out / layout.LONGER / "thesis.txt").read_text() == "mine"
     shutil.rmtree(out / layout.LONGER)
@@ -172,6 +172,29 @@ def test_what_cannot_be_trained_longer_is_refused(finished, tmp_path):
     with pytest.raises(KvaeError, match="has no checkpoints/last.keras.*kvae train --init-from .*run starts a new run"):
         resume(out, epochs=5)
     assert contents(out) == contents(finished)
+
+
+@pytest.mark.parametrize(
+    "name", [".notes", "checkpoints/.notes", "checkpoints/best.keras", "model.keras/notes", ".git/config", ".lock.txt"]
+)
+def test_what_a_killed_process_left_is_removed_and_nothing_of_the_user_s(tmp_path, name):
+    """Hidden or not, and in the folders of the same names."""
+    folder = tmp_path / layout.LONGER
+    temporary = f".model.keras.{'0a' * 16}.tmp.keras"
+    for own in (layout.CHECKPOINT, layout.SKIPPED, temporary, ".model.keras.kvae-lock", f"checkpoints/{temporary}"):
+        (folder / own).parent.mkdir(parents=True, exist_ok=True)
+        (folder / own).write_text("kvae")
+    kept = folder / name
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text("mine")
+    with pytest.raises(KvaeError, match="was not written by kvae"):
+        longer._remove_begun(folder)
+    assert kept.read_text() == "mine" and (folder / layout.CHECKPOINT).exists()
+    kept.unlink()
+    if kept.parent not in (folder, folder / "checkpoints"):
+        kept.parent.rmdir()
+    longer._remove_begun(folder)
+    assert not folder.exists()
 
 
 def test_patience_begins_anew(finished):

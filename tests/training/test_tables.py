@@ -25,7 +25,7 @@ def table(tmp_path_factory):
         patch.setenv("KVAE_CACHE_DIR", str(root / "cache"))
         model = ModelConfig(latent_dim=2, hidden_units=8)
         train(
-            TrainConfig(data=str(root / "rows.npy"), epochs=1, batch_size=32, pictures_every=1, model=model),
+            TrainConfig(data=str(root / "rows.npy"), epochs=1, batch_size=32, pictures_every=1, jit="off", model=model),
             root / "run",
         )
         yield root

@@ -11,9 +11,10 @@ TESTS = Path(__file__).parent.parent
 
 
 @pytest.mark.slow
-def test_kills_spread_over_all_writes_of_a_training_change_nothing(tmp_path):
+@pytest.mark.parametrize("kills", [3, pytest.param(9, marks=pytest.mark.exhaustive)])
+def test_kills_spread_over_all_writes_of_a_training_change_nothing(tmp_path, kills):
     done = subprocess.run(
-        [sys.executable, str(TESTS / "training_kills.py"), str(tmp_path / "runs"), "5"],
+        [sys.executable, str(TESTS / "training_kills.py"), str(tmp_path / "runs"), str(kills)],
         capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(TESTS)}, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -162,7 +162,11 @@ def test_either_onnxruntime_will_do(monkeypatch):
 
 def test_training_that_diverges_says_so(tmp_path):
     config = TrainConfig(
-        dataset="fashion_mnist_mini", epochs=1, learning_rate=1e30, model=ModelConfig(architecture="mlp", latent_dim=2)
+        dataset="fashion_mnist_mini",
+        epochs=1,
+        learning_rate=1e30,
+        jit="off",
+        model=ModelConfig(architecture="mlp", latent_dim=2),
     )
     with pytest.raises(KvaeError, match="training stopped: 30 steps had a loss or a gradient that is not finite.*rate"):
         making.train(config, tmp_path / "run")

@@ -10,9 +10,9 @@ export function current(model, state, name) {
   let changed = performance.now();
   let told;
   const update = coalesced(async () => {
-    const { z } = state.now;
+    const { z, label } = state.now;
     const start = changed;
-    const image = await model.decode(z, { urgent: true });
+    const image = await model.decode(z, { label, urgent: true });
     paint($("picture"), image);
     $("code").textContent = `[${digits(z).replaceAll(",", ", ")}]`;
     const { duration, startTime } = performance.measure("update", { start });
@@ -21,7 +21,7 @@ export function current(model, state, name) {
     if (told !== undefined) $("timing").textContent = `${figure(duration, duration < 10 ? 1 : 0)} ms per change`;
     told = startTime; // the first update waited for the model
   });
-  state.on(["z"], () => {
+  state.on(["z", "label"], () => {
     changed = performance.now();
     update();
   });

@@ -12,14 +12,14 @@ const between = (a, b, place) => a.map((value, d) => (1 - place) * value + place
 
 export function interpolation(model, state) {
   const places = Array.from({ length: STEPS }, (_, index) => index / (STEPS - 1));
-  const labels = places.map((place) => `${Math.round(100 * place)} % from A to B`);
+  const names = places.map((place) => `${Math.round(100 * place)} % from A to B`);
   const choose = (index) => (player.pause(), goTo(places[index]));
-  const buttons = pictureButtons($("strip"), labels, model.imageShape, choose);
+  const buttons = pictureButtons($("strip"), names, model.imageShape, choose);
   const paintAll = painter(model, $("strip"), (index, image) => paint(buttons[index].firstChild, image));
   const draw = () => {
     const codes = new Float32Array(STEPS * model.latentDim);
     places.forEach((place, index) => codes.set(between(state.now.a, state.now.b, place), index * model.latentDim));
-    return paintAll(codes);
+    return paintAll(codes, { label: state.now.label });
   };
   let going = false;
   const goTo = (place) => {
@@ -35,7 +35,7 @@ export function interpolation(model, state) {
   on("play", "click", () => player.toggle());
   on("take-a", "click", () => state.set({ a: state.now.z }, true));
   on("take-b", "click", () => state.set({ b: state.now.z }, true));
-  state.on(["a", "b"], draw);
+  state.on(["a", "b", "label"], draw);
   return draw();
 }
 

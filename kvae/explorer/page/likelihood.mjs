@@ -40,6 +40,13 @@ export function rates(loc, scale) {
   return Array.from(loc, (mean, d) => (mean ** 2 + scale[d] ** 2 - 1) / 2 - Math.log(scale[d]));
 }
 
+/** log q(z|x) of draws loc + scale * noise of ONE image, summed over all their dimensions. `scale` may be shorter than
+ * `noise`: it is the same for each draw then. */
+export function logPosterior(noise, scale) {
+  const root = Math.log(2 * Math.PI) / 2;
+  return noise.reduce((sum, unit, i) => sum - unit ** 2 / 2 - Math.log(scale[i % scale.length]) - root, 0);
+}
+
 /** The percent of the training images that the model explains less well than one with this ELBO, by the manifest's
  * `scoring`; NaN for an ELBO that is no number. */
 export function percentile(scoring, elbo) {

@@ -4,7 +4,7 @@ const DELAY = 300; // browsers refuse to rewrite the address many times a second
 const MAX_SEED = 2n ** 64n - 1n;
 
 /** Keep address and state alike. `complain(message)` is told of an address of no use, and "" once it is history. */
-export function keepLink(state, latentDim, complain) {
+export function keepLink(state, model, complain) {
   let timer;
   let wrong = "";
   const say = (message) => message !== wrong && complain((wrong = message));
@@ -16,7 +16,7 @@ export function keepLink(state, latentDim, complain) {
     clearTimeout(timer);
     if (location.hash.length < 2) return;
     try {
-      state.set(parse(location.hash, latentDim, state.now));
+      state.set(parse(location.hash, model, state.now));
       say("");
     } catch (error) {
       say(error.message);
@@ -25,7 +25,7 @@ export function keepLink(state, latentDim, complain) {
   };
   restore();
   addEventListener("popstate", restore); // the back button, and a link put into the address
-  state.on(["seed", "temperature", "z", "a", "b", "across", "up"], () => {
+  state.on(["seed", "temperature", "label", "mixed", "z", "a", "b", "across", "up"], () => {
     clearTimeout(timer);
     timer = setTimeout(write, DELAY, "replaceState");
     say("");
@@ -35,7 +35,8 @@ export function keepLink(state, latentDim, complain) {
 }
 
 export function hashOf(state) {
-  const fields = ["seed", "temperature", "across", "up"].map((name) => `${name}=${state.now[name]}`);
+  const ofLabels = state.now.label === null ? [] : [`label=${state.now.label}`, `mixed=${Number(state.now.mixed)}`];
+  const fields = ["seed", "temperature", "across", "up"].map((name) => `${name}=${state.now[name]}`).concat(ofLabels);
   const codes = ["z", "a", "b"].map((name) => `${name}=${digits(state.now[name])}`);
   return "#" + [...fields, ...codes].join("&");
 }
@@ -49,15 +50,17 @@ export function digits(code) {
   }).join(",");
 }
 
-function parse(hash, latentDim, now) {
+function parse(hash, { latentDim, groups, labels }, now) {
   const fields = new URLSearchParams(hash.slice(1));
   const found = {};
   const take = (names, read) => {
     for (const name of names) if (fields.has(name)) found[name] = read(fields.get(name));
   };
   take(["seed"], (text) => seedOf(text) ?? damaged(text, "whole number from 0 to 2^64 - 1"));
-  take(["temperature"], (text) => numberIn(text, 0, 2));
-  take(["across", "up"], (text) => wholeBelow(text, latentDim));
+  take(["temperature"], (text) => (groups ? temperatures(text, groups.length) : numberIn(text, 0, 2)));
+  take(["label"], (text) => wholeBelow(text, labels?.length ?? 0, "label"));
+  take(["mixed"], (text) => (labels ? wholeBelow(text, 2, "mixture of labels") === 1 : now.mixed));
+  take(["across", "up"], (text) => wholeBelow(text, latentDim, "dimension"));
   take(["z", "a", "b"], (text) => parseCode(text, latentDim));
   const { across, up } = { ...now, ...found };
   if (latentDim > 1 && across === up) refuse("damaged: its map shows one dimension both ways");
@@ -74,14 +77,22 @@ function parseCode(text, latentDim) {
   return Float32Array.from(parts, (part) => numberIn(part, -1e6, 1e6));
 }
 
+/** A temperature for each group; one number is for all. */
+function temperatures(text, count) {
+  const found = text.split(",").map((part) => numberIn(part, 0, 2));
+  if (found.length === 1) return new Array(count).fill(found[0]);
+  if (found.length === count) return found;
+  refuse(`of another model: it has ${found.length} temperatures, this model ${count} groups`);
+}
+
 function numberIn(text, low, high) {
   const value = /^-?\d*\.?\d+(e-?\d+)?$/.test(text) ? Number(text) : NaN;
   return value >= low && value <= high ? value : damaged(text, `number from ${low} to ${high}`);
 }
 
-function wholeBelow(text, limit) {
+function wholeBelow(text, limit, what) {
   if (/^\d+$/.test(text) && Number(text) < limit) return Number(text);
-  refuse(`of another model: it has no dimension ${text.slice(0, 20)}`);
+  refuse(`of another model: it has no ${what} ${text.slice(0, 20)}`);
 }
 
 const damaged = (text, expected) => refuse(`damaged: "${text.slice(0, 20)}" is no ${expected}`);

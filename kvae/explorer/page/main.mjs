@@ -4,13 +4,15 @@ import { current } from "./current.mjs";
 import { $, figure, on, say } from "./dom.mjs";
 import { inspection } from "./inspection.mjs";
 import { interpolation } from "./interpolation.mjs";
+import { labels } from "./labels.mjs";
 import { hashOf, keepLink } from "./link.mjs";
 import { map } from "./map.mjs";
 import { Model, fetchGraph, fetched, loadRuntime } from "./model.mjs";
 import { shape } from "./picture.mjs";
-import { COUNT, codesOf, samples } from "./samples.mjs";
+import { COUNT, samples } from "./samples.mjs";
 import { ordered, sliders } from "./sliders.mjs";
 import { State } from "./state.mjs";
+import { temperature } from "./temperature.mjs";
 
 const SMOOTH = 128; // pixels; larger images are not drawn pixel by pixel
 
@@ -19,25 +21,38 @@ async function start() {
   introduce(config, manifest);
   tell({ text: "Loading the model, and onnxruntime-web (14 MB) to run it…" });
   const model = new Model(manifest);
-  const state = initial(manifest);
-  keepLink(state, model.latentDim, (link) => tell({ link }));
+  const starting = wake(model, config);
+  const state = await initial(model);
+  keepLink(state, model, (link) => tell({ link }));
   copyButton(state);
   current(model, state, config.name);
+  labels(model, state);
+  temperature(model, state);
   sliders(model, state);
   const painted = [samples(model, state, config.name), interpolation(model, state), map(model, state)];
 
-  const [ort, decoder] = await Promise.all([loadRuntime(config.ort), fetchGraph(config.graphs.decoder)]);
-  performance.mark("fetched");
-  await model.start(ort, "decoder", decoder);
-  performance.measure("model", "fetched");
+  const ort = await starting;
   tell({ text: "The model runs in this browser; nothing is sent anywhere." });
   $("panels").inert = false;
   await Promise.all(painted);
   if (config.graphs.encoder) {
-    await model.start(ort, "encoder", await fetchGraph(config.graphs.encoder));
+    for (const role of model.hasOwnPrior ? ["prior_density", "encoder"] : ["encoder"]) {
+      await model.start(ort, role, await fetchGraph(config.graphs[role]));
+    }
     inspection(model, state, config.about);
   }
   $("panels").ariaBusy = false;
+}
+
+/** Start the graphs that draw pictures; returns onnxruntime-web. */
+async function wake(model, { graphs, ort: runtime }) {
+  const roles = model.hasOwnPrior ? ["prior", "decoder"] : ["decoder"];
+  const found = roles.map((role) => fetchGraph(graphs[role]));
+  const [ort, ...contents] = await Promise.all([loadRuntime(runtime), ...found]);
+  performance.mark("fetched");
+  for (const [index, role] of roles.entries()) await model.start(ort, role, contents[index]);
+  performance.measure("model", "fetched");
+  return ort;
 }
 
 async function readJson(path) {
@@ -50,13 +65,16 @@ async function readJson(path) {
 
 /** Say what the model is, and give the picture its size, so that nothing jumps later on. */
 function introduce({ name, graphs }, manifest) {
-  const { dataset, latent_dim: latentDim, likelihood, image_shape: imageShape } = manifest;
+  const { dataset, latent_dim: latentDim, likelihood, image_shape: imageShape, prior, labels, groups } = manifest;
+  const inGroups = groups ? ` in ${groups.length} group${groups.length === 1 ? "" : "s"}` : "";
   const { elbo } = manifest.metrics;
   $("name").textContent = document.title = name;
   $("facts").textContent = [
     `trained on ${dataset.num_images.toLocaleString("en")} images of ${dataset.name}`,
     `${imageShape[1]} × ${imageShape[0]} pixels`,
-    `${latentDim} latent dimensions`,
+    `${latentDim} latent dimensions${inGroups}`,
+    ...(prior === "standard_normal" ? [] : [`prior ${prior.replaceAll("_", " ")}`]),
+    ...(labels ? [`${labels.length} labels`] : []),
     `likelihood ${likelihood.replaceAll("_", " ")}`,
     ...(elbo ? [`test ELBO ${figure(elbo.value)} ± ${figure(elbo.standard_error)} nats`] : []),
   ].join(" · ");
@@ -67,12 +85,16 @@ function introduce({ name, graphs }, manifest) {
   document.body.dataset.introduced = "";
 }
 
-function initial(manifest) {
-  const latentDim = manifest.latent_dim;
-  const codes = codesOf(0n, 1, COUNT, latentDim);
+/** The state to begin with. A prior with a graph of its own must have started. */
+async function initial(model) {
+  const { latentDim, groups, manifest } = model;
+  await model.measure();
+  const { z: codes, label: drawn } = await model.draw(0n, COUNT, 1, null);
   const [across, up = 0] = ordered(manifest).order;
   const [a, b] = [codes.slice(0, latentDim), codes.slice(-latentDim)]; // the first sample and the last
-  return new State({ seed: 0n, temperature: 1, z: a, a, b, across, up });
+  const [label, mixed] = drawn ? [Number(drawn[0]), true] : [null, false];
+  const temperature = groups ? groups.map(() => 1) : 1;
+  return new State({ seed: 0n, temperature, label, mixed, z: a, a, b, across, up });
 }
 
 function copyButton(state) {

@@ -3,9 +3,9 @@
 import { $, figure, make, on } from "./dom.mjs";
 import { painter } from "./painter.mjs";
 import { paint, shape } from "./picture.mjs";
-import { ordered } from "./sliders.mjs";
+import { grouped, ordered } from "./sliders.mjs";
 
-const LIMIT = 3;
+const LIMIT = 3; // standard deviations of the prior, to each side of its mean
 const CELLS = 9;
 const STEP = 0.1;
 const PAUSE = 200; // ms without a change before the background is made anew
@@ -21,12 +21,15 @@ export function map(model, state) {
     return;
   }
   choices(manifest, state);
+  const reach = model.hasOwnPrior ? "3 standard deviations of the prior to each side" : "−3 to 3 both ways";
+  $("reach").textContent = `Drag, or use the arrow keys; ${reach}. The other dimensions stand still.`;
   const handle = $("handle");
-  const values = () => [state.now.across, state.now.up].map((d) => state.now.z[d]);
-  const move = (right, up) => {
+  const { mean, deviation } = model.spread;
+  const both = () => [state.now.across, state.now.up];
+  const values = () => both().map((d) => (state.now.z[d] - mean[d]) / deviation[d]);
+  const move = (...places) => {
     const z = state.now.z.slice();
-    z[state.now.across] = clip(right);
-    z[state.now.up] = clip(up);
+    both().forEach((d, axis) => (z[d] = mean[d] + deviation[d] * clip(places[axis])));
     state.set({ z });
   };
   const show = () => {
@@ -34,7 +37,7 @@ export function map(model, state) {
     handle.style.left = `${(50 * (clip(right) + LIMIT)) / LIMIT}%`;
     handle.style.top = `${(50 * (LIMIT - clip(up))) / LIMIT}%`;
     handle.ariaValueNow = clip(right);
-    handle.ariaValueText = `z${state.now.across} ${figure(right)}, z${state.now.up} ${figure(up)}`;
+    handle.ariaValueText = both().map((d) => `z${d} ${figure(state.now.z[d])}`).join(", ");
   };
 
   const drag = (event) => {
@@ -63,16 +66,25 @@ export function map(model, state) {
 
   const paintLater = background(model, state);
   const change = () => (show(), paintLater());
-  state.on(["z", "across", "up"], change);
+  state.on(["z", "across", "up", "label"], change);
   change();
 }
 
 function choices(manifest, state) {
   const { order, rates } = ordered(manifest);
+  const text = (d) => `z${d}` + (rates ? ` (${figure(rates[d])} nats)` : "");
+  const options = (dims) => dims.map((d) => new Option(text(d), d));
+  const menu = () => {
+    if (!manifest.groups) return options(order);
+    return grouped(manifest).map(({ name, dims }) => {
+      const group = make("optgroup", { label: name });
+      group.append(...options(dims));
+      return group;
+    });
+  };
   for (const id of ["across", "up"]) {
     const other = id === "across" ? "up" : "across";
-    const text = (d) => `z${d}` + (rates ? ` (${figure(rates[d])} nats)` : "");
-    $(id).append(...order.map((d) => new Option(text(d), d)));
+    $(id).append(...menu());
     const show = () => ($(id).value = state.now[id]);
     on(id, "change", () => {
       const chosen = Number($(id).value);
@@ -85,7 +97,8 @@ function choices(manifest, state) {
 
 /** Pictures of the plane, made anew when it is another and nothing has changed for a moment. */
 function background(model, state) {
-  const { latentDim } = model;
+  const { latentDim, spread } = model;
+  const valueAt = (d, place) => spread.mean[d] + spread.deviation[d] * place;
   const [height, width] = model.imageShape;
   const scale = Math.min(1, MAX_CELL / Math.max(height, width));
   const [cellHeight, cellWidth] = [height, width].map((length) => Math.max(1, Math.round(scale * length)));
@@ -98,15 +111,15 @@ function background(model, state) {
     canvas.getContext("2d").drawImage(cell, left * cellWidth, top * cellHeight, cellWidth, cellHeight);
   });
   return () => {
-    const { z, across, up } = state.now;
+    const { z, across, up, label } = state.now;
     const codes = new Float32Array(CELLS * CELLS * latentDim);
     for (let i = 0; i < CELLS * CELLS; i++) {
       codes.set(z, i * latentDim);
-      codes[i * latentDim + across] = centre(i % CELLS);
-      codes[i * latentDim + up] = -centre(Math.floor(i / CELLS));
+      codes[i * latentDim + across] = valueAt(across, centre(i % CELLS));
+      codes[i * latentDim + up] = valueAt(up, -centre(Math.floor(i / CELLS)));
     }
-    const found = [across, up, ...codes.subarray(0, latentDim)].join();
-    if (found !== plane) paintAll(codes, PAUSE);
+    const found = [across, up, label, ...codes.subarray(0, latentDim)].join();
+    if (found !== plane) paintAll(codes, { label, delay: PAUSE });
     plane = found;
   };
 }

@@ -1,6 +1,9 @@
 /** The model: its graphs in onnxruntime-web, one call at a time. */
 
 import { make } from "./dom.mjs";
+import { draws } from "./noise.mjs";
+
+const SPREAD_DRAWS = 256;
 
 /** Load onnxruntime-web; its files are checked, wherever they come from. */
 export async function loadRuntime({ base, integrity }) {
@@ -49,7 +52,8 @@ export async function fetchGraph({ path, integrity }) {
   }
 }
 
-/** It can be asked at once, and answers once its decoder has started. */
+/** It can be asked at once, and answers once its decoder has started. A `label` is the index of one, or a list of one for
+ * each row, or null for a model without labels. */
 export class Model {
   #ort;
   #sessions = {};
@@ -62,9 +66,12 @@ export class Model {
     this.latentDim = manifest.latent_dim;
     this.imageShape = manifest.image_shape;
     this.imageSize = manifest.image_shape.reduce((product, length) => product * length);
+    this.labels = manifest.labels ?? null;
+    this.groups = manifest.groups ?? null;
+    this.hasOwnPrior = manifest.prior !== "standard_normal";
   }
 
-  /** Start a graph, the decoder first. */
+  /** Start a graph: the prior, if there is one, then the decoder, then the others. */
   async start(ort, role, bytes) {
     this.#ort = ort;
     try {
@@ -76,21 +83,57 @@ export class Model {
   }
 
   /** An output of the decoder, by default the expected images, for codes in a row. What is `urgent` goes first. */
-  async decode(codes, { output = "mean", urgent = false } = {}) {
-    const shape = [codes.length / this.latentDim, this.latentDim];
-    return (await this.#run("decoder", "z", codes, shape, [output], urgent))[output];
+  async decode(codes, { label = null, output = "mean", urgent = false } = {}) {
+    const count = codes.length / this.latentDim;
+    return (await this.#run("decoder", count, { z: codes, label }, [output], urgent))[output];
   }
 
-  /** `loc` and `scale` of the posterior of one image. */
-  encode(image) {
-    return this.#run("encoder", "images", image, [1, ...this.imageShape], ["loc", "scale"], true);
+  /** `loc` and `scale` of the posterior of one image; in a model with groups at the draws of this `noise`, a row each. */
+  encode(image, { label = null, noise = new Float32Array(this.latentDim) } = {}) {
+    const count = noise.length / this.latentDim;
+    const images = new Float32Array(count * image.length);
+    for (let row = 0; row < count; row++) images.set(image, row * image.length);
+    return this.#run("encoder", count, { images, label, noise }, ["loc", "scale"], true);
   }
 
-  #run(role, input, values, shape, outputs, urgent) {
+  /** The codes `z` of a seed's first images, and their labels: docs/bundle-format.md, "A sample". */
+  async draw(seed, count, temperature, label) {
+    const found = draws(this.manifest, seed, 0, count, temperature, label);
+    const z = this.hasOwnPrior ? (await this.#run("prior", count, found, ["z"], true)).z : found.noise;
+    return { z, label: found.label ?? null };
+  }
+
+  /** log p(z) of each code, in nats, by the prior's own graph. */
+  async logPrior(codes, label) {
+    const count = codes.length / this.latentDim;
+    return (await this.#run("prior_density", count, { z: codes, label }, ["log_prob"], true)).log_prob;
+  }
+
+  /** Set `spread`: the prior's mean and standard deviation in each dimension, by its draws if it has a graph. */
+  async measure() {
+    const each = (value) => Array.from({ length: this.latentDim }, (_, d) => value(d));
+    this.spread = { mean: each(() => 0), deviation: each(() => 1) };
+    if (!this.hasOwnPrior) return;
+    const { z } = await this.draw(0n, SPREAD_DRAWS, 1, null);
+    const moment = (d, of) => {
+      let sum = 0;
+      for (let i = d; i < z.length; i += this.latentDim) sum += of(z[i]);
+      return sum / SPREAD_DRAWS;
+    };
+    const mean = each((d) => moment(d, (value) => value));
+    this.spread = { mean, deviation: each((d) => Math.sqrt(moment(d, (value) => (value - mean[d]) ** 2)) || 1) };
+  }
+
+  /** Outputs of a graph for `count` rows; of the inputs it gets those that its contract names. */
+  #run(role, count, inputs, outputs, urgent) {
+    const tensorOf = ({ name, dtype, shape }) => {
+      const values = dtype === "int64" ? integers(inputs[name], count) : inputs[name];
+      return [name, new this.#ort.Tensor(dtype, values, [count, ...shape.slice(1)])];
+    };
     return new Promise((resolve, reject) => {
       const call = async () => {
-        const tensor = new this.#ort.Tensor("float32", values, shape);
-        const found = await this.#sessions[role].run({ [input]: tensor }, outputs);
+        const feeds = Object.fromEntries(this.manifest.tensors[role].inputs.map(tensorOf));
+        const found = await this.#sessions[role].run(feeds, outputs);
         return Object.fromEntries(outputs.map((name) => [name, found[name].data]));
       };
       (urgent ? this.#urgent : this.#patient).push({ call, resolve, reject });
@@ -107,4 +150,9 @@ export class Model {
     }
     this.#busy = false;
   }
+}
+
+/** A number for all rows, or the list that it is already. */
+function integers(value, count) {
+  return typeof value === "number" ? new BigInt64Array(count).fill(BigInt(value)) : value;
 }

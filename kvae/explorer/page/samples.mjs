@@ -1,40 +1,49 @@
-/** A grid of samples, by seed and temperature. */
+/** A grid of samples, by seed, temperature and label. */
 
-import { $, columnsOf, figure, on } from "./dom.mjs";
+import { $, columnsOf, on } from "./dom.mjs";
 import { seedOf } from "./link.mjs";
-import { standardNormal } from "./noise.mjs";
 import { painter } from "./painter.mjs";
 import { gridOf, paint, pictureButtons, save } from "./picture.mjs";
 
 export const COUNT = 24; // whole rows of 12, 8, 6 and 4
 
-/** The codes of a seed's first samples in a row: docs/bundle-format.md, "A sample". */
-export function codesOf(seed, temperature, count, latentDim) {
-  return standardNormal(seed, 0, count, latentDim).map((value) => value * Math.fround(temperature));
-}
-
 export function samples(model, state, name) {
   const { latentDim, imageShape } = model;
-  const labels = Array.from({ length: COUNT }, (_, index) => `Sample ${index}`);
-  const buttons = pictureButtons($("grid"), labels, imageShape, (index) => {
-    if (buttons[index].ariaPressed !== "true") state.set({ z: codeOf(index) }, true);
+  const nameOf = (index) => `Sample ${index}`;
+  const names = Array.from({ length: COUNT }, (_, index) => nameOf(index));
+  const buttons = pictureButtons($("grid"), names, imageShape, (index) => {
+    const label = labelOf(index);
+    const changes = label === state.now.label ? { z: codeOf(index) } : { z: codeOf(index), label };
+    if (buttons[index].ariaPressed !== "true") state.set(changes, true);
   });
   const paintAll = painter(model, $("grid"), (index, image) => paint(buttons[index].firstChild, image));
-  let codes;
-  const codeOf = (index) => codes.slice(index * latentDim, (index + 1) * latentDim);
+  let shown; // the codes and the labels that are in the grid
+  let drawn; // what they were drawn by
+  const codeOf = (index) => shown.z.slice(index * latentDim, (index + 1) * latentDim);
+  const labelOf = (index) => (shown.label ? Number(shown.label[index]) : null);
 
-  const draw = () => {
-    codes = codesOf(state.now.seed, state.now.temperature, COUNT, latentDim);
-    $("seed").value = state.now.seed;
+  const draw = async () => {
+    const { seed, temperature, label, mixed } = state.now;
+    const given = [seed, COUNT, temperature, mixed ? null : label];
+    $("seed").value = seed;
     $("seed").setCustomValidity("");
-    $("temperature").value = state.now.temperature;
-    $("temperature-value").value = figure(state.now.temperature);
+    if (given.join() === drawn) return;
+    drawn = given.join();
+    $("grid").ariaBusy = true;
+    const found = await model.draw(...given);
+    if (given.join() !== drawn) return; // something else is drawn meanwhile
+    shown = found;
     mark();
-    return paintAll(codes);
+    await paintAll(shown.z, { label: shown.label });
   };
   const mark = () => {
-    const z = state.now.z;
-    buttons.forEach((button, index) => (button.ariaPressed = codeOf(index).every((value, d) => value === z[d])));
+    if (!shown) return;
+    const { z, label } = state.now;
+    buttons.forEach((button, index) => {
+      const isSame = labelOf(index) === label && codeOf(index).every((value, d) => value === z[d]);
+      button.ariaPressed = isSame;
+      if (model.labels) button.title = button.ariaLabel = `${nameOf(index)}: ${model.labels[labelOf(index)]}`;
+    });
   };
   const stepTo = (seed) => state.set({ seed: BigInt.asUintN(64, seed) }, true); // 0 and 2^64 - 1 are neighbours
 
@@ -47,11 +56,10 @@ export function samples(model, state, name) {
   on("previous", "click", () => stepTo(state.now.seed - 1n));
   on("next", "click", () => stepTo(state.now.seed + 1n));
   on("random", "click", () => stepTo(BigInt(crypto.getRandomValues(new Uint32Array(1))[0])));
-  on("temperature", "input", ({ target }) => state.set({ temperature: Number(target.value) }));
   on("save-grid", "click", () => {
     save(gridOf(buttons.map((button) => button.firstChild), columnsOf($("grid"))), `${name}-seed-${state.now.seed}`);
   });
-  state.on(["seed", "temperature"], draw);
-  state.on(["z"], mark);
+  state.on(["seed", "temperature", "label", "mixed"], draw);
+  state.on(["z", "label"], mark);
   return draw();
 }

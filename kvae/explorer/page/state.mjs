@@ -3,7 +3,9 @@
 export class State {
   #listeners = [];
 
-  /** `seed`, `temperature`, codes `z`, `a`, `b`, dimensions `across`, `up`; only to be read. */
+  /** `seed`, `temperature` (a list of one for each group, if the model has groups), codes `z`, `a`, `b`, dimensions
+   * `across`, `up`; in a model with labels the `label` of the picture, else null, and whether samples are `mixed`, each
+   * with a label of its own; only to be read. */
   constructor(now) {
     this.now = now;
   }

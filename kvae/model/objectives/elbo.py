@@ -8,7 +8,7 @@ import tensorflow as tf
 from kvae.bundle import caveats
 from kvae.config import TrainConfig
 from kvae.errors import ConfigError
-from kvae.model.objectives.objective import Objective
+from kvae.model.objectives.objective import Objective, check_num_draws
 from kvae.model.objectives.schedule import BetaSchedule
 from kvae.model.terms import Terms
 from kvae.steps import replicas
@@ -32,11 +32,14 @@ class ELBO(Objective):
         free_bits: nats that each latent dimension may carry at no cost; default 0. The regulariser is then the sum
             over dimensions of max(free_bits, the dimension's KL averaged over the batch). The loss is still no less
             than distortion + beta KL.
+        num_draws: draws from each posterior, over which the distortion (and a rate without a closed form) is averaged;
+            default 1. More have less noise, and the same expectation.
 
     Raises:
-        ConfigError: `free_bits` without the plain KL; or a warm-up together with `shares`. While a step is traced: the
-            posterior or the prior does not factorise over the latent dimensions, or several replicas share a batch,
-            each of which would take the mean over only its own part.
+        ConfigError: `num_draws` is not an integer of at least 1; `free_bits` without the plain KL; or a warm-up
+            together with `shares`. While a step is traced: the posterior or the prior does not factorise over the
+            latent dimensions, or several replicas share a batch, each of which would take the mean over only its own
+            part.
 
     References:
         Kingma & Welling, arXiv 1312.6114 (the ELBO and its reparameterised gradient); Higgins et al., beta-VAE,
@@ -50,12 +53,14 @@ class ELBO(Objective):
     shares: tuple[float, ...] = ()
     share_steps: int = 0
     free_bits: float = 0.0
+    num_draws: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "shares", tuple(self.shares))  # a list, if it comes from JSON
         if self.free_bits and self.entropy_weight != 1.0:
             raise ConfigError(f"free_bits is about the KL: entropy_weight must be 1; got {self.entropy_weight:g}.")
+        check_num_draws(self.num_draws)
         self._schedule  # noqa: B018  # checks its settings
 
     @property
@@ -94,7 +99,11 @@ class ELBO(Objective):
     def of_config(cls, config: TrainConfig, steps_per_epoch: int) -> "ELBO":
         schedule = BetaSchedule.of_config(config, steps_per_epoch)
         return cls(
-            beta=config.beta, entropy_weight=config.entropy_weight, free_bits=config.free_bits, **asdict(schedule)
+            beta=config.beta,
+            entropy_weight=config.entropy_weight,
+            free_bits=config.free_bits,
+            num_draws=config.num_draws or 1,
+            **asdict(schedule),
         )
 
 

@@ -2,13 +2,13 @@
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import tensorflow as tf
 
 from kvae.config import TrainConfig
-from kvae.errors import ConfigError
+from kvae.errors import ConfigError, KvaeError
 from kvae.model.terms import Terms
 
 
@@ -24,6 +24,11 @@ class Objective(ABC):
 
     beta: float = 1.0
 
+    def __new__(cls, *_: Any, **__: Any) -> "Objective":
+        for name in ("__setattr__", "__delattr__"):  # those of a frozen dataclass, whose error names no way out
+            setattr(cls, name, _refused)
+        return super().__new__(cls)
+
     def __post_init__(self) -> None:
         try:
             beta = float(self.beta)
@@ -35,7 +40,7 @@ class Objective(ABC):
 
     @property
     def num_draws(self) -> int:
-        """The number of draws from each posterior that the loss uses."""
+        """The number of draws from each posterior that the loss uses: 1, unless a subclass says otherwise."""
         return 1
 
     @abstractmethod
@@ -74,3 +79,21 @@ class Objective(ABC):
     def from_config(cls, config: dict[str, Any]) -> "Objective":
         """The objective that `get_config` described."""
         return cls(**config)
+
+
+def check_num_draws(num_draws: object) -> None:
+    """Raise ConfigError unless this is a number of draws."""
+    if not isinstance(num_draws, int) or isinstance(num_draws, bool) or num_draws < 1:
+        raise ConfigError(f"num_draws must be an integer of at least 1; got {num_draws!r}.")
+
+
+def _refused(objective: Objective, name: str, *_: Any) -> None:
+    """Refuse to change a setting of an objective."""
+    kind = type(objective).__name__
+    if name == "beta":
+        advice = "Set vae.beta instead"
+    elif name in {setting.name for setting in fields(objective)}:
+        advice = f"Give the model another one: vae.objective = dataclasses.replace(vae.objective, {name}=...)"
+    else:
+        advice = f"It has {', '.join(setting.name for setting in fields(objective))}"
+    raise KvaeError(f"{kind}.{name} cannot be set: an objective does not change. {advice}.")

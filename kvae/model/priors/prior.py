@@ -69,6 +69,24 @@ class Prior(SetOnce, keras.layers.Layer):
         distribution = self(label) if self.num_labels is not None else self()
         return reparameterized(distribution, noise, component)
 
+    def frozen(self) -> "Prior":
+        """The prior as its weights are now, which is what is exported: by default itself.
+
+        A prior that is computed with other networks, such as a VampPrior, returns one that does without them.
+        """
+        return self
+
+    def start_from(self, images: NDArray[np.uint8], labels: NDArray[Any] | None = None) -> None:
+        """Begin a training with what the training images show; does nothing by default.
+
+        Args:
+            images: uint8 `(n, height, width, channels)`.
+            labels: the class of each, `(n,)`, for a conditional model.
+        """
+
+    def start_at_codes(self, z: NDArray[np.float32]) -> None:
+        """Begin a fit to given codes, `(n, latent_dim)`, with what they show; does nothing by default."""
+
     def component_probs(self) -> NDArray[np.float64] | None:
         """The probability of each component of a mixture, `(components,)`; None if the prior is not a mixture."""
         return None if self.num_labels is not None else mixture_probs(self())

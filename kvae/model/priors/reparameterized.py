@@ -23,18 +23,18 @@ def reparameterized(distribution: Any, noise: tf.Tensor, component: tf.Tensor | 
         NotImplementedError: any other distribution.
     """
     if isinstance(distribution, tfd.MixtureSameFamily):
-        loc, scale = _diagonal(distribution.components_distribution)  # ([batch,] components, latent_dim)
+        loc, scale = diagonal(distribution.components_distribution)  # ([batch,] components, latent_dim)
         if loc.shape.rank == 3:
             return tf.gather(loc, component, batch_dims=1) + tf.gather(scale, component, batch_dims=1) * noise
         return tf.gather(loc, component) + tf.gather(scale, component) * noise
     if isinstance(distribution, tfd.Independent | tfd.Normal | tfd.MultivariateNormalDiag):
-        loc, scale = _diagonal(distribution)
+        loc, scale = diagonal(distribution)
         return loc + scale * noise
     # Not isinstance(..., tfd.TransformedDistribution): TFP makes most Gaussians of one, with their own arguments.
     if isinstance(distribution, tfd.TransformedDistribution):
         return distribution.bijector.forward(reparameterized(distribution.distribution, noise))
     if isinstance(distribution, tfd.Sample) and isinstance(distribution.distribution, tfd.Normal):
-        loc, scale = _diagonal(distribution.distribution)
+        loc, scale = diagonal(distribution.distribution)
         return loc + scale * noise
     raise NotImplementedError(f"draws from a {type(distribution).__name__} are not known as a function of noise.")
 
@@ -54,8 +54,8 @@ def mixture_probs(distribution: Any) -> NDArray[np.float64] | None:
     return probs / probs.sum()
 
 
-def _diagonal(distribution: Any) -> tuple[tf.Tensor, tf.Tensor]:
-    """loc and scale of a diagonal Gaussian, read from its arguments."""
+def diagonal(distribution: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    """loc and scale of a diagonal Gaussian, read from its arguments; NotImplementedError for another distribution."""
     base = distribution
     while isinstance(base, tfd.Independent):
         base = base.distribution

@@ -1,0 +1,114 @@
+"""`--label`: what the images of a verb are of, for a conditional model."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kvae.errors import KvaeError
+from kvae.files.reading import Reading
+
+ALL = "all"
+GIVEN = (
+    "For a conditional model: the label of all IMAGES, by name or number; or best, for each the one with the highest "
+    "ELBO. [default: their own, from folders named like the classes or the labels in an .npz]"
+)
+
+
+def label_option(text: str = GIVEN) -> Any:
+    """The option --label."""
+    return click.option("--label", metavar="LABEL", help=text)
+
+
+def of_images(bundle: Any, images: Any, label: str | None) -> Any:
+    """What these images are of, as the functions of `kvae.runtime` take it; None for a model without labels.
+
+    Args:
+        bundle: the model.
+        images: the images, from `kvae.data.images.open_for`.
+        label: what --label says.
+
+    Raises:
+        KvaeError: neither --label nor the images themselves say it, or they name no class of the model.
+    """
+    if label is not None or bundle.labels is None:
+        return checked(bundle, label)
+    from kvae.data import image_labels
+
+    found = image_labels.of_images(images, bundle.labels)
+    if found is None:
+        raise KvaeError(
+            f"this model is conditional, and these images say no label: give --label NAME for all of them, or --label "
+            f"best, or put them into folders named like the classes. {_known(bundle.labels)}"
+        )
+    return found
+
+
+def of_files(bundle: Any, paths: Sequence[Path], resize: bool, reading: Reading, label: str | None) -> Any:
+    """The same for images that are read elsewhere."""
+    if label is not None or bundle.labels is None:
+        return checked(bundle, label)
+    from kvae.data.images import open_for
+
+    return of_images(bundle, open_for(bundle.manifest, paths, resize, reading), None)
+
+
+def of_names(bundle: Any, names: Sequence[str] | None, label: str | None) -> Any:
+    """What a data set's images are of: --label, or else the names of their classes; None for a model without labels.
+
+    Raises:
+        KvaeError: the images have no labels, or they name no class of the model.
+    """
+    if bundle.labels is None or label is not None:
+        return checked(bundle, label)
+    if names is None:
+        return required(bundle, None)
+    from kvae.data import classes
+
+    return classes.numbers(bundle.labels, names, "the test images")
+
+
+def checked(bundle: Any, label: str | None) -> str | None:
+    """--label as it was given, if it is a class of the model, or best; None if it was not.
+
+    Raises:
+        KvaeError: it is not, or the model has no labels.
+    """
+    from kvae.runtime import class_labels
+
+    if label is not None and not class_labels.is_best(bundle.manifest, label):
+        class_labels.resolve(bundle.manifest, label, 1)
+    return label
+
+
+def required(bundle: Any, label: str | None) -> str | None:
+    """The same, if there is nothing else from which the label could be known.
+
+    Raises:
+        KvaeError: the model has labels, and none was given.
+    """
+    if label is None and bundle.labels is not None:
+        raise KvaeError(f"this model is conditional: give --label NAME. {_known(bundle.labels)}")
+    return checked(bundle, label)
+
+
+def is_all(bundle: Any, label: str | None) -> bool:
+    """Whether --label means every class; in a model that has a class named "all", it means that one."""
+    return label == ALL and ALL not in (bundle.labels or [ALL])
+
+
+def about_numbers(bundle: Any) -> str | None:
+    """What labels mean for the numbers of a conditional model; None for others."""
+    if bundle.labels is None:
+        return None
+    return (
+        "elbo is a lower bound on log p(x|y), given each image's label y; kvae evaluate also estimates log p(x) = "
+        "log sum_y p(y) p(x|y)"
+    )
+
+
+def _known(names: Sequence[str]) -> str:
+    from kvae.files.text import printable
+
+    return f"Labels: {', '.join(map(printable, names[:10]))}{', ...' * (len(names) > 10)}."
