@@ -10,6 +10,9 @@ from kvae.bundle.manifest import Manifest
 from kvae.config import PRIORS
 from kvae.files.text import printable, shown
 
+SHOWN = 10
+"""Maximum number of classes that are named."""
+
 
 def as_json(manifest: Manifest, path: Path) -> dict[str, Any]:
     """The manifest, with the path and the size in bytes of each file."""
@@ -31,6 +34,7 @@ def as_text(manifest: Manifest, path: Path, graphs: Collection[str] | None = Non
         f"trained on    {printable(manifest.dataset['name'])}, {manifest.dataset['num_images']:,} images",
         f"images        {height} x {width} x {channels}, pixels in [0, 1]",
         f"codes         {manifest.latent_dim} numbers, prior {PRIORS.get(manifest.prior, printable(manifest.prior))}",
+        *_of_family(manifest),
         f"likelihood    {printable(manifest.likelihood)} "
         f"({printable(', '.join(manifest.likelihood_parameters))}), for images "
         + ("binarised to 0 and 1" if manifest.is_of_bits else "as they are"),
@@ -51,6 +55,17 @@ def as_text(manifest: Manifest, path: Path, graphs: Collection[str] | None = Non
     lines.append("files")
     lines += [f"  {shown(name):<20}{size:>12,} bytes" for name, size in sizes(path).items()]
     return "\n".join(lines)
+
+
+def _of_family(manifest: Manifest) -> list[str]:
+    """The lines about labels and groups, for a model that has them."""
+    lines = []
+    if manifest.labels is not None:
+        names = ", ".join(printable(name, 60) for name in manifest.labels[:SHOWN])
+        lines.append(f"labels        {len(manifest.labels):,}: {names}{', ...' * (len(manifest.labels) > SHOWN)}")
+    if manifest.groups is not None:
+        lines.append(f"groups        {len(manifest.groups):,}, of {', '.join(map(str, manifest.groups))} numbers")
+    return lines
 
 
 def sizes(path: Path) -> dict[str, int]:
