@@ -105,12 +105,14 @@ def test_encode_takes_the_labels_of_folders_and_archives(kvae, bundle):
     np.testing.assert_array_equal(found["label"], OWN)
     np.testing.assert_allclose(found["loc"], expected.loc, atol=1e-6)
     made(kvae("encode", "pics", "--out", "y.npz"))
-    found = np.load("y.npz")
+    with np.load("y.npz") as file:
+        found = dict(file)
     order = [int(name.rpartition("/")[2][:-4]) for name in found["names"].tolist()]
     np.testing.assert_array_equal(found["label"], OWN[order])
     np.testing.assert_allclose(found["loc"], expected.loc[order], atol=1e-6)
     made(kvae("encode", "pics", "--label", "coat", "--out", "y.npz"))
-    assert np.load("y.npz")["label"].tolist() == [2] * 6
+    with np.load("y.npz") as file:
+        assert file["label"].tolist() == [2] * 6
 
 
 def test_decode_takes_the_labels_beside_the_codes_or_the_one_given(kvae, bundle):
