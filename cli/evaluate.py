@@ -112,6 +112,7 @@ def run_evaluation(
     pair = len(results) == 2
     difference = evaluation.paired(*results) if pair else None
     reason = comparable.why_no_nll(results[0].sampled, results[1].sampled) if pair else None
+    only = evaluation.why_only_marginal(*results) if pair else None
     if per_image is not None:
         arrays.write_arrays(results[0].per_image, per_image)
     if as_json:
@@ -119,7 +120,7 @@ def run_evaluation(
         if difference is not None:
             report["against"] = {"model": str(paths[1])} | results[1].to_dict()
             report["difference"] = {name: asdict(estimate) for name, estimate in difference.items()}
-            report["not_compared"] = reason
+            report["not_compared"] = reason or only
         click.echo(json_text.dumps(report, indent=2))
         return
     columns = terminal.width()
@@ -127,6 +128,8 @@ def run_evaluation(
     click.echo(_table(results, difference, columns))
     if reason:
         click.echo(terminal.wrapped(f"The NLLs stand side by side without a difference: {reason}.", columns))
+    if only:
+        click.echo(terminal.wrapped(f"Only −log p(x) has a difference: {only}.", columns))
     for name, result in zip(_names(results), results, strict=True):
         for line in _of_family(result):
             click.echo(terminal.wrapped(f"{name}: {line}" if pair else line, columns))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from kvae.bundle import binarization, noise
 from kvae.comparison.settings import Setting
 from kvae.data import datasets
-from kvae.data.held_out_split import held_out
+from kvae.data.held_out_split import held_out, held_out_labels
 from kvae.errors import KvaeError
 from kvae.evaluation import energy, evaluation
 from kvae.evaluation.estimates import Estimate
@@ -74,10 +74,17 @@ def measure(setting: Setting, run: Path, data_dir: Path | None, importance_sampl
     bits = config.is_of_bits
     test = held_out(data, "test", bits)
     bundle = Bundle.open(run / layout.BUNDLE, device="cpu", threads=1)
-    measured = evaluation.evaluate(bundle, test, importance_samples, config.seed)
+    labels = held_out_labels(data, "test") if config.model.conditional else None
+    measured = evaluation.evaluate(bundle, test, importance_samples, config.seed, labels=labels)
     entropy = np.sum(np.log(measured.scale) + 0.5 * np.log(2 * np.pi * np.e), axis=1)
     regularizer = measured.per_image["rate"] + (1 - config.entropy_weight) * entropy
-    fitted = fitted_samples(bundle, data.train.images[:NUM_CODES], bits, NUM_QUALITY, config.seed)
+    loss = measured.per_image["distortion"] + config.beta * regularizer
+    if config.objective == "iwae":  # whose loss is the NLL as so few draws estimate it
+        draws = config.num_draws or 1
+        loss = evaluation.evaluate(bundle, test, draws, config.seed, "posterior", labels=labels).per_image["nll"]
+    seen = data.train.images[:NUM_CODES]
+    known = data.train.labels[:NUM_CODES] if config.model.conditional and data.train.labels is not None else None
+    fitted = fitted_samples(bundle, seen, bits, NUM_QUALITY, config.seed, known)
     samples = bundle.sample(NUM_QUALITY, config.seed)
     real = pictures.to_float32(data.test.images[:NUM_QUALITY])
     originals = pictures.to_float32(test[:NUM_PICTURED])
@@ -85,13 +92,13 @@ def measure(setting: Setting, run: Path, data_dir: Path | None, importance_sampl
         setting=setting,
         run=run,
         evaluation=measured,
-        loss=Estimate.of(measured.per_image["distortion"] + config.beta * regularizer),
+        loss=Estimate.of(loss),
         history=_history(run),
         sample_distance=Estimate(*energy.distance(samples, real)),
         fitted_distance=Estimate(*energy.distance(fitted, real)),
         pictures={
             "originals": originals,
-            "reconstructions": bundle.reconstruct(originals),
+            "reconstructions": bundle.reconstruct(originals, None if labels is None else labels[:NUM_PICTURED]),
             "samples": samples[:NUM_PICTURED],
             "fitted": fitted[:NUM_PICTURED],
         },
@@ -106,7 +113,12 @@ def _history(run: Path) -> dict[str, list[float]]:
 
 
 def fitted_samples(
-    bundle: Bundle, images: NDArray[np.uint8], binarize: bool, n: int, seed: int = 0
+    bundle: Bundle,
+    images: NDArray[np.uint8],
+    binarize: bool,
+    n: int,
+    seed: int = 0,
+    labels: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float32]:
     """Samples whose codes come from a Gaussian fitted to the aggregated posterior instead of the prior.
 
@@ -116,16 +128,18 @@ def fitted_samples(
         binarize: whether the model is one of binarised images.
         n: number of samples.
         seed: seed of the draws.
+        labels: the images' labels, if the model has labels; those of the samples are drawn as often as in training.
 
     Reference: Ghosh et al., From Variational to Deterministic Autoencoders, arXiv 1903.12436 (ex-post density
         estimation).
     """
     seen = binarization.binarize(images, key=0) if binarize else images
-    posterior = bundle.encode(pictures.to_float32(seen))
+    posterior = bundle.encode(pictures.to_float32(seen), labels)
     loc = posterior.loc.astype(np.float64)
     covariance = np.cov(loc, rowvar=False).reshape(loc.shape[1], -1)
     covariance += np.diag(np.mean(posterior.scale.astype(np.float64) ** 2, axis=0))
     values, vectors = np.linalg.eigh(covariance)  # with tiny scales, rounding may make an eigenvalue negative
     root = vectors * np.sqrt(np.maximum(values, 0.0))
     z = loc.mean(axis=0) + noise.standard_normal(seed, 0, n, loc.shape[1]) @ root.T
-    return bundle.decode(z)
+    weights = bundle.manifest.label_weights
+    return bundle.decode(z, None if weights is None else noise.choices(seed, 0, n, weights, noise.LABELS))

@@ -124,9 +124,10 @@ def _of_group(group: Sequence[Result], alike: Sequence[Sequence[Result]]) -> str
     return "" if len(alike) == 1 else ": " + "; ".join(result.setting.name for result in group)
 
 
-def _metric(result: Result, name: str, sign: float = 1.0) -> Estimate:
-    metric = result.evaluation.metrics[name]
-    return Estimate(sign * metric.value, metric.standard_error)
+def _metric(result: Result, name: str, sign: float = 1.0) -> Estimate | None:
+    """A metric of an evaluation; None if it has none of this name, as that of a ladder has no mutual information."""
+    metric = result.evaluation.metrics.get(name)
+    return None if metric is None else Estimate(sign * metric.value, metric.standard_error)
 
 
 def _table(results: Sequence[Result]) -> str:

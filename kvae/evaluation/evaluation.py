@@ -218,7 +218,7 @@ def _estimates(
 
 def check_comparable(one: Manifest, other: Manifest) -> None:
     """Raise KvaeError if the numbers of two models are of different kinds, or from different test images."""
-    reason = comparable.why_not(comparable.of_manifest(one), comparable.of_manifest(other))
+    reason = _why_not(comparable.of_manifest(one), comparable.of_manifest(other))
     if reason:
         raise KvaeError(f"the models cannot be compared: {reason}.")
 
@@ -228,17 +228,31 @@ def paired(one: Evaluation, other: Evaluation) -> dict[str, Estimate]:
 
     Two models find the same images easy, so the standard error of the difference is far below that of either mean.
     Numbers that contain an NLL are left out if `kvae.bundle.comparable.why_no_nll` says that their difference means
-    nothing.
+    nothing. Of two models of which only one has labels, -log p(x) alone is compared, as `nll_marginal`: that of the
+    model with labels, and the NLL of the other.
 
     Raises:
         KvaeError: the numbers are of different kinds, or from different images.
     """
-    reason = comparable.why_not(one.measured, other.measured)
+    reason = _why_not(one.measured, other.measured)
     if reason:
         raise KvaeError(f"the models cannot be compared: {reason}.")
     left_out = comparable.BY_SAMPLING if comparable.why_no_nll(one.sampled, other.sampled) else ()
+    if why_only_marginal(one, other):
+        values, others = (each.per_image.get("nll_marginal", each.per_image["nll"]) for each in (one, other))
+        return {} if left_out else {"nll_marginal": Estimate.of(values - others)}
     return {
         name: Estimate.of(values - other.per_image[name])
         for name, values in one.per_image.items()
         if name not in left_out and name in other.per_image
     }
+
+
+def why_only_marginal(one: Evaluation, other: Evaluation) -> str | None:
+    """Why `paired` compares two models only by log p(x); None if it compares all they have."""
+    return comparable.why_not(one.measured, other.measured) if _why_not(one.measured, other.measured) is None else None
+
+
+def _why_not(one: comparable.Measured, other: comparable.Measured) -> str | None:
+    """Why no number of two models may be compared, be they given labels or not: both have log p(x)."""
+    return comparable.why_not(one._replace(given_label=False), other._replace(given_label=False))

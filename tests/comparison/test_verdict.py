@@ -26,7 +26,7 @@ def result(name, nll, *, loss=None, noise=1.0, ess=50.0, losses=REST, seed=0, im
     values = EASY - EASY.mean() + 240 + nll + random - random.mean()
     manifest = SimpleNamespace(
         likelihood=config.model.likelihood, binarize=config.binarize, image_shape=[28, 28, 1],
-        dataset={"name": config.dataset, "sha256": "0"}, latent_dim=2,
+        dataset={"name": config.dataset, "sha256": "0"}, latent_dim=2, labels=None, groups=None,
         training={"beta": config.beta, "entropy_weight": config.entropy_weight},
     )  # fmt: skip
     per_image = {"nll": values, "elbo": -values - 3, "rate": np.full(N, 20.0), "effective_sample_size": np.full(N, ess)}

@@ -23,6 +23,7 @@ from second_estimator import estimate
 from kvae.bundle import noise
 from kvae.errors import KvaeError
 from kvae.evaluation import check_comparable, evaluate, paired
+from kvae.evaluation.evaluation import why_only_marginal
 from kvae.runtime import Bundle, importance, information, proposals, scoring
 from kvae.runtime.latents import Posterior
 
@@ -337,13 +338,25 @@ def test_an_unreliable_marginal_is_a_warning(results):
     assert not any("-log p(x)" in warning for warning in found.warnings)
 
 
-def test_numbers_given_labels_are_not_compared_with_those_of_images_alone(results):
-    one, other = (
-        replace(results[kind].manifest, labels=labels) for kind, labels in (("labels", LABELS), ("ladder", None))
-    )
-    with pytest.raises(KvaeError, match="log p\\(x\\|y\\), and the other about images alone"):
+def test_a_model_with_labels_and_one_without_are_compared_by_log_p_of_x_alone(results, bundles):
+    """-log p(x) of the one against the NLL of the other, image by image, in both orders."""
+    pixels, _ = given("labels")
+    with_labels, without = results["labels"], evaluate(bundles["ladder"], pixels, 500, seed=1)
+    check_comparable(with_labels.manifest, without.manifest)
+    found, back = paired(with_labels, without), paired(without, with_labels)
+    assert set(found) == {"nll_marginal"} == set(back)
+    expected = with_labels.per_image["nll_marginal"] - without.per_image["nll"]
+    assert found["nll_marginal"].value == pytest.approx(expected.mean()) == -back["nll_marginal"].value
+    assert "log p(x|y), and the other about images alone" in why_only_marginal(with_labels, without)
+    assert why_only_marginal(without, without) is None
+    few = replace(without, importance_samples=10)
+    assert paired(with_labels, few) == {}
+
+
+def test_a_model_of_other_images_is_not_compared_whatever_the_labels(results):
+    one, other = results["labels"].manifest, replace(results["ladder"].manifest, likelihood="bernoulli")
+    with pytest.raises(KvaeError, match="cannot be compared"):
         check_comparable(one, other)
-    check_comparable(one, one)
 
 
 def test_a_ladder_is_compared_without_what_it_has_not(results, bundles):

@@ -127,7 +127,7 @@ def test_the_error_names_an_image_that_cannot_be_read(bundle_path, paths, tmp_pa
     assert not job.out.exists()
     with pytest.raises(DataError, match=r"gone\.png cannot be read"):
         bulk.of_images("score", bundle_path, [tmp_path / "gone.png"], tmp_path / "out")
-    with pytest.raises(KvaeError, match="n must be at least 1"):
+    with pytest.raises(KvaeError, match="n must be an integer from 1"):
         bulk.of_samples(bundle_path, 0, tmp_path / "out")
 
 

@@ -98,7 +98,8 @@ BAD_TEMPERATURES = {
     "got inf": np.inf,
     "one for each of the 2 groups; got 3": [1.0, 1.0, 1.0],
     "one for each of the 2 groups; got 2": [[1.0, 1.0]],
-    "must be a number; got 'warm'": "warm",
+    "must be a number between 0 and 1e\\+06; got 'warm'": "warm",
+    "got None": None,
 }
 
 
