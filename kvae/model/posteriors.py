@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from kvae.model.ladder import memo
 from kvae.steps.draws import Draws
 from kvae.steps.example import Example
 
@@ -70,5 +71,9 @@ def repeated(example: Example, num_draws: int) -> Example:
     """A batch repeated once for each draw, `(num_draws * batch, ...)`."""
     if num_draws == 1:
         return example
-    parts = (None if part is None else tf.tile(part, [num_draws] + [1] * (part.shape.rank - 1)) for part in example)
+    parts = (None if part is None else _tiled(part, num_draws) for part in example)
     return Example(*parts)
+
+
+def _tiled(values: tf.Tensor, num_draws: int) -> tf.Tensor:
+    return memo.repeats(tf.tile(values, [num_draws] + [1] * (values.shape.rank - 1)), values)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-_NAME = "_kvae_top_down"
+_NAME, _ORIGINAL = "_kvae_top_down", "_kvae_original"
 
 
 class Memory(NamedTuple):
@@ -18,7 +18,7 @@ class Memory(NamedTuple):
     owner: Any
     """The network that made the pass; the result is of no use to any other."""
     label: tf.Tensor | None
-    """The labels that the pass was made with, one for each row of the codes."""
+    """The labels of the images that the pass was made for, before they were repeated for each draw."""
     state: Any
     """What the pass ended with."""
 
@@ -31,6 +31,13 @@ def remember(codes: tf.Tensor, memory: Memory) -> None:
 def recall(codes: tf.Tensor, owner: Any, label: tf.Tensor | None) -> Any:
     """The state of the pass that drew these codes in the same network with the same labels; None if there is none."""
     memory = getattr(codes, _NAME, None)
-    if not isinstance(memory, Memory) or memory.owner is not owner or memory.label is not label:
+    if not isinstance(memory, Memory) or memory.owner is not owner:
         return None
-    return memory.state
+    same = memory.label is label or (label is not None and getattr(label, _ORIGINAL, None) is memory.label)
+    return memory.state if same else None
+
+
+def repeats(values: tf.Tensor, original: tf.Tensor) -> tf.Tensor:
+    """The values, which say from now on that they are those of `original`, repeated once for each draw."""
+    setattr(values, _ORIGINAL, original)
+    return values

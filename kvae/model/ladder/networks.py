@@ -132,7 +132,7 @@ class LadderEncoder(SetOnce, keras.Model):
                 return choose(*(head(repeated[0]) if active is None else head(active, repeated[number])))
 
             of_all = None if label is None else _tiled(label, draws)
-            return memo.Memory(body, of_all, body.descend(codes, of_all))
+            return memo.Memory(body, label, body.descend(codes, of_all))
 
         return HierarchicalPosterior(descend, self.groups, _count(images))
 

@@ -166,7 +166,7 @@ def test_draws_are_decoded_with_and_without_the_memory_alike(num_labels):
         assert len(passes) == 2 and not np.allclose(other[1:3], remembered.mean()[1:3])
 
 
-@pytest.mark.parametrize(("num_labels", "num_draws"), [(None, 1), (None, 3), (3, 1)])
+@pytest.mark.parametrize(("num_labels", "num_draws"), [(None, 1), (None, 3), (3, 1), (3, 3)])
 def test_a_step_makes_one_top_down_pass(num_labels, num_draws):
     """Each convolution is in its graph once."""
     vae, batch = ladder(num_labels=num_labels, num_draws=num_draws), example(2, num_labels=num_labels)

@@ -103,20 +103,9 @@ class LinearDecoder(keras.Model):
         return tfd.Independent(tfd.Normal(mean, SIGMA), 3)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Draws(ELBO):
-    """The ELBO, with several draws."""
-
-    count: int = 3
-
-    @property
-    def num_draws(self) -> int:
-        return self.count
-
-
 def linear_vae(model: Linear, draws: int) -> VAE:
     sizes = sum(model.w.shape)
-    return VAE(LinearEncoder(model), LinearDecoder(model), StandardNormal(sizes), Draws(count=draws), seed=0)
+    return VAE(LinearEncoder(model), LinearDecoder(model), StandardNormal(sizes), ELBO(num_draws=draws), seed=0)
 
 
 def images_of(x: np.ndarray) -> np.ndarray:
