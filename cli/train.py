@@ -175,6 +175,7 @@ def _as_json(run: Any, config: TrainConfig) -> dict[str, Any]:
         "effective_beta": beta if math.isfinite(beta) else None,
         "loss_caveat": caveats.about_training(run.exported.manifest.training),
         "schedule_caveat": caveats.about_schedule(run.exported.manifest.training),
+        **({"labels": labels} if (labels := run.exported.manifest.labels) else {}),
         "findings": [asdict(finding) for finding in run.findings],
         "parity": run.exported.parity,
         "files": [str(path) for path in _files(run)],
@@ -190,6 +191,14 @@ def _as_text(run: Any, config: TrainConfig) -> str:
         for label, name in (("test ELBO", "elbo"), ("distortion", "distortion"), ("rate", "rate"))
     ]
     lines[0] += f" ({caveats.about_numbers(str(config.model.likelihood), str(config.binarize))})"
+    if names := run.exported.manifest.labels:
+        from kvae.data import classes
+
+        lines.append(f"{'classes':<15}{classes.listed(names)}")
+        lines.append(
+            f"{'labels':<15}the numbers are given each image's label y: of log p(x|y); kvae evaluate also estimates "
+            f"log p(x) = log sum_y p(y) p(x|y)"
+        )
     lines.append(f"{'active units':<15}{metrics['active_units'].value:.0f} of {config.model.latent_dim}")
     lines.append(f"{'effective beta':<15}{run.effective_beta:.3f}")
     caveat = caveats.about_training(run.exported.manifest.training)

@@ -21,11 +21,12 @@ TARGET = Path(__file__).parent.parent / "kvae" / "data" / "fashion_mnist_mini"
 
 def draw(split: datasets.Split, per_class: int, rng: np.random.Generator) -> datasets.Split:
     """`per_class` images of each class, in mixed order."""
+    labels = np.asarray(split.labels)
     chosen = np.concatenate(
-        [rng.choice(np.flatnonzero(split.labels == label), per_class, replace=False) for label in range(10)]
+        [rng.choice(np.flatnonzero(labels == label), per_class, replace=False) for label in range(10)]
     )
     rng.shuffle(chosen)
-    return datasets.Split(split.images[chosen], split.labels[chosen])
+    return datasets.Split(split.images[chosen], labels[chosen])
 
 
 def main() -> None:
@@ -36,9 +37,9 @@ def main() -> None:
     )
     arrays = {
         "train-images-idx3-ubyte": np.concatenate([train.images, validation.images])[..., 0],
-        "train-labels-idx1-ubyte": np.concatenate([train.labels, validation.labels]),
+        "train-labels-idx1-ubyte": np.concatenate([train.labels, validation.labels]).astype(np.uint8),
         "t10k-images-idx3-ubyte": test.images[..., 0],
-        "t10k-labels-idx1-ubyte": test.labels,
+        "t10k-labels-idx1-ubyte": test.labels.astype(np.uint8),
     }
     for name, array in arrays.items():
         content = idx.to_bytes(array)

@@ -18,14 +18,18 @@ DATASET = {"name": "fashion_mnist_mini", "sha256": "0" * 64, "num_images": 4000}
 
 
 def make_vae(image_shape: tuple[int, int, int] = IMAGE_SHAPE, seed: int = 0, **settings) -> VAE:
-    """An untrained model with 3 latent dimensions; `settings` go to ModelConfig, those of the loss to the ELBO."""
+    """An untrained model with 3 latent dimensions; `settings` go to ModelConfig, those of the loss to the ELBO.
+
+    With `num_labels` among them, it is conditional.
+    """
+    num_labels = settings.pop("num_labels", None)
     names = ("beta", "entropy_weight", "warmup_steps")
     objective = ELBO(**{name: settings.pop(name) for name in names if name in settings})
     config = ModelConfig(**({"architecture": "mlp", "latent_dim": 3, "hidden_units": 8} | settings))
     keras.utils.set_random_seed(seed)
     vae = VAE(
-        networks.build_encoder(config, image_shape),
-        networks.build_decoder(config, image_shape),
+        networks.build_encoder(config, image_shape, num_labels),
+        networks.build_decoder(config, image_shape, num_labels),
         StandardNormal(networks.latent_dim(config, image_shape)),
         objective,
         seed=seed,

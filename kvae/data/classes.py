@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SHOWN = 5
-"""Maximum number of classes that a message names."""
+"""Maximum number of wrong classes that a message names."""
+NAMED = 10
+"""Maximum number of names in a list of all classes."""
 HOW = "sort the pictures into sub-folders, one per class, or save labels beside the images in an .npz (images, labels)"
 
 
 def check(data: "Dataset", source: Source | None = None) -> None:
-    """Refuse a data set that no conditional model can be trained on; a warning names classes with a single image.
+    """Refuse a data set that no conditional model can be trained on; the log tells the classes.
 
     Args:
         data: the data set.
@@ -53,6 +55,7 @@ def check(data: "Dataset", source: Source | None = None) -> None:
             f"{data.name}: no training image has the label {_told(missing)}, which only held-out images have, so "
             f"p(x|y) cannot be learned for it. Add images of it, remove those there are, or try another --split-seed."
         )
+    logger.info("%s: classes %s", data.name, describe(data))
     single = [names[index] for index in np.flatnonzero(counts == 1)]
     if single:
         logger.warning("warning: %s: only one training image has the label %s", data.name, _told(single))
@@ -106,10 +109,16 @@ def check_same(data: "Dataset", recorded: dict[str, Any], run: object) -> None:
 
 
 def describe(data: "Dataset") -> str:
-    """The classes as text for people: how many there are, and how many training images the rarest and largest have."""
+    """The classes as text for people: how many there are, and how many training images they have."""
     names, counts = data.label_names or [], label_counts(data)
-    listed = ", ".join(f"{shown(name)}" for name in names[:10]) + ", ..." * (len(names) > 10)
-    return f"{len(names):,}: {listed} ({counts.min():,} to {counts.max():,} training images each)"
+    fewest, most = int(counts.min()), int(counts.max())
+    each = f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"
+    return f"{listed(names)} ({each} training images each)"
+
+
+def listed(names: Sequence[str]) -> str:
+    """How many classes there are, and the names of the first ones."""
+    return f"{len(names):,}: {', '.join(map(shown, names[:NAMED]))}{', ...' * (len(names) > NAMED)}"
 
 
 def numbers(names: Sequence[str], labels: Sequence[Label], source: object) -> NDArray[np.int64]:
@@ -140,9 +149,9 @@ def numbers(names: Sequence[str], labels: Sequence[Label], source: object) -> ND
         if isinstance(label, int) and 0 <= label < len(names):
             return label
         near = suggestion(text, list(names))
-        listed = ", ".join(map(shown, names[:10])) + ", ..." * (len(names) > 10)
         raise DataError(
-            f"{source}: the label '{printable(text, 60)}' is none of the model's classes.{near} Classes: {listed}."
+            f"{source}: the label '{printable(text, 60)}' is none of the model's classes.{near} "
+            f"Classes: {listed(names)}."
         )
 
     known = {label: number(label) for label in set(labels)}

@@ -97,7 +97,10 @@ def of(
             it could use (see `kvae.data.classes.check`). The message says what to do.
     """
     if config.data is None:
-        return load(config.dataset, data_dir)
+        data = load(config.dataset, data_dir)
+        if config.model.conditional:
+            classes.check(data)
+        return data
     source = sources.open_all(config)
     folder = image_cache.prepare(source, config, progress)
     summary = decoded.read_summary(folder)

@@ -31,8 +31,9 @@ def splits_of(path, **settings):
     found = {}
     for split in ("train", "validation", "test"):
         own = getattr(data, split)
-        for name, label in zip(own.names, own.labels, strict=True):
-            found[name] = (split, data.class_names[label] if data.class_names else None)
+        labels = [None] * len(own.names) if own.labels is None else own.labels
+        for name, label in zip(own.names, labels, strict=True):
+            found[name] = (split, None if label is None else data.class_names[label])
     return found
 
 

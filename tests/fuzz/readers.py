@@ -219,7 +219,10 @@ def read_image_cache(content: bytes, folder: Path) -> None:
     _unpack(content, cache, tuple(files))
     found = data.of(config)
     for split in (found.train, found.validation, found.test):
-        np.asarray(split.images).sum(), np.asarray(split.labels).sum(), list(split.names or ())
+        for array in (split.images, split.labels):
+            if array is not None:
+                np.asarray(array).sum()
+        list(split.names or ())
 
 
 def _tensorflow():
