@@ -33,8 +33,11 @@ ROWS = {
     "active_units": ("active units", 1.0, "dimensions"),
 }
 """How a metric is shown, if a model has it: its label, its sign in the table, its unit."""
-BOUNDS = {"nll": "≤ ", "bits_per_dim": "≤ ", "gap": "≥ "}
+BOUNDS = {"nll": "≤ ", "bits_per_dim": "≤ ", "gap": "≥ ", "nll_marginal": "≤ "}
 """How the numbers are marked that an NLL which is only an upper bound makes bounds too."""
+
+MAX_SCALES = 128
+"""Maximum number of dimensions whose scales are listed, the smallest first: a ladder can have thousands."""
 
 
 @click.command()
@@ -199,6 +202,7 @@ def _scales(result: Any) -> str:
     order = sorted(range(len(result.active)), key=lambda index: result.posterior_scale[index].value)
     cells = [
         f"z{index}{terminal.JOINED}{result.posterior_scale[index].value:.3g}" + " (unused)" * (not result.active[index])
-        for index in order
+        for index in order[:MAX_SCALES]
     ]
-    return "posterior scale by dimension: " + ", ".join(cells)
+    more = f", ... ({len(order):,} dimensions in all)" if len(order) > MAX_SCALES else ""
+    return "posterior scale by dimension: " + ", ".join(cells) + more

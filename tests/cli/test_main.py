@@ -312,8 +312,8 @@ def test_resuming_a_finished_run_changes_nothing(kvae, run):
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["sample", "--n", "0"], 1, "n must be at least 1; got 0"),
-        (["sample", "--n", "-3"], 1, "n must be at least 1; got -3"),
+        (["sample", "--n", "0"], 1, "n must be an integer from 1 to 2^64 - 1; got 0"),
+        (["sample", "--n", "-3"], 1, "n must be an integer from 1 to 2^64 - 1; got -3"),
         (["sample", "--n", "many"], 2, "'many' is not a valid integer"),
         (["sample", "--seed", "-1"], 1, "seed must be"),
         (["sample", "--temperature", "nan"], 1, "temperature must be"),
@@ -387,8 +387,8 @@ def test_a_damaged_bundle_is_one_line(kvae, bundle_path, tmp_path, keep):
     expected = "cut short" if keep else "has 0 bytes"
     assert expected in one_line(kvae("sample", "--model", "b/decoder.onnx"), 1)
     manifest = json.loads((copy / "manifest.json").read_text())
-    (copy / "manifest.json").write_text(json.dumps(manifest | {"format_version": 2}))
-    assert "format_version 2" in one_line(kvae("info", "b"), 1)
+    (copy / "manifest.json").write_text(json.dumps(manifest | {"format_version": 3}))
+    assert "format_version 3" in one_line(kvae("info", "b"), 1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b"]
 
 
