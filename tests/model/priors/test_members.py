@@ -25,7 +25,7 @@ def make(name):
     return vae
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", LEARNED)
 def test_it_trains_is_saved_and_trained_further(name, jit_compile, tmp_path):
     vae = make(name)

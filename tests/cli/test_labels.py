@@ -1,0 +1,174 @@
+"""--label: a tiny conditional bundle, through every verb that takes images, codes or nothing."""
+
+import csv
+import json
+import re
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from tiny import DATASET, make_vae, random_images
+
+from kvae.cli.main import main
+from kvae.export import bundles
+from kvae.runtime import Bundle
+
+NAMES = ["ankle boot", "bag", "coat"]
+PIXELS = np.rint(random_images(6) * 255).astype(np.uint8)
+OWN = np.array([1, 2, 0, 1, 2, 0])
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    vae = make_vae(num_labels=3)
+    out = tmp_path_factory.mktemp("labelled") / "bundle"
+    known = {"train_images": PIXELS, "train_labels": OWN, "test_images": PIXELS, "test_labels": OWN}
+    return bundles.export(vae, out, dataset=DATASET, labels=NAMES, label_counts=[1, 1, 2], **known).path
+
+
+@pytest.fixture(scope="module")
+def bundle(path):
+    return Bundle.open(path, device="cpu")
+
+
+@pytest.fixture
+def kvae(tmp_path, monkeypatch, path):
+    """Runs the command with the bundle in a folder with pictures by class, an array, and an archive with labels."""
+    monkeypatch.chdir(tmp_path)
+    for index, (image, label) in enumerate(zip(PIXELS, OWN, strict=True)):
+        place = tmp_path / "pics" / NAMES[label]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[..., 0]).save(place / f"{index}.png")
+    np.save("images.npy", PIXELS)
+    np.savez("images.npz", images=PIXELS, labels=np.array(NAMES)[OWN])
+    return lambda *arguments: CliRunner().invoke(main, [*arguments, "--model", str(path)], catch_exceptions=False)
+
+
+def made(result):
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def error(result):
+    assert (result.exit_code, result.stdout) == (1, ""), result.output
+    (line,) = result.stderr.splitlines()
+    return line
+
+
+@pytest.mark.parametrize("label", ["bag", "BAG", "1"])
+def test_sample_draws_one_class(kvae, bundle, label):
+    made(kvae("sample", "--label", label, "--n", "5", "--seed", "3", "--out", "x.npy"))
+    np.testing.assert_array_equal(np.load("x.npy"), bundle.sample(5, seed=3, label=1))
+
+
+def test_sample_without_a_label_draws_the_labels_too(kvae, bundle):
+    made(kvae("sample", "--n", "5", "--out", "x.npy"))
+    np.testing.assert_array_equal(np.load("x.npy"), bundle.sample(5))
+
+
+def test_sample_all_makes_a_row_of_each_class(kvae, bundle):
+    found = json.loads(made(kvae("sample", "--label", "all", "--n", "2", "--out", "x.npy", "--json")))
+    assert (found["n"], found["label"]) == (6, "all")
+    np.testing.assert_array_equal(np.load("x.npy"), bundle.sample(6, label=[0, 0, 1, 1, 2, 2]))
+    made(kvae("sample", "--label", "all", "--n", "2", "--out", "x.png"))
+    made(kvae("sample", "--n", "6", "--out", "plain.png"))
+    with Image.open("x.png") as named, Image.open("plain.png") as plain:
+        assert named.width > plain.width * 2 / 3  # the names stand beside two columns
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [
+        (["sample", "--label", "anle boot"], "Did you mean ankle boot?"),
+        (["sample", "--label", "3"], "numbered from 0 to 2"),
+        (["encode", "images.npy"], "give --label NAME"),
+        (["reconstruct", "images.npy"], "--label best"),
+        (["score", "images.npy"], "folders named like the classes"),
+        (["score", "images.npy", "--label", "cot"], "Did you mean coat?"),
+        (["traverse"], "give --label NAME"),
+        (["traverse", "--label", "best"], "needs a picture"),
+        (["interpolate", "--from", "images.npy", "--to", "images.npy"], "give --label NAME"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_or_missing_label_is_one_line(kvae, verb, words):
+    line = error(kvae(*verb))
+    assert line.startswith("Error: ") and words in line
+
+
+def test_encode_takes_the_labels_of_folders_and_archives(kvae, bundle):
+    pixels = PIXELS.astype(np.float32) / 255
+    expected = bundle.encode(pixels, OWN)
+    made(kvae("encode", "images.npz", "--out", "x.npz"))
+    found = np.load("x.npz")
+    np.testing.assert_array_equal(found["label"], OWN)
+    np.testing.assert_allclose(found["loc"], expected.loc, atol=1e-6)
+    made(kvae("encode", "pics", "--out", "y.npz"))
+    found = np.load("y.npz")
+    order = [int(name.rpartition("/")[2][:-4]) for name in found["names"].tolist()]
+    np.testing.assert_array_equal(found["label"], OWN[order])
+    np.testing.assert_allclose(found["loc"], expected.loc[order], atol=1e-6)
+    made(kvae("encode", "pics", "--label", "coat", "--out", "y.npz"))
+    assert np.load("y.npz")["label"].tolist() == [2] * 6
+
+
+def test_decode_takes_the_labels_beside_the_codes_or_the_one_given(kvae, bundle):
+    made(kvae("encode", "images.npz", "--out", "codes.npz"))
+    z = np.load("codes.npz")["loc"]
+    made(kvae("decode", "codes.npz", "--out", "x.npy"))
+    np.testing.assert_allclose(np.load("x.npy"), bundle.decode(z, OWN), atol=1e-6)
+    made(kvae("decode", "codes.npz", "--label", "bag", "--out", "x.npy"))
+    np.testing.assert_allclose(np.load("x.npy"), bundle.decode(z, 1), atol=1e-6)
+    np.save("z.npy", z)
+    assert "give --label NAME" in error(kvae("decode", "z.npy", "--out", "x.npy"))
+
+
+def test_reconstruct_takes_them_too(kvae, bundle):
+    made(kvae("reconstruct", "images.npz", "--out", "x.npy"))
+    expected = bundle.reconstruct(PIXELS.astype(np.float32) / 255, OWN)
+    np.testing.assert_allclose(np.load("x.npy"), expected, atol=1e-6)
+
+
+def test_best_is_the_label_with_the_highest_elbo(kvae):
+    rows = {}
+    for label in [*NAMES, "best"]:
+        result = kvae("score", "images.npy", "--label", label, "--json")
+        rows[label] = [json.loads(line) for line in made(result).splitlines()]
+        assert "log p(x|y)" in result.stderr  # what labels mean for the numbers
+    for index, best in enumerate(rows["best"]):
+        elbos = {name: rows[name][index]["elbo"] for name in NAMES}
+        assert best["label"] == max(elbos, key=elbos.get)
+        assert best["elbo"] == pytest.approx(max(elbos.values()))
+
+
+def test_score_writes_the_label_of_each_image(kvae):
+    made(kvae("score", "pics", "--out", "x.csv"))
+    with open("x.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["label"] for row in rows] == [row["image"].split("/")[-2] for row in rows]
+
+
+def test_paths_take_the_labels_of_their_ends(kvae, bundle):
+    one, other = "pics/bag/0.png", "pics/coat/1.png"
+    made(kvae("interpolate", "--from", one, "--to", other, "--steps", "4", "--out", "x.npy"))
+    loc = bundle.encode(PIXELS[:2].astype(np.float32) / 255, [1, 2]).loc
+    share = np.linspace(0, 1, 4, dtype=np.float32)[:, None]
+    expected = bundle.decode((1 - share) * loc[0] + share * loc[1], [1, 1, 2, 2])
+    np.testing.assert_allclose(np.load("x.npy"), expected, atol=1e-6)
+    made(kvae("traverse", "--label", "bag", "--out", "x.png"))
+    made(kvae("traverse", "--image", one, "--label", "best", "--out", "x.png"))
+
+
+@pytest.mark.parametrize(
+    "verb", [["sample"], ["encode", "images.npy"], ["score", "images.npy"], ["traverse"], ["reconstruct", "images.npy"]]
+)
+@pytest.mark.parametrize("label", ["bag", "best", "all"])
+def test_a_model_without_labels_refuses_the_option(kvae, bundle_path, verb, label):
+    result = CliRunner().invoke(main, [*verb, "--label", label, "--model", str(bundle_path)], catch_exceptions=False)
+    assert "this model has no labels" in error(result)
+
+
+def test_info_lists_the_labels(path):
+    result = CliRunner().invoke(main, ["info", str(path)], catch_exceptions=False)
+    assert re.search(r"^ +1  bag \d", made(result), re.MULTILINE)
