@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from kvae.bundle import binarization
 from kvae.bundle.manifest import Manifest
+from kvae.data import classes
 from kvae.data.held_out_split import held_out, held_out_labels
 from kvae.errors import KvaeError
 from kvae.evaluation.data import data_of
@@ -38,7 +39,9 @@ def of_data_set(manifest: Manifest, data_dir: Path | None, own: Path | None, bes
     test = held_out(data, "test", manifest.is_of_bits)
     if manifest.labels is None:
         return Images(data.train.images, test)
-    return Images(data.train.images, test, data.train.labels, held_out_labels(data, "test"))
+    numbers = classes.numbers(manifest.labels, data.class_names, data.name)  # the model's, of the data set's classes
+    labels = [None if given is None else numbers[given] for given in (data.train.labels, held_out_labels(data, "test"))]
+    return Images(data.train.images, test, *labels)
 
 
 def as_met(manifest: Manifest, images: Images) -> Images:

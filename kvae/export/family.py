@@ -12,6 +12,7 @@ from kvae.bundle.manifest import needed_format
 from kvae.bundle.noise import cumulative
 from kvae.config import PRIORS
 from kvae.errors import KvaeError
+from kvae.export import prior_draws
 from kvae.export.functions import called
 from kvae.export.tensors import is_standard_normal
 from kvae.files.text import printable
@@ -63,6 +64,7 @@ def of(vae: VAE, labels: Sequence[str] | None = None, counts: Sequence[int] | No
     components = None if standard else _components(vae.prior)
     if not standard:
         _check_draws(vae.prior, components)
+        prior_draws.check(vae.prior, components)
     return Family(
         prior=STANDARD_NORMAL if standard else prior_name(vae.prior),
         components=components,

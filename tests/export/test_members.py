@@ -13,6 +13,7 @@ from family import (
     LATENT_DIM,
     MEMBERS,
     PROBS,
+    ByLabel,
     MemberDecoder,
     MemberEncoder,
     Warped,
@@ -273,6 +274,34 @@ def test_a_prior_without_draws_from_noise_is_refused_in_one_line(prior, message)
     assert "\n" not in str(caught.value)
 
 
+class Wide(Warped):
+    """Its draws are a fifth too wide."""
+
+    def from_noise(self, noise, component=None, label=None):
+        return super().from_noise(1.2 * noise)
+
+
+class Shuffled(ByLabel):
+    """Its draws are those of another label."""
+
+    def from_noise(self, noise, component=None, label=None):
+        return super().from_noise(noise, component, (label + 1) % 3)
+
+
+@pytest.mark.parametrize("prior", [Wide(3), Shuffled(3, 3)])
+def test_draws_that_are_not_the_prior_s_are_refused(prior):
+    prior.build()
+    with pytest.raises(KvaeError, match="does not draw from the distribution that the prior returns") as caught:
+        family.prior_draws.check(prior, None)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("prior", [Warped(3), ByLabel(3, 3), mixture()])
+def test_draws_that_are_the_prior_s_pass(prior):
+    prior.build()
+    family.prior_draws.check(prior, family._components(prior))
+
+
 def test_groups_must_be_known_and_add_up():
     vae = make_member(groups=(1, 2))
     vae.encoder.groups = None
@@ -291,7 +320,7 @@ def test_a_conditional_model_can_be_checked_before_its_labels_are_known():
 def test_a_prior_that_mixes_the_images_of_a_batch_is_named():
     class Mixing(Warped):
         def from_noise(self, noise, component=None, label=None):
-            return noise - tf.reduce_mean(noise, axis=0)
+            return super().from_noise(noise - tf.reduce_mean(noise, axis=0))
 
     vae = VAE(MemberEncoder(), MemberDecoder(), Mixing(3))
     with pytest.raises(NotExportable, match="prior: its result .* other images of the batch"):
