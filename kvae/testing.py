@@ -32,14 +32,15 @@ def assert_parity(
 ) -> dict[str, float]:
     """Fail if a bundle and its Keras model differ, by the comparison that every export must pass.
 
-    The decoder gets draws from the prior; the encoder gets the decoded images, white noise, and `images`.
+    The decoder gets draws from the prior; the encoder gets the decoded images, white noise, and `images`. The graphs of
+    a prior other than N(0, I) are compared too. All labels occur, in turn: what is compared need not be likely.
 
     Args:
         model: a built VAE, a run's folder, or a `.keras` file.
         bundle: a bundle's folder or a lone graph, which is opened on the CPU, or an open bundle.
-        atol: the largest difference allowed in any output: absolute for `mean`, `loc` and `scale`; for
-            `likelihood_parameters` divided by their magnitude if that is above 1. By default the 1e-5 of an export;
-            a bundle with float16 or int8 weights needs more.
+        atol: the largest difference allowed in any output: absolute for `mean`, `loc` and `scale`; for the others
+            (`likelihood_parameters`, `z`, `log_prob`) divided by their magnitude if that is above 1. By default the
+            1e-5 of an export; a bundle with float16 or int8 weights needs more.
         batch_sizes: images per call; 1, 7 and 64 by default.
         images: your own images for the encoder, `(n, height, width, channels)` in [0, 1]; none by default.
 

@@ -1,13 +1,15 @@
 """The test vectors of docs/bundle-format.md, read from the page."""
 
 import re
+from fractions import Fraction
 
 import numpy as np
 from programs import ROOT
 
 PAGE = (ROOT / "docs" / "bundle-format.md").read_text()
-
-
+TEXT = " ".join(PAGE.split())
+LIST = r"(-?[\d.]+(?:,? -?[\d.]+)*)"
+"""Numbers, with spaces or commas between them."""
 PIXELS = np.float32([0, 0.2, 1])
 
 
@@ -49,3 +51,28 @@ def binarization_vectors() -> tuple[list[int], list[float]]:
     pattern = r"first four words are (.*?): pixels become 1 above ([\d.,\s]*\d)"
     ((words, thresholds),) = re.findall(pattern, PAGE, re.DOTALL)
     return hexadecimal(words), [float(number) for number in thresholds.split(",")]
+
+
+def choice_vectors() -> list[tuple[int, int, int, int, int, int, int]]:
+    """The stream, the seed, the image, the first word, the number of it, and the choices of weights A and B."""
+    rows = table("| t | seed | image | word | word >> 11 | of A | of B |")
+    return [
+        (int(t), integer(seed), integer(image), *hexadecimal(word), *map(int, rest))
+        for t, seed, image, word, *rest in rows
+    ]
+
+
+def choice_weights() -> tuple[list[list[int]], list[list[float]]]:
+    """The weights A and B, and the probabilities that the page says they stand for."""
+    pattern = rf"for the weights A = {LIST} \(probabilities ([^)]*)\) and B = {LIST} \(([^)]*)\):"
+    ((a, shares_a, b, shares_b),) = re.findall(pattern, TEXT)
+    shares = [[float(Fraction(part)) for part in re.findall(r"\d/\d|\d", text)] for text in (shares_a, shares_b)]
+    return [[int(weight) for weight in text.split(",")] for text in (a, b)], shares
+
+
+def group_vector() -> tuple[int, int, int, list[int], list[float], list[str]]:
+    """The seed, the image, latent_dim, the groups, the temperature of each, and the noise as printed."""
+    pattern = rf"seed (\d), image (\d), latent_dim (\d), `groups` {LIST} and temperatures {LIST}, `e` is {LIST}\. "
+    ((seed, image, dim, groups, temperatures, noise),) = re.findall(pattern, TEXT)
+    sizes, factors = [int(size) for size in groups.split(",")], [float(value) for value in temperatures.split(",")]
+    return int(seed), int(image), int(dim), sizes, factors, noise.split()

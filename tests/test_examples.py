@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
+from itertools import product
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -240,10 +241,12 @@ def test_packages_are_pinned_by_version_and_hash_without_a_registry(folder):
     assert "ignore-scripts=true" in (folder / ".npmrc").read_text().splitlines()
 
 
-def test_noise_is_the_same_in_python_and_in_kvae():
+def test_noise_and_choices_are_the_same_in_python_and_in_kvae():
     sample = module_at(EXAMPLES / "python" / "sample.py")
     for seed, image, dim in [(0, 0, 1), (7, 0, 16), (TOP, TOP, 5), (2**53, 2**62 + 1, 40)]:
         assert np.array_equal(sample.noise(seed, image, dim), noise.standard_normal(seed, image, 1, dim))
+        for stream, table in product((1, 2), ([2**53], [0, 2**52, 2**53], noise.cumulative(np.ones(10)))):
+            assert sample.choice(seed, image, table, stream) == noise.choices(seed, image, 1, table, stream)
 
 
 def test_python_draws_the_picture(any_bundle, tmp_path):
@@ -590,8 +593,13 @@ FLOATS = """async (seeds) => {
   return images;
 }"""
 NOISE = """async (calls) => {
-  const { standardNormal } = await import(new URL("./noise.mjs", location.href));
-  return calls.map(([seed, start, dim]) => Array.from(standardNormal(BigInt(seed), BigInt(start), 1, dim)));
+  const { LABELS, choices, standardNormal } = await import(new URL("./noise.mjs", location.href));
+  const tenths = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10].map((tenth) => Math.floor((2 ** 53 / 10) * tenth));
+  return calls.map(([seed, start, dim]) => [
+    Array.from(standardNormal(BigInt(seed), BigInt(start), 1, dim)),
+    Number(choices(BigInt(seed), BigInt(start), 1, tenths, LABELS)[0]),
+    tenths.map(String),
+  ]);
 }"""
 
 
@@ -638,7 +646,7 @@ def test_the_page_draws_the_image_of_its_seed(browser, site, any_bundle):
 
 
 def test_the_page_s_images_equal_keras_s(browser, site, bundle_path):
-    """Floats within 1e-5; the noise equals Python's and Node's bit for bit."""
+    """Floats within 1e-5; the noise and the labels equal Python's and Node's bit for bit."""
     shutil.copytree(bundle_path, site / "bundle")
     seeds, calls = [0, 7, 2**53 + 1, TOP], [(7, 0, 16), (TOP, TOP, 5), (2**53 + 1, 2**60, 40)]
     with served(site) as url:
@@ -647,8 +655,9 @@ def test_the_page_s_images_equal_keras_s(browser, site, bundle_path):
         drawn = page.evaluate(NOISE, [(str(seed), str(start), dim) for seed, start, dim in calls])
     z = np.concatenate([noise.standard_normal(seed, 0, 1, 3) for seed in seeds])
     np.testing.assert_allclose(images, keras_means(z), rtol=0, atol=1e-5)
-    for (seed, start, dim), numbers in zip(calls, drawn, strict=True):
+    for (seed, start, dim), (numbers, label, tenths) in zip(calls, drawn, strict=True):
         assert np.array_equal(np.float32(numbers), noise.standard_normal(seed, start, 1, dim)[0])
+        assert [label] == noise.choices(seed, start, 1, [*map(int, tenths)], noise.LABELS).tolist()
     assert browser.trouble == []
 
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Collection
 from dataclasses import fields
+from typing import Any
 
 from kvae import settings
-from kvae.bundle import caveats, onnxruntime_web
+from kvae.bundle import caveats, snippets
 from kvae.bundle.folder import PREVIEW, RECONSTRUCTIONS
 from kvae.bundle.manifest import USED_RATE, Manifest
 from kvae.config import TrainConfig
@@ -13,6 +14,8 @@ from kvae.files.escapes import markdown, shell, yaml
 
 HUB_IDS = {"fashion_mnist": "zalando-datasets/fashion_mnist", "mnist": "ylecun/mnist"}
 """The names of data sets on model hubs; other data sets keep their own name."""
+MAX_LABELS = 50
+"""Labels that a card names."""
 METRICS = ("elbo", "distortion", "rate", "nll", "active_units")
 """The names of kvae's own metrics."""
 
@@ -30,10 +33,12 @@ def render(manifest: Manifest, pictures: Collection[str] = ()) -> str:
         _front_matter(manifest),
         f"# A variational autoencoder of {name}",
         "![Samples of the prior](preview.png)" if PREVIEW in pictures else "",
-        f"Decodes a code z of {manifest.latent_dim} numbers, drawn from N(0, I), to an image of {height} x {width} x "
-        f"{channels}, and encodes such an image to the posterior of its code. The likelihood is "
+        f"Decodes a code z of {manifest.latent_dim} numbers, drawn from {_prior(manifest)}, to an image of {height} x "
+        f"{width} x {channels}, and encodes such an image to the posterior of its code. The likelihood is "
         f"{markdown(manifest.likelihood)}. Made by kvae {markdown(manifest.kvae_version)}; "
         f"{markdown(manifest.precision)} weights.",
+        _labels(manifest),
+        _groups(manifest),
         "Images not seen in training, each above its reconstruction:\n\n![Reconstructions](reconstructions.png)"
         if RECONSTRUCTIONS in pictures
         else "",
@@ -42,11 +47,36 @@ def render(manifest: Manifest, pictures: Collection[str] = ()) -> str:
         _latent_dimensions(manifest),
         _conversion(manifest),
         _parity(manifest),
-        f"## Use\n\n{_snippets(manifest)}",
+        f"## Use\n\n{snippets.render(manifest)}",
         f"## Tensors\n\n{_tensors(manifest)}",
         _intended_use(manifest),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _prior(manifest: Manifest) -> str:
+    if not manifest.has_own_prior:
+        return "N(0, I)"
+    components = "" if manifest.components is None else f" with {len(manifest.components):,} components"
+    return f"the prior {markdown(manifest.prior)}{components}, which is two graphs of its own"
+
+
+def _labels(manifest: Manifest) -> str:
+    if manifest.labels is None:
+        return ""
+    shown = ", ".join(map(markdown, manifest.labels[:MAX_LABELS]))
+    more = f" and {len(manifest.labels) - MAX_LABELS:,} more" if len(manifest.labels) > MAX_LABELS else ""
+    return f"It is conditional: its graphs take the label of each image, a number, from 0 on, for {shown}{more}."
+
+
+def _groups(manifest: Manifest) -> str:
+    if manifest.groups is None:
+        return ""
+    sizes = ", ".join(map(str, manifest.groups))
+    return (
+        f"The latent dimensions are in {len(manifest.groups)} groups of {sizes}. The posterior of each group depends "
+        f"on the draws of those before it, so the encoder takes the noise of the draw."
+    )
 
 
 def _front_matter(manifest: Manifest) -> str:
@@ -99,7 +129,7 @@ def _command(manifest: Manifest) -> str:
 def _metrics(manifest: Manifest) -> str:
     if not manifest.metrics:
         return "No metrics were measured."
-    about = caveats.about_numbers(manifest.likelihood, manifest.binarize)
+    about = caveats.about_numbers(manifest.likelihood, manifest.binarize, manifest.labels is not None)
     loss = caveats.about_training(manifest.training)
     rows = "\n".join(
         f"| {markdown(name)} | {metric['value']:.2f} | {metric['standard_error']:.2f} "
@@ -157,66 +187,27 @@ def _parity(manifest: Manifest) -> str:
     )
 
 
-def _snippets(manifest: Manifest) -> str:
-    height, width, channels = manifest.image_shape
-    decoder, dim = manifest.graph_file("decoder"), manifest.latent_dim
-    python = f'''```python
-import os
-
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before the import; else it reports to its maker
-
-import numpy as np
-import onnxruntime as ort
-
-session = ort.InferenceSession("{decoder}")
-z = np.random.default_rng(0).standard_normal((64, {dim}), dtype=np.float32)
-(images,) = session.run(["mean"], {{"z": z}})  # float32 (64, {height}, {width}, {channels}) in [0, 1]
-```'''
-    draw = "Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random())"
-    node = f'''```js
-process.env.ORT_DISABLE_TELEMETRY ||= "1"; // before the import; else it reports to its maker
-const ort = await import("onnxruntime-node");
-
-const session = await ort.InferenceSession.create("{decoder}");
-const normal = () => {draw};
-const z = new ort.Tensor("float32", Float32Array.from({{ length: 64 * {dim} }}, normal), [64, {dim}]);
-const {{ mean }} = await session.run({{ z }}, ["mean"]); // mean.data: 64 images of {height} x {width} x {channels}
-```'''
-    browser = f'''```html
-<script type="module">
-  import * as ort from "{onnxruntime_web.CDN}ort.wasm.min.mjs";
-
-  ort.env.wasm.numThreads = 1;
-  const session = await ort.InferenceSession.create("{decoder}");
-  const normal = () => {draw};
-  const z = new ort.Tensor("float32", Float32Array.from({{ length: {dim} }}, normal), [1, {dim}]);
-  const {{ mean }} = await session.run({{ z }}, ["mean"]);
-  document.body.append(`a pixel in the middle: ${{mean.data[mean.data.length >> 1]}}`);
-</script>
-```'''
-    return (
-        f"Python, with numpy and onnxruntime:\n\n{python}\n\nNode, with onnxruntime-node:\n\n{node}\n\n"
-        f"A browser, with onnxruntime-web, from a page in the same folder as `{decoder}`:\n\n{browser}\n\n"
-        f"Any standard-normal z will do. `kvae sample`, and any program that follows the bundle's specification, draws "
-        f"the same image for the same seed in every language; `kvae explore` opens a page to play with the model."
-    )
-
-
 def _tensors(manifest: Manifest) -> str:
     rows = "\n".join(
-        f"| {manifest.graph_file(graph)} | {end[:-1]} `{tensor['name']}` | [{', '.join(map(str, tensor['shape']))}] |"
+        f"| {manifest.graph_file(graph)} | {end[:-1]} `{tensor['name']}` | {_shape(tensor)} |"
         for graph, ends in manifest.tensors.items()
         for end in ("inputs", "outputs")
         for tensor in ends[end]
     )
+    floats = "all tensors not said to be int64 are" if "int64" in rows else "all tensors are"
     bits = " The encoder expects pixels of 0 and 1." if manifest.is_of_bits else ""
     return (
         f"| graph | tensor | shape |\n|---|---|---|\n{rows}\n\n"
-        f"`batch` can be any size; all tensors are float32, images are in [0, 1], rows from the top, channels "
+        f"`batch` can be any size; {floats} float32, images are in [0, 1], rows from the top, channels "
         f"last.{bits} The last axis of `likelihood_parameters` holds, one after the other and each for all image "
         f"channels: {', '.join(map(markdown, manifest.likelihood_parameters))}. Programs find the same in "
         f"`manifest.json`."
     )
+
+
+def _shape(tensor: dict[str, Any]) -> str:
+    shape = f"[{', '.join(map(str, tensor['shape']))}]"
+    return shape if tensor["dtype"] == "float32" else f"{tensor['dtype']} {shape}"
 
 
 def _intended_use(manifest: Manifest) -> str:

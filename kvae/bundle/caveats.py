@@ -17,8 +17,10 @@ def kind(likelihood: str, binarize: str) -> str:
     return _likelihood(likelihood)[0]
 
 
-def about_numbers(likelihood: str, binarize: str) -> str:
-    """What the ELBO and the NLL of a model are."""
+def about_numbers(likelihood: str, binarize: str, labelled: bool = False) -> str:
+    """What the ELBO and the NLL of a model are; `labelled` if it has labels."""
+    if labelled:
+        return f"{about_numbers(likelihood, binarize)}, of each image given its label: log p(x|y)"
     if kind(likelihood, binarize) == SURROGATE:
         return "grey intensities under a Bernoulli likelihood: a surrogate, not a likelihood"
     found, images = _likelihood(likelihood)

@@ -36,6 +36,9 @@ MAX_ROWS = 1024
 NOISE_SHAPE = (256, 16)
 NOISE_SHA256 = "f79cc6b29e2b458a5ca5193e8c52dc334761b3e5b0ffec72e25225f42cf3bb1b"
 """Hash of the noise of seed 0 for images 0 to 255 and latent_dim 16: float32, little-endian, row by row."""
+CHOICE_WEIGHTS = (2**50, 3 * 2**50, 2**53)
+CHOICES = {noise.COMPONENTS: (2, 2, 2, 1, 1, 2, 2, 2), noise.LABELS: (2, 2, 2, 2, 2, 2, 0, 2)}
+"""What the format chooses for seed 0 and images 0 to 7 by these cumulative weights, in each stream."""
 SPEED_IMAGES = 1024
 SPEED_SECONDS = 0.5
 
@@ -101,6 +104,12 @@ def pinned_noise(subject: Subject) -> Finding:
             f"the noise of seed 0 has sha256 {digest[:12]}..., expected {NOISE_SHA256[:12]}...: numpy "
             f"{np.__version__} draws different numbers on this machine, so seeds give different images."
         )
+    for stream, expected in CHOICES.items():
+        if noise.choices(0, 0, len(expected), CHOICE_WEIGHTS, stream).tolist() != list(expected):
+            raise BundleError(
+                f"numpy {np.__version__} makes other choices of components and labels on this machine than the format "
+                f"specifies, so seeds give different images."
+            )
     return Finding(f"seed 0 gives the specified bits ({values.size:,} numbers)")
 
 

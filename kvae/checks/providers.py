@@ -71,8 +71,7 @@ def _try(
             if session.get_providers()[0] != name:
                 session.end_profiling()
                 return Provider(name, FAILS, f"does not start: {_reason(said())}"), None
-            (end,) = session.get_inputs()
-            image = session.run(["mean"], {end.name: np.zeros((1, *end.shape[1:]), np.float32)})[0]
+            image = session.run(["mean"], {end.name: _zeros(end) for end in session.get_inputs()})[0]
             ran = _operators_by_provider(Path(session.end_profiling()))
         except Exception as error:  # onnxruntime's exceptions have no narrower common base
             return Provider(name, FAILS, f"fails: {printable(error, 160)}"), None
@@ -85,6 +84,11 @@ def _try(
         return Provider(name, UNUSED, "starts, but runs no part of a decoder"), image
     rest = "" if own == all_of_them else ", the others on the CPU"
     return Provider(name, WORKS, f"works: runs {own} of {all_of_them} operators{rest}"), image
+
+
+def _zeros(end: Any) -> NDArray[Any]:
+    """One row of an input: a code of zeros, or the label 0."""
+    return np.zeros((1, *end.shape[1:]), np.int64 if end.type == "tensor(int64)" else np.float32)
 
 
 def _operators_by_provider(profile: Path) -> Counter[str]:

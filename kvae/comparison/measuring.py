@@ -78,6 +78,10 @@ def measure(setting: Setting, run: Path, data_dir: Path | None, importance_sampl
     measured = evaluation.evaluate(bundle, test, importance_samples, config.seed, labels=labels)
     entropy = np.sum(np.log(measured.scale) + 0.5 * np.log(2 * np.pi * np.e), axis=1)
     regularizer = measured.per_image["rate"] + (1 - config.entropy_weight) * entropy
+    loss = measured.per_image["distortion"] + config.beta * regularizer
+    if config.objective == "iwae":  # whose loss is the NLL as so few draws estimate it
+        draws = config.num_draws or 1
+        loss = evaluation.evaluate(bundle, test, draws, config.seed, "posterior", labels=labels).per_image["nll"]
     seen = data.train.images[:NUM_CODES]
     known = data.train.labels[:NUM_CODES] if config.model.conditional and data.train.labels is not None else None
     fitted = fitted_samples(bundle, seen, bits, NUM_QUALITY, config.seed, known)
@@ -88,7 +92,7 @@ def measure(setting: Setting, run: Path, data_dir: Path | None, importance_sampl
         setting=setting,
         run=run,
         evaluation=measured,
-        loss=Estimate.of(measured.per_image["distortion"] + config.beta * regularizer),
+        loss=Estimate.of(loss),
         history=_history(run),
         sample_distance=Estimate(*energy.distance(samples, real)),
         fitted_distance=Estimate(*energy.distance(fitted, real)),

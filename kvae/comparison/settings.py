@@ -116,12 +116,15 @@ def preset(name: str, base: Mapping[str, Any]) -> list[Setting]:
 
 def reference(settings: Sequence[Setting]) -> int:
     """The index of the setting that the others are compared with."""
-    plain = (index for index, setting in enumerate(settings) if caveats.about_loss(*_weights(setting)) is None)
+    plain = (index for index, setting in enumerate(settings) if _is_elbo(setting.config))
     return next(plain, 0)
 
 
-def _weights(setting: Setting) -> tuple[float, float, float]:
-    return setting.config.beta, setting.config.entropy_weight, setting.config.free_bits
+def _is_elbo(config: TrainConfig) -> bool:
+    """Whether the loss is the negative ELBO."""
+    return config.objective == "elbo" and (
+        caveats.about_loss(config.beta, config.entropy_weight, config.free_bits) is None
+    )
 
 
 def _text(value: Any) -> str:

@@ -3,12 +3,13 @@
 import hashlib
 import logging
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kvae.bundle.fields import CHECKS, MAX_ENTRIES, MAX_LABEL
+from kvae.data.dataset import Dataset
 from kvae.data.labels import Label
 from kvae.data.source import Source
 from kvae.errors import DataError
@@ -24,29 +25,7 @@ NAMED = 10
 HOW = "sort the pictures into sub-folders, one per class, or save labels beside the images in an .npz (images, labels)"
 
 
-class OfSplit(Protocol):
-    """A split, such as `kvae.data.Split`."""
-
-    @property
-    def labels(self) -> NDArray[np.int64] | None: ...
-
-
-class Labelled(Protocol):
-    """A data set, such as `kvae.data.Dataset`."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def label_names(self) -> list[str] | None: ...
-    @property
-    def train(self) -> OfSplit: ...
-    @property
-    def validation(self) -> OfSplit: ...
-    @property
-    def test(self) -> OfSplit: ...
-
-
-def check(data: Labelled, source: Source | None = None) -> None:
+def check(data: Dataset, source: Source | None = None) -> None:
     """Refuse a data set that no conditional model can be trained on; the log tells the classes.
 
     Args:
@@ -98,17 +77,17 @@ def _check_names(dataset: str, names: Sequence[str]) -> None:
         raise DataError(f"{dataset}: the label {double} is an integer for some images and a text for others. Keep one.")
 
 
-def num_labels(data: Labelled, conditional: bool) -> int | None:
+def num_labels(data: Dataset, conditional: bool) -> int | None:
     """The number of classes of a conditional model of these images; None for a model without labels."""
     return len(data.label_names or []) if conditional else None
 
 
-def label_counts(data: Labelled) -> NDArray[np.int64]:
+def label_counts(data: Dataset) -> NDArray[np.int64]:
     """How many training images each class has, `(classes,)`; for a data set that `check` accepts."""
     return np.bincount(np.asarray(data.train.labels), minlength=len(data.label_names or [])).astype(np.int64)
 
 
-def about(data: Labelled) -> dict[str, Any]:
+def about(data: Dataset) -> dict[str, Any]:
     """What a run of a conditional model records about the labels, beside the images' own hash."""
     digest = hashlib.sha256("\n".join(data.label_names or []).encode())
     for split in (data.train, data.validation, data.test):
@@ -117,7 +96,7 @@ def about(data: Labelled) -> dict[str, Any]:
     return {"label_counts": counts, "labels_sha256": digest.hexdigest()}
 
 
-def check_same(data: Labelled, recorded: dict[str, Any], run: object) -> None:
+def check_same(data: Dataset, recorded: dict[str, Any], run: object) -> None:
     """Raise DataError if the labels are not those that a run recorded."""
     before, now = recorded.get("labels_sha256"), about(data)["labels_sha256"]
     if before != now:
@@ -127,7 +106,7 @@ def check_same(data: Labelled, recorded: dict[str, Any], run: object) -> None:
         )
 
 
-def describe(data: Labelled) -> str:
+def describe(data: Dataset) -> str:
     """The classes as text for people: how many there are, and how many training images they have."""
     names, counts = data.label_names or [], label_counts(data)
     fewest, most = int(counts.min()), int(counts.max())

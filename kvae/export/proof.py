@@ -12,8 +12,8 @@ from kvae.bundle.parity import Difference
 from kvae.checks import verification
 from kvae.checks.file_checks import Skipped, Subject
 from kvae.errors import BundleError
-from kvae.export.cases import Case, cases
 from kvae.export.graphs import OPSET, interface
+from kvae.export.parity_cases import Case, cases
 from kvae.model.vae import VAE
 from kvae.runtime.bundle import Bundle
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from kvae.bundle import noise
 from kvae.bundle.folder import REFERENCE
 from kvae.bundle.manifest import Manifest
-from kvae.export.cases import Keras
 from kvae.export.functions import at, called
+from kvae.export.parity_cases import Keras
 from kvae.export.tensors import is_standard_normal
 from kvae.files import arrays
 from kvae.model.posteriors import Hierarchical

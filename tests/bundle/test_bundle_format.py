@@ -2,18 +2,20 @@
 
 import json
 import re
-from fractions import Fraction
 from statistics import NormalDist
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from format_page import (
+    LIST,
     PAGE,
     PIXELS,
+    TEXT,
     binarization_vectors,
-    hexadecimal,
-    integer,
+    choice_vectors,
+    choice_weights,
+    group_vector,
     likelihood_vectors,
     noise_vectors,
     table,
@@ -41,28 +43,6 @@ def test_noise_matches_the_page():
         assert [np.format_float_positional(number) for number in found] == numbers
 
 
-TEXT = " ".join(PAGE.split())
-LIST = r"(-?[\d.]+(?:,? -?[\d.]+)*)"
-"""Numbers, with spaces or commas between them."""
-
-
-def choice_vectors():
-    """The stream, the seed, the image, the first word, the number of it, and the choices of weights A and B."""
-    rows = table("| t | seed | image | word | word >> 11 | of A | of B |")
-    return [
-        (int(t), integer(seed), integer(image), *hexadecimal(word), *map(int, rest))
-        for t, seed, image, word, *rest in rows
-    ]
-
-
-def choice_weights():
-    """The weights A and B, and the probabilities that the page says they stand for."""
-    pattern = rf"for the weights A = {LIST} \(probabilities ([^)]*)\) and B = {LIST} \(([^)]*)\):"
-    ((a, shares_a, b, shares_b),) = re.findall(pattern, TEXT)
-    shares = [[float(Fraction(part)) for part in re.findall(r"\d/\d|\d", text)] for text in (shares_a, shares_b)]
-    return [[int(weight) for weight in text.split(",")] for text in (a, b)], shares
-
-
 def test_choices_match_the_page():
     """In Python integers, and by kvae; the streams are those of components and labels."""
     weights, shares = choice_weights()
@@ -78,11 +58,10 @@ def test_choices_match_the_page():
 
 
 def test_temperatures_of_groups_match_the_page():
-    pattern = rf"seed (\d), image (\d), latent_dim (\d), `groups` {LIST} and temperatures {LIST}, `e` is {LIST}\. "
-    ((seed, image, dim, groups, temperatures, expected),) = re.findall(pattern, TEXT)
-    factors = np.repeat(np.float32(numbers(temperatures)), [int(size) for size in numbers(groups)])
-    found = factors * noise.standard_normal(int(seed), int(image), 1, int(dim))[0]
-    assert [np.format_float_positional(number) for number in found] == expected.split()
+    seed, image, dim, groups, temperatures, expected = group_vector()
+    factors = np.repeat(np.float32(temperatures), groups)
+    found = factors * noise.standard_normal(seed, image, 1, dim)[0]
+    assert [np.format_float_positional(number) for number in found] == expected
 
 
 def test_p_of_x_with_labels_matches_the_page():

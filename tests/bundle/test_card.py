@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from browser import browser_fixture, served  # noqa: F401
+from family import MEMBERS, PROBS
 from programs import javascript, node_modules
 from tiny import DATASET, make_vae, random_images
 
@@ -153,6 +154,58 @@ def test_the_javascript_on_the_card_runs_in_node(exported, text, tmp_path):
     found = javascript(f"{code}\noutput(Array.from(mean.data));", tmp_path)
     assert len(found) == 64 * 8 * 8
     assert 0 <= min(found) < max(found) <= 1
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_the_programs_on_the_card_of_a_member_run(member_path, name, tmp_path, monkeypatch):
+    """With labels, components and the prior's graph: in Python, and in Node, in the bundle's folder."""
+    path = member_path(name)
+    text = (path / "README.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    monkeypatch.chdir(path)
+    found = {}
+    exec(compile(code, "README.md", "exec"), found)
+    assert found["images"].shape == (64, 8, 8, 1)
+    (code,) = re.findall(r"```js\n(.*?)```", text, re.DOTALL)
+    shutil.copytree(path, tmp_path / "b")
+    (tmp_path / "b" / "node_modules").symlink_to(node_modules(EXAMPLES / "node"))
+    pixels = javascript(f"{code}\noutput(Array.from(mean.data));", tmp_path / "b")
+    assert len(pixels) == 64 * 8 * 8 and 0 <= min(pixels) < max(pixels) <= 1
+    if name == "mixture":  # components as frequent as they are: 0.5, 0.25, 0.125, 0.125
+        counts = np.bincount(found["component"], minlength=4)
+        assert np.all(np.abs(counts - 64 * np.array(PROBS)) < 4 * np.sqrt(64 * np.array(PROBS)))
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_the_page_on_the_card_of_a_member_runs_in_a_browser(member_path, name, tmp_path, browser):
+    path = member_path(name)
+    (code,) = re.findall(r"```html\n(.*?)```", (path / "README.md").read_text(), re.DOTALL)
+    shutil.copytree(path, tmp_path / "b")
+    icon = '<link rel="icon" href="data:,">'
+    page_text = f"<!doctype html>{icon}<body></body>{code.replace(onnxruntime_web.CDN, './ort/dist/')}"
+    (tmp_path / "b" / "index.html").write_text(page_text)
+    (tmp_path / "b" / "ort").symlink_to(node_modules(EXAMPLES / "browser") / "onnxruntime-web")
+    with served(tmp_path / "b") as address:
+        page = browser.open(address)
+        page.wait_for_function("document.body.innerText.includes('a pixel in the middle: ')")
+    assert browser.trouble == []
+
+
+def test_the_card_says_which_member_it_is(member_path):
+    """Labels, groups, the prior, and which inputs are integers."""
+    for name, facts in {
+        "mixture": ["the prior MixtureSameFamily with 4 components", "input `component` | int64 [batch] |"],
+        "labelled": ["conditional", "left shoe, right shoe, ankle boot", "not said to be int64 are float32"],
+        "groups": ["in 2 groups of 1, 2", "encoder.onnx | input `noise` | [batch, 3] |", "drawn from N(0, I)"],
+    }.items():
+        text = (member_path(name) / "README.md").read_text()
+        for fact in facts:
+            assert fact in text, fact
+
+
+def test_metrics_of_a_model_with_labels_are_said_to_be_given_them(member_path):
+    manifest = replace(Manifest.read(member_path("labelled")), metrics=METRICS)
+    assert "of each image given its label: log p(x\\|y)." in card.render(manifest)
 
 
 def test_the_page_on_the_card_runs_in_a_browser(exported, text, tmp_path, browser):

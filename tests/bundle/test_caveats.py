@@ -86,3 +86,8 @@ def test_odd_numbers_break_nothing(odd):
     for name in ("beta", "entropy_weight"):
         words = caveats.about_training({name: odd})
         assert words is None or words.startswith("the loss weights")
+
+
+def test_an_importance_weighted_loss_is_said_to_be_a_bound():
+    assert caveats.about_draws(1) is None
+    assert "5 draws" in caveats.about_draws(5) and "bound on the negative log-likelihood" in caveats.about_draws(5)

@@ -60,6 +60,26 @@ def test_metrics_have_their_unit():
     assert "for images binarised to 0 and 1" in text
 
 
+def test_a_member_of_format_2_says_what_it_is(member_path):
+    text = info(member_path("mixture"))
+    assert re.search(r"^bundle  .* \(format 2, ", text, re.MULTILINE)
+    assert re.search(r"^codes  +3 numbers, prior MixtureSameFamily, 4 components$", text, re.MULTILINE)
+    assert re.search(r"^  prior  +takes noise float32 \[batch, 3\]$", text, re.MULTILINE)
+    assert re.search(r"^ +takes component int64 \[batch\]$", text, re.MULTILINE)
+    assert re.search(r"^  prior_density +takes z float32 \[batch, 3\]$", text, re.MULTILINE)
+    text = info(member_path("all"))
+    assert re.search(r"^groups  +2 of 1, 2: the encoder takes the noise of the draw$", text, re.MULTILINE)
+    assert re.search(r"^labels  +3, with their share of the training images$", text, re.MULTILINE)
+    assert re.search(r"^ +2  ankle boot 62.5%$", text, re.MULTILINE)
+
+
+def test_only_so_many_labels_are_listed():
+    names = [str(number) for number in range(60)]
+    weights = [round((number + 1) * 2**53 / 60) for number in range(60)]
+    text = summary.as_text(manifest(labels=names, label_weights=weights), write_nothing())
+    assert re.search(r"^ +49  49 1.7%$", text, re.MULTILINE) and "... and 10 more" in text and "  50  50" not in text
+
+
 def write_nothing():
     from pathlib import Path
 

@@ -6,7 +6,15 @@ from itertools import product
 
 import numpy as np
 import pytest
-from format_page import PIXELS, binarization_vectors, likelihood_vectors, noise_vectors
+from format_page import (
+    PIXELS,
+    binarization_vectors,
+    choice_vectors,
+    choice_weights,
+    group_vector,
+    likelihood_vectors,
+    noise_vectors,
+)
 from philox import philox, specified_choice  # in Python integers
 from programs import ROOT, javascript
 
@@ -127,19 +135,35 @@ def test_an_image_s_noise_does_not_depend_on_the_call():
     assert standard_normals([(7, 0, 0, 5)]) == [[]]
 
 
+CHOICES = """
+import { choices, COMPONENTS, LABELS } from "./noise.mjs";
+const streams = { 1: COMPONENTS, 2: LABELS };
+output(input.map(([seed, start, count, table, stream]) =>
+  Array.from(choices(BigInt(seed), BigInt(start), count, table, streams[stream]), Number)));
+"""
+
+
+def test_choices_match_the_page():
+    (weights, _), vectors = choice_weights(), choice_vectors()
+    calls = [(str(seed), str(image), 1, table, stream) for stream, seed, image, *_ in vectors for table in weights]
+    chosen = [[choice] for *_, of_a, of_b in vectors for choice in (of_a, of_b)]
+    assert javascript(CHOICES, PAGE, calls) == chosen
+
+
+def test_temperatures_of_groups_match_the_page():
+    seed, image, dim, groups, temperatures, numbers = group_vector()
+    code = 'import { draws } from "./noise.mjs"; output(Array.from(draws(...input).noise));'
+    found = javascript(code, PAGE, [{"latent_dim": dim, "groups": groups}, seed, image, 1, temperatures])
+    assert found == [float(np.float32(number)) for number in numbers]
+
+
 def test_choices_match_python():
     """Those of components and of labels, for extreme seeds and indices, weights of 0, one thing, and 10,000 things."""
     many = noise.cumulative(np.random.default_rng(0).random(10_000) ** 8)
     tables = [[2**53], [0, 2**52, 2**52, 2**53], [1, 2**53 - 1, 2**53], noise.cumulative(np.ones(10)), many]
     edges = [0, 1, 2**32 - 1, 2**53, 2**63, TOP - 4]
     calls = [(*case, 5, table, stream) for *case, table, stream in product([*edges, TOP], edges, tables, (1, 2))]
-    code = """
-    import { choices, COMPONENTS, LABELS } from "./noise.mjs";
-    const streams = { 1: COMPONENTS, 2: LABELS };
-    output(input.map(([seed, start, count, table, stream]) =>
-      Array.from(choices(BigInt(seed), BigInt(start), count, table, streams[stream]), Number)));
-    """
-    found = javascript(code, PAGE, [(str(seed), str(start), *rest) for seed, start, *rest in calls])
+    found = javascript(CHOICES, PAGE, [(str(seed), str(start), *rest) for seed, start, *rest in calls])
     for (seed, start, count, table, stream), chosen in zip(calls, found, strict=True):
         assert chosen == noise.choices(seed, start, count, table, stream).tolist()
     seed, start, count, table, stream = calls[-1]
@@ -281,6 +305,23 @@ def test_rates_are_the_divergence_from_the_prior():
         density = np.exp(log_q) / np.sqrt(2 * np.pi)
         expected.append(np.trapezoid(density * (log_q - log_p), x))
     np.testing.assert_allclose(javascript(code, PAGE, [loc, scale]), expected, rtol=1e-9, atol=1e-12)
+
+
+def test_the_log_density_of_draws_from_posteriors():
+    """Of a posterior for all draws, and of one for each, as in a ladder, against numpy's quadratic form."""
+    code = """
+    import { logPosterior } from "./likelihood.mjs";
+    output(input.map(([noise, scale]) => logPosterior(Float32Array.from(noise), Float32Array.from(scale))));
+    """
+    rng = np.random.default_rng(0)
+    noise_, loc = rng.normal(size=(5, 3)).astype(np.float32), rng.normal(size=3)
+    for_all, for_each = rng.uniform(0.01, 2, 3).astype(np.float32), rng.uniform(0.01, 2, (5, 3)).astype(np.float32)
+    expected = []
+    for scale in (for_all, for_each):
+        z = loc + scale * noise_.astype(np.float64)
+        expected.append(np.sum(-0.5 * ((z - loc) / scale) ** 2 - np.log(scale.astype(np.float64) * np.sqrt(2 * np.pi))))
+    found = javascript(code, PAGE, [(noise_.ravel().tolist(), s.ravel().tolist()) for s in (for_all, for_each)])
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_a_percentile_is_interpolated_among_the_training_images():

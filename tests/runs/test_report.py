@@ -74,7 +74,7 @@ def test_the_report_shows_the_run(run, copy):
     assert "8 of 8 epochs" in top and "log-probabilities of binarised images" in top
     assert top.endswith(
         "kvae train --architecture mlp --latent-dim 4 --hidden-units 64 --dataset fashion_mnist_mini --epochs 8 "
-        "--batch-size 64"
+        "--batch-size 64 --jit off"
     )
     assert "num_images4,000" in page.sections["Data set"]
     assert "tensorflow" in page.sections["Versions"]

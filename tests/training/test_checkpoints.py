@@ -111,6 +111,17 @@ def test_interrupted_training_ends_like_uninterrupted_training(tmp_path, data, w
 
 
 @pytest.mark.slow
+def test_the_training_of_a_ladder_resumes(tmp_path, data):
+    """Its weights are in a checkpoint once, though both networks compute with those of the decoder."""
+    config = replace(CONFIG, epochs=2, model=ModelConfig(architecture="ladder", latent_dim=2, hidden_units=8))
+    fit(tmp_path / "whole", data, config)
+    with pytest.raises(Interrupted):
+        fit(tmp_path / "cut", data, config, InterruptAt(5))
+    fit(tmp_path / "cut", data, config)
+    check_same(tmp_path / "cut" / checkpoints.LAST, tmp_path / "whole" / checkpoints.LAST)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("times", [1, pytest.param(2, marks=pytest.mark.exhaustive)])
 def test_training_compiled_by_xla_can_be_interrupted(tmp_path, data, times):
     config = replace(CONFIG, jit="on")

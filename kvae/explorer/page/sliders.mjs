@@ -16,7 +16,7 @@ export function ordered({ latent_dim, posterior }) {
 }
 
 /** The groups of latent dimensions, one of all where the model has none: the `name` of each, its dimensions as `ordered`,
- * and its `rate`, null where that is unknown. */
+ * and its `rate`, null where that is unknown or, as for a prior with graphs, not the sum of its dimensions'. */
 export function grouped(manifest) {
   const { order, rates } = ordered(manifest);
   const sizes = manifest.groups ?? [manifest.latent_dim];
@@ -25,7 +25,8 @@ export function grouped(manifest) {
     const [start, end] = [first, (first += size)];
     const dims = order.filter((d) => d >= start && d < end);
     const name = `Group ${index + 1}${placeOf(index, sizes.length)}`;
-    return { name, dims, rate: rates && dims.reduce((sum, d) => sum + rates[d], 0) };
+    const isSum = rates && manifest.prior === "standard_normal";
+    return { name, dims, rate: isSum ? dims.reduce((sum, d) => sum + rates[d], 0) : null };
   });
 }
 

@@ -16,6 +16,7 @@ from kvae.model.posteriors import Hierarchical
 from kvae.model.priors.fixed import Fixed
 from kvae.model.priors.prior import Prior
 from kvae.model.priors.reparameterized import diagonal
+from kvae.steps.threads import num_parts
 
 START, SPREAD = 0.5, 0.1
 """Mean and standard deviation of the pixels that pseudo-inputs begin with, unless they begin as training images."""
@@ -104,19 +105,32 @@ class Vamp(Prior):
 
     def components(self) -> tuple[tf.Tensor, tf.Tensor]:
         """Means and scales of the pseudo-inputs' posteriors, each `(components, latent_dim)`."""
-        numbers, encoder = self._labels(), self._encoder and self._encoder()
+        numbers, pixels = self._labels(), _clipped(self.pseudo_inputs.value)
         label = None if numbers is None else tf.constant(numbers, tf.int64)
+        # Like a batch, in parts that run side by side if each operation has one thread.
+        size = -(-self.num_components // num_parts(xla=False))
+        parts = [
+            self._encoded(pixels[first : first + size], None if label is None else label[first : first + size])
+            for first in range(0, self.num_components, size)
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        loc, scale = (tf.concat(values, axis=0) for values in zip(*parts, strict=True))
+        return loc, scale
+
+    def _encoded(self, pixels: tf.Tensor, label: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
+        encoder = self._encoder and self._encoder()
         # Never as in training: a pseudo-input is an image as it is, and no part of a batch's statistics.
-        posterior = returned("encoder", encoder, _clipped(self.pseudo_inputs.value), label, event=[self.latent_dim])
+        posterior = returned("encoder", encoder, pixels, label, event=[self.latent_dim])
         if isinstance(posterior, Hierarchical):
-            return self._of_groups(posterior, encoder)
+            return self._of_groups(posterior, encoder, pixels.shape[0])
         return _diagonal(posterior)
 
-    def _of_groups(self, posterior: Hierarchical, encoder: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    def _of_groups(self, posterior: Hierarchical, encoder: Any, count: int) -> tuple[tf.Tensor, tf.Tensor]:
         groups = getattr(encoder, "groups", None)
         if not groups:
             raise KvaeError("a VampPrior of a posterior in groups needs the encoder's attribute 'groups', their sizes.")
-        _, at_zero = posterior.at(tf.zeros([1, self.num_components, self.latent_dim]))
+        _, at_zero = posterior.at(tf.zeros([1, count, self.latent_dim]))
         loc, scale = (values[0] for values in _diagonal(at_zero))
         first = tf.range(self.latent_dim) < int(groups[0])
         return tf.where(first, loc, 0.0), tf.where(first, scale, 1.0)

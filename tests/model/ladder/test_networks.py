@@ -17,7 +17,7 @@ from kvae.errors import KvaeError
 from kvae.export import tensors
 from kvae.export.bundles import export
 from kvae.model import VAE, StandardNormal, networks
-from kvae.model.ladder import HierarchicalPosterior, LadderDecoder, LadderEncoder, Level, Plan
+from kvae.model.ladder import HierarchicalPosterior, LadderDecoder, LadderEncoder, Level, Plan, memo
 from kvae.model.objectives import ELBO
 from kvae.steps.draws import Draws
 from kvae.steps.example import Example
@@ -168,15 +168,21 @@ def test_draws_are_decoded_with_and_without_the_memory_alike(num_labels):
 
 @pytest.mark.parametrize(("num_labels", "num_draws"), [(None, 1), (None, 3), (3, 1)])
 def test_a_step_makes_one_top_down_pass(num_labels, num_draws):
-    """Each convolution is in its graph once. Nothing of the trace outlives it."""
+    """Each convolution is in its graph once."""
     vae, batch = ladder(num_labels=num_labels, num_draws=num_draws), example(2, num_labels=num_labels)
     graph = tf.function(lambda: vae.terms(batch, SEED).elbo).get_concrete_function().graph
     layers = [layer for layer in vae._flatten_layers() if isinstance(layer, keras.layers.Conv2D)]
     assert sum(op.type == "Conv2D" for op in graph.get_operations()) == len(layers)
-    kept = weakref.ref(graph)
-    del graph
+
+
+def test_what_is_remembered_lives_as_long_as_the_codes():
+    vae, (images, _) = ladder(), example(2)
+    codes, _ = vae.encoder(images).at(tf.zeros([1, 2, vae.latent_dim]))
+    state = weakref.ref(memo.recall(codes, vae.decoder.body, None))
+    assert state() is not None
+    del codes, _
     gc.collect()
-    assert kept() is None
+    assert state() is None
 
 
 @pytest.mark.parametrize("num_labels", [None, 3])

@@ -1,12 +1,14 @@
 """Every prior in a whole model: it trains, is saved and loaded, and takes its settings from the config."""
 
+import zipfile
+
 import keras
 import numpy as np
 import pytest
 from tiny import IMAGE_SHAPE, make_vae, random_images
 
 from kvae.config import FITTED_PRIORS, PRIOR_COMPONENTS, PRIORS, ModelConfig, TrainConfig, from_settings
-from kvae.errors import ConfigError
+from kvae.errors import ConfigError, KvaeError
 from kvae.model import priors
 from kvae.model.vae import VAE
 from kvae.steps import FusedAdam
@@ -23,7 +25,7 @@ def make(name):
     return vae
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", LEARNED)
 def test_it_trains_is_saved_and_trained_further(name, jit_compile, tmp_path):
     vae = make(name)
@@ -60,3 +62,16 @@ def test_the_components_are_a_setting_of_mixtures(name):
 
 def test_priors_to_fit_afterwards_are_priors():
     assert set(FITTED_PRIORS) < set(PRIORS)
+
+
+@pytest.mark.parametrize("name", PRIOR_COMPONENTS)
+def test_components_that_are_described_but_not_in_the_file_are_refused_before_they_are_made(name, tmp_path):
+    make(name).save(tmp_path / "model.keras")
+    with zipfile.ZipFile(tmp_path / "model.keras") as archive:
+        contents = {member: archive.read(member) for member in archive.namelist()}
+    contents["config.json"] = contents["config.json"].replace(b'"num_components": 5', b'"num_components": 5000000')
+    with zipfile.ZipFile(tmp_path / "large.keras", "w") as archive:
+        for member, content in contents.items():
+            archive.writestr(member, content)
+    with pytest.raises(KvaeError, match="describes a layer of"):
+        load_model(tmp_path / "large.keras")

@@ -82,6 +82,13 @@ def test_a_pixel_at_its_bound_has_no_gradient_outwards_but_one_back(bound, inwar
     np.testing.assert_allclose(vae.prior().log_prob(Z), expected, rtol=1e-5)
 
 
+def test_in_parts_it_is_the_same(monkeypatch):
+    vae = make(7)
+    whole = vae.prior().log_prob(Z)
+    monkeypatch.setattr("kvae.model.priors.vamp.num_parts", lambda xla: 3)
+    np.testing.assert_allclose(vae.prior().log_prob(Z), whole, rtol=1e-6)
+
+
 def test_it_starts_from_training_images():
     vae, images = make(), np.random.default_rng(0).integers(0, 256, (20, *IMAGE_SHAPE), dtype=np.uint8)
     vae.prior.start_from(images)
