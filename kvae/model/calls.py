@@ -113,6 +113,7 @@ def check_networks(encoder: Any, decoder: Any, prior: Any) -> None:
             raise KvaeError(f"the {role} must be a keras.Model that returns a TFP distribution; got {_named(network)}.")
         if type(network).__module__.startswith("keras."):
             raise KvaeError(_not_a_distribution(role, "tensors", type(network).__name__))
+    num_labels(encoder, decoder, prior)
     sizes = getattr(encoder, "latent_dim", None), prior.latent_dim
     if isinstance(sizes[0], int) and sizes[0] != sizes[1]:
         raise KvaeError(

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import re
 
 import numpy as np
 import pytest
@@ -45,6 +44,15 @@ def kvae(tmp_path, monkeypatch, path):
     return lambda *arguments: CliRunner().invoke(main, [*arguments, "--model", str(path)], catch_exceptions=False)
 
 
+def load(path):
+    """The array of a .npy, or those of an .npz by name."""
+    found = np.load(path)
+    if isinstance(found, np.ndarray):
+        return found
+    with found:
+        return dict(found)
+
+
 def made(result):
     assert result.exit_code == 0, result.output
     return result.stdout
@@ -59,18 +67,18 @@ def error(result):
 @pytest.mark.parametrize("label", ["bag", "BAG", "1"])
 def test_sample_draws_one_class(kvae, bundle, label):
     made(kvae("sample", "--label", label, "--n", "5", "--seed", "3", "--out", "x.npy"))
-    np.testing.assert_array_equal(np.load("x.npy"), bundle.sample(5, seed=3, label=1))
+    np.testing.assert_array_equal(load("x.npy"), bundle.sample(5, seed=3, label=1))
 
 
 def test_sample_without_a_label_draws_the_labels_too(kvae, bundle):
     made(kvae("sample", "--n", "5", "--out", "x.npy"))
-    np.testing.assert_array_equal(np.load("x.npy"), bundle.sample(5))
+    np.testing.assert_array_equal(load("x.npy"), bundle.sample(5))
 
 
 def test_sample_all_makes_a_row_of_each_class(kvae, bundle):
     found = json.loads(made(kvae("sample", "--label", "all", "--n", "2", "--out", "x.npy", "--json")))
     assert (found["n"], found["label"]) == (6, "all")
-    np.testing.assert_array_equal(np.load("x.npy"), bundle.sample(6, label=[0, 0, 1, 1, 2, 2]))
+    np.testing.assert_array_equal(load("x.npy"), bundle.sample(6, label=[0, 0, 1, 1, 2, 2]))
     made(kvae("sample", "--label", "all", "--n", "2", "--out", "x.png"))
     made(kvae("sample", "--n", "6", "--out", "plain.png"))
     with Image.open("x.png") as named, Image.open("plain.png") as plain:
@@ -101,27 +109,25 @@ def test_encode_takes_the_labels_of_folders_and_archives(kvae, bundle):
     pixels = PIXELS.astype(np.float32) / 255
     expected = bundle.encode(pixels, OWN)
     made(kvae("encode", "images.npz", "--out", "x.npz"))
-    found = np.load("x.npz")
+    found = load("x.npz")
     np.testing.assert_array_equal(found["label"], OWN)
     np.testing.assert_allclose(found["loc"], expected.loc, atol=1e-6)
     made(kvae("encode", "pics", "--out", "y.npz"))
-    with np.load("y.npz") as file:
-        found = dict(file)
+    found = load("y.npz")
     order = [int(name.rpartition("/")[2][:-4]) for name in found["names"].tolist()]
     np.testing.assert_array_equal(found["label"], OWN[order])
     np.testing.assert_allclose(found["loc"], expected.loc[order], atol=1e-6)
     made(kvae("encode", "pics", "--label", "coat", "--out", "y.npz"))
-    with np.load("y.npz") as file:
-        assert file["label"].tolist() == [2] * 6
+    assert load("y.npz")["label"].tolist() == [2] * 6
 
 
 def test_decode_takes_the_labels_beside_the_codes_or_the_one_given(kvae, bundle):
     made(kvae("encode", "images.npz", "--out", "codes.npz"))
-    z = np.load("codes.npz")["loc"]
+    z = load("codes.npz")["loc"]
     made(kvae("decode", "codes.npz", "--out", "x.npy"))
-    np.testing.assert_allclose(np.load("x.npy"), bundle.decode(z, OWN), atol=1e-6)
+    np.testing.assert_allclose(load("x.npy"), bundle.decode(z, OWN), atol=1e-6)
     made(kvae("decode", "codes.npz", "--label", "bag", "--out", "x.npy"))
-    np.testing.assert_allclose(np.load("x.npy"), bundle.decode(z, 1), atol=1e-6)
+    np.testing.assert_allclose(load("x.npy"), bundle.decode(z, 1), atol=1e-6)
     np.save("z.npy", z)
     assert "give --label NAME" in error(kvae("decode", "z.npy", "--out", "x.npy"))
 
@@ -129,7 +135,7 @@ def test_decode_takes_the_labels_beside_the_codes_or_the_one_given(kvae, bundle)
 def test_reconstruct_takes_them_too(kvae, bundle):
     made(kvae("reconstruct", "images.npz", "--out", "x.npy"))
     expected = bundle.reconstruct(PIXELS.astype(np.float32) / 255, OWN)
-    np.testing.assert_allclose(np.load("x.npy"), expected, atol=1e-6)
+    np.testing.assert_allclose(load("x.npy"), expected, atol=1e-6)
 
 
 def test_best_is_the_label_with_the_highest_elbo(kvae):
@@ -157,7 +163,7 @@ def test_paths_take_the_labels_of_their_ends(kvae, bundle):
     loc = bundle.encode(PIXELS[:2].astype(np.float32) / 255, [1, 2]).loc
     share = np.linspace(0, 1, 4, dtype=np.float32)[:, None]
     expected = bundle.decode((1 - share) * loc[0] + share * loc[1], [1, 1, 2, 2])
-    np.testing.assert_allclose(np.load("x.npy"), expected, atol=1e-6)
+    np.testing.assert_allclose(load("x.npy"), expected, atol=1e-6)
     made(kvae("traverse", "--label", "bag", "--out", "x.png"))
     made(kvae("traverse", "--image", one, "--label", "best", "--out", "x.png"))
 
@@ -173,4 +179,4 @@ def test_a_model_without_labels_refuses_the_option(kvae, bundle_path, verb, labe
 
 def test_info_lists_the_labels(path):
     result = CliRunner().invoke(main, ["info", str(path)], catch_exceptions=False)
-    assert re.search(r"^ +1  bag \d", made(result), re.MULTILINE)
+    assert "labels        3: ankle boot, bag, coat" in made(result)

@@ -42,7 +42,7 @@ def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KVAE_CACHE_DIR", str(root / "cache"))
         config = from_settings(
-            SETTINGS | {"data": str(shades(root / "shades.npz")), "epochs": 20, "pictures_every": 10}
+            SETTINGS | {"data": str(shades(root / "shades.npz")), "epochs": 60, "pictures_every": 30}
         )
         run = making.train(config, root / "run")
         yield config, datasets.of(config), run
@@ -52,10 +52,11 @@ def test_samples_of_a_class_look_like_it(made):
     _, data, run = made
     bundle = Bundle.open(run.exported.path, device="cpu")
     assert bundle.labels == ["dark", "grey", "light"]
-    for number, (name, level) in enumerate(SHADES.items()):
-        samples = bundle.sample(64, seed=1, label=name)
-        assert abs(samples.mean() - level / 255) < 0.06
-        np.testing.assert_array_equal(samples, bundle.sample(64, seed=1, label=number))
+    for number, name in enumerate(SHADES):
+        samples = bundle.sample(200, seed=1, label=name)
+        distances = np.abs(samples.mean(axis=(1, 2, 3))[:, None] - np.array(list(SHADES.values())) / 255)
+        assert np.mean(distances.argmin(axis=1) == number) > 0.9
+        np.testing.assert_array_equal(samples, bundle.sample(200, seed=1, label=number))
     counts = np.bincount(data.train.labels, minlength=3)
     weights = np.diff([0, *bundle.manifest.label_weights]) / 2**53
     np.testing.assert_allclose(weights, counts / counts.sum(), atol=1e-12)
@@ -67,7 +68,7 @@ def test_the_run_records_the_labels_and_has_its_pictures(made):
     assert list(recorded["label_counts"]) == ["dark", "grey", "light"]
     assert sum(recorded["label_counts"].values()) == len(data.train.images)
     assert json.loads((run.path / "config.json").read_text())["model"]["conditional"] is True
-    for name in ("samples.png", "reconstructions.png", "pictures/samples-0010.png"):
+    for name in ("samples.png", "reconstructions.png", "pictures/samples-0030.png"):
         assert (run.path / name).is_file()
     assert np.isfinite(run.effective_beta)
 
@@ -95,6 +96,7 @@ def test_test_images_come_with_the_names_of_their_classes(made):
     assert names == [data.class_names[label] for label in data.test.labels]
 
 
+@pytest.mark.slow
 def test_a_longer_training_goes_on_with_labels_and_refuses_others(made, tmp_path, monkeypatch):
     config, _, _ = made
     path = shades(tmp_path / "x.npz")
