@@ -179,4 +179,5 @@ def test_a_model_without_labels_refuses_the_option(kvae, bundle_path, verb, labe
 
 def test_info_lists_the_labels(path):
     result = CliRunner().invoke(main, ["info", str(path)], catch_exceptions=False)
-    assert "labels        3: ankle boot, bag, coat" in made(result)
+    text = made(result)
+    assert "labels        3" in text and all(name in text for name in NAMES)
