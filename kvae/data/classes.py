@@ -123,7 +123,7 @@ def numbers(names: Sequence[str], labels: Sequence[Label], source: object) -> ND
     """Labels of images, as they were read, as the numbers of a model's classes, `(n,)`.
 
     A label is looked up among the names, an integer as its digits; upper and lower case do not matter if only one name
-    fits. Integers that are no names are the numbers of classes.
+    fits. Integers that are no names are the numbers of classes, unless names are integers too.
 
     Args:
         names: those of the model's classes.
@@ -138,13 +138,15 @@ def numbers(names: Sequence[str], labels: Sequence[Label], source: object) -> ND
     for index, name in enumerate(names):
         folded.setdefault(name.casefold(), []).append(index)
 
+    are_integers = any(name.lstrip("-").isdecimal() for name in names)
+
     def number(label: Label) -> int:
         text = str(label)
         if text in exact:
             return exact[text]
         if len(alike := folded.get(text.casefold(), [])) == 1:
             return alike[0]
-        if isinstance(label, int) and 0 <= label < len(names):
+        if isinstance(label, int) and not are_integers and 0 <= label < len(names):
             return label
         near = suggestion(text, list(names))
         raise DataError(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kvae.bundle.manifest import FILE_NAME
-from kvae.config import PATHS, ModelConfig, TrainConfig
+from kvae.config import PATHS, PRIOR_COMPONENTS, PRIORS, ModelConfig, TrainConfig
 from kvae.errors import ConfigError, KvaeError
 from kvae.files import regular
 from kvae.files.text import printable
@@ -48,8 +48,9 @@ def weights_file(init_from: str) -> Path:
 def model_settings(init_from: str) -> dict[str, Any]:
     """The settings of the model in a run or a `.keras` file, as `kvae.config.from_settings` takes them.
 
-    They are those of the run that the file is in. Of a file elsewhere, only the latent dimensions, the likelihood
-    and whether it is conditional are known: the other settings must be given if they are not the defaults.
+    They are those of the run that the file is in. Of a file elsewhere, the latent dimensions, the likelihood, the prior
+    and whether it is conditional are known, and all of a ladder: the other settings must be given if they are not the
+    defaults.
 
     Raises:
         ConfigError: `init_from` is neither a run nor a `.keras` file.
@@ -64,15 +65,30 @@ def model_settings(init_from: str) -> dict[str, Any]:
             if archive.getinfo("config.json").file_size > MAX_CONFIG:
                 raise ValueError("its description is too large")
             parts = json.loads(archive.read("config.json"))["config"]
-        found = {
-            "latent_dim": parts["encoder"]["config"]["latent_dim"],
-            "likelihood": parts["decoder"]["config"]["likelihood"],
-        }
-        if parts["decoder"]["config"].get("num_labels") is not None:
-            found["conditional"] = True
+        found = _described(parts)
     except Exception as error:  # errors in zip and JSON, and missing names, have no common base
         reason = printable(str(error)) or type(error).__name__
         raise KvaeError(f"init_from {path} does not hold a model of kvae train: {reason}.") from None
+    return found
+
+
+def _described(parts: dict[str, Any]) -> dict[str, Any]:
+    """What the config of a saved `VAE` says of its settings."""
+    encoder, decoder = (parts[name]["config"] for name in ("encoder", "decoder"))
+    plan = encoder.get("plan")
+    if plan is None:
+        found = {"latent_dim": encoder["latent_dim"]}
+    else:
+        found = {"architecture": "ladder", "latent_dim": plan["dense_dim"], "hidden_units": plan["hidden_units"]}
+    found["likelihood"] = decoder["likelihood"]
+    if decoder.get("num_labels") is not None:
+        found["conditional"] = True
+    registered = {f"kvae>{name.replace('_', '')}": name for name in PRIORS}
+    prior = registered.get(str(parts["prior"].get("registered_name")).lower())
+    if prior is not None:  # an old file has the prior's distribution
+        found["prior"] = prior
+        if prior in PRIOR_COMPONENTS:
+            found["prior_components"] = parts["prior"]["config"]["num_components"]
     return found
 
 
@@ -96,6 +112,8 @@ def inherited(settings: dict[str, Any], with_data: bool = True) -> dict[str, Any
     if settings.get("init_from") is None:
         return settings
     found = model_settings(settings["init_from"])
+    if settings.get("prior", found.get("prior")) != found.get("prior"):
+        found.pop("prior_components", None)  # of the other prior
     run = run_config(weights_file(settings["init_from"]))
     if run is not None and with_data and not {"dataset", *PATHS} & settings.keys():
         found |= {name: getattr(run, name) for name in DATA}

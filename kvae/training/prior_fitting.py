@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from kvae.bundle.manifest import sha256
 from kvae.config import ModelConfig, PriorFitConfig, TrainConfig
-from kvae.data import datasets
+from kvae.data import classes, datasets
 from kvae.errors import KvaeError
 from kvae.files import apart
 from kvae.files.atomic import atomic_folder, check_replaceable
 from kvae.model import priors
+from kvae.model.objectives import ELBO
 from kvae.model.priors import Prior
 from kvae.model.vae import VAE
 from kvae.runs import files as run_files
@@ -81,7 +82,7 @@ def fit_prior(
     check_replaceable(out, _never, "an empty folder")
     before = run_files.read_object(run / layout.METRICS)
     data = datasets.of(config, data_dir, decoding)
-    _check_same(run, data)
+    _check_same(run, data, config.model.conditional)
     config = _config(config, run, fit)
     keras.utils.set_random_seed(fit.seed)
     old = load_model(run)
@@ -110,9 +111,13 @@ def new_prior(fit: PriorFitConfig, vae: VAE) -> Prior:
 
 
 def with_prior(old: VAE, prior: Prior, fit: PriorFitConfig) -> VAE:
-    """A model's encoder, decoder and objective with another prior, compiled, so that it can be trained further."""
+    """A model's encoder, decoder and objective with another prior, compiled, so that it can be trained further.
+
+    The objective has no free bits, which need the KL of each latent dimension: a mixture or a flow has none.
+    """
+    objective = replace(old.objective, free_bits=0.0) if isinstance(old.objective, ELBO) else old.objective
     with backend.plain_settings():
-        vae = VAE(old.encoder, old.decoder, prior, old.objective, seed=fit.seed)
+        vae = VAE(old.encoder, old.decoder, prior, objective, seed=fit.seed)
         vae.build((None, *old.image_shape))
         optimizer = optimizers.FusedAdam(fit.learning_rate)
         optimizer.build(vae.trainable_variables)
@@ -184,13 +189,16 @@ def _config(config: TrainConfig, run: Path, fit: PriorFitConfig) -> TrainConfig:
     return replace(config, model=model, prior_fit=record)
 
 
-def _check_same(run: Path, data: datasets.Dataset) -> None:
-    began_with = str(run_files.read_object(run / layout.DATASET).get("sha256"))
+def _check_same(run: Path, data: datasets.Dataset, conditional: bool) -> None:
+    recorded = run_files.read_object(run / layout.DATASET)
+    began_with = str(recorded.get("sha256"))
     if data.sha256 != began_with:
         raise KvaeError(
             f"the images differ from those that {shlex.quote(str(run))} was trained on: sha256 {data.sha256[:12]}..., "
             f"expected {began_with[:12]}.... Restore them."
         )
+    if conditional:
+        classes.check_same(data, recorded, run)
 
 
 def _never(path: Path) -> bool:

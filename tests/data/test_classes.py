@@ -119,6 +119,12 @@ def test_an_integer_is_first_a_name():
     assert classes.numbers(["7", "3", "1"], [1, 3, 7], "x").tolist() == [2, 1, 0]
 
 
+def test_an_integer_is_no_number_of_a_class_if_the_names_are_integers():
+    """The zeros of a model of the digits 1 to 9 are not its first class."""
+    with pytest.raises(DataError, match="label '0' is none of the model's classes"):
+        classes.numbers([str(digit) for digit in range(1, 10)], [1, 0], "x.npz")
+
+
 def test_the_nearest_name_is_told():
     with pytest.raises(DataError, match="Did you mean Boot"):
         classes.numbers(["Coat", "Bag", "Boot"], ["Boots"], "x")

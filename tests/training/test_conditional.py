@@ -8,12 +8,12 @@ import keras
 import numpy as np
 import pytest
 
-from kvae.config import from_settings
+from kvae.config import PriorFitConfig, from_settings
 from kvae.data import datasets
 from kvae.errors import ConfigError, KvaeError
 from kvae.evaluation.data import labelled_test_images
 from kvae.runtime import Bundle
-from kvae.training import building, fitting, initial, making, resuming
+from kvae.training import building, fitting, initial, making, prior_fitting, resuming
 from kvae.training.exporting import export_run
 from kvae.training.keras_files import load_model
 
@@ -110,6 +110,15 @@ def test_a_longer_training_goes_on_with_labels_and_refuses_others(made, tmp_path
     np.savez(path, images=images, labels=labels)
     longer = resuming.resume(run.path, epochs=2)
     assert longer.exported.manifest.labels == ["dark", "grey", "light"]
+
+
+def test_a_prior_is_not_fitted_to_images_with_other_labels(made, tmp_path, monkeypatch):
+    """Their codes depend on the labels, and the hash of the images does not."""
+    _, data, run = made
+    other = replace(data, train=replace(data.train, labels=np.roll(data.train.labels, 1)))
+    monkeypatch.setattr(prior_fitting.datasets, "of", lambda *arguments: other)
+    with pytest.raises(KvaeError, match="labels of shades differ"):
+        prior_fitting.fit_prior(run.path, tmp_path / "out", PriorFitConfig(epochs=1))
 
 
 def test_a_run_is_exported_again_without_its_images_too(made, tmp_path, caplog):

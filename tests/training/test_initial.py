@@ -89,6 +89,32 @@ def test_a_file_that_is_in_no_run_knows_its_code_and_its_likelihood(old, alone):
     assert same(vae, old) and config.model == ModelConfig(**MODEL)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"architecture": "ladder", "latent_dim": 3, "hidden_units": 8, "prior": "flow"},
+        MODEL | {"prior": "mixture", "prior_components": 4},
+    ],
+)
+def test_a_file_that_is_in_no_run_knows_its_prior_and_its_ladder(settings, tmp_path):
+    config = from_settings(SETTINGS | {"likelihood": "bernoulli"} | settings)
+    building.build(config, SHAPE, 4000).save(tmp_path / "other.keras")
+    given = {name: MODEL[name] for name in ("architecture", "hidden_units") if settings["architecture"] == "mlp"}
+    vae, found = begun({"init_from": str(tmp_path / "other.keras")} | given)
+    assert same(vae, tmp_path / "other.keras") and found.model == config.model
+
+
+def test_another_prior_is_refused_by_its_name(old, alone, tmp_path):
+    run = shutil.copytree(old, tmp_path / "old")
+    config = from_settings(SETTINGS | MODEL | {"prior": "mixture", "prior_components": 4})
+    building.build(config, SHAPE, 4000).save(run / layout.MODEL)
+    files.write_json(run / layout.CONFIG, config.to_dict())
+    with pytest.raises(ConfigError, match="prior mixture, not flow"):
+        begun({"init_from": str(run), "prior": "flow"})
+    with pytest.raises(ConfigError, match="prior standard_normal, not flow"):
+        begun({"init_from": str(alone), "prior": "flow"} | MODEL)
+
+
 def test_settings_that_keep_the_shapes_may_change(old):
     vae, config = begun({"init_from": str(old), "likelihood": "bernoulli", "binarize": "dynamic"})
     assert same(vae, old) and config.model.likelihood == "bernoulli"

@@ -15,11 +15,14 @@ from kvae.cli.main import main
 from kvae.config import PriorFitConfig, TrainConfig, from_settings
 from kvae.data import datasets
 from kvae.errors import ConfigError, KvaeError
+from kvae.model.objectives import ELBO
 from kvae.model.priors.mixture import Mixture
+from kvae.model.vae import VAE
 from kvae.runs import files as run_files
 from kvae.runs import layout
 from kvae.training import prior_fitting, train
 from kvae.training.codes import Codes
+from kvae.training.effective_beta import effective_beta
 from kvae.training.keras_files import load_model
 
 tfd = tfp.distributions
@@ -144,6 +147,15 @@ def test_the_bits_of_a_model_of_bits_are_drawn_several_times(vae):
 def test_settings_out_of_range_are_refused(settings):
     with pytest.raises(ConfigError, match=next(iter(settings)).partition("_")[0]):
         PriorFitConfig(**settings)
+
+
+def test_the_model_that_is_fitted_has_no_free_bits(vae):
+    """A mixture has no KL of each dimension, which they need; but its loss, and so the effective beta, can be had."""
+    fit = PriorFitConfig(prior="mixture", prior_components=2)
+    old = VAE(vae.encoder, vae.decoder, vae.prior, ELBO(beta=2.0, free_bits=0.1))
+    old.build((None, 28, 28, 1))
+    new = prior_fitting.with_prior(old, prior_fitting.new_prior(fit, old), fit)
+    assert effective_beta(new, mini(5).train.images) == pytest.approx(2.0)
 
 
 def test_a_config_records_the_fit():
