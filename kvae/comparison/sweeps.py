@@ -17,7 +17,7 @@ from kvae.bundle.manifest import Manifest
 from kvae.comparison.measuring import Result, measure
 from kvae.comparison.settings import Setting, reference
 from kvae.comparison.verdict import verdict
-from kvae.data import choice, datasets
+from kvae.data import choice, classes, datasets
 from kvae.errors import DataError, KvaeError
 from kvae.evaluation import evaluation
 from kvae.files import apart
@@ -120,6 +120,8 @@ def _check_same_images(run: Path, data: datasets.Dataset) -> None:
         raise DataError(
             f"the images of {data.name} have changed since {run} was trained. Use another --out or remove it."
         )
+    if run_files.is_finished(run) and run_files.read_config(run).model.conditional:
+        classes.check_same(data, run_files.read_object(run / layout.DATASET), run)
 
 
 def _against_reference(results: list[Result]) -> list[Result]:

@@ -1,19 +1,21 @@
 """A sweep from end to end on the mini set: which runs it makes, which it reuses or resumes, what it measures."""
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from tiny import make_vae
 
-from kvae.comparison import measuring
+from kvae.comparison import measuring, sweeps
 from kvae.comparison.measuring import fitted_samples
 from kvae.comparison.settings import Setting, grid, parse_vary, preset, reference
 from kvae.comparison.sweeps import compare
 from kvae.config import TrainConfig, from_settings
-from kvae.data import datasets
+from kvae.data import classes, datasets
 from kvae.data.held_out_split import held_out
-from kvae.errors import ConfigError, KvaeError
+from kvae.errors import ConfigError, DataError, KvaeError
 from kvae.export import bundles
 from kvae.runtime.bundle import Bundle
 from kvae.training import keras_files, resuming
@@ -155,3 +157,15 @@ def test_results_that_no_comparison_wrote_are_left_alone(name, text, tmp_path):
     with pytest.raises(KvaeError, match=f"{name} was not written by kvae compare"):
         compare(settings, tmp_path)
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, text)]
+
+
+def test_a_finished_run_of_other_labels_is_refused(tmp_path, monkeypatch):
+    data = datasets.load("fashion_mnist_mini")
+    monkeypatch.setattr(sweeps.run_files, "is_finished", lambda run: True)
+    monkeypatch.setattr(sweeps.run_files, "read_config", lambda run: from_settings({"conditional": True}))
+    monkeypatch.setattr(sweeps.run_files, "read_object", lambda path: classes.about(data))
+    monkeypatch.setattr(sweeps.Manifest, "read", lambda path: SimpleNamespace(dataset={"sha256": data.sha256}))
+    sweeps._check_same_images(tmp_path, data)
+    other = replace(data, train=replace(data.train, labels=data.train.labels[::-1]))
+    with pytest.raises(DataError, match="the labels of fashion_mnist_mini differ"):
+        sweeps._check_same_images(tmp_path, other)
