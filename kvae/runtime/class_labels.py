@@ -15,6 +15,9 @@ Label = int | str | Sequence[int | str] | NDArray[Any]
 Labels = NDArray[np.int64]
 BEST = "best"
 """In place of a label: for each image, the label with the highest ELBO."""
+ALL = "all"
+"""In place of a label, in `kvae sample`: every class."""
+RESERVED = f" {BEST} is a choice only for images that are read, {ALL} only for kvae sample."
 SHOWN = 10
 """Maximum number of labels in a message."""
 
@@ -88,9 +91,7 @@ def _number(names: list[str], label: Any) -> int:
         if not (label.isascii() and label.isdecimal()):
             from kvae.families import suggestion  # needed only for this error
 
-            near = suggestion(label.casefold(), [name.casefold() for name in names])
-            for name in names:  # as the model spells it
-                near = near.replace(f" {name.casefold()}?", f" {printable(name)}?")
+            near = RESERVED if label in (BEST, ALL) else suggestion(label, names)
             raise KvaeError(f"label '{printable(label, 100)}' is unknown.{near} {_known(names)}")
         label = int(label[:20])
     if isinstance(label, bool) or not isinstance(label, int):

@@ -48,6 +48,8 @@ BAD = {
     "'ankle boots' is unknown. Did you mean Ankle boot\\? Labels: left shoe, Ankle boot": "ankle boots",
     "'shoe' is unknown. Did you mean left shoe": ["left shoe", "shoe", "0"],
     "'x y' is unknown": "x\ny",
+    "'best' is unknown. best is a choice only for images that are read, all only for kvae sample. Labels": "best",
+    "'all' is unknown. best is a choice only": "all",
     "one for each of the 3 images; got shape \\(2,\\)": [0, 1],
     "got shape \\(3, 1\\)": [[0], [1], [0]],
     "name or the number of a class; got 0.5": 0.5,
