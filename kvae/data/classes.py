@@ -123,7 +123,8 @@ def numbers(names: Sequence[str], labels: Sequence[Label], source: object) -> ND
     """Labels of images, as they were read, as the numbers of a model's classes, `(n,)`.
 
     A label is looked up among the names, an integer as its digits; upper and lower case do not matter if only one name
-    fits. Integers that are no names are the numbers of classes.
+    fits. Integers that are no names are the numbers of classes, unless a name is a number too: then they would mean
+    one thing for some images and another for the rest.
 
     Args:
         names: those of the model's classes.
@@ -138,13 +139,15 @@ def numbers(names: Sequence[str], labels: Sequence[Label], source: object) -> ND
     for index, name in enumerate(names):
         folded.setdefault(name.casefold(), []).append(index)
 
+    digits = any(name.isascii() and name.isdecimal() for name in names)
+
     def number(label: Label) -> int:
         text = str(label)
         if text in exact:
             return exact[text]
         if len(alike := folded.get(text.casefold(), [])) == 1:
             return alike[0]
-        if isinstance(label, int) and 0 <= label < len(names):
+        if isinstance(label, int) and 0 <= label < len(names) and not digits:
             return label
         near = suggestion(text, list(names))
         raise DataError(
@@ -152,7 +155,7 @@ def numbers(names: Sequence[str], labels: Sequence[Label], source: object) -> ND
             f"Classes: {listed(names)}."
         )
 
-    known = {label: number(label) for label in set(labels)}
+    known = {label: number(label) for label in dict.fromkeys(labels)}
     return np.array([known[label] for label in labels], np.int64)
 
 

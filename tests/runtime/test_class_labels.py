@@ -30,7 +30,12 @@ def test_one_label_for_a_million_images_takes_no_memory():
 
 def test_a_name_comes_before_a_number():
     digits = manifest("labels", labels=["3", "0"])
-    assert [int(resolve(digits, label, 1)[0]) for label in ("0", "3", "1", 0)] == [1, 0, 1, 0]
+    assert [int(resolve(digits, label, 1)[0]) for label in ("0", "3", 0, 1)] == [1, 0, 0, 1]
+
+
+def test_a_number_that_is_no_name_is_refused_if_names_are_numbers():
+    with pytest.raises(KvaeError, match="label '1' is unknown. Labels: 3, 0"):
+        resolve(manifest("labels", labels=["3", "0"]), "1", 1)
 
 
 def test_names_that_differ_only_in_case_must_be_exact():
