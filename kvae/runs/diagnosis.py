@@ -157,12 +157,12 @@ def _collapse(config: TrainConfig, active_units: float | None, size: int) -> Fin
     ways = ["--free-bits 0.1", "--beta-schedule cyclical", "another --likelihood or a lower --learning-rate"]
     if config.beta > 1:
         ways.insert(0, f"a lower --beta than {config.beta:g}")
+    smaller = "" if active_units < 1 else f", or a smaller --latent-dim than {config.model.latent_dim}"
     return Finding(
         "collapse",
         f"{used} of the {size} latent dimensions {'is' if active_units <= 1 else 'are'} used"
         + (": all images have the same code" if active_units < 1 else ""),
-        f"try {', '.join(ways)}"
-        + ("" if active_units < 1 else f", or a smaller --latent-dim than {config.model.latent_dim}"),
+        f"try {', '.join(ways)}{smaller}",
     )
 
 

@@ -116,7 +116,7 @@ def test_what_tf2onnx_says_through_the_root_logger_is_not_printed_and_sets_up_no
 
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     monkeypatch.setattr(graphs.tf2onnx.convert, "from_function", convert)
-    with pytest.raises(NotExportable):
+    with pytest.raises(KvaeError, match="stop"):
         graphs.convert("decoder", functions.of(vae).decode, contract((8, 8, 1), 3, 1)["decoder"], vae.decoder)
     assert "only float32" not in capfd.readouterr().err
     assert logging.getLogger().handlers == []
