@@ -25,6 +25,8 @@ PAUSE = 0.01
 GRACE = 1.0
 """Seconds that the child has to end after a SIGINT before it is sent one: a terminal's Ctrl-C reaches it anyway, and a
 second one could stop it from removing what it has half written."""
+PATIENCE = 5.0
+"""Seconds that the child has to end after a signal: within a call of onnxruntime it cannot, and is killed then."""
 
 
 def start(context: click.Context, _: click.Parameter, value: str | None) -> None:
@@ -78,21 +80,32 @@ def _bound(seconds: float, megabytes: int | None) -> None:
 
 def _wait(child: int, seconds: float, megabytes: int | None) -> int:
     """The exit status of the child, which is ended when its time is up."""
-    interrupted: list[float] = []
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, lambda *_: interrupted.append(time.monotonic()))
-    for number in signals.OTHERS:
-        signal.signal(number, lambda number, _: os.kill(child, number))
+    asked: list[tuple[int, float]] = []  # the signals that asked this process to end, and when
+    is_passed_on = False
+
+    def pass_on(number: int, _: Any) -> None:
+        asked.append((number, time.monotonic()))
+        if number != signal.SIGINT:
+            os.kill(child, number)
+
+    for number in (
+        *signals.OTHERS,
+        *([signal.SIGINT] if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN else []),
+    ):
+        signal.signal(number, pass_on)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.OTHERS)
     deadline = time.monotonic() + seconds
     while (done := os.waitpid(child, os.WNOHANG))[0] == 0:
-        if time.monotonic() > deadline:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
+        now = time.monotonic()
+        if now > deadline:
+            _kill(child)
             raise KvaeError(f"not done after {seconds:g} s, the --limit; the process was stopped. Allow more time.")
-        if interrupted and time.monotonic() > interrupted[0] + GRACE:
-            interrupted.clear()
+        if asked and asked[0][0] == signal.SIGINT and not is_passed_on and now > asked[0][1] + GRACE:
+            is_passed_on = True
             os.kill(child, signal.SIGINT)
+        if asked and now > asked[0][1] + PATIENCE:
+            _kill(child)
+            raise signals.Ended(asked[0][0], signals.INTERRUPTED if asked[0][0] == signal.SIGINT else "")
         time.sleep(PAUSE)
     status = os.waitstatus_to_exitcode(done[1])
     if status < 0:
@@ -102,6 +115,11 @@ def _wait(child: int, seconds: float, megabytes: int | None) -> int:
             f"onnxruntime fail."
         )
     return status
+
+
+def _kill(child: int) -> None:
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
 
 
 def _name(number: int) -> Any:

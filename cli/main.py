@@ -17,7 +17,7 @@ VERBS = {
     "evaluate": Verb("evaluate", "Evaluate a run or a bundle on the test images."),
     "explore": Verb("explore", "Explore what a model's codes mean, in a browser."),
     "export": Verb("export", "Export a run as a bundle, or convert a bundle."),
-    "fit-prior": Verb("fit_prior", "Fit a prior to a finished run's codes, and make a run with it."),
+    "fit-prior": Verb("fit_prior", "Fit a prior to the codes of a finished run's model, and make a run with it."),
     "info": Verb("info", "Show what a bundle says about itself."),
     "interpolate": Verb("paths", "Draw the path from one image to another."),
     "reconstruct": Verb("images", "Encode IMAGES and decode them again."),

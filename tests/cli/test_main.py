@@ -95,7 +95,7 @@ def test_json_is_for_machines(kvae, bundle_path):
 def test_info_shows_manifest_sizes_tensors_and_metrics(kvae, run):
     text = kvae("info", str(run.path)).stdout
     for fact in (
-        "fashion_mnist_mini, 4,000 images", "28 x 28 x 1", "decoder     takes z float32 [batch, 4]",
+        "fashion_mnist_mini, 4,000 images", "28 x 28 x 1", "decoder       takes z float32 [batch, 4]",
         "gives mean float32 [batch, 28, 28, 1]", "decoder.onnx", "bytes", f"{run.metrics['elbo'].value:.2f} ±",
         "log-probabilities of binarised images",
     ):  # fmt: skip

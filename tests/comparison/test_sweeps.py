@@ -139,7 +139,7 @@ def test_the_fitted_density_has_the_moments_of_the_aggregated_posterior(tmp_path
     images = np.random.default_rng(0).integers(0, 256, (300, 8, 8, 1), dtype=np.uint8)
     posterior = bundle.encode(images / np.float32(255))
     decoded = []
-    bundle.decode = lambda z: decoded.append(z) or z
+    bundle.decode = lambda z, label=None: decoded.append(z) or z
     fitted_samples(bundle, images, False, 20_000)
     expected = np.cov(posterior.loc.T) + np.diag(np.mean(posterior.scale**2, axis=0))
     np.testing.assert_allclose(np.cov(decoded[0].T), expected, atol=0.05 * expected.max())
