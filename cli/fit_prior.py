@@ -41,6 +41,11 @@ def fit_prior(run: Path, out: Path, data_dir: Path | None, device: str, as_json:
         found = prior_fitting.fit_prior(
             run, out, fit, data_dir, lambda epoch, *rates: bar.update(1), terminal.counter("images decoded")
         )
+    if found.is_worse:
+        terminal.tell(
+            "Warning: the fitted prior is worse than the one it replaces: its rate is higher. Fit with more --epochs "
+            "or a smaller --batch-size, or fit --prior flow."
+        )
     click.echo(json_text.dumps(_as_json(found), indent=2) if as_json else f"{_as_text(found)}\n{found.run.path}")
 
 

@@ -9,7 +9,6 @@ import click
 from kvae.errors import KvaeError
 from kvae.files.reading import Reading
 
-ALL = "all"
 GIVEN = (
     "For a conditional model: the label of all IMAGES, by name or number; or best, for each the one with the highest "
     "ELBO. [default: their own, from folders named like the classes or the labels in an .npz]"
@@ -95,6 +94,8 @@ def required(bundle: Any, label: str | None) -> str | None:
 
 def is_all(bundle: Any, label: str | None) -> bool:
     """Whether --label means every class; in a model that has a class named "all", it means that one."""
+    from kvae.runtime.class_labels import ALL
+
     return label == ALL and ALL not in (bundle.labels or [ALL])
 
 

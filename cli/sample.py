@@ -12,6 +12,19 @@ from kvae.cli.running import FORMATS, out_option
 from kvae.files import json_text
 
 
+class Temperature(click.ParamType):
+    """One number, or several with commas between them."""
+
+    name = "number[,number...]"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> float | list[float]:
+        try:
+            numbers = [float(number) for number in str(value).split(",")]
+        except ValueError:
+            self.fail(f"expected a number, or one for each group of a ladder, such as 1,0.7; got '{value}'.", param)
+        return numbers if len(numbers) > 1 else numbers[0]
+
+
 @click.command()
 @click.option("--n", "n", type=int, default=64, show_default=True, help="Number of images.")
 @labels.label_option(
@@ -23,7 +36,11 @@ from kvae.files import json_text
 @bulk.engine_option
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed; image i depends only on (seed, i).")
 @click.option(
-    "--temperature", type=float, default=1.0, show_default=True, help="Factor on the prior's standard deviation."
+    "--temperature",
+    type=Temperature(),
+    default=1.0,
+    show_default=True,
+    help="Factor on the prior's standard deviation; for a ladder, also one for each group, from coarse to fine: 1,0.7.",
 )
 @device_option
 @threads_option
@@ -35,7 +52,7 @@ def sample(
     out: Path,
     engine: str,
     seed: int,
-    temperature: float,
+    temperature: float | list[float],
     device: str,
     as_json: bool,
 ) -> None:

@@ -199,7 +199,7 @@ def _as_text(run: Any, config: TrainConfig) -> str:
             f"{'labels':<15}the numbers are given each image's label y: of log p(x|y); kvae evaluate also estimates "
             f"log p(x) = log sum_y p(y) p(x|y)"
         )
-    lines.append(f"{'active units':<15}{metrics['active_units'].value:.0f} of {config.model.latent_dim}")
+    lines.append(f"{'active units':<15}{metrics['active_units'].value:.0f} of {run.exported.manifest.latent_dim}")
     lines.append(f"{'effective beta':<15}{run.effective_beta:.3f}")
     caveat = caveats.about_training(run.exported.manifest.training)
     if caveat:

@@ -5,6 +5,7 @@ from importlib import import_module
 from typing import Any
 
 from kvae.errors import ConfigError
+from kvae.files.text import printable
 
 
 def member(package: str, kind: str, name: str, names: Iterable[str]) -> Any:
@@ -37,8 +38,23 @@ def unknown(kind: str, name: str, names: Iterable[str]) -> str:
 
 
 def suggestion(name: str, names: Iterable[str]) -> str:
-    """The words " Did you mean ...?" with the nearest of these names; empty if none is near."""
+    """The words " Did you mean ...?" with the nearest of these names, or the one with the nearest word; empty if none
+    is near. Upper and lower case are alike.
+    """
     import difflib  # here, because it is needed only for an error
+    import re
 
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
-    return f" Did you mean {close[0]}?" if close else ""
+    wholes: dict[str, str] = {}
+    words: dict[str, str] = {}
+    for known in names:
+        wholes.setdefault(known.casefold(), known)
+        for word in re.split(r"[\s/_,.]+", known.casefold()):
+            words.setdefault(word, known)
+    text = name.casefold()
+    near = [
+        (difflib.SequenceMatcher(None, form, text).ratio(), forms[form])
+        for forms, cutoff in ((wholes, 0.4), (words, 0.6))
+        for form in difflib.get_close_matches(text, forms, n=1, cutoff=cutoff)
+    ]
+    best = max(near, key=lambda found: found[0], default=None)  # the whole name if a word of another is as near
+    return f" Did you mean {printable(best[1])}?" if best else ""

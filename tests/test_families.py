@@ -17,6 +17,29 @@ def test_the_nearest_name_is_suggested_if_one_is_near():
 
 
 @pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("bot", "Ankle boot"),
+        ("BOOT", "Ankle boot"),
+        ("ankel boots", "Ankle boot"),
+        ("COATS", "Coat"),
+        ("tshirt", "T-shirt/top"),
+        ("shrit", "Shirt"),
+        ("top", "T-shirt/top"),
+        ("zq", None),
+        ("", None),
+    ],
+)
+def test_a_near_word_of_a_name_is_found_whatever_the_case(name, expected):
+    names = ["T-shirt/top", "Trouser", "Coat", "Shirt", "Ankle boot"]
+    assert families.suggestion(name, names) == (f" Did you mean {expected}?" if expected else "")
+
+
+def test_a_name_is_suggested_on_one_line():
+    assert families.suggestion("a b", ["a\nb\x1b"]) == " Did you mean a b??"
+
+
+@pytest.mark.parametrize(
     ("call", "expected"),
     [
         (lambda: recipes.resolve("fashion_mnist", {}), "fashion_mnist_vae"),

@@ -45,8 +45,10 @@ export function label(text, { labels }) {
   if (labels.includes(text)) return labels.indexOf(text);
   const alike = [...labels.keys()].filter((index) => labels[index].toLowerCase() === text.toLowerCase());
   if (alike.length === 1) return alike[0];
-  if (/^\d{1,9}$/.test(text) && Number(text) < labels.length) return Number(text);
-  const expected = `expected a name or an index from 0 to ${labels.length - 1}`;
+  const isNumber = (name) => /^\d+$/.test(name); // if names are numbers, an index would be mistaken for one of them
+  const areNumbers = labels.some(isNumber);
+  if (/^\d{1,9}$/.test(text) && Number(text) < labels.length && !areNumbers) return Number(text);
+  const expected = areNumbers ? "expected a name" : `expected a name or an index from 0 to ${labels.length - 1}`;
   const near = nearest(text, labels).map((name) => JSON.stringify(name));
   throw new ArgumentError(`label is ${JSON.stringify(text)}; ${expected}. The nearest names are ${near.join(", ")}`);
 }

@@ -44,10 +44,11 @@ def label_index(text, labels):
     alike = [index for index, name in enumerate(labels) if name.casefold() == text.casefold()]
     if len(alike) == 1:
         return alike[0]
-    if re.fullmatch("[0-9]{1,9}", text) and int(text) < len(labels):
+    are_numbers = any(re.fullmatch("[0-9]+", name) for name in labels)  # an index would be mistaken for one of them
+    if re.fullmatch("[0-9]{1,9}", text) and int(text) < len(labels) and not are_numbers:
         return int(text)
     near = ", ".join(map(repr, difflib.get_close_matches(text, labels, cutoff=0)))
-    expected = f"a name or an index from 0 to {len(labels) - 1}"
+    expected = "a name" if are_numbers else f"a name or an index from 0 to {len(labels) - 1}"
     sys.exit(f"label is {text!r}; expected {expected}. The nearest names are {near}.")
 
 

@@ -154,7 +154,7 @@ def numbers(names: Sequence[str], labels: Sequence[Label], source: object) -> ND
             f"Classes: {listed(names)}."
         )
 
-    known = {label: number(label) for label in set(labels)}
+    known = {label: number(label) for label in dict.fromkeys(labels)}
     return np.array([known[label] for label in labels], np.int64)
 
 

@@ -1,8 +1,9 @@
 """A VAE's networks as ONNX graphs, with the names from the bundle's contract. Nothing after this needs TensorFlow."""
 
+import contextlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import keras
@@ -41,9 +42,10 @@ def convert(name: str, function: Callable[..., Any], ends: dict[str, Any], netwo
     # tf2onnx only logs an operation that it does not know, and writes it into the graph.
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     try:
-        model, _ = tf2onnx.convert.from_function(
-            lowered.function, signature(ends), opset=OPSET, custom_op_handlers={"SelectV2": (_where, [])}
-        )
+        with _quiet_root():
+            model, _ = tf2onnx.convert.from_function(
+                lowered.function, signature(ends), opset=OPSET, custom_op_handlers={"SelectV2": (_where, [])}
+            )
         _rename(model.graph, inputs, outputs)
     except Exception as error:  # tf2onnx's own errors have no common base
         raise NotExportable([Problem(name, "", f"tf2onnx cannot convert it: {printable(error)}", REWRITE)]) from None
@@ -57,6 +59,27 @@ def convert(name: str, function: Callable[..., Any], ends: dict[str, Any], netwo
     del model.opset_import[:]  # tf2onnx names ai.onnx.ml too, whose ops kvae.export.proof refuses
     model.opset_import.append(onnx.helper.make_opsetid("", OPSET))
     return model
+
+
+@contextlib.contextmanager
+def _quiet_root() -> Iterator[None]:
+    """Keep from stderr what tf2onnx's rewriter of Gemm says through the root logger: that it leaves a product alone.
+
+    With the handler, Python does not set up its root logger for it either, which would then print every other library's
+    messages too.
+    """
+    root, handler = logging.getLogger(), logging.NullHandler()
+
+    def is_other(record: logging.LogRecord) -> bool:
+        return record.module != "gemm_rewriter"
+
+    root.addHandler(handler)
+    root.addFilter(is_other)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.removeFilter(is_other)
 
 
 def _where(context: Any, node: Any, name: str, arguments: Any) -> None:

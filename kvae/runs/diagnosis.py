@@ -61,7 +61,8 @@ def diagnose(
         history: as `history.csv` has it: one number for each epoch, by name.
         num_pixels: values in an image, over all channels.
         active_units: number of latent dimensions in use, if it is known.
-        posterior_scales: the mean posterior scale of each latent dimension, if known.
+        posterior_scales: the mean posterior scale of each latent dimension, if known; a ladder has more of them than
+            the setting latent_dim says.
         floor_share: the fraction of pixels whose likelihood has its scale at the floor.
     """
     if found := diverged(config, history, num_pixels):
@@ -70,7 +71,7 @@ def diagnose(
         _overfitting(history),
         _falling(run, history, config),
         _validation(history),
-        _collapse(config, active_units),
+        _collapse(config, active_units, len(posterior_scales) or config.model.latent_dim),
         _scales(config, posterior_scales, floor_share),
     ]
     return [finding for finding in findings if finding]
@@ -149,19 +150,19 @@ def _validation(history: Mapping[str, Sequence[float]]) -> Finding | None:
     )
 
 
-def _collapse(config: TrainConfig, active_units: float | None) -> Finding | None:
-    size = config.model.latent_dim
+def _collapse(config: TrainConfig, active_units: float | None, size: int) -> Finding | None:
     if active_units is None or active_units >= max(1.0, FEW_UNITS * size):
         return None
     used = "none" if active_units < 1 else f"only {active_units:.0f}"
     ways = ["--free-bits 0.1", "--beta-schedule cyclical", "another --likelihood or a lower --learning-rate"]
     if config.beta > 1:
         ways.insert(0, f"a lower --beta than {config.beta:g}")
+    smaller = "" if active_units < 1 else f", or a smaller --latent-dim than {config.model.latent_dim}"
     return Finding(
         "collapse",
         f"{used} of the {size} latent dimensions {'is' if active_units <= 1 else 'are'} used"
         + (": all images have the same code" if active_units < 1 else ""),
-        f"try {', '.join(ways)}" + ("" if active_units < 1 else f", or a smaller --latent-dim than {size}"),
+        f"try {', '.join(ways)}{smaller}",
     )
 
 

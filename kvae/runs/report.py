@@ -84,9 +84,8 @@ def _numbers(files: RunFiles, manifest: Manifest | None) -> str:
         if name in metrics
     ]
     if "active_units" in metrics:
-        cells.append(
-            f"<div>active units<b>{metrics['active_units']['value']:.0f}</b>of {config.model.latent_dim}</div>"
-        )
+        size = manifest.latent_dim if manifest else config.model.latent_dim
+        cells.append(f"<div>active units<b>{metrics['active_units']['value']:.0f}</b>of {size}</div>")
     about = [f"{files.num_epochs} of {config.num_epochs} epochs, {files.written:%Y-%m-%d %H:%M}."]
     if files.best_epoch is not None and "val_elbo" in files.history:
         elbo = files.history["val_elbo"][files.best_epoch - 1]

@@ -1,6 +1,6 @@
 """Checks of what a program passes to a `kvae.runtime.Bundle`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,20 @@ def inputs(graph: str, given: Mapping[str, ArrayLike], ends: list[dict[str, Any]
     if len(set(lengths.values())) > 1:
         raise KvaeError(f"the inputs of the {graph} must have the same number of rows; got {lengths}.")
     return values
+
+
+def outputs(graph: str, given: Iterable[str] | None, names: list[str]) -> list[str]:
+    """The names of the outputs to compute, each once; raises KvaeError if they are not those of the graph."""
+    if given is None:
+        return names
+    wanted = None if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
+    if not wanted or not all(isinstance(name, str) and name in names for name in wanted):
+        found = given if wanted is None else wanted
+        raise KvaeError(
+            f"the {graph} has the outputs {', '.join(names)}; outputs is a list of some of them; got "
+            f"{printable(repr(found), 80)}."
+        )
+    return list(dict.fromkeys(wanted))
 
 
 def count(n: int, seed: int, start: int) -> int:

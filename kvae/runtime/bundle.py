@@ -302,7 +302,7 @@ class Bundle:
         Args:
             graph: "decoder", "encoder", "prior" or "prior_density".
             inputs: the graph's inputs by name, such as `z`, with the same number of rows, at least one.
-            outputs: names of the outputs to compute; by default all of them.
+            outputs: names of the outputs to compute, at least one; by default all of them.
 
         Returns:
             The outputs by name, float32, with one row per row of the inputs.
@@ -317,9 +317,7 @@ class Bundle:
         values = arguments.inputs(graph, inputs, ends["inputs"])
         n = len(next(iter(values.values())))
         shapes = {tensor["name"]: tensor["shape"][1:] for tensor in ends["outputs"]}
-        wanted = list(outputs or shapes)
-        if not set(wanted) <= set(shapes):
-            raise KvaeError(f"the {graph} has the outputs {', '.join(shapes)}; got {', '.join(map(str, wanted))}.")
+        wanted = arguments.outputs(graph, outputs, list(shapes))
         results = {name: np.empty((n, *shapes[name]), np.float32) for name in wanted}
 
         def fill(part: slice, batch: Inputs, threads: int) -> None:

@@ -15,6 +15,9 @@ Label = int | str | Sequence[int | str] | NDArray[Any]
 Labels = NDArray[np.int64]
 BEST = "best"
 """In place of a label: for each image, the label with the highest ELBO."""
+ALL = "all"
+"""In place of a label, in `kvae sample`: every class."""
+RESERVED = f" {BEST} is a choice only for images that are read, {ALL} only for kvae sample."
 SHOWN = 10
 """Maximum number of labels in a message."""
 
@@ -23,7 +26,7 @@ def resolve(manifest: Manifest, label: Label | None, n: int) -> Labels | None:
     """The labels of `n` images as the graphs take them; None for a model without labels.
 
     A text is first looked up among the names, exactly, then without regard to upper and lower case; a text that is not
-    a name, but a number, is the number of a class, from 0.
+    a name, but a number, is the number of a class, from 0, unless a name is a number too. An integer always is.
 
     Args:
         manifest: the model's.
@@ -85,12 +88,10 @@ def _number(names: list[str], label: Any) -> int:
         alike = [index for index, name in enumerate(names) if name.casefold() == label.casefold()]
         if len(alike) == 1:
             return alike[0]
-        if not (label.isascii() and label.isdecimal()):
+        if not _is_number(label) or any(map(_is_number, names)):
             from kvae.families import suggestion  # needed only for this error
 
-            near = suggestion(label.casefold(), [name.casefold() for name in names])
-            for name in names:  # as the model spells it
-                near = near.replace(f" {name.casefold()}?", f" {printable(name)}?")
+            near = RESERVED if label in (BEST, ALL) else suggestion(label, names)
             raise KvaeError(f"label '{printable(label, 100)}' is unknown.{near} {_known(names)}")
         label = int(label[:20])
     if isinstance(label, bool) or not isinstance(label, int):
@@ -98,6 +99,10 @@ def _number(names: list[str], label: Any) -> int:
     if not 0 <= label < len(names):
         raise KvaeError(f"label {label} is out of range: labels are numbered from 0 to {len(names) - 1}.")
     return label
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
 
 
 def _known(names: list[str]) -> str:

@@ -4,6 +4,7 @@ With q(z|x) fixed, KL(q || p) = H(q, p) - H(q) and the cross-entropy H(q, p) dif
 p is maximum likelihood for draws from the training images' posteriors.
 """
 
+import math
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -45,6 +46,13 @@ class Fitted:
     run: Run
     before: dict[str, dict[str, float]]
     """The test metrics of the run with the old prior, each `{value, standard_error}`."""
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether the test rate is higher than with the old prior, by more than two standard errors of both."""
+        before, after = self.before["rate"], self.run.metrics["rate"]
+        error = math.hypot(before["standard_error"], after.standard_error)
+        return after.value - before["value"] > 2 * error
 
 
 def fit_prior(

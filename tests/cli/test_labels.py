@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from family import export_member
 from PIL import Image
 from tiny import DATASET, make_vae, random_images
 
@@ -181,3 +182,26 @@ def test_info_lists_the_labels(path):
     result = CliRunner().invoke(main, ["info", str(path)], catch_exceptions=False)
     text = made(result)
     assert "labels        3" in text and all(name in text for name in NAMES)
+
+
+def test_a_ladder_takes_a_temperature_for_each_group(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ladder = export_member(tmp_path / "ladder", groups=(1, 2)).path
+
+    def run(temperature):
+        call = ["sample", "--n", "3", "--out", "x.npy", "--model", str(ladder), "--temperature", temperature]
+        return CliRunner().invoke(main, call)
+
+    for text, value in (("0.5", 0.5), ("1,0.5", [1, 0.5]), (" 0, 2e0 ", [0, 2])):
+        assert run(text).exit_code == 0
+        np.testing.assert_array_equal(np.load("x.npy"), Bundle.open(ladder, "cpu").sample(3, 0, value))
+    for text, status, words in (
+        ("1,2,3", 1, "one for each of the 2 groups; got 3"),
+        ("1,nan", 1, "between 0 and 1e+06; got nan"),
+        ("1,", 2, "expected a number, or one for each group of a ladder, such as 1,0.7; got '1,'"),
+        ("", 2, "got ''"),
+        ("cold", 2, "got 'cold'"),
+    ):
+        result = run(text)
+        (line,) = result.stderr.strip().splitlines()
+        assert result.exit_code == status and words in line

@@ -125,6 +125,16 @@ def test_an_integer_is_no_number_of_a_class_if_the_names_are_integers():
         classes.numbers([str(digit) for digit in range(1, 10)], [1, 0], "x.npz")
 
 
+def test_an_integer_that_is_none_of_the_names_is_refused_if_names_are_numbers():
+    with pytest.raises(DataError, match="label '1' is none of the model's classes. Classes: 3: 3, 5, 7"):
+        classes.numbers(["3", "5", "7"], [3, 1], "x")
+
+
+def test_the_first_wrong_label_is_told():
+    with pytest.raises(DataError, match="'dog'"):
+        classes.numbers(["Coat"], ["Coat", "dog", "cat", "cow", "ape"], "x")
+
+
 def test_the_nearest_name_is_told():
     with pytest.raises(DataError, match="Did you mean Boot"):
         classes.numbers(["Coat", "Bag", "Boot"], ["Boots"], "x")

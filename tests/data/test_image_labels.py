@@ -45,7 +45,10 @@ def test_an_archive_has_its_labels_and_a_piece_those_of_its_images(tmp_path):
     pieces = open_images([tmp_path / "x.npz"], (8, 8, 1)).cut([1, 4])
     assert [image_labels.of_images(piece, NAMES).tolist() for piece in pieces] == [[1], [1, 2, 0]]
     np.savez(tmp_path / "y.npz", images=PIXELS, labels=np.eye(3)[[0, 1, 1, 0]])
-    assert labels(tmp_path / "y.npz") == [0, 1, 1, 0]
+    source = open_images([tmp_path / "y.npz"], (8, 8, 1))
+    assert image_labels.of_images(source, ["Ankle boot", "Bag", "Coat"]).tolist() == [0, 1, 1, 0]
+    with pytest.raises(DataError, match="label '0' is none of the model's classes"):  # which are numbers themselves
+        labels(tmp_path / "y.npz")
 
 
 def test_without_labels_there_are_none(tmp_path):

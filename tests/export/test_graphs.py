@@ -1,5 +1,7 @@
 """Conversion: the contract's names, and what the two functions return."""
 
+import logging
+
 import keras
 import numpy as np
 import pytest
@@ -104,3 +106,17 @@ def test_what_is_no_gaussian_is_described_in_one_line(own_networks, posterior):
     with pytest.raises(KvaeError, match="the encoder returns .* a bundle cannot describe") as caught:
         functions.of(vae)
     assert "\n" not in str(caught.value)
+
+
+def test_what_tf2onnx_says_through_the_root_logger_is_not_printed_and_sets_up_no_logging(capfd, monkeypatch, vae):
+    def convert(*arguments, **options):
+        exec(compile("logging.warning('only float32')", "/x/gemm_rewriter.py", "exec"), {"logging": logging})
+        logging.warning("another's")
+        raise ValueError("stop")
+
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    monkeypatch.setattr(graphs.tf2onnx.convert, "from_function", convert)
+    with pytest.raises(KvaeError, match="stop"):
+        graphs.convert("decoder", functions.of(vae).decode, contract((8, 8, 1), 3, 1)["decoder"], vae.decoder)
+    assert "only float32" not in capfd.readouterr().err
+    assert logging.getLogger().handlers == []

@@ -105,6 +105,13 @@ def test_collapse(active, words):
         assert words in found[0].text and "--free-bits" in found[0].advice and "--beta " not in found[0].advice
 
 
+def test_the_dimensions_of_a_ladder_are_those_that_it_has_not_those_of_its_first_group():
+    (finding,) = diagnosis.diagnose("r", CONFIG, FLAT, PIXELS, active_units=9.0, posterior_scales=[0.5] * 260)
+    assert finding.text == "only 9 of the 260 latent dimensions are used"
+    assert finding.advice.endswith("a smaller --latent-dim than 8")
+    assert diagnosis.diagnose("r", CONFIG, FLAT, PIXELS, active_units=200.0, posterior_scales=[0.5] * 260) == []
+
+
 def test_a_large_beta_is_the_first_thing_to_try():
     config = TrainConfig(beta=4.0, model=ModelConfig(latent_dim=8))
     (finding,) = diagnosis.diagnose("r", config, FLAT, PIXELS, active_units=0.0)

@@ -369,7 +369,7 @@ def test_values_that_are_not_contiguous(bundle):
         ("decoder", {"x": 0}, None, "inputs z; got x"),
         ("decoder", {}, None, "inputs z; got none"),
         ("decoder", {"z": 0, "label": 0}, None, "got z, label"),
-        ("decoder", {"z": np.zeros((2, 3))}, ["logits"], "outputs mean, likelihood_parameters; got logits"),
+        ("decoder", {"z": np.zeros((2, 3))}, ["logits"], "outputs mean, likelihood_parameters; .* got .'logits'"),
         ("encoder", {"images": np.zeros((0, 8, 8, 1))}, None, "batch at least 1"),
         ("decoder", {"z": np.zeros((2, 9))}, None, r"got \(2, 9\)"),
         ("prior", {"noise": 0}, None, "no graph 'prior'"),
@@ -384,3 +384,14 @@ def test_a_graph_runs_only_on_its_own_inputs(bundle, graph, inputs, outputs, fac
 def test_inputs_that_have_no_names_are_refused(bundle, inputs):
     with pytest.raises(KvaeError, match="inputs of the decoder are a dict of z; got"):
         bundle.run("decoder", inputs)
+
+
+@pytest.mark.parametrize("outputs", [3, "mean", [["mean"]], [], [None], np.zeros(0), {"mean": 1, 2: 3}])
+def test_outputs_that_are_not_a_list_of_names_are_refused(bundle, outputs):
+    with pytest.raises(KvaeError, match="has the outputs mean, likelihood_parameters; outputs is a list of some of"):
+        bundle.run("decoder", {"z": np.zeros((2, 3))}, outputs)
+
+
+def test_outputs_are_given_by_any_iterable_and_once_each(bundle):
+    for outputs in (["mean"], ("mean", "mean"), iter(["mean"]), np.array(["mean"]), {"mean": 1}):
+        assert list(bundle.run("decoder", {"z": np.zeros((2, 3))}, outputs)) == ["mean"]

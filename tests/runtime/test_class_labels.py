@@ -30,7 +30,12 @@ def test_one_label_for_a_million_images_takes_no_memory():
 
 def test_a_name_comes_before_a_number():
     digits = manifest("labels", labels=["3", "0"])
-    assert [int(resolve(digits, label, 1)[0]) for label in ("0", "3", "1", 0)] == [1, 0, 1, 0]
+    assert [int(resolve(digits, label, 1)[0]) for label in ("0", "3", 0, 1)] == [1, 0, 0, 1]
+
+
+def test_a_number_that_is_no_name_is_refused_if_names_are_numbers():
+    with pytest.raises(KvaeError, match="label '1' is unknown. Labels: 3, 0"):
+        resolve(manifest("labels", labels=["3", "0"]), "1", 1)
 
 
 def test_names_that_differ_only_in_case_must_be_exact():
@@ -48,6 +53,8 @@ BAD = {
     "'ankle boots' is unknown. Did you mean Ankle boot\\? Labels: left shoe, Ankle boot": "ankle boots",
     "'shoe' is unknown. Did you mean left shoe": ["left shoe", "shoe", "0"],
     "'x y' is unknown": "x\ny",
+    "'best' is unknown. best is a choice only for images that are read, all only for kvae sample. Labels": "best",
+    "'all' is unknown. best is a choice only": "all",
     "one for each of the 3 images; got shape \\(2,\\)": [0, 1],
     "got shape \\(3, 1\\)": [[0], [1], [0]],
     "name or the number of a class; got 0.5": 0.5,

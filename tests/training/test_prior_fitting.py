@@ -3,6 +3,7 @@
 import csv
 import json
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from kvae.cli.main import main
 from kvae.config import PriorFitConfig, TrainConfig, from_settings
 from kvae.data import datasets
 from kvae.errors import ConfigError, KvaeError
+from kvae.evaluation.estimates import Estimate
 from kvae.model.objectives import ELBO
 from kvae.model.priors.mixture import Mixture
 from kvae.model.vae import VAE
@@ -174,6 +176,16 @@ def test_a_config_records_the_fit():
 def run(tmp_path_factory):
     config = from_settings(SIZE | {"dataset": "fashion_mnist_mini", "epochs": 1, "pictures_every": 0})
     return train(config, tmp_path_factory.mktemp("runs") / "run").path
+
+
+@pytest.mark.parametrize(("rate", "words"), [(12.0, "Warning: the fitted prior is worse"), (10.1, ""), (3.0, "")])
+def test_a_fit_that_is_worse_than_the_prior_before_it_says_so(run, rate, words, monkeypatch, tmp_path):
+    made = SimpleNamespace(path=tmp_path, metrics={"rate": Estimate(rate, 0.1)})
+    found = prior_fitting.Fitted(made, {"rate": {"value": 10.0, "standard_error": 0.1}})
+    monkeypatch.setattr(prior_fitting, "fit_prior", lambda *arguments: found)
+    result = CliRunner().invoke(main, ["fit-prior", str(run), "--out", str(tmp_path / "x")], catch_exceptions=False)
+    assert result.exit_code == 0 and f"{rate:.2f} ± 0.10 with the fitted prior" in result.stdout
+    assert " ".join(result.stderr.split()).startswith(words) and bool(result.stderr) == bool(words)
 
 
 @pytest.mark.slow
