@@ -5,9 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kvae.model import divergences as divergences  # registers KLs with TFP
-from kvae.model import logits, terms
-from kvae.model import networks as networks  # registers Encoder and Decoder with Keras, for load_model
+from kvae.model import divergences, logits, networks, terms  # noqa: F401  # the 1st and 3rd register KLs and classes
 from kvae.model.calls import bind, build, check_networks, check_variables, num_labels, returned, takes_label
 from kvae.model.image_range import image_range
 from kvae.model.objective_model import ObjectiveModel
@@ -84,7 +82,7 @@ class VAE(SetOnce, ObjectiveModel):
 
     def _terms(self, example: Example, draws: Draws, shared: Any, training: bool) -> Terms:
         encoded = self._posterior(example, training)  # q(z|x)
-        prior = shared or self._prior(example.label, training)  # p(z)
+        prior = self._prior(example.label, training) if shared is None else shared  # p(z)
         codes, z, posterior = draw(encoded, draws, self._objective.num_draws, example.num_images)
         example = repeated(example, z.shape[0])  # like the codes, (draws * batch, ...)
         likelihood = self._likelihood(codes, example, training)  # p(x|z)
