@@ -15,6 +15,9 @@ _NAMES = ("SIGTERM", "SIGHUP", "SIGQUIT", "SIGXCPU", "SIGALRM", "SIGUSR1", "SIGU
 OTHERS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
 """The signals besides SIGINT that ask this system's programs to end: of a terminal, of limits, of a batch system."""
 
+AGAIN = 0.5
+"""Seconds after which a signal that seems to have been lost is sent again."""
+
 
 class Ended(BaseException):
     """The process was asked to end. Not an Exception, so that only `finally` blocks act on it."""
@@ -36,25 +39,28 @@ def heard() -> Iterator[None]:
         yield
         return
     asked = 0
+    reminder: threading.Timer | None = None
     ours = [number for number in OTHERS if signal.getsignal(number) is signal.SIG_DFL]
 
     def end(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        asked = number
-        for other in ours:  # a second one must not stop the removal
-            signal.signal(other, signal.SIG_IGN)
-        raise Ended(number)
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        asked = number
-        raise KeyboardInterrupt
+        nonlocal asked, reminder
+        # A second one must not stop the removal. But C code that calls Python may drop what is raised here, so a timer
+        # sends the signal again until it is seen to be handled.
+        is_handled = bool(asked) and sys.exc_info()[1] is not None
+        asked = asked or number
+        if reminder is not None:
+            reminder.cancel()
+        reminder = threading.Timer(AGAIN, signal.raise_signal, [asked])
+        reminder.daemon = True
+        reminder.start()
+        if not is_handled:
+            raise KeyboardInterrupt if asked == signal.SIGINT else Ended(asked)
 
     before: dict[int, Any] = dict.fromkeys(ours, signal.SIG_DFL)
     if signal.getsignal(signal.SIGINT) in (quit_at_once, signal.default_int_handler):
         before[signal.SIGINT] = signal.default_int_handler
     for number in before:
-        signal.signal(number, interrupt if number == signal.SIGINT else end)
+        signal.signal(number, end)
     try:
         yield
     except KeyboardInterrupt as error:
@@ -64,6 +70,11 @@ def heard() -> Iterator[None]:
             raise Ended(asked, INTERRUPTED if asked == signal.SIGINT else "") from None
         raise
     finally:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
+        if reminder is not None:
+            reminder.cancel()
+            reminder.join()
         for number, handler in before.items():
             signal.signal(number, handler)
         # `python -m` ends by SIGINT, whatever the status, once an interrupt has passed an exec of a string (a dataclass
