@@ -80,19 +80,107 @@ def conv() -> tuple[nn.Module, nn.Module]:
     return encoder, decoder
 
 
+class Residual(nn.Module):
+    """x + conv(silu(conv(silu(x)))), at first x itself."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.last = zeros(nn.Conv2d(channels, channels, 3, padding=1))
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return inputs + self.last(functional.silu(self.first(functional.silu(inputs))))
+
+
+class Group(nn.Module):
+    """A group of latent dimensions on a level: its posterior, relative to its prior, its prior, and what z leads to."""
+
+    def __init__(self, channels: int, latents: int) -> None:
+        super().__init__()
+        self.evidence = nn.Conv2d(channels, channels, 3, padding=1)
+        self.state = nn.Conv2d(channels, channels, 3, padding=1)
+        self.posterior = zeros(nn.Conv2d(channels, 2 * latents, 1))
+        self.prior = zeros(nn.Conv2d(channels, 2 * latents, 1))
+        self.latent = nn.Conv2d(latents, channels, 3, padding=1)
+
+    def forward(self, state: torch.Tensor, bottom_up: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        active = functional.silu(state)
+        evidence = self.evidence(bottom_up) + self.state(active)
+        code, rate = draw(*self.posterior(functional.silu(evidence)).chunk(2, dim=1))
+        loc, raw_scale = self.prior(active).chunk(2, dim=1)
+        return state + self.latent(loc + bounded_exp(raw_scale) * code), rate
+
+
+class Ladder(nn.Module):
+    """The VAE with kvae's ladder for 28 x 28 pixels, `kvae.model.ladder`: bytes -> the loss, nats per image."""
+
+    HIDDEN, LATENTS = 256, 32
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter = nn.ModuleList([nn.Conv2d(1, 24, 4, stride=2, padding=1), nn.Conv2d(24, 48, 4, stride=2, padding=1)])
+        self.up = nn.ModuleList([nn.Sequential(Residual(width), Residual(width)) for width in (24, 48)])
+        self.dense = nn.Linear(48 * 7 * 7, self.HIDDEN)
+        self.posterior = zeros(nn.Linear(self.HIDDEN, 2 * self.LATENTS))
+        self.hidden = nn.Linear(self.LATENTS, self.HIDDEN)
+        self.pixels = nn.Linear(self.HIDDEN, 48 * 7 * 7)
+        self.before = nn.ModuleList([Residual(width) for width in (24, 48)])
+        self.groups = nn.ModuleList([Group(24, 2), Group(48, 4)])
+        self.after = nn.ModuleList([Residual(width) for width in (24, 48)])
+        self.larger = nn.Conv2d(48, 4 * 24, 3, padding=1)
+        self.last = nn.Conv2d(24, 4, 3, padding=1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        state = pixels = images.float() / 255.0
+        bottom_up = []
+        for enter, blocks in zip(self.enter, self.up, strict=True):
+            state = blocks(enter(state))
+            bottom_up.append(functional.silu(state))
+        evidence = functional.silu(self.dense(bottom_up[-1].flatten(1)))
+        code, rate = draw(*self.posterior(evidence).chunk(2, dim=1))
+        state = self.pixels(functional.silu(self.hidden(code))).unflatten(1, (48, 7, 7))
+        for level in (1, 0):
+            if level == 0:
+                state = functional.pixel_shuffle(self.larger(state), 2)
+            state, more = self.groups[level](self.before[level](state), bottom_up[level])
+            state, rate = self.after[level](state), rate + more
+        logits = functional.pixel_shuffle(self.last(functional.silu(state)), 2)
+        distortion = functional.binary_cross_entropy_with_logits(logits, pixels, reduction="sum")
+        return (distortion + rate) / len(images)
+
+
+def zeros(layer: nn.Module) -> nn.Module:
+    """The layer, whose outputs are 0 at first."""
+    for weights in layer.parameters():
+        nn.init.zeros_(weights)
+    return layer
+
+
+def bounded_exp(raw: torch.Tensor) -> torch.Tensor:
+    """exp, with the exponent softly kept between -5 and 5."""
+    return (5.0 * torch.tanh(raw / 5.0)).exp()
+
+
+def draw(loc: torch.Tensor, raw_scale: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Codes from N(loc, scale^2), and its KL from N(0, I), summed over the batch."""
+    scale = bounded_exp(raw_scale)
+    rate = 0.5 * (loc.square() + scale.square() - 1.0 - 2.0 * scale.log()).sum()
+    return loc + scale * torch.randn_like(loc), rate
+
+
 def torch_epoch(
     network: str, images: NDArray[np.uint8], compiled: bool = False, channels_last: bool = False
 ) -> Callable[[], float]:
     """A function that trains for one epoch at each call, and returns the batches' mean loss.
 
     Args:
-        network: "dense" or "conv".
+        network: "dense", "conv" or "ladder".
         images: uint8 `(n, 28, 28, 1)`.
         compiled: whether torch.compile compiles scaling, networks and loss as one function.
         channels_last: memory layout of the images and of the convolutions.
     """
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    model = VAE(network).to(memory_format=layout)
+    model = (Ladder() if network == "ladder" else VAE(network)).to(memory_format=layout)
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
     loss_of = torch.compile(model) if compiled else model
     data = torch.tensor(images.transpose(0, 3, 1, 2)).contiguous(memory_format=layout)

@@ -1,6 +1,6 @@
 """How fast does kvae train, compared with PyTorch, pythae, a plain Keras `fit`, and only the matrix products it needs?
 
-    python benchmarks/training.py                    # both networks, all contenders that are installed
+    python benchmarks/training.py                    # all networks, all contenders that are installed
     python benchmarks/training.py --network dense
     python benchmarks/training.py --quick            # without the peers, against baseline.json
 
@@ -36,10 +36,11 @@ BATCH_SIZE = 128
 MODELS = {
     "dense": ModelConfig(architecture="mlp", latent_dim=16, hidden_units=512),
     "conv": ModelConfig(architecture="conv", latent_dim=16, hidden_units=128),
+    "ladder": ModelConfig(architecture="ladder", latent_dim=32, hidden_units=256),
 }
-STEPS = {"dense": 200, "conv": 30}
+STEPS = {"dense": 200, "conv": 30, "ladder": 12}
 """Optimiser steps of one round: one to three seconds on 2 cores."""
-QUICK_STEPS = {"dense": 100, "conv": 15}
+QUICK_STEPS = {"dense": 100, "conv": 15, "ladder": 6}
 FIND_GPU = "import tensorflow; tensorflow.config.list_physical_devices('GPU')[0]"
 
 
@@ -97,7 +98,7 @@ def keras_fit(network: str, steps: int, epochs: int) -> None:
     vae = VAE(
         networks.build_encoder(config, data.image_shape),
         networks.build_decoder(config, data.image_shape),
-        StandardNormal(config.latent_dim),
+        StandardNormal(networks.latent_dim(config, data.image_shape)),
         seed=0,
     )
     vae.compile(optimizer=keras.optimizers.Adam(1e-3), jit_compile=False)
@@ -188,10 +189,16 @@ CONTENDERS: dict[str, Callable[[str, int, int], None]] = {
     "torch compiled, channels_last": partial(torch_loop, compiled=True, channels_last=True),
     "pythae": pythae_trainer,
 }
-ALWAYS = {"dense": ["kvae", "keras fit", "matrix products"], "conv": ["kvae", "keras fit"]}
+CONVOLUTIONAL_PEERS = ["torch", "torch compiled", "torch, channels_last", "torch compiled, channels_last"]
+ALWAYS = {
+    "dense": ["kvae", "keras fit", "matrix products"],
+    "conv": ["kvae", "keras fit"],
+    "ladder": ["kvae", "keras fit"],
+}
 PEERS = {
     "dense": ["matrix products, torch", "torch", "torch compiled", "pythae"],
-    "conv": ["torch", "torch compiled", "torch, channels_last", "torch compiled, channels_last"],
+    "conv": CONVOLUTIONAL_PEERS,
+    "ladder": CONVOLUTIONAL_PEERS,
 }
 
 
@@ -207,7 +214,7 @@ def compare(network: str, names: list[str], steps: int, number: int) -> list[rou
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--network", choices=MODELS, help="One of the two; by default both.")
+    parser.add_argument("--network", choices=MODELS, help="One of them; by default all.")
     parser.add_argument("--rounds", type=int, help=f"Rounds of each contender. [default: {rounds.ROUNDS}]")
     parser.add_argument("--quick", action="store_true", help="Short rounds without the peers, against baseline.json.")
     parser.add_argument("--worker", choices=CONTENDERS, help=argparse.SUPPRESS)

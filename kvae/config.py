@@ -38,8 +38,8 @@ OBJECTIVES = {"elbo": "the evidence lower bound", "iwae": "the importance-weight
 """The objectives, each a file of `kvae/model/objectives`, and what each is."""
 NUM_DRAWS = {"iwae": 5}
 """The draws from each posterior if `num_draws` is not given, for objectives that do not make do with one."""
-ELBO_ONLY = ("beta", "entropy_weight", "kl_warmup_epochs", "beta_schedule", "free_bits")
-"""The settings that iwae, which has no regulariser to weight, does not have."""
+ELBO_ONLY = ("beta", "entropy_weight", "free_bits")
+"""The settings that iwae does not have: with them its loss would not be a bound at the end of the training either."""
 DATASETS = {
     "fashion_mnist": "70,000 grey pictures of clothes, 28 x 28",
     "mnist": "70,000 handwritten digits, 28 x 28",

@@ -8,15 +8,15 @@ import tensorflow as tf
 from kvae.bundle import caveats
 from kvae.config import TrainConfig
 from kvae.errors import ConfigError
-from kvae.model.objectives.objective import Objective, check_num_draws
-from kvae.model.objectives.schedule import BetaSchedule
+from kvae.model.objectives.objective import check_num_draws
+from kvae.model.objectives.schedule import BetaSchedule, ScheduledObjective
 from kvae.model.terms import Terms
 from kvae.steps import replicas
 
 
 @keras.saving.register_keras_serializable("kvae")
 @dataclass(frozen=True, kw_only=True)
-class ELBO(Objective):
+class ELBO(ScheduledObjective):
     """distortion + beta (H(q, p) - entropy_weight H(q)): the negative ELBO with both weights at 1, their default.
 
     Args:
@@ -24,11 +24,7 @@ class ELBO(Objective):
         entropy_weight: lambda in the regulariser H(q, p) - lambda H(q), where H(q, p) is the cross-entropy of
             the posterior and the prior, and H(q) the posterior's entropy. At 1 the regulariser is the KL; at 0 it is
             the cross-entropy. At any value but 1 the loss is not a bound on the likelihood.
-        warmup_steps: optimiser steps over which the weight grows linearly from 0 to `beta`; default 0, no warm-up.
-            Only training is warmed up: `evaluate` always uses the full weight.
-        cycle_steps: optimiser steps after which the warm-up begins again; default 0, never.
-        shares: the fractions of `beta` in the first epochs, instead of a warm-up; afterwards the last one stays.
-        share_steps: optimiser steps for which each of `shares` holds.
+        warmup_steps, cycle_steps, shares, share_steps: how the weight changes in training; see `ScheduledObjective`.
         free_bits: nats that each latent dimension may carry at no cost; default 0. The regulariser is then the sum
             over dimensions of max(free_bits, the dimension's KL averaged over the batch). The loss is still no less
             than distortion + beta KL.
@@ -48,24 +44,14 @@ class ELBO(Objective):
     """
 
     entropy_weight: float = 1.0
-    warmup_steps: int = 0
-    cycle_steps: int = 0
-    shares: tuple[float, ...] = ()
-    share_steps: int = 0
     free_bits: float = 0.0
     num_draws: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "shares", tuple(self.shares))  # a list, if it comes from JSON
         if self.free_bits and self.entropy_weight != 1.0:
             raise ConfigError(f"free_bits is about the KL: entropy_weight must be 1; got {self.entropy_weight:g}.")
         check_num_draws(self.num_draws)
-        self._schedule  # noqa: B018  # checks its settings
-
-    @property
-    def _schedule(self) -> BetaSchedule:
-        return BetaSchedule(self.warmup_steps, self.cycle_steps, self.shares, self.share_steps)
 
     def loss(self, terms: Terms, beta: tf.Tensor | float) -> tf.Tensor:
         if self.free_bits:
@@ -87,9 +73,6 @@ class ELBO(Objective):
             )
         check_free_bits(self.free_bits, replicas.count())
         return tf.reduce_sum(tf.maximum(self.free_bits, tf.reduce_mean(terms.dimension_rates, axis=-1)))
-
-    def ramp(self, step: tf.Tensor) -> tf.Tensor | float:
-        return self._schedule.share(step)
 
     @property
     def caveat(self) -> str | None:

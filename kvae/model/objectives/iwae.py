@@ -1,7 +1,7 @@
 """The importance-weighted bound: log p(x) >= E log 1/K sum_k p(x|z_k) p(z_k) / q(z_k|x), tighter the larger K is."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import keras
 import tensorflow as tf
@@ -9,13 +9,14 @@ import tensorflow as tf
 from kvae.bundle import caveats
 from kvae.config import NUM_DRAWS, TrainConfig
 from kvae.errors import ConfigError
-from kvae.model.objectives.objective import Objective, check_num_draws
+from kvae.model.objectives.objective import check_num_draws
+from kvae.model.objectives.schedule import BetaSchedule, ScheduledObjective
 from kvae.model.terms import Terms
 
 
 @keras.saving.register_keras_serializable("kvae")
 @dataclass(frozen=True, kw_only=True)
-class IWAE(Objective):
+class IWAE(ScheduledObjective):
     """-log 1/K sum_k exp(log weight k), averaged over the images: a bound on the negative log-likelihood.
 
     Its expectation falls as K grows, to the negative log-likelihood itself. At K = 1 it is the estimate
@@ -26,11 +27,16 @@ class IWAE(Objective):
     Args:
         num_draws: K, draws from each posterior; each is decoded. 5 by default.
         beta: must be 1: no weighted sum of the terms is this bound.
+        warmup_steps, cycle_steps, shares, share_steps: as for `ScheduledObjective`. While the fraction is below 1, the
+            log weights are log p(x|z) + fraction (log p(z) - log q(z|x)), and the loss is not yet the bound. Without a
+            warm-up, an importance-weighted loss leaves more latent dimensions unused (docs/results.md).
 
     Raises:
         ConfigError: `num_draws` is not an integer of at least 1, or `beta` is not 1.
 
-    Reference: Burda et al., Importance Weighted Autoencoders, arXiv 1509.00519.
+    References:
+        Burda et al., Importance Weighted Autoencoders, arXiv 1509.00519; Sonderby et al., Ladder Variational
+        Autoencoders, arXiv 1602.02282 (importance weighting with a warm-up).
     """
 
     num_draws: int = NUM_DRAWS["iwae"]
@@ -44,8 +50,8 @@ class IWAE(Objective):
         check_num_draws(self.num_draws)
 
     def loss(self, terms: Terms, beta: tf.Tensor | float) -> tf.Tensor:
-        bound = tf.reduce_logsumexp(terms.log_weights, axis=0) - math.log(self.num_draws)
-        return -tf.reduce_mean(bound)
+        log_weights = terms.log_likelihood + beta * (terms.log_prior - terms.log_posterior)
+        return math.log(self.num_draws) - tf.reduce_mean(tf.reduce_logsumexp(log_weights, axis=0))
 
     @property
     def caveat(self) -> str | None:
@@ -53,7 +59,8 @@ class IWAE(Objective):
 
     @classmethod
     def of_config(cls, config: TrainConfig, steps_per_epoch: int) -> "IWAE":
-        return cls(num_draws=config.num_draws or NUM_DRAWS["iwae"])
+        schedule = BetaSchedule.of_config(config, steps_per_epoch)
+        return cls(num_draws=config.num_draws or NUM_DRAWS["iwae"], **asdict(schedule))
 
 
 OBJECTIVE = IWAE

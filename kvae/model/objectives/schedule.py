@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from kvae.config import TrainConfig
 from kvae.errors import ConfigError
+from kvae.model.objectives.objective import Objective
 
 NUM_CYCLES = 4
 RISING = 0.5
@@ -63,3 +64,34 @@ class BetaSchedule:
         if config.beta_schedule == "linear" and not config.kl_warmup_epochs:
             return cls(warmup_steps=max(1, int(total * RISING)))
         return cls(warmup_steps=config.kl_warmup_epochs * steps_per_epoch)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduledObjective(Objective):
+    """An objective whose weight of the regulariser follows a `BetaSchedule` in training.
+
+    Args:
+        beta: the weight.
+        warmup_steps: optimiser steps over which the weight grows linearly from 0 to `beta`; default 0, no warm-up.
+            Only training is warmed up: `evaluate` always uses the full weight.
+        cycle_steps: optimiser steps after which the warm-up begins again; default 0, never.
+        shares: the fractions of `beta` in the first epochs, instead of a warm-up; afterwards the last one stays.
+        share_steps: optimiser steps for which each of `shares` holds.
+    """
+
+    warmup_steps: int = 0
+    cycle_steps: int = 0
+    shares: tuple[float, ...] = ()
+    share_steps: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "shares", tuple(self.shares))  # a list, if it comes from JSON
+        self._schedule  # noqa: B018  # checks its settings
+
+    @property
+    def _schedule(self) -> BetaSchedule:
+        return BetaSchedule(self.warmup_steps, self.cycle_steps, self.shares, self.share_steps)
+
+    def ramp(self, step: tf.Tensor) -> tf.Tensor | float:
+        return self._schedule.share(step)

@@ -135,11 +135,26 @@ def test_the_settings_of_a_training():
     config = from_settings({"objective": "iwae", "num_draws": 7})
     assert objectives.get("iwae").of_config(config, 10) == IWAE(num_draws=7)
     assert ELBO.of_config(from_settings({"num_draws": 2}), 10) == ELBO(num_draws=2)
+    warmed = from_settings({"objective": "iwae", "kl_warmup_epochs": 3})
+    assert objectives.get("iwae").of_config(warmed, 10) == IWAE(warmup_steps=30)
+
+
+def test_a_warm_up_begins_with_the_likelihood_alone_and_ends_with_the_bound():
+    """Against numpy: -log 1/K sum_k p(x|z_k) (p(z_k) / q(z_k|x))^fraction."""
+    objective = IWAE(num_draws=5, warmup_steps=8)
+    terms = terms_of(make_vae(), objective)
+    parts = [np.asarray(part, np.float64) for part in (terms.log_likelihood, terms.log_prior, terms.log_posterior)]
+    for step, fraction in ((0, 0.0), (2, 0.25), (8, 1.0), (100, 1.0)):
+        assert float(objective.ramp(tf.constant(step, tf.int64))) == fraction
+        log_weights = parts[0] + fraction * (parts[1] - parts[2])
+        expected = np.log(5) - np.mean(np.logaddexp.reduce(log_weights, axis=0))
+        np.testing.assert_allclose(objective.loss(terms, fraction), expected, rtol=1e-5)
+    np.testing.assert_allclose(objective.loss(terms, 1.0), IWAE(num_draws=5).loss(terms, 1.0))
 
 
 @pytest.mark.parametrize("name", ELBO_ONLY)
-def test_weights_and_schedules_are_refused(name):
-    value = {"beta": 0.5, "entropy_weight": 0.0, "kl_warmup_epochs": 2, "beta_schedule": "linear", "free_bits": 0.1}
+def test_weights_are_refused(name):
+    value = {"beta": 0.5, "entropy_weight": 0.0, "free_bits": 0.1}
     with pytest.raises(ConfigError, match=rf"{name}.*iwae") as raised:
         from_settings({"objective": "iwae", name: value[name]})
     assert "\n" not in str(raised.value)
