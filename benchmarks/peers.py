@@ -118,7 +118,7 @@ class Ladder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.enter = nn.ModuleList([nn.Conv2d(1, 24, 4, stride=2, padding=1), nn.Conv2d(24, 48, 4, stride=2, padding=1)])
+        self.enter = nn.ModuleList([nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in ((1, 24), (24, 48))])
         self.up = nn.ModuleList([nn.Sequential(Residual(width), Residual(width)) for width in (24, 48)])
         self.dense = nn.Linear(48 * 7 * 7, self.HIDDEN)
         self.posterior = zeros(nn.Linear(self.HIDDEN, 2 * self.LATENTS))
