@@ -31,10 +31,11 @@ PACKED_SHA256 = {
 def check_published(name: str, sha256: str, is_of_bits: bool) -> None:
     """Raise DataError unless there are published bits for a model's data set, which is given by its name and hash."""
     if not is_of_bits or (name, sha256) != (DATASET, named.get(DATASET).sha256):
-        images = "binarised images" if is_of_bits else "images that are not binarised"
+        which = "binarised" if is_of_bits else "unbinarised"
+        other = ", whose images differ from kvae's" if name == DATASET and is_of_bits else ""
         raise DataError(
-            f"the published test bits are those of {DATASET}, for models of binarised images; this is a model of "
-            f"{images} of {name}. Evaluate it on kvae's own."
+            f"published test bits exist only for models of binarised {DATASET}; this is a model of {which} {name}"
+            f"{other}. Evaluate it without them (--test-bits kvae)."
         )
 
 

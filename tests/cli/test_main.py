@@ -354,7 +354,7 @@ def test_resuming_a_finished_run_changes_nothing(kvae, run):
         (["evaluate", "nothing"], 1, "model 'nothing' not found"),
         (["evaluate", "--importance-samples", "0"], 1, "importance_samples must be between 1"),
         (["evaluate", "--per-image", "a.csv"], 1, "must end in .npz"),
-        (["evaluate", "fashion_mnist", "--test-bits", "published"], 1, "test bits are those of fashion_mnist"),
+        (["evaluate", "fashion_mnist", "--test-bits", "published"], 1, "only for models of binarised"),
         (["compare"], 1, "either --vary SETTING=VALUE,VALUE,... or --preset"),
         (["compare", "--vary", "beta=1", "--preset", "why-kl"], 1, "either --vary SETTING=VALUE,VALUE,... or --preset"),
         (["compare", "--vary", "momentum=1"], 1, "cannot vary 'momentum'"),

@@ -51,9 +51,9 @@ def test_bits_that_are_not_the_pinned_ones_are_refused(small, monkeypatch, split
 @pytest.mark.parametrize(
     ("name", "sha256", "is_of_bits", "message"),
     [
-        ("mnist", named.get("mnist").sha256, True, "binarised images of mnist"),
-        ("fashion_mnist", "0" * 64, True, "binarised images of fashion_mnist"),
-        ("fashion_mnist", NAMED.sha256, False, "not binarised of fashion_mnist"),
+        ("mnist", named.get("mnist").sha256, True, "this is a model of binarised mnist"),
+        ("fashion_mnist", "0" * 64, True, "of binarised fashion_mnist, whose images differ"),
+        ("fashion_mnist", NAMED.sha256, False, "of unbinarised fashion_mnist"),
     ],
 )
 def test_models_of_other_images_are_refused(name, sha256, is_of_bits, message):
