@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Two processes, as most tests keep one core busy; a file's tests stay together, since they share what they have trained.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-all test-everything check lint bench-quick format wheel-check shipped examples clean
+.PHONY: demo test test-all test-everything check lint bench-quick format wheel-check shipped results examples clean
 
 demo: $(READY)
 	$(BIN)/kvae train --dataset fashion_mnist
@@ -54,6 +54,10 @@ shipped: $(READY)
 	rm -rf runs/shipped
 	$(BIN)/kvae train --dataset fashion_mnist --binarize none --out runs/shipped
 	$(BIN)/kvae export runs/shipped --out exported/fashion_mnist
+
+# Measures the figures of docs/results.md again, for hours; stopped, it goes on where it was. ONLY=NAME for one of them.
+results: $(READY)
+	$(BIN)/python scripts/results.py $(ONLY)
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \

@@ -23,6 +23,7 @@ ROWS = {
     "distortion": ("distortion", 1.0, "nats"),
     "rate": ("rate", 1.0, "nats"),
     "nll": ("NLL", 1.0, "nats"),
+    "pixel_entropy": ("entropy of the pixels: no NLL is below it", 1.0, "nats"),
     "gap": ("gap: −ELBO − NLL", 1.0, "nats"),
     "bits_per_dim": ("NLL, bits per dimension", 1.0, "bits"),
     "nll_marginal": ("−log p(x), without label", 1.0, "nats"),
@@ -53,6 +54,14 @@ MAX_SCALES = 128
     show_default=True,
     help="Draw the importance samples from the posterior, or (adaptive) from a wider one if it is far too narrow.",
 )
+@click.option(
+    "--test-bits",
+    type=click.Choice(["kvae", "published"]),
+    default="kvae",
+    show_default=True,
+    help="The bits of the test images, for a model of binarised images: kvae's own, or for fashion_mnist those of a "
+    "published paper (arXiv 2209.15514).",
+)
 @labels.label_option(
     "For a conditional model: the label of all test images, by name or number; or best, for each the one with the "
     "highest ELBO, which makes the numbers too good. [default: their own]"
@@ -82,12 +91,13 @@ def run_evaluation(
     as_json: bool,
     data: Path | None = None,
     label: str | None = None,
+    test_bits: str = "kvae",
 ) -> None:
     """Evaluate one model, or two image by image, and print the results; see `kvae.evaluation.evaluation`."""
     from kvae.bundle import comparable
     from kvae.errors import KvaeError
     from kvae.evaluation import evaluation
-    from kvae.evaluation.data import labelled_test_images, own_images, own_paths, own_splits
+    from kvae.evaluation.data import BITS, labelled_test_images, own_images, own_paths, own_splits
     from kvae.files import arrays, json_text
     from kvae.runtime.bundle import Bundle
 
@@ -101,7 +111,7 @@ def run_evaluation(
     if len(bundles) == 2:
         evaluation.check_comparable(bundles[0].manifest, bundles[1].manifest)
     own = data or own_images(paths[0])
-    images, names = labelled_test_images(bundles[0].manifest, data_dir, own, own_splits(paths[0]))
+    images, names, grey = labelled_test_images(bundles[0].manifest, data_dir, own, own_splits(paths[0]), test_bits)
     has_labels = any(bundle.labels is not None for bundle in bundles)  # then --label is for these
     labelled = [
         None if has_labels and bundle.labels is None else labels.of_names(bundle, names, label) for bundle in bundles
@@ -110,7 +120,7 @@ def run_evaluation(
     for path, bundle, known in zip(paths, bundles, labelled, strict=True):
         with terminal.bar(len(images), str(path)) as progress:
             results.append(
-                evaluation.evaluate(bundle, images, importance_samples, seed, proposal, progress.update, known)
+                evaluation.evaluate(bundle, images, importance_samples, seed, proposal, progress.update, known, grey)
             )
     pair = len(results) == 2
     difference = evaluation.paired(*results) if pair else None
@@ -119,7 +129,7 @@ def run_evaluation(
     if per_image is not None:
         arrays.write_arrays(results[0].per_image, per_image)
     if as_json:
-        report = {"model": str(paths[0])} | results[0].to_dict()
+        report = {"model": str(paths[0]), "test_bits": None if grey is None else test_bits} | results[0].to_dict()
         if difference is not None:
             report["against"] = {"model": str(paths[1])} | results[1].to_dict()
             report["difference"] = {name: asdict(estimate) for name, estimate in difference.items()}
@@ -127,7 +137,7 @@ def run_evaluation(
         click.echo(json_text.dumps(report, indent=2))
         return
     columns = terminal.width()
-    click.echo(terminal.wrapped(_heading(paths, results), columns))
+    click.echo(terminal.wrapped(_heading(paths, results, None if grey is None else BITS[test_bits]), columns))
     click.echo(_table(results, difference, columns))
     if reason:
         click.echo(terminal.wrapped(f"The NLLs stand side by side without a difference: {reason}.", columns))
@@ -142,10 +152,12 @@ def run_evaluation(
             terminal.tell(f"Warning{f' ({name})' if pair else ''}: {warning}")
 
 
-def _heading(paths: list[Path], results: list[Any]) -> str:
+def _heading(paths: list[Path], results: list[Any], bits: str | None) -> str:
     first = results[0]
+    which = f"{bits}, " if bits else ""
     lines = [
-        f"{first.manifest.dataset['name']}, {len(first.loc):,} test images (sha256 {first.images_sha256[:12]}...), "
+        f"{first.manifest.dataset['name']}, {len(first.loc):,} test images "
+        f"({which}sha256 {first.images_sha256[:12]}...), "
         f"{first.importance_samples} importance samples, seed {first.seed}",
     ]
     for name, path, result in zip(_names(results), paths, results, strict=True):

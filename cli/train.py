@@ -175,6 +175,7 @@ def _as_json(run: Any, config: TrainConfig) -> dict[str, Any]:
         "effective_beta": beta if math.isfinite(beta) else None,
         "loss_caveat": caveats.about_training(run.exported.manifest.training),
         "schedule_caveat": caveats.about_schedule(run.exported.manifest.training),
+        "shift_caveat": caveats.about_shift(run.exported.manifest.training),
         **({"labels": labels} if (labels := run.exported.manifest.labels) else {}),
         "findings": [asdict(finding) for finding in run.findings],
         "parity": run.exported.parity,
@@ -207,6 +208,8 @@ def _as_text(run: Any, config: TrainConfig) -> str:
     schedule = caveats.about_schedule(run.exported.manifest.training)
     if schedule:
         lines.append(f"{'schedule':<15}{schedule}")
+    if moved := caveats.about_shift(run.exported.manifest.training):
+        lines.append(f"{'shift':<15}{moved}")
     lines += [f"{'note':<15}{diagnosis.as_text(finding)}" for finding in run.findings]
     lines.append(f"{'parity':<15}{terminal.parity_text(run.exported.parity)}")
     lines.append(f"{'run':<15}{run.path}")

@@ -223,6 +223,12 @@ class TrainConfig:
         "[default: dynamic for bernoulli, else none]",
         choices=("dynamic", "none"),
     )
+    shift: int = _setting(
+        0,
+        "Move each training image by up to this many pixels, up or down and left or right, at random in every epoch; "
+        "the border's pixels are repeated. Against overfitting. 0 for none.",
+        minimum=0,
+    )
     epochs: int = _setting(20, "Passes over the training images.", minimum=1)
     batch_size: int = _setting(128, "Images per optimiser step.", minimum=1)
     learning_rate: float = _setting(

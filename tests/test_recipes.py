@@ -1,6 +1,7 @@
 """Recipes: each is a valid config, and settings given with it change it."""
 
 import copy
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +26,24 @@ def test_the_benchmark_s_recipe_has_the_paper_s_network_and_data():
     assert (config.model.architecture, config.model.hidden_units, config.model.latent_dim) == ("gated_mlp", 300, 40)
     assert (config.dataset, config.model.likelihood, config.binarize) == ("fashion_mnist", "bernoulli", "dynamic")
     assert (config.beta, config.entropy_weight) == (1.0, 1.0)
+
+
+def test_the_ladder_s_recipe_is_a_ladder_of_the_benchmark_s_images_for_two_hours():
+    """At about 600 images/s, validation and checkpoints beside."""
+    config = resolve("fashion_mnist_ladder", {})
+    assert (config.dataset, config.model.likelihood, config.binarize) == ("fashion_mnist", "bernoulli", "dynamic")
+    assert (config.model.architecture, config.model.latent_dim, config.model.prior) == (
+        "ladder", 32, "standard_normal",
+    )  # fmt: skip
+    assert (config.beta, config.entropy_weight, config.free_bits) == (1.0, 1.0, 0.0)
+    assert 1.5 < config.epochs * 50_000 / 600 / 3600 < 2.0
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_each_recipe_is_described(name):
+    root = Path(__file__).parent.parent
+    assert f"| `{name}` |" in (root / "docs" / "training.md").read_text()
+    assert f"`{name}`" in (root / "README.md").read_text()
 
 
 def test_settings_given_with_a_recipe_change_it():
@@ -52,7 +71,7 @@ def test_a_setting_that_contradicts_the_recipe_is_refused():
 
 
 def test_an_unknown_recipe_or_setting_is_refused():
-    with pytest.raises(ConfigError, match="recipe 'soup' is unknown. Known: fashion_mnist_vae"):
+    with pytest.raises(ConfigError, match="recipe 'soup' is unknown. Known: fashion_mnist_vae, fashion_mnist_ladder"):
         resolve("soup", {})
     with pytest.raises(ConfigError, match="unknown setting: salt"):
         resolve("fashion_mnist_vae", {"salt": 1})

@@ -47,6 +47,18 @@ def binarize_alike(images: NDArray[np.float32]) -> NDArray[np.float32]:
     return (threshold < images).astype(np.float32)
 
 
+def entropy(grey: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """The entropy of the bits that are drawn from grey images, in nats per image, `(n,)`.
+
+    It is what -log p is in expectation for a model that knows each pixel's intensity. The -log p of any other is
+    higher, by the KL between the two (Gibbs' inequality), so no model's mean NLL is below the mean entropy, but for
+    chance in the draw of the bits.
+    """
+    p = np.arange(256) / 255
+    of_byte = -np.array([sum(q * math.log(q) for q in (on, 1 - on) if q > 0) for on in p])
+    return np.array([of_byte[image].sum() for image in grey])
+
+
 def _uniform(source: np.random.Philox, count: int) -> NDArray[np.float64]:
     words = source.random_raw(count)
     uniform: NDArray[np.float64] = (words >> np.uint64(11)).astype(np.float64) * 2.0**-53

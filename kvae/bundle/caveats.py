@@ -106,3 +106,16 @@ def about_schedule(training: dict[str, Any]) -> str | None:
     else:
         return None
     return f"the training loss's weight of the KL {how}: compare its epochs by the validation loss"
+
+
+def about_shift(training: dict[str, Any]) -> str | None:
+    """What to say beside the training losses if the training images were moved; None if they were not.
+
+    Args:
+        training: the settings of a training, as `TrainConfig.to_dict` gives them.
+    """
+    pixels = training.get("shift")
+    if not is_finite(pixels) or not pixels:
+        return None
+    unit = "pixel" if pixels == 1 else "pixels"
+    return f"the training losses are of images moved by up to {pixels:g} {unit}; validation and test images stay put"

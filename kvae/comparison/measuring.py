@@ -75,7 +75,8 @@ def measure(setting: Setting, run: Path, data_dir: Path | None, importance_sampl
     test = held_out(data, "test", bits)
     bundle = Bundle.open(run / layout.BUNDLE, device="cpu", threads=1)
     labels = held_out_labels(data, "test") if config.model.conditional else None
-    measured = evaluation.evaluate(bundle, test, importance_samples, config.seed, labels=labels)
+    grey = held_out(data, "test", False) if bits else None
+    measured = evaluation.evaluate(bundle, test, importance_samples, config.seed, labels=labels, grey=grey)
     entropy = np.sum(np.log(measured.scale) + 0.5 * np.log(2 * np.pi * np.e), axis=1)
     regularizer = measured.per_image["rate"] + (1 - config.entropy_weight) * entropy
     loss = measured.per_image["distortion"] + config.beta * regularizer

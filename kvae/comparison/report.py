@@ -26,6 +26,7 @@ _ROWS: list[tuple[str, str, Callable[[Result], Estimate | None]]] = [
     ("distortion", "−E log p(x|z)", lambda result: _metric(result, "distortion")),
     ("rate", "KL(q(z|x) ‖ p(z))", lambda result: _metric(result, "rate")),
     ("NLL", "−log p(x), by importance sampling", lambda result: _metric(result, "nll")),
+    ("entropy of the pixels", "no model's NLL is below it", lambda result: _metric(result, "pixel_entropy")),
     ("NLL − reference", "paired, image by image", lambda result: result.against_reference.get("nll")),
     ("effective sample size", "draws", lambda result: _metric(result, "effective_sample_size")),
     ("proposal widened", "factor on the posterior's scale, for the NLL", lambda result: _metric(result, "widening")),

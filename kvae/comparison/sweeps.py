@@ -60,6 +60,7 @@ def compare(
         setting = replace(setting, config=choice.settle(setting.config, data))
         settled.append(setting)
         building.check_size(setting.config, len(data.train.images))
+        building.check_shift(setting.config, data.image_shape)
         _check_same_images(out / setting.folder, data)
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -108,10 +108,9 @@ def compare(
     code_error = _code_error(original, converted, given["encoder"])
     lossy_mean, mean = (bundle.run("decoder", given["decoder"], ["mean"])["mean"] for bundle in (converted, original))
     error = np.abs(lossy_mean.astype(np.float64) - mean)
-    known = {} if labels is None else {"labels": labels}
     report = (lambda done: progress(done, 2 * len(images))) if progress else None
     lossy, exact = (
-        evaluation.evaluate(bundle, images, IMPORTANCE_SAMPLES, SEED, "posterior", report, **known)
+        evaluation.evaluate(bundle, images, IMPORTANCE_SAMPLES, SEED, "posterior", report, labels)
         for bundle in (converted, original)
     )
     # With few draws both NLLs are upper bounds; but the draws are the same, so their difference is that of the graphs.

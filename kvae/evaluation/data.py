@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from kvae.bundle.manifest import Manifest
 from kvae.config import DATASETS, PATHS, TrainConfig
 from kvae.data import datasets, named
 from kvae.data.held_out_split import held_out, held_out_labels
+from kvae.data.published_bits import check_published, published_bits
 from kvae.errors import DataError, KvaeError
 from kvae.runs import files as run_files
 from kvae.runs.layout import CONFIG
@@ -21,6 +22,9 @@ OWN_SETTINGS = ("image_size", "grayscale", "alpha", "levels", "split_seed", "max
 """The settings that define a data set of the user's own images."""
 OWN_SPLITS = PATHS[1:]
 """The settings that are paths of further images of it."""
+BITS = {"kvae": "kvae's frozen bits", "published": "the bits of arXiv 2209.15514"}
+"""Which bits the test images of a model of binarised images can be, and how a heading says so; see
+`kvae.bundle.binarization` and `kvae.data.published_bits`."""
 
 
 def data_of(
@@ -121,6 +125,17 @@ def _config_around(bundle: Path) -> tuple[Path, dict[str, Any]]:
     return run, config if isinstance(config, dict) else {}
 
 
+class TestImages(NamedTuple):
+    """The images that a model is evaluated on."""
+
+    images: NDArray[np.uint8]
+    """`(n, height, width, channels)`; bytes 0 and 255 for a model of binarised images."""
+    labels: list[str] | None
+    """The name of each one's class, if the data set has labels."""
+    grey: NDArray[np.uint8] | None
+    """The images that the bits were drawn from, for a model of binarised images."""
+
+
 def test_images(
     manifest: Manifest,
     data_dir: Path | None = None,
@@ -132,7 +147,7 @@ def test_images(
     Raises:
         DataError: as `data_of`; or the images do not have the shape that the model takes.
     """
-    return labelled_test_images(manifest, data_dir, own, beside)[0]
+    return labelled_test_images(manifest, data_dir, own, beside).images
 
 
 def labelled_test_images(
@@ -140,14 +155,31 @@ def labelled_test_images(
     data_dir: Path | None = None,
     own: Path | None = None,
     beside: Mapping[str, str] = MappingProxyType({}),
-) -> tuple[NDArray[np.uint8], list[str] | None]:
-    """`test_images`, and the name of each one's class, if the data set has labels."""
+    bits: str = "kvae",
+) -> TestImages:
+    """`test_images`, with what is known of them.
+
+    Args:
+        manifest: the bundle's manifest.
+        data_dir: as for `data_of`.
+        own: likewise.
+        beside: likewise.
+        bits: which bits binarised images are: a key of `BITS`.
+
+    Raises:
+        DataError: as `test_images`; or there are no published bits for the model.
+    """
+    if bits == "published":  # before anything is read
+        check_published(manifest.dataset["name"], manifest.dataset["sha256"], manifest.is_of_bits)
     data = data_of(manifest, data_dir, own, beside)
-    images, labels = held_out(data, "test", manifest.is_of_bits), held_out_labels(data, "test")
-    if list(images.shape[1:]) != manifest.image_shape:
-        shapes = [" x ".join(map(str, shape)) for shape in (manifest.image_shape, images.shape[1:])]
+    grey, labels = held_out(data, "test", False), held_out_labels(data, "test")
+    if list(grey.shape[1:]) != manifest.image_shape:
+        shapes = [" x ".join(map(str, shape)) for shape in (manifest.image_shape, grey.shape[1:])]
         raise DataError(
             f"the model takes images of {shapes[0]}, but those of {manifest.dataset['name']}, on which it says that it "
             f"was trained, are {shapes[1]}."
         )
-    return images, None if labels is None else [data.class_names[label] for label in labels.tolist()]
+    names = None if labels is None else [data.class_names[label] for label in labels.tolist()]
+    if not manifest.is_of_bits:
+        return TestImages(grey, names, None)
+    return TestImages(published_bits(data) if bits == "published" else held_out(data, "test", True), names, grey)

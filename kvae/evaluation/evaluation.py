@@ -43,6 +43,7 @@ def evaluate(
     proposal: str = "adaptive",
     progress: Callable[[int], None] | None = None,
     labels: Label | None = None,
+    grey: NDArray[np.uint8] | None = None,
 ) -> Evaluation:
     """Evaluate a model on images.
 
@@ -66,16 +67,23 @@ def evaluate(
         progress: called with the number of images done since the last call.
         labels: the images' labels, `(n,)`, by number or name, if the model has labels; or "best", for the label with
             the highest ELBO, which makes the numbers too good.
+        grey: the images that binarised `images` were drawn from, of the same shape. With them there is
+            `pixel_entropy`, below which no NLL can be in expectation.
 
     Raises:
-        KvaeError: images of the wrong type or shape, fewer than 2 images, a number of samples out of range, or labels
-            that are missing or not the model's.
+        KvaeError: images of the wrong type or shape, fewer than 2 images, grey images of another shape, a number of
+            samples out of range, or labels that are missing or not the model's.
     """
     if images.dtype != np.uint8 or len(images) < 2:
         raise KvaeError(f"evaluation takes at least 2 images of uint8; got {len(images)} of {images.dtype}.")
     if bundle.manifest.is_of_bits and np.any((images != 0) & (images != 255)):
         raise KvaeError(
             "this is a model of binarised images: evaluate it on bytes 0 and 255 (see kvae.bundle.binarization)."
+        )
+    if grey is not None and (grey.dtype, grey.shape) != (images.dtype, images.shape):
+        raise KvaeError(
+            f"grey must be the images that the bits were drawn from, uint8 {images.shape}; got {grey.dtype} "
+            f"{grey.shape}."
         )
     check_settings(importance_samples, proposal)
     densities.check(bundle.manifest.likelihood)
@@ -115,6 +123,8 @@ def evaluate(
         "effective_sample_size": effective,
         "widening": factors,
     }
+    if grey is not None:
+        per_image["pixel_entropy"] = binarization.entropy(grey)
     if known is not None:
         per_image |= {"nll_marginal": marginal[:, 0], "effective_sample_size_marginal": marginal[:, 1]}
     if bundle.manifest.groups is None:
@@ -244,7 +254,7 @@ def paired(one: Evaluation, other: Evaluation) -> dict[str, Estimate]:
     return {
         name: Estimate.of(values - other.per_image[name])
         for name, values in one.per_image.items()
-        if name not in left_out and name in other.per_image
+        if name not in left_out and name in other.per_image and name != "pixel_entropy"  # which is no model's
     }
 
 

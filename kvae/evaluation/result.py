@@ -39,10 +39,11 @@ class Evaluation:
     seed: int
     per_image: dict[str, NDArray[np.float64]]
     """One number per image, in nats unless noted: `elbo`, `distortion`, `rate`, `nll`, `gap` (how loose the bound is:
-    -elbo minus nll), `bits_per_dim` (nll in bits per pixel and channel; for a density it is differential, without the
-    8 bits of a level, and can be negative), `effective_sample_size` (draws), `widening` (factor on the proposal's
-    scale; 1 is the posterior itself), and, for one draw each, `mutual_information` and `marginal_kl`, of which only the
-    means are meaningful. For a model with labels all of this is given the label, and there are `nll_marginal`, -log
+    -elbo minus nll), `bits_per_dim` (nll in bits per pixel and channel; for a density it is differential, without the 8
+    bits of a level, and can be negative), `effective_sample_size` (draws), `widening` (factor on the proposal's scale;
+    1 is the posterior itself), `pixel_entropy` (of bits whose grey images are known; see
+    `kvae.bundle.binarization.entropy`), and, for one draw each, `mutual_information` and `marginal_kl`, of which only
+    the means are meaningful. For a model with labels all of this is given the label, and there are `nll_marginal`, -log
     p(x), and `effective_sample_size_marginal`, that of its estimate; for one with groups there are no
     `mutual_information` and `marginal_kl`."""
     loc: NDArray[np.float64]
@@ -162,6 +163,12 @@ class Evaluation:
             found.append(
                 f"the NLL is too high by about {self.nll_bias:.2f} nats or more, judging by the effective sample size; "
                 f"its standard error does not include this bias. Use more --importance-samples."
+            )
+        entropy = self.per_image.get("pixel_entropy")
+        if entropy is not None and self.per_image["nll"].mean() < entropy.mean():
+            found.append(
+                f"the NLL is below the entropy of the pixels, {entropy.mean():.2f} nats, which no model's is in "
+                f"expectation: something is wrong with the images or with the model."
             )
         limit, mutual = information.limit(len(self.loc), self.labels), self.per_image.get("mutual_information")
         if mutual is not None and mutual.mean() > 0.9 * limit:

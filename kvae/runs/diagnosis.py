@@ -68,9 +68,9 @@ def diagnose(
     if found := diverged(config, history, num_pixels):
         return [found]  # the rest follows from it
     findings = [
-        _overfitting(history),
+        _overfitting(history, config),
         _falling(run, history, config),
-        _validation(history),
+        _validation(history, config),
         _collapse(config, active_units, len(posterior_scales) or config.model.latent_dim),
         _scales(config, posterior_scales, floor_share),
     ]
@@ -105,7 +105,7 @@ def diverged(config: TrainConfig, history: Mapping[str, Sequence[float]], num_pi
     return None
 
 
-def _overfitting(history: Mapping[str, Sequence[float]]) -> Finding | None:
+def _overfitting(history: Mapping[str, Sequence[float]], config: TrainConfig) -> Finding | None:
     losses, training = _finite(history, "val_loss"), _finite(history, "loss")
     if len(losses) < 3 or len(training) != len(losses):
         return None
@@ -117,7 +117,8 @@ def _overfitting(history: Mapping[str, Sequence[float]]) -> Finding | None:
         "overfitting",
         f"the validation loss rose by {rise:,.1f} nats after epoch {best + 1}, whose model is kept, while the training "
         f"loss fell",
-        "stop early with --patience 5, use fewer --hidden-units, or train on more images",
+        "stop early with --patience 5, use fewer --hidden-units, or train on more images"
+        + ("" if config.shift else ", or on the same moved by a pixel (--shift 1)"),
     )
 
 
@@ -136,7 +137,7 @@ def _falling(run: str, history: Mapping[str, Sequence[float]], config: TrainConf
     )
 
 
-def _validation(history: Mapping[str, Sequence[float]]) -> Finding | None:
+def _validation(history: Mapping[str, Sequence[float]], config: TrainConfig) -> Finding | None:
     ours, theirs = _finite(history, "val_elbo"), _finite(history, "elbo")
     if len(ours) < 4 or len(theirs) != len(ours):
         return None
@@ -145,7 +146,8 @@ def _validation(history: Mapping[str, Sequence[float]]) -> Finding | None:
         return None
     return Finding(
         "validation",
-        f"the validation ELBO is {gap:,.1f} nats better than the training ELBO: its images are easier, or copies",
+        f"the validation ELBO is {gap:,.1f} nats better than the training ELBO: its images are easier"
+        f"{', as they are not moved' if config.shift else ''}, or copies",
         "look at the splits with kvae data inspect",
     )
 

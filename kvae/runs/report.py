@@ -100,9 +100,8 @@ def _numbers(files: RunFiles, manifest: Manifest | None) -> str:
     if caveat:
         about.append(f"{caveat[0].upper()}{caveat[1:]}.")
     about += [diagnosis.as_text(finding) for finding in _findings(files.path)]
-    schedule = caveats.about_schedule(config.to_dict())
-    if schedule:
-        about.append(f"{schedule[0].upper()}{schedule[1:]}.")
+    for note in filter(None, (caveats.about_schedule(config.to_dict()), caveats.about_shift(config.to_dict()))):
+        about.append(f"{note[0].upper()}{note[1:]}.")
     words = " ".join(f"<span>{html.escape(shlex.quote(word))}</span>" for word in settings.command(config))
     return (
         f'<div class="numbers">{"".join(cells)}</div>\n<p>{html.escape(" ".join(about))}</p>\n'

@@ -16,6 +16,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from kvae.steps.example import Example
+from kvae.steps.shifts import shifted
 
 PARALLEL_CALLS = 2
 """Elements of a stream that are made in parallel."""
@@ -82,6 +83,7 @@ def steps(
     binarize: bool = False,
     start: int = 0,
     labels: NDArray[np.int64] | None = None,
+    shift: int = 0,
 ) -> tf.data.Dataset:
     """The batches of `batches` with the same arguments, `steps_per_call` of them in each element, as `Steps`.
 
@@ -94,10 +96,12 @@ def steps(
         images: uint8 `(num_images, height, width, channels)`.
         batch_size: images per optimiser step.
         steps_per_call: optimiser steps in one element.
-        shuffle_seed: seed of the order, new in each epoch, and of the bits.
+        shuffle_seed: seed of the order, new in each epoch, and of the bits and the moves.
         binarize: draw each pixel as 0 or 1, with its intensity as the probability of 1.
         start: number of the step to begin with, counted from the first step of the first epoch; 0 by default.
         labels: the class of each image, int64 `(num_images,)`, for a conditional model.
+        shift: the most pixels that an image is moved by, up, down, left or right, before it is binarised; 0, the
+            default, for none.
     """
     gather, classes = _gatherer(images), _classes(labels)
 
@@ -105,9 +109,11 @@ def steps(
         count = tf.shape(chosen, tf.int64)[0]
         chosen, seeds = (tf.pad(rows, [[0, steps_per_call - count], [0, 0]]) for rows in (chosen, seeds))
         pixels = gather(chosen)
-        if binarize:
+        if binarize or shift:
             pixels = tf.map_fn(
-                lambda step: _bits(step[0], step[1], batch_size), (pixels, seeds), fn_output_signature=tf.uint8
+                lambda step: _drawn(step[0], step[1], batch_size, binarize, shift),
+                (pixels, seeds),
+                fn_output_signature=tf.uint8,
             )
         return Steps(tf.ensure_shape(pixels, [steps_per_call, batch_size, *images.shape[1:]]), count, classes(chosen))
 
@@ -128,6 +134,7 @@ def batches(
     start: int = 0,
     shares: Shares = WHOLE,
     labels: NDArray[np.int64] | None = None,
+    shift: int = 0,
 ) -> tf.data.Dataset:
     """Batches float32 `(batch, height, width, channels)` in [0, 1] of uint8 images; with labels `(images, labels)`.
 
@@ -145,6 +152,7 @@ def batches(
             Without one, they are as even as possible, the elements are `Part`s, and the images repeat for ever, so
             pass `steps` to `evaluate`: at the end of a stream, Keras would make the replicas run one more, empty step.
         labels: the class of each image, int64 `(num_images,)`, for a conditional model.
+        shift: the most pixels that an image is moved by, anew in each epoch, as in `steps`; requires a `shuffle_seed`.
     """
     gather, classes = _gatherer(images), _classes(labels)
 
@@ -169,7 +177,7 @@ def batches(
         first = number * share
         chosen = chosen[first : first + share]
         grey = tf.ensure_shape(gather(chosen), [share, *images.shape[1:]])
-        found = _floats(_bits(grey, seed, batch_size, first) if binarize else grey)
+        found = _floats(_drawn(grey, seed, batch_size, binarize, shift, first))
         return element(found, tf.ensure_shape(chosen, [share]))
 
     order = _order(len(images), batch_size, shuffle_seed, start)
@@ -218,6 +226,14 @@ def _classes(labels: NDArray[np.int64] | None) -> Callable[[tf.Tensor], Any]:
         return lambda chosen: ()
     known = tf.constant(labels, tf.int64)
     return lambda chosen: tf.gather(known, chosen)
+
+
+def _drawn(
+    grey: tf.Tensor, seed: tf.Tensor, batch_size: int, binarize: bool, shift: int, first: tf.Tensor | int = 0
+) -> tf.Tensor:
+    """Grey bytes as they are trained on: moved, then binarised; arguments as for `_bits`."""
+    moved = shifted(grey, shift, seed, batch_size, first) if shift else grey
+    return _bits(moved, seed, batch_size, first) if binarize else moved
 
 
 def _bits(grey: tf.Tensor, seed: tf.Tensor, batch_size: int, first: tf.Tensor | int = 0) -> tf.Tensor:

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from kvae.config import TrainConfig
 from kvae.errors import ConfigError
+from kvae.files import pictures
 from kvae.model import networks, objectives, priors
 from kvae.model.objectives.elbo import check_free_bits
 from kvae.model.vae import VAE
@@ -33,11 +34,13 @@ def build(
         num_labels: number of classes, for a config that is `conditional`; see `kvae.data.classes.num_labels`.
 
     Raises:
-        ConfigError: the config is conditional, and there are no classes, or the other way round; the batch is larger
-            than the training split or does not divide evenly among the strategy's replicas, the learning rate's
-            warm-up is as long as the run, or free bits are asked for under a strategy with several replicas.
+        ConfigError: the config is conditional, and there are no classes, or the other way round; the images cannot be
+            moved as far as `shift` says; the batch is larger than the training split or does not divide evenly among
+            the strategy's replicas, the learning rate's warm-up is as long as the run, or free bits are asked for under
+            a strategy with several replicas.
     """
     check_size(config, num_train)
+    check_shift(config, image_shape)
     if config.model.likelihood is None:
         raise ConfigError(
             "likelihood is not chosen yet: pass the config that kvae.data.settle(config, data) returns, or set it."
@@ -94,4 +97,18 @@ def check_size(config: TrainConfig, num_train: int) -> None:
         raise ConfigError(
             f"lr_warmup_steps must be less than {num_steps}, the optimiser steps of the run; "
             f"got {config.lr_warmup_steps}."
+        )
+
+
+def check_shift(config: TrainConfig, image_shape: tuple[int, int, int]) -> None:
+    """Raise ConfigError if images of this shape, `(height, width, channels)`, cannot be moved by `shift` pixels."""
+    if config.shift and pictures.is_table(image_shape):
+        raise ConfigError(
+            f"shift is for images, whose pixels have neighbours: {config.dataset} is a table, so it must be 0; got "
+            f"{config.shift}."
+        )
+    if config.shift and config.shift >= min(image_shape[:2]):
+        raise ConfigError(
+            f"shift must be less than the height and the width of the images, {image_shape[0]} x {image_shape[1]} "
+            f"pixels; got {config.shift}."
         )

@@ -73,12 +73,12 @@ def fit(
 
 def _training_stream(vae: VAE, config: TrainConfig, data: Dataset, per_call: int, start: int) -> tf.data.Dataset:
     images, bits = data.train.images, config.is_of_bits
-    labels = data.train.labels if config.model.conditional else None
+    labels, shift = data.train.labels if config.model.conditional else None, config.shift
     if not replicated(vae):
-        return batches.steps(images, config.batch_size, per_call, config.seed, bits, start, labels)
+        return batches.steps(images, config.batch_size, per_call, config.seed, bits, start, labels, shift)
     return strategies.distributed(
         vae.distribute_strategy,
-        lambda shares: batches.batches(images, config.batch_size, config.seed, bits, start, shares, labels),
+        lambda shares: batches.batches(images, config.batch_size, config.seed, bits, start, shares, labels, shift),
     )
 
 

@@ -157,3 +157,15 @@ def test_a_split_that_is_too_large_is_sampled_evenly(mini, monkeypatch, binarize
     expected = data.test.images[::3]
     assert found.shape == (167, 28, 28, 1)
     np.testing.assert_array_equal(found, binarize(expected, 2) if binarize_images else expected)
+
+
+def test_the_entropy_is_that_of_independent_pixels():
+    """By hand: 1 and 0 are certain, 51/255 is one in five. Draws from the images have it as their mean -log p."""
+    images = np.array([[0, 255, 51, 255], [51, 51, 51, 0]], np.uint8).reshape(2, 2, 2, 1)
+    one = -(0.2 * np.log(0.2) + 0.8 * np.log(0.8))
+    np.testing.assert_allclose(binarization.entropy(images), [one, 3 * one], rtol=1e-12)
+    grey = np.random.default_rng(0).integers(1, 255, (1, 10, 10, 1), dtype=np.uint8)
+    bits = binarize(np.repeat(grey, 20_000, axis=0), 2) == 255
+    p = grey / 255
+    costs = -np.where(bits, np.log(p), np.log(1 - p)).sum(axis=(1, 2, 3))
+    assert abs(costs.mean() - binarization.entropy(grey)[0]) < 5 * costs.std() / np.sqrt(20_000)

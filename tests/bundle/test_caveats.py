@@ -91,3 +91,9 @@ def test_odd_numbers_break_nothing(odd):
 def test_an_importance_weighted_loss_is_said_to_be_a_bound():
     assert caveats.about_draws(1) is None
     assert "5 draws" in caveats.about_draws(5) and "bound on the negative log-likelihood" in caveats.about_draws(5)
+
+
+def test_losses_of_moved_images_are_said_to_be():
+    assert "images moved by up to 2 pixels" in str(caveats.about_shift({"shift": 2}))
+    for training in ({}, {"shift": 0}, {"shift": "a lot"}, {"shift": float("nan")}):
+        assert caveats.about_shift(training) is None

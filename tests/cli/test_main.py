@@ -167,8 +167,9 @@ def test_evaluate_prints_a_table_warnings_and_json(kvae, run, tmp_path):
     result = kvae("evaluate", str(run.path), "--importance-samples", "20", "--per-image", "values.npz")
     assert result.exit_code == 0
     for fact in (
-        "500 test images (sha256 738129dc79c9...)", "20 importance samples", "log-probabilities of binarised images",
-        "−ELBO", "NLL", "bits", "effective sample size", "active units", "posterior scale by dimension: z",
+        "500 test images (kvae's frozen bits, sha256 738129dc79c9...)", "20 importance samples",
+        "log-probabilities of binarised images", "−ELBO", "NLL", "bits", "entropy of the pixels",
+        "effective sample size", "active units", "posterior scale by dimension: z",
     ):  # fmt: skip
         assert fact in result.stdout
     assert "Warning: the NLL estimate is unreliable" in result.stderr
@@ -176,6 +177,8 @@ def test_evaluate_prints_a_table_warnings_and_json(kvae, run, tmp_path):
     with np.load(tmp_path / "values.npz") as values:
         assert report["metrics"]["nll"]["value"] == pytest.approx(values["nll"].mean())
         assert values["elbo"].shape == (500,)
+    assert report["test_bits"] == "kvae"
+    assert report["metrics"]["pixel_entropy"]["value"] == pytest.approx(191.03, abs=0.005)  # docs/results.md, E9
     assert report["kind"] == "log-probability"
     assert len(report["posterior_scale"]) == 4
 
@@ -351,6 +354,7 @@ def test_resuming_a_finished_run_changes_nothing(kvae, run):
         (["evaluate", "nothing"], 1, "model 'nothing' not found"),
         (["evaluate", "--importance-samples", "0"], 1, "importance_samples must be between 1"),
         (["evaluate", "--per-image", "a.csv"], 1, "must end in .npz"),
+        (["evaluate", "fashion_mnist", "--test-bits", "published"], 1, "only for models of binarised"),
         (["compare"], 1, "either --vary SETTING=VALUE,VALUE,... or --preset"),
         (["compare", "--vary", "beta=1", "--preset", "why-kl"], 1, "either --vary SETTING=VALUE,VALUE,... or --preset"),
         (["compare", "--vary", "momentum=1"], 1, "cannot vary 'momentum'"),

@@ -24,6 +24,7 @@ def invoke(*arguments):
         (["--free-bits", "0.1", "--regularizer", "cross-entropy"], 1, "free_bits is about the KL"),
         (["--ema", "1"], 1, "ema must be a number"),
         (["--clip-norm", "-1"], 1, "clip_norm must be a number"),
+        (["--shift", "-1"], 1, "shift must be an integer of at least 0"),
         (["--init-from", "nothing"], 1, "init_from must be a run"),
         (["--resume", "r", "--init-from", "x"], 2, "--init-from cannot be combined"),
         (["--resume", "r", "--learning-rate", "1"], 2, "--learning-rate cannot be combined"),
@@ -41,9 +42,9 @@ def test_each_error_is_one_line(tmp_path, monkeypatch, arguments, status, words)
 def test_the_new_options_reach_the_training(monkeypatch):
     seen = []
     monkeypatch.setattr("kvae.cli.train.run_training", lambda config, *rest: seen.append(config))
-    words = "--beta-schedule 0,0.1,0.5,1 --free-bits 0.2 --clip-norm 3 --ema 0.99"
+    words = "--beta-schedule 0,0.1,0.5,1 --free-bits 0.2 --clip-norm 3 --ema 0.99 --shift 2"
     assert invoke("train", *words.split()).exit_code == 0
-    assert seen == [TrainConfig(beta_schedule="0,0.1,0.5,1", free_bits=0.2, clip_norm=3.0, ema=0.99)]
+    assert seen == [TrainConfig(beta_schedule="0,0.1,0.5,1", free_bits=0.2, clip_norm=3.0, ema=0.99, shift=2)]
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ def test_the_report_is_self_contained(sweep, tmp_path):
     for result in results:
         assert f"{result.evaluation.metrics['nll'].value:,.2f}" in text
         assert text.count(result.setting.name) >= 4
+    assert text.count("191.03<br><small>") == 2  # the entropy of the pixels, of the two models of bits
     assert "entropy_weight=0.5: the loss weights the posterior&#x27;s entropy by 0.5, not 1: it is not a bound" in text
 
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from linear_gaussian import LinearGaussian
 
-from kvae.bundle import comparable, noise
+from kvae.bundle import binarization, comparable, noise
 from kvae.data import datasets
 from kvae.data.held_out_split import held_out
 from kvae.errors import BundleError, DataError, KvaeError
-from kvae.evaluation import evaluation
+from kvae.evaluation import data, evaluation
+from kvae.evaluation.data import labelled_test_images
 from kvae.evaluation.data import test_images as images_of_the_test_split
 from kvae.evaluation.estimates import Estimate
 from kvae.evaluation.evaluation import check_comparable, evaluate, paired
@@ -109,6 +110,22 @@ def test_elbo_nll_and_gap_are_consistent(found):
     np.testing.assert_allclose(per_image["elbo"], -per_image["distortion"] - per_image["rate"], atol=1e-9)
     np.testing.assert_allclose(per_image["gap"], -per_image["elbo"] - per_image["nll"], atol=1e-9)
     assert np.all((per_image["effective_sample_size"] >= 1) & (per_image["effective_sample_size"] <= 6))
+
+
+def test_the_entropy_of_the_pixels_stands_beside_the_nll_and_warns_of_one_below_it(bundle):
+    """It is a number of the images, not of the model: two models have no difference in it."""
+    bits = binarization.binarize(IMAGES, 2)
+    found = evaluate(bundle, bits, 6, grey=IMAGES)
+    np.testing.assert_array_equal(found.per_image["pixel_entropy"], binarization.entropy(IMAGES))
+    assert "pixel_entropy" not in evaluate(bundle, bits, 6).per_image
+    assert "pixel_entropy" not in paired(found, found)
+    assert not any("entropy of the pixels" in warning for warning in found.warnings)
+    low = replace(found, per_image=found.per_image | {"nll": found.per_image["pixel_entropy"] - 0.5})
+    (warning,) = [warning for warning in low.warnings if "entropy of the pixels" in warning]
+    assert f"{binarization.entropy(IMAGES).mean():.2f} nats" in warning
+    for grey in (IMAGES[:3], IMAGES / 255):
+        with pytest.raises(KvaeError, match="grey must be the images"):
+            evaluate(bundle, bits, 6, grey=grey)
 
 
 # What the numbers depend on
@@ -508,6 +525,23 @@ def test_the_test_images_suit_the_model(found, mini):
     np.testing.assert_array_equal(images_of_the_test_split(manifest), mini.test.images)
     bits = images_of_the_test_split(replace(manifest, binarize="dynamic"))
     np.testing.assert_array_equal(bits, held_out(mini, "test", True))
+
+
+def test_published_bits_are_drawn_only_for_the_model_that_they_suit(found, mini, monkeypatch):
+    """The grey images come with either bits; a model of other images is refused before its data set is looked for."""
+    manifest = replace(found.manifest, dataset=mini.provenance(), image_shape=[28, 28, 1], binarize="dynamic")
+    with pytest.raises(
+        DataError,
+        match="published test bits exist only for models of binarised fashion_mnist; .* binarised fashion_mnist_mini",
+    ):
+        labelled_test_images(manifest, bits="published")
+    monkeypatch.setattr(data, "check_published", lambda *arguments: None)
+    monkeypatch.setattr(data, "published_bits", lambda data: 255 - held_out(data, "test", True))
+    frozen, other = (labelled_test_images(manifest, bits=bits) for bits in ("kvae", "published"))
+    np.testing.assert_array_equal(frozen.images, 255 - other.images)
+    for images in (frozen, other):
+        np.testing.assert_array_equal(images.grey, mini.test.images)
+    assert labelled_test_images(replace(manifest, binarize="none")).grey is None
 
 
 def test_a_model_whose_images_have_another_shape_than_its_data_set_is_refused(found, mini):

@@ -137,6 +137,15 @@ def test_validation_that_is_better_than_training(gap, expected):
     """By more than a twentieth of 40 nats."""
     validation = np.array([60, 50, 45, 42, 40.5, 40.1, 40.05, 40.04])
     assert kinds(history(validation, validation + gap)) == expected
+    moved = diagnosis.diagnose("r", TrainConfig(shift=1), history(validation, validation + gap), PIXELS)
+    assert ["as they are not moved" in finding.text for finding in moved] == [True] * len(expected)
+
+
+def test_moving_the_images_is_advice_against_overfitting_unless_they_are_moved():
+    losses = history([60, 40, 41, 42], [59, 39, 38, 37])
+    for shift in (0, 1):
+        (finding,) = diagnosis.diagnose("r", TrainConfig(shift=shift), losses, PIXELS)
+        assert finding.kind == "overfitting" and ("--shift 1" in finding.advice) == (shift == 0)
 
 
 def test_findings_are_json_and_sentences():

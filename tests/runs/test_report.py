@@ -174,6 +174,13 @@ def test_a_loss_that_is_not_a_bound_is_noted(copy):
     )
 
 
+def test_losses_of_moved_images_are_noted(copy):
+    config = json.loads((copy / "config.json").read_text())
+    assert "images moved" not in Page(run_report.render(copy)).sections[""]
+    (copy / "config.json").write_text(json.dumps(config | {"shift": 1}))
+    assert "The training losses are of images moved by up to 1 pixel;" in Page(run_report.render(copy)).sections[""]
+
+
 def test_a_folder_that_is_not_a_run(tmp_path):
     with pytest.raises(KvaeError, match="is not a run: it has no config.json"):
         run_report.write(tmp_path)

@@ -9,6 +9,8 @@ import tensorflow as tf
 from kvae.steps import batches
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 1), dtype=np.uint8)
+DRAWN = [(False, 0), (True, 0), (False, 2), (True, 1)]
+"""What is drawn for each image, anew in each epoch: its bits, or not, and its move by up to so many pixels."""
 
 
 def test_shuffled_batches_are_a_new_permutation_in_each_epoch():
@@ -22,11 +24,11 @@ def test_shuffled_batches_are_a_new_permutation_in_each_epoch():
     np.testing.assert_array_equal(epoch_of(again, 2).ravel(), epochs[0])
 
 
-@pytest.mark.parametrize("binarize", [False, True])
+@pytest.mark.parametrize(("binarize", "shift"), DRAWN)
 @pytest.mark.parametrize("start", [3, 12, 17, 29])
-def test_a_stream_can_begin_at_any_step(start, binarize):
+def test_a_stream_can_begin_at_any_step(start, binarize, shift):
     """With 12 steps of 4 per epoch: in the middle of the first, at the start of the second, in the second and third."""
-    settings = {"batch_size": 4, "shuffle_seed": 2, "binarize": binarize}
+    settings = {"batch_size": 4, "shuffle_seed": 2, "binarize": binarize, "shift": shift}
     whole = [batch.numpy() for batch in batches.batches(IMAGES, **settings).take(40)]
     rest = [batch.numpy() for batch in batches.batches(IMAGES, **settings, start=start).take(40 - start)]
     np.testing.assert_array_equal(rest, whole[start:])
@@ -43,13 +45,14 @@ def test_the_images_of_a_step_are_known():
         np.testing.assert_array_equal(images[chosen] / np.float32(255), batch)
 
 
-@pytest.mark.parametrize("binarize", [False, True])
-def test_images_on_disk_give_the_batches_of_images_in_memory(tmp_path, binarize):
+@pytest.mark.parametrize(("binarize", "shift"), DRAWN)
+def test_images_on_disk_give_the_batches_of_images_in_memory(tmp_path, binarize, shift):
     np.save(tmp_path / "images.npy", IMAGES)
     on_disk = np.load(tmp_path / "images.npy", mmap_mode="r")
     for images in (on_disk, on_disk[5:45]):
         streams = [
-            batches.steps(array, 4, 3, shuffle_seed=1, binarize=binarize).take(5) for array in (images, images.copy())
+            batches.steps(array, 4, 3, shuffle_seed=1, binarize=binarize, shift=shift).take(5)
+            for array in (images, images.copy())
         ]
         assert isinstance(images, np.memmap)
         for one, other in zip(*streams, strict=True):
@@ -136,12 +139,12 @@ def unrolled(element):
     return [element.batch(step).numpy() for step in range(int(element.count))]
 
 
-@pytest.mark.parametrize("binarize", [False, True])
+@pytest.mark.parametrize(("binarize", "shift"), DRAWN)
 @pytest.mark.parametrize("steps_per_call", [1, 3, 5, 12])
-def test_steps_hold_the_batches_of_the_plain_stream(steps_per_call, binarize):
+def test_steps_hold_the_batches_of_the_plain_stream(steps_per_call, binarize, shift):
     """12 batches of 4 in each of two epochs, the same to the last bit, whether or not the calls divide evenly."""
-    plain = batches.batches(IMAGES, 4, shuffle_seed=2, binarize=binarize)
-    packed = iter(batches.steps(IMAGES, 4, steps_per_call, shuffle_seed=2, binarize=binarize))
+    plain = batches.batches(IMAGES, 4, shuffle_seed=2, binarize=binarize, shift=shift)
+    packed = iter(batches.steps(IMAGES, 4, steps_per_call, shuffle_seed=2, binarize=binarize, shift=shift))
     calls = batches.calls_per_epoch(len(IMAGES), 4, steps_per_call)
     for epoch in range(2):
         expected = [batch.numpy() for batch in plain.skip(12 * epoch).take(12)]
@@ -178,11 +181,11 @@ def test_the_order_is_drawn_independently_of_the_bits():
     np.testing.assert_array_equal(order[:4], batches.chosen_images(8, 4, 0, 0))
 
 
-@pytest.mark.parametrize("binarize", [False, True])
+@pytest.mark.parametrize(("binarize", "shift"), DRAWN)
 @pytest.mark.parametrize("count", [2, 4])
-def test_the_shares_of_a_batch_make_up_the_batch(binarize, count):
+def test_the_shares_of_a_batch_make_up_the_batch(binarize, shift, count):
     """In one process with several replicas, whose elements come in turn, and in several processes; from any step."""
-    settings = {"batch_size": 8, "shuffle_seed": 3, "binarize": binarize, "start": 4}
+    settings = {"batch_size": 8, "shuffle_seed": 3, "binarize": binarize, "shift": shift, "start": 4}
     whole = np.stack([batch.numpy() for batch in batches.batches(IMAGES, **settings).take(9)])
     turns = batches.batches(IMAGES, **settings, shares=batches.Shares(count, range(count))).take(9 * count)
     np.testing.assert_array_equal(np.concatenate([share.numpy() for share in turns]), np.concatenate(whole))

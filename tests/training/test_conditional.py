@@ -91,7 +91,7 @@ def test_the_steps_get_the_labels_of_their_images(made):
 
 def test_test_images_come_with_the_names_of_their_classes(made):
     _, data, run = made
-    images, names = labelled_test_images(run.exported.manifest, own=run.path.parent / "shades.npz")
+    images, names, _ = labelled_test_images(run.exported.manifest, own=run.path.parent / "shades.npz")
     np.testing.assert_array_equal(images, data.test.images)
     assert names == [data.class_names[label] for label in data.test.labels]
 

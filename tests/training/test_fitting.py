@@ -137,6 +137,55 @@ def test_a_warm_up_of_the_learning_rate_must_end(mini):
         building.build(config, mini.image_shape, 4050)
 
 
+@pytest.mark.parametrize(
+    ("image_shape", "shift", "message"),
+    [
+        ((8, 12, 1), 8, "less than the height and the width of the images, 8 x 12 pixels; got 8"),
+        ((12, 8, 3), 9, "12 x 8 pixels; got 9"),
+        ((1, 20, 1), 1, "fashion_mnist is a table, so it must be 0; got 1"),
+    ],
+)
+def test_images_are_not_moved_out_of_sight_nor_tables_at_all(image_shape, shift, message):
+    with pytest.raises(ConfigError, match=message):
+        building.build(TrainConfig(shift=shift, model=MLP), image_shape, 4000)
+    building.check_shift(TrainConfig(shift=min(image_shape[:2]) - 1, model=MLP), image_shape)
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("start", [0, 7])
+def test_training_images_are_moved_by_seed_and_step_and_validation_images_are_not(mini, monkeypatch, replicas, start):
+    """The streams that `fit` gets, whatever the number of replicas and the step that it begins with."""
+    given = []
+
+    class Recorder:
+        """Replaces the model."""
+
+        stop_training = False
+        distribute_strategy = tf.distribute.get_strategy()
+
+        def fit(self, stream, validation_data, **_):
+            given.extend([stream, validation_data])
+            return keras.callbacks.History()
+
+    if replicas > 1:
+        shares = batches.Shares(replicas, range(replicas))
+        monkeypatch.setattr(fitting, "replicated", lambda vae: True)
+        monkeypatch.setattr(fitting.strategies, "distributed", lambda strategy, make: make(shares))
+    config = TrainConfig(dataset="fashion_mnist_mini", epochs=1, batch_size=50, shift=2, seed=3, model=MLP)
+    fitting.fit(Recorder(), config, mini, step=start)
+    stream, validation = given
+    if replicas == 1:
+        element = next(iter(stream))
+        found = [element.batch(step) for step in range(5)]
+    else:
+        found = np.reshape([share.numpy() for share in stream.take(5 * replicas)], (5, 50, 28, 28, 1))
+    whole = batches.batches(mini.train.images, 50, 3, binarize=True, shift=2)
+    np.testing.assert_array_equal(found, [batch.numpy() for batch in whole.skip(start).take(5)])
+    first = next(iter(validation))
+    bits = (first if replicas == 1 else first.images)[:50]
+    np.testing.assert_array_equal(bits, held_out(mini, "validation", True)[:50] / np.float32(255))
+
+
 def test_the_loss_s_weights_reach_the_model():
     vae = building.build(TrainConfig(beta=0.3, entropy_weight=0.1, seed=7, model=MLP), (28, 28, 1), 4000)
     assert (vae.beta, vae.objective.entropy_weight, vae.seed) == (0.3, 0.1, 7)

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 CONFIG = TrainConfig(
     dataset="fashion_mnist_mini", epochs=2, batch_size=400, jit="off", pictures_every=2, patience=10, ema=0.9,
-    clip_norm=5.0, free_bits=0.01, model=ModelConfig(architecture="mlp", latent_dim=2, hidden_units=8),
+    clip_norm=5.0, free_bits=0.01, shift=1, model=ModelConfig(architecture="mlp", latent_dim=2, hidden_units=8),
 )  # fmt: skip
 STEPS = 10
 """In an epoch."""
