@@ -164,6 +164,11 @@ class PriorFitConfig:
 
     def __post_init__(self) -> None:
         _check(self)
+        if self.prior not in PRIOR_COMPONENTS and self.prior_components is not None:
+            raise ConfigError(
+                f"prior_components is for fitting a mixture; got {self.prior_components} with {self.prior}. Leave it "
+                f"out."
+            )
         settled = ModelConfig(prior=self.prior, prior_components=self.prior_components)
         object.__setattr__(self, "prior_components", settled.prior_components)
 

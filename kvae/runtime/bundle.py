@@ -223,6 +223,12 @@ class Bundle:
 
         return batches()
 
+    def sample_labels(self, n: int, seed: int = 0, start: int = 0, label: Label | None = None) -> Labels | None:
+        """The labels of the images of `sample` with these arguments, int64 `(n,)`; None for a model without labels."""
+        if label is None and self.manifest.label_weights is not None:
+            return noises.choices(seed, start, n, self.manifest.label_weights, noises.LABELS)
+        return class_labels.resolve(self.manifest, label, n)
+
     def _decode(self, inputs: Inputs, images: Floats, threads: int) -> None:
         """Write the images of one batch of draws from the prior into `images`."""
         if "z" not in inputs:  # the prior's graph has the codes

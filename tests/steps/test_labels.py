@@ -1,5 +1,7 @@
 """Labels that go into a conditional model: what is read, what is refused, and where."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
@@ -35,6 +37,14 @@ def test_labels_are_read_as_class_numbers(given):
     np.testing.assert_array_equal(found, LABELS)
 
 
+def test_bools_are_two_classes():
+    for given in ([False, True, True], [[False], [True], [True]]):
+        found, whole = labels.tensor(np.array(given), 2)
+        assert bool(whole) and found.numpy().tolist() == [0, 1, 1]
+    with pytest.raises(KvaeError, match="got bools"):
+        labels.tensor(np.array([False, True, True]), 3)
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
@@ -44,10 +54,11 @@ def test_labels_are_read_as_class_numbers(given):
         (np.ones((12, 3)), [ODD]),
         (np.eye(4)[LABELS], ["one-hot (batch, 3)", "(12, 4)"]),
         (LABELS.astype(str), ["texts", "np.unique"]),
+        (LABELS == 1, ["got bools", "False and True", "this model's 3"]),
         (LABELS[:5], ["5 labels for 12 images"]),
         (None, ["conditional", "from 0 to 2", "fit(images, labels)"]),
     ],
-    ids=["large", "negative", "fraction", "two-hot", "other one-hot", "text", "few", "none"],
+    ids=["large", "negative", "fraction", "two-hot", "other one-hot", "text", "bools", "few", "none"],
 )
 def test_what_are_no_labels_is_refused_before_the_first_step(given, words):
     vae = conditional()
@@ -138,6 +149,14 @@ def test_steps_and_batches_hold_the_labels_of_their_images():
         for part in (next(stream) for _ in range(4)):
             found, label = (part.images, part.label) if seed is None else part
             np.testing.assert_array_equal(label, 7 * np.rint(found.numpy()[:, 0, 0, 0] * 255))
+
+
+@pytest.mark.parametrize("dtype", [float, bool])
+def test_steps_and_batches_take_integers_alone(dtype):
+    images, given = np.zeros((4, 2, 2, 1), np.uint8), np.array([0, 1, 1, 0], dtype)
+    for make in (partial(batches.steps, images, 2, 1, 0), partial(batches.batches, images, 2)):
+        with pytest.raises(KvaeError, match=f"labels must be integers, one for each image; got {np.dtype(dtype)}"):
+            make(labels=given)
 
 
 def test_without_labels_a_stream_has_the_elements_that_it_had():

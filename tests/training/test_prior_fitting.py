@@ -151,6 +151,12 @@ def test_settings_out_of_range_are_refused(settings):
         PriorFitConfig(**settings)
 
 
+def test_components_of_a_flow_are_refused_in_the_words_of_what_can_be_fitted():
+    with pytest.raises(ConfigError, match="for fitting a mixture; got 3 with flow") as error:
+        PriorFitConfig(prior="flow", prior_components=3)
+    assert "vamp" not in str(error.value)
+
+
 def test_the_model_that_is_fitted_has_no_free_bits(vae):
     """A mixture has no KL of each dimension, which they need; but its loss, and so the effective beta, can be had."""
     fit = PriorFitConfig(prior="mixture", prior_components=2)
