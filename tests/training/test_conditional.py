@@ -125,6 +125,8 @@ def test_a_run_is_exported_again_without_its_images_too(made, tmp_path, caplog):
     config, _, run = made
     again = export_run(run.path, tmp_path / "bundle")
     assert again.manifest.label_weights == run.exported.manifest.label_weights
+    assert again.manifest.dataset == run.exported.manifest.dataset
+    assert set(again.manifest.dataset) == {"name", "sha256", "num_images"}
     assert again.manifest.scoring == run.exported.manifest.scoring
     with caplog.at_level(logging.WARNING, "kvae"):
         bare = export_run(run.path, tmp_path / "bare", own=shades(tmp_path / "other.npz", seed=1))
