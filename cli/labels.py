@@ -22,7 +22,7 @@ def label_option(text: str = GIVEN) -> Any:
 
 
 def of_images(bundle: Any, images: Any, label: str | None) -> Any:
-    """What these images are of, as the functions of `kvae.runtime` take it; None for a model without labels.
+    """The labels of these images, as the functions of `kvae.runtime` take them; None for a model without labels.
 
     Args:
         bundle: the model.
@@ -55,7 +55,7 @@ def of_files(bundle: Any, paths: Sequence[Path], resize: bool, reading: Reading,
 
 
 def of_names(bundle: Any, names: Sequence[str] | None, label: str | None) -> Any:
-    """What a data set's images are of: --label, or else the names of their classes; None for a model without labels.
+    """The labels of a data set's images: --label, or else the names of their classes; None for a model without labels.
 
     Raises:
         KvaeError: the images have no labels, or they name no class of the model.
