@@ -1,4 +1,4 @@
-"""`--label`: what the images of a verb are of, for a conditional model."""
+"""`--label`: the class of the images that a verb reads or draws, for a conditional model."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from kvae.cli import terminal
 from kvae.errors import KvaeError
 from kvae.files.reading import Reading
 
@@ -21,7 +22,7 @@ def label_option(text: str = GIVEN) -> Any:
 
 
 def of_images(bundle: Any, images: Any, label: str | None) -> Any:
-    """What these images are of, as the functions of `kvae.runtime` take it; None for a model without labels.
+    """The labels of these images, as the functions of `kvae.runtime` take them; None for a model without labels.
 
     Args:
         bundle: the model.
@@ -54,7 +55,7 @@ def of_files(bundle: Any, paths: Sequence[Path], resize: bool, reading: Reading,
 
 
 def of_names(bundle: Any, names: Sequence[str] | None, label: str | None) -> Any:
-    """What a data set's images are of: --label, or else the names of their classes; None for a model without labels.
+    """The labels of a data set's images: --label, or else the names of their classes; None for a model without labels.
 
     Raises:
         KvaeError: the images have no labels, or they name no class of the model.
@@ -65,7 +66,7 @@ def of_names(bundle: Any, names: Sequence[str] | None, label: str | None) -> Any
         return required(bundle, None)
     from kvae.data import classes
 
-    return classes.numbers(bundle.labels, names, "the test images")
+    return classes.numbers(bundle.labels, names, "the test images", 0)
 
 
 def checked(bundle: Any, label: str | None) -> str | None:
@@ -76,8 +77,10 @@ def checked(bundle: Any, label: str | None) -> str | None:
     """
     from kvae.runtime import class_labels
 
-    if label is not None and not class_labels.is_best(bundle.manifest, label):
-        class_labels.resolve(bundle.manifest, label, 1)
+    if class_labels.is_best(bundle.manifest, label):
+        _tell_of_namesake(bundle, class_labels.BEST)
+    else:
+        _check(bundle, label)
     return label
 
 
@@ -89,14 +92,21 @@ def required(bundle: Any, label: str | None) -> str | None:
     """
     if label is None and bundle.labels is not None:
         raise KvaeError(f"this model is conditional: give --label NAME. {_known(bundle.labels)}")
-    return checked(bundle, label)
+    from kvae.runtime import class_labels
+
+    if not class_labels.is_best(bundle.manifest, label):
+        _check(bundle, label)
+    return label
 
 
 def is_all(bundle: Any, label: str | None) -> bool:
-    """Whether --label means every class; in a model that has a class named "all", it means that one."""
+    """Whether --label means every class: this word always does, if the model has labels."""
     from kvae.runtime.class_labels import ALL
 
-    return label == ALL and ALL not in (bundle.labels or [ALL])
+    if label != ALL or bundle.labels is None:
+        return False
+    _tell_of_namesake(bundle, ALL)
+    return True
 
 
 def about_numbers(bundle: Any) -> str | None:
@@ -107,6 +117,23 @@ def about_numbers(bundle: Any) -> str | None:
         "elbo is a lower bound on log p(x|y), given each image's label y; kvae evaluate also estimates log p(x) = "
         "log sum_y p(y) p(x|y)"
     )
+
+
+def _check(bundle: Any, label: str | None) -> None:
+    """Raise KvaeError if --label is given, but not a class of the model."""
+    from kvae.runtime import class_labels
+
+    if label is not None:
+        class_labels.resolve(bundle.manifest, label, 1)
+
+
+def _tell_of_namesake(bundle: Any, word: str) -> None:
+    """Say how to give the class that has the name of a choice, if there is one."""
+    if word in bundle.labels:
+        terminal.tell(
+            f"note: --label {word} is a choice, not the class of this name; --label {word.capitalize()}, or its number "
+            f"{bundle.labels.index(word)}, is the class"
+        )
 
 
 def _known(names: Sequence[str]) -> str:

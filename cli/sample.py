@@ -74,8 +74,10 @@ def sample(
         given = class_labels.all_of(bundle.manifest, n)
         rows, count = bundle.labels, len(given)
     batches = terminal.shown(bundle.sample_batches(count, seed, temperature, label=given), count, len)
+    numbers = bundle.sample_labels(count, seed, label=given) if out.suffix.lower() == ".npz" else None
+    known = None if numbers is None else output.Labels(bundle.labels or [], numbers)
     with destination(out, ".npy") as target:
-        output.write(batches, count, bundle.manifest.image_shape, target, rows=rows)
+        output.write(batches, count, bundle.manifest.image_shape, target, rows=rows, labels=known)
     terminal.tell_which(model, path)
     if out == STDOUT:
         return

@@ -130,16 +130,26 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         _check(self)
-        if self.prior not in PRIOR_COMPONENTS:
-            if self.prior_components is not None:
-                raise ConfigError(
-                    f"prior_components is for the priors {' and '.join(PRIOR_COMPONENTS)}; got "
-                    f"{self.prior_components} with {self.prior}. Leave it out."
-                )
-        elif self.prior_components is None:
-            object.__setattr__(self, "prior_components", PRIOR_COMPONENTS[self.prior])
-        if self.hidden_units is None:
-            object.__setattr__(self, "hidden_units", ARCHITECTURES[self.architecture])
+        if self.prior not in PRIOR_COMPONENTS and self.prior_components is not None:
+            raise ConfigError(
+                f"prior_components is for the priors {' and '.join(PRIOR_COMPONENTS)}; got "
+                f"{self.prior_components} with {self.prior}. Leave it out."
+            )
+        components, units = PRIOR_COMPONENTS.get(self.prior), ARCHITECTURES[self.architecture]
+        defaults = {"prior_components": components, "hidden_units": units}
+        left = {name: default for name, default in defaults.items() if getattr(self, name) is None}
+        for name, default in left.items():
+            object.__setattr__(self, name, default)
+        object.__setattr__(self, "_left", tuple(left))  # not a field: it is neither compared nor stored
+
+    def changed(self, **settings: Any) -> "ModelConfig":
+        """These settings with others in their place.
+
+        Unlike `dataclasses.replace`, it gives what was left at the default of the old architecture or prior the default
+        of the new one.
+        """
+        left = dict.fromkeys(getattr(self, "_left", ()))
+        return ModelConfig(**(asdict(self) | left | settings))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +174,11 @@ class PriorFitConfig:
 
     def __post_init__(self) -> None:
         _check(self)
+        if self.prior not in PRIOR_COMPONENTS and self.prior_components is not None:
+            raise ConfigError(
+                f"prior_components is for fitting a mixture; got {self.prior_components} with {self.prior}. Leave it "
+                f"out."
+            )
         settled = ModelConfig(prior=self.prior, prior_components=self.prior_components)
         object.__setattr__(self, "prior_components", settled.prior_components)
 
@@ -335,7 +350,7 @@ class TrainConfig:
         likelihood = self.model.likelihood
         if likelihood is None and (self.data is None or self.is_of_bits):
             likelihood = NAMED_LIKELIHOOD
-            object.__setattr__(self, "model", replace(self.model, likelihood=likelihood))
+            object.__setattr__(self, "model", self.model.changed(likelihood=likelihood))
         if self.binarize is None and likelihood is not None:
             object.__setattr__(self, "binarize", LIKELIHOODS[likelihood])
         if self.is_of_bits and LIKELIHOODS[str(likelihood)] != "dynamic":

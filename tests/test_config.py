@@ -74,6 +74,18 @@ def test_an_unknown_setting_is_refused():
         TrainConfig.from_dict({"momentum": 0.9})
 
 
+def test_a_changed_model_has_the_defaults_of_its_new_parts_and_keeps_what_was_given():
+    left = ModelConfig(prior="mixture").changed(architecture="mlp", prior="vamp", latent_dim=3)
+    assert left == ModelConfig(architecture="mlp", prior="vamp", latent_dim=3)
+    assert (left.hidden_units, left.prior_components) == (512, 500)
+    assert left.changed(prior="flow").changed(prior="mixture").prior_components == 100
+    given = ModelConfig(prior="mixture", hidden_units=128, prior_components=100)
+    assert given.changed(architecture="mlp").changed(prior="vamp").hidden_units == 128
+    assert given.changed(prior="vamp").prior_components == 100
+    named = TrainConfig(model=ModelConfig()).model  # whose likelihood was settled
+    assert named.likelihood == "bernoulli" and named.changed(architecture="ladder").hidden_units == 256
+
+
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 def test_images_are_binarised_only_for_the_bernoulli(likelihood):
     """By default; grey images under a Bernoulli must be requested."""

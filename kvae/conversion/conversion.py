@@ -58,8 +58,8 @@ def convert(
         graph_format: "onnx", the default, or "ort" for onnxruntime's own format.
         data_dir: where the files of the bundle's data set are; see `kvae.data.datasets.load`. float32 needs no data.
         own: where the user's own images that it was trained on are; by default, where its run says.
-        images: images to use instead of the data set's, for a model of your own, with their labels if it has labels;
-            for a model of binarised images, they are binarised if they are not already.
+        images: images to calibrate and to compare on, and their labels if the model has labels; by default those of
+            the data set. For a model of binarised images, they are binarised if they are not already.
         progress: called with the number of images evaluated since the last call, and the total number to evaluate.
 
     Raises:

@@ -68,7 +68,7 @@ def settle(config: TrainConfig, data: Dataset) -> TrainConfig:
     if config.model.likelihood is None:
         likelihood, why = likelihood_for(data.facts, data.image_shape)
         logger.info("likelihood %s, because of %s; --likelihood takes another", likelihood, why)
-        return replace(config, model=replace(config.model, likelihood=likelihood))
+        return replace(config, model=config.model.changed(likelihood=likelihood))
     if wrong := misfit(config.model.likelihood, data.facts, data.image_shape):
         logger.warning("warning: %s", wrong)
     return config
@@ -86,4 +86,4 @@ def dense_for_tables(config: TrainConfig) -> TrainConfig:
         return config
     hint = shapes.maybe_flat(header.width)
     logger.info("%s is a table: dense networks (--architecture %s) in place of convolutions%s", path.name, DENSE, hint)
-    return replace(config, model=replace(config.model, architecture=DENSE))
+    return replace(config, model=config.model.changed(architecture=DENSE))

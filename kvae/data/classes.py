@@ -119,7 +119,9 @@ def listed(names: Sequence[str]) -> str:
     return f"{len(names):,}: {', '.join(map(shown, names[:NAMED]))}{', ...' * (len(names) > NAMED)}"
 
 
-def numbers(names: Sequence[str], labels: Sequence[Label], source: object) -> NDArray[np.int64]:
+def numbers(
+    names: Sequence[str], labels: Sequence[Label], source: object, first: int | None = None
+) -> NDArray[np.int64]:
     """Labels of images, as they were read, as the numbers of a model's classes, `(n,)`.
 
     A label is looked up among the names, an integer as its digits; upper and lower case do not matter if only one name
@@ -129,9 +131,10 @@ def numbers(names: Sequence[str], labels: Sequence[Label], source: object) -> ND
         names: those of the model's classes.
         labels: the label of each image.
         source: where they come from, for the message.
+        first: the row of the first label in an array, so that the message names the row of a wrong one.
 
     Raises:
-        DataError: a label is not one of the classes; the message has the nearest name.
+        DataError: a label is not one of the classes; the message has its row and the nearest name.
     """
     exact = {name: index for index, name in enumerate(names)}
     folded: dict[str, list[int]] = {}
@@ -149,8 +152,9 @@ def numbers(names: Sequence[str], labels: Sequence[Label], source: object) -> ND
         if isinstance(label, int) and not are_integers and 0 <= label < len(names):
             return label
         near = suggestion(text, list(names))
+        row = "" if first is None else f" of row {first + list(labels).index(label):,}"
         raise DataError(
-            f"{source}: the label '{printable(text, 60)}' is none of the model's classes.{near} "
+            f"{source}: the label{row}, '{printable(text, 60)}', is none of the model's classes.{near} "
             f"Classes: {listed(names)}."
         )
 

@@ -1,6 +1,6 @@
 """What a data set is: uint8 images, with their labels, in three splits."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvae.data.tally import Facts
+
+PUBLISHED = ("name", "sha256", "num_images", "licence")
+"""What a bundle says of the data that its model was trained on; a licence only if it is known."""
+
+
+def published(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """The part that a bundle publishes of what a run records about its data."""
+    return {name: recorded[name] for name in PUBLISHED if recorded.get(name) is not None}
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,7 @@ class Dataset:
     def provenance(self) -> dict[str, Any]:
         """What a bundle says of the data that its model was trained on."""
         found = {"name": self.name, "sha256": self.sha256, "num_images": len(self.train.images)}
-        return found if self.licence is None else found | {"licence": self.licence}
+        return published(found | {"licence": self.licence})
 
     @property
     def label_names(self) -> list[str] | None:

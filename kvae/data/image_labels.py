@@ -46,7 +46,7 @@ def _of_part(part: Part, names: Sequence[str]) -> NDArray[np.int64] | None:
         array = archives.parts(part.path)[0].labels
         if array is not None:
             read = labels.read(str(part.path), array, part.total)
-            return classes.numbers(names, read[part.first : part.first + part.count], part.path)
+            return classes.numbers(names, read[part.first : part.first + part.count], part.path, part.first)
     return None
 
 

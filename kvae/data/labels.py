@@ -21,7 +21,8 @@ def read(name: str, labels: arrays.Rows, count: int) -> list[Label]:
 
     Args:
         name: the file, for messages.
-        labels: `(n,)` or `(n, 1)` integers, whole floats, bools or texts, or a one-hot array `(n, k)`.
+        labels: `(n,)` or `(n, 1)` integers, whole floats, texts, or bools, which are the classes False and True; or a
+            one-hot array `(n, k)`.
         count: n, the number of images.
 
     Raises:
@@ -79,4 +80,6 @@ def _labels(name: str, values: NDArray[np.generic], before: int) -> list[Label]:
         return [shown(label) for label in values.tolist()]
     if kind == "S":
         return [shown(label.decode("utf-8", "replace")) for label in values.tolist()]
+    if kind == "b":
+        return [str(label) for label in values.tolist()]  # not 0 and 1, which a model of other classes would take
     return [int(label) for label in values.tolist()]

@@ -5,7 +5,7 @@ import shutil
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,22 @@ MAX_ROW = 16
 """Images per row in a grid of reconstructions; more images make longer rows, so that the grid stays square."""
 MAX_GRID = 10_000
 """Maximum number of images in one grid, because viewers refuse larger pictures."""
+LABELS = 2**16
+"""Labels written at a time."""
 MARKER = ".kvae-samples"
 """The list of the files in a folder of samples, with their hashes: a later call may replace the folder if it is
 unchanged. One that an earlier kvae wrote has only their number here, and stays."""
 NAMES = "names.csv"
 """The file in a folder of reconstructions that says which image each is of."""
+
+
+class Labels(NamedTuple):
+    """The class of each of some images."""
+
+    names: Sequence[str]
+    """The names of all classes."""
+    numbers: NDArray[np.int64]
+    """The number of each image's, `(n,)`."""
 
 
 def write(
@@ -34,6 +45,7 @@ def write(
     path: Path,
     columns: int | None = None,
     rows: Sequence[str] | None = None,
+    labels: Labels | None = None,
 ) -> None:
     """Write images to `path`, in the format that its name implies.
 
@@ -43,10 +55,12 @@ def write(
         n: number of images.
         image_shape: `[height, width, channels]`.
         path: `.png` for one grid, `.npy` for float32 `(n, height, width, channels)`, `.npz` for the same under the
-            name `images`, or a folder (no suffix) for `000000.png`, `000001.png`, ...; an existing file is replaced,
-            an existing folder only if an earlier call wrote it and nothing was added or changed.
+            name `images` (and with `labels` the names of their classes under `labels`), or a folder (no suffix) for
+            `000000.png`, `000001.png`, ...; an existing file is replaced, an existing folder only if an earlier call
+            wrote it and nothing was added or changed.
         columns: images per row of a grid; see `kvae.files.pictures.grid`.
         rows: the label of each row of a grid, for whole rows.
+        labels: the class of each image, which an .npz keeps.
 
     Raises:
         KvaeError: the target cannot be written, or is not one of these.
@@ -73,11 +87,12 @@ def write(
             with temporary.open("wb") as file:
                 _write_npy(batches, shape, file)
         else:
-            with (
-                zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
-                archive.open("images.npy", "w", force_zip64=True) as file,
-            ):
-                _write_npy(batches, shape, file)
+            with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+                with archive.open("images.npy", "w", force_zip64=True) as file:
+                    _write_npy(batches, shape, file)
+                if labels is not None:
+                    with archive.open("labels.npy", "w", force_zip64=True) as file:
+                        _write_labels(labels, file)
 
 
 Reconstructed = tuple[NDArray[np.float32], NDArray[np.float32], list[str]]
@@ -169,6 +184,13 @@ def _write_npy(batches: Iterable[NDArray[np.float32]], shape: tuple[int, ...], f
     npy.write_header(file, "<f4", shape)
     for batch in batches:
         file.write(batch.astype("<f4", copy=False).tobytes())
+
+
+def _write_labels(labels: Labels, file: IO[bytes]) -> None:
+    names = np.array(labels.names, "<U")
+    npy.write_header(file, names.dtype.str, labels.numbers.shape)
+    for first in range(0, len(labels.numbers), LABELS):
+        file.write(names[labels.numbers[first : first + LABELS]].tobytes())
 
 
 def _is_folder(path: Path) -> bool:

@@ -69,11 +69,4 @@ def draw(posterior: Any, draws: Draws, num_draws: int, count: tf.Tensor | int) -
 
 def repeated(example: Example, num_draws: int) -> Example:
     """A batch repeated once for each draw, `(num_draws * batch, ...)`."""
-    if num_draws == 1:
-        return example
-    parts = (None if part is None else _tiled(part, num_draws) for part in example)
-    return Example(*parts)
-
-
-def _tiled(values: tf.Tensor, num_draws: int) -> tf.Tensor:
-    return memo.repeats(tf.tile(values, [num_draws] + [1] * (values.shape.rank - 1)), values)
+    return Example(*(None if part is None else memo.tiled(part, num_draws) for part in example))

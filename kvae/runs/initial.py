@@ -92,12 +92,24 @@ def _described(parts: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def class_names(init_from: str) -> list[str] | None:
+    """The names of the classes of the model, in order, which its run knows; None if it has none, or no run."""
+    folder = run_folder(weights_file(init_from))
+    found = None if folder is None else run_files.read_json(folder / layout.DATASET)
+    counts = found.get("label_counts") if isinstance(found, dict) else None
+    return list(counts) if isinstance(counts, dict) else None
+
+
 def run_config(path: Path) -> TrainConfig | None:
     """The settings of the run that a `.keras` file is in; None if it is not in a run."""
-    for folder in (path.resolve().parent, path.resolve().parent.parent):
-        if (folder / layout.CONFIG).is_file():
-            return run_files.read_config(folder)
-    return None
+    folder = run_folder(path)
+    return None if folder is None else run_files.read_config(folder)
+
+
+def run_folder(path: Path) -> Path | None:
+    """The run that a `.keras` file is in; None if it is not in a run."""
+    around = (path.resolve().parent, path.resolve().parent.parent)
+    return next((folder for folder in around if (folder / layout.CONFIG).is_file()), None)
 
 
 def inherited(settings: dict[str, Any], with_data: bool = True) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class Job:
     max_bad: int = 0
     """How many pictures may be skipped in all."""
     label: Label | None = None
-    """What the images are of: a label's number, "best", or the number of each image's."""
+    """The images' class: its number, "best", or a number for each image."""
 
 
 def of_images(
@@ -69,7 +69,7 @@ def of_images(
         device: where the graphs run; see `Bundle.open`.
         shard_size: images in a shard; by default `shards.size_for` decides.
         max_bad: as for `open_for`. A call counts the pictures of the parts that it makes.
-        label: what the images are of, if the model has labels; see `kvae.runtime.scores.score`.
+        label: the images' class, if the model has labels; see `kvae.runtime.scores.score`.
 
     Raises:
         KvaeError: the bundle or the images cannot be used, or a label is missing or not one of the model's.

@@ -167,7 +167,7 @@ class Bundle:
             temperature: factor on the prior's noise, which for N(0, I) is its standard deviation; below 1, images are
                 more typical and less varied. For a model with groups, it may be one for each group.
             start: index of the first image.
-            label: what the images are of, if the model has labels: a label by name or number, or one for each image.
+            label: the images' class, if the model has labels: a label by name or number, or one for each image.
                 Without it, labels are drawn too, as often as they are among the training images.
 
         Returns:
@@ -223,6 +223,12 @@ class Bundle:
 
         return batches()
 
+    def sample_labels(self, n: int, seed: int = 0, start: int = 0, label: Label | None = None) -> Labels | None:
+        """The labels of the images of `sample` with these arguments, int64 `(n,)`; None for a model without labels."""
+        if label is None and self.manifest.label_weights is not None:
+            return noises.choices(seed, start, n, self.manifest.label_weights, noises.LABELS)
+        return class_labels.resolve(self.manifest, label, n)
+
     def _decode(self, inputs: Inputs, images: Floats, threads: int) -> None:
         """Write the images of one batch of draws from the prior into `images`."""
         if "z" not in inputs:  # the prior's graph has the codes
@@ -236,7 +242,7 @@ class Bundle:
 
         Args:
             z: codes, `(batch, latent_dim)`.
-            label: what the images are of, if the model has labels: a label by name or number, or one for each code.
+            label: the images' class, if the model has labels: a label by name or number, or one for each code.
 
         Returns:
             `(batch, height, width, channels)`, in [0, 1].
@@ -251,7 +257,7 @@ class Bundle:
 
         Args:
             images: `(batch, height, width, channels)` in [0, 1].
-            label: what the images are of, if the model has labels: a label by name or number, or one for each image;
+            label: the images' class, if the model has labels: a label by name or number, or one for each image;
                 or "best", for the label with the highest ELBO.
             noise: for a model with groups, standard normal noise `(batch, latent_dim)`: each group's posterior is that
                 after the draws loc + scale * noise of the groups before it. By default it is 0.

@@ -35,7 +35,7 @@ def write(bundle: Bundle, images: Images, batches: Iterator[Batch], path: Path, 
         images: the images. Those that are skipped have no row; `names` says which image a row is.
         batches: the batches of `images`; a separate argument, so that a caller can show progress.
         path: the file, which is replaced if it exists.
-        label: what the images are of, if the model has labels: a label by name or number, one for each image (those
+        label: the images' class, if the model has labels: a label by name or number, one for each image (those
             that will be skipped included), or "best", for the label with the highest ELBO.
 
     Raises:
@@ -87,7 +87,7 @@ def decode(bundle: Bundle, codes: arrays.ArrayFile, label: Label | None = None) 
     Args:
         bundle: the model.
         codes: the codes.
-        label: what they are of, if the model has labels: a label by name or number, or one for each code. By default
+        label: their class, if the model has labels: a label by name or number, or one for each code. By default
             the labels that `write` wrote beside the codes.
 
     Raises:

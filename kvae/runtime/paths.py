@@ -51,7 +51,7 @@ def between(
         steps: number of images, both ends included.
         resize: whether to resize the pictures to the model's size; see `kvae.data.images.open_for`.
         reading: how to read transparency and more than 8 bits.
-        label: what the pictures are of, if the model has labels: one label, one for each of the two, or "best". If
+        label: the pictures' class, if the model has labels: one label, one for each of the two, or "best". If
             they differ, the first half of the path, its middle included, has the first one's.
 
     Returns:
@@ -96,7 +96,7 @@ def traverse(
         order: the dimensions to vary.
         steps: number of values of each.
         reach: the values are evenly spaced between -reach and reach standard deviations of the prior.
-        label: what the images are of, if the model has labels: a label by name or number.
+        label: the images' class, if the model has labels: a label by name or number.
 
     Returns:
         `(len(order), steps, height, width, channels)`.
@@ -144,7 +144,7 @@ def draw_traversal(
         out: the .png to write.
         resize: whether to resize the picture to the model's size; see `kvae.data.images.open_for`.
         reading: how to read transparency and more than 8 bits.
-        label: what the images are of, if the model has labels: a label by name or number; or "best", for the label
+        label: the images' class, if the model has labels: a label by name or number; or "best", for the label
             with which the picture has the highest ELBO.
 
     Returns:

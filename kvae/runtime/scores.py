@@ -74,7 +74,7 @@ def score(
         bundle: the model; open it with `threads=1` to be fast.
         images: the images; for a model of bits, grey ones are binarised.
         threads: as for `kvae.runtime.scoring.score`.
-        label: what the images are of, if the model has labels: a label by name or number, one for each image (those
+        label: the images' class, if the model has labels: a label by name or number, one for each image (those
             that will be skipped included), or "best", for the label with the highest ELBO.
 
     Raises:

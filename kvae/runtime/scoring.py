@@ -59,7 +59,7 @@ def score(
         draws: draws from each posterior.
         seed: seed of their noise.
         threads: groups of images to process at a time; None, the default, is one per core.
-        label: what the images are of, if the model has labels: the score is then a bound on log p(x|y). One label by
+        label: the images' class, if the model has labels: the score is then a bound on log p(x|y). One label by
             name or number, one for each image, or "best": for each image the label with the highest score, of which the
             first if several have it.
 

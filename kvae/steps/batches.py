@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from kvae.errors import KvaeError
 from kvae.steps.example import Example
 from kvae.steps.shifts import shifted
 
@@ -224,6 +225,8 @@ def _classes(labels: NDArray[np.int64] | None) -> Callable[[tf.Tensor], Any]:
     """A function from indices of any shape to the labels of these images; to an empty tuple if there are none."""
     if labels is None:
         return lambda chosen: ()
+    if np.asarray(labels).dtype.kind not in "iu":  # TensorFlow would make 0 of 0.5
+        raise KvaeError(f"labels must be integers, one for each image; got {np.asarray(labels).dtype}.")
     known = tf.constant(labels, tf.int64)
     return lambda chosen: tf.gather(known, chosen)
 

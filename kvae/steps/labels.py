@@ -1,7 +1,8 @@
 """The labels that go into a conditional model: class numbers, checked wherever Keras takes them, like the images.
 
-A label is an integer from 0 to num_labels - 1. A batch of them is `(batch,)` or `(batch, 1)`, of integers, bools or
-whole floats, or one-hot `(batch, num_labels)`: what `kvae.data.labels` reads in files, but for texts.
+A label is an integer from 0 to num_labels - 1. A batch of them is `(batch,)` or `(batch, 1)`, of integers or whole
+floats, or of bools if there are two classes, False and True; or one-hot `(batch, num_labels)`: what `kvae.data.labels`
+reads in files, but for texts.
 """
 
 from typing import Any
@@ -124,6 +125,11 @@ def _check_kind(dtype: tf.DType, shape: tuple[int | None, ...] | None, num_label
         seen = ", ".join("n" if size is None else str(size) for size in shape or ())
         raise KvaeError(
             f"labels must be integers (batch,), or one-hot (batch, {num_labels}); got {dtype.name} of shape ({seen})."
+        )
+    if dtype.is_bool and shape is not None and not (len(shape) == 2 and shape[1] != 1) and num_labels != 2:
+        raise KvaeError(
+            f"labels must be integers from 0 to {num_labels - 1}; got bools, which are two classes, False and True, of "
+            f"this model's {num_labels}."
         )
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from kvae.data import classes, datasets
+from kvae.data.dataset import published
 from kvae.data.held_out_split import held_out, held_out_labels
 from kvae.errors import DataError
 from kvae.export import bundles
@@ -44,11 +45,11 @@ def export_run(run: Path, out: Path, data_dir: Path | None = None, own: Path | N
         test_images = held_out(data, "test", config.is_of_bits)
     except DataError as error:
         logger.warning("the bundle will have no percentiles and no pictures of reconstructions: %s", error)
-    counts: dict[str, int] = dataset.pop("label_counts", {})  # of p(y), which the images need not be there for
+    counts: dict[str, int] = dataset.get("label_counts", {})  # of p(y), which the images need not be there for
     return bundles.export(
         load_model(run),
         out,
-        dataset=dataset,
+        dataset=published(dataset),
         metrics=metrics,
         training=config.to_publish(),
         binarize=str(config.binarize),

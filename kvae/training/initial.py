@@ -1,5 +1,7 @@
 """Begins a new run with the weights of another one."""
 
+import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,9 +9,12 @@ from typing import Any
 from kvae.bundle.manifest import sha256
 from kvae.config import TrainConfig
 from kvae.errors import ConfigError
+from kvae.files.text import printable
 from kvae.model.vae import VAE
 from kvae.runs import initial
 from kvae.training.keras_files import load_model
+
+logger = logging.getLogger(__name__)
 
 
 def recorded(config: TrainConfig) -> TrainConfig:
@@ -29,8 +34,13 @@ def recorded(config: TrainConfig) -> TrainConfig:
     return replace(config, init_from=str(Path(config.init_from).absolute()), init_sha256=found)
 
 
-def load_into(vae: VAE, config: TrainConfig) -> None:
+def load_into(vae: VAE, config: TrainConfig, label_names: Sequence[str] | None = None) -> None:
     """Give a model the weights of `config.init_from`, if there is one; the optimizer begins afresh.
+
+    Args:
+        vae: the model.
+        config: the settings.
+        label_names: the names of the model's classes. If those of `init_from` are others, a warning says so.
 
     Raises:
         ConfigError: the models differ; the message says in what.
@@ -56,6 +66,16 @@ def load_into(vae: VAE, config: TrainConfig) -> None:
         raise ConfigError(f"init_from {path} is a model with other networks: {found}. Leave these settings out.")
     for one, other in pairs:
         other.set_weights(one.get_weights())
+    before = initial.class_names(config.init_from) if vae.num_labels is not None else None
+    if before is not None and label_names is not None and before != list(label_names):
+        first = next(number for number, name in enumerate(before) if name != label_names[number])
+        logger.warning(
+            "warning: the classes of init_from %s have other names: class %d, which was %s, is %s from now on",
+            path,
+            first,
+            printable(before[first], 60),
+            printable(label_names[first], 60),
+        )
 
 
 def _shapes(network: Any) -> list[tuple[int, ...]]:

@@ -63,7 +63,7 @@ def train(
     num_labels = classes.num_labels(data, config.model.conditional)
     vae = building.build(config, data.image_shape, len(data.train.images), strategy, num_labels)
     vae.prior.start_from(data.train.images, data.train.labels)
-    initial.load_into(vae, config)
+    initial.load_into(vae, config, data.label_names)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -104,5 +104,5 @@ def follow(
         state = plan.extended(checkpoints.restore(vae, plan.source))
     else:
         vae.prior.start_from(data.train.images, data.train.labels)
-        initial.load_into(vae, config)
+        initial.load_into(vae, config, data.label_names)
     fit_rest(resumed or Path(), config, data, vae, state, (), writes=False)

@@ -12,7 +12,7 @@ from tiny import DATASET, make_vae, random_images
 
 from kvae.cli.main import main
 from kvae.export import bundles
-from kvae.runtime import Bundle
+from kvae.runtime import Bundle, scoring
 
 NAMES = ["ankle boot", "bag", "coat"]
 PIXELS = np.rint(random_images(6) * 255).astype(np.uint8)
@@ -74,6 +74,56 @@ def test_sample_draws_one_class(kvae, bundle, label):
 def test_sample_without_a_label_draws_the_labels_too(kvae, bundle):
     made(kvae("sample", "--n", "5", "--out", "x.npy"))
     np.testing.assert_array_equal(load("x.npy"), bundle.sample(5))
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--n", "9"], None),
+        (["--n", "2", "--label", "bag"], [1, 1]),
+        (["--n", "2", "--label", "all"], [0, 0, 1, 1, 2, 2]),
+    ],
+)
+def test_an_npz_of_samples_has_their_labels(kvae, bundle, options, expected):
+    made(kvae("sample", *options, "--seed", "4", "--out", "x.npz"))
+    found = load("x.npz")
+    assert set(found) == {"images", "labels"}
+    numbers = [NAMES.index(name) for name in found["labels"].tolist()]
+    assert expected is None or numbers == expected
+    assert len(set(numbers)) > 1 or options[-1] == "bag"
+    np.testing.assert_allclose(found["images"], bundle.sample(len(numbers), seed=4, label=numbers), atol=1e-6)
+
+
+def test_an_npz_of_a_model_without_labels_has_images_alone(bundle_path, tmp_path):
+    out = tmp_path / "x.npz"
+    made(CliRunner().invoke(main, ["sample", "--n", "2", "--out", str(out), "--model", str(bundle_path)]))
+    assert set(load(out)) == {"images"}
+
+
+def test_a_class_named_like_a_choice_hides_neither(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = bundles.export(make_vae(num_labels=3), tmp_path / "b", dataset=DATASET, labels=["all", "best", "coat"]).path
+    bundle, pixels = Bundle.open(path, "cpu"), PIXELS.astype(np.float32) / 255
+    np.save("images.npy", PIXELS)
+
+    def run(*arguments):
+        return CliRunner().invoke(main, [*arguments, "--model", str(path)], catch_exceptions=False)
+
+    for label in ("Best", "1"):
+        result = run("encode", "images.npy", "--label", label, "--out", "x.npz")
+        made(result)
+        assert "note" not in result.stderr and load("x.npz")["label"].tolist() == [1] * 6
+    result = run("encode", "images.npy", "--label", "best", "--out", "x.npz")
+    assert "note: --label best is a choice" in made(result) + result.stderr and "--label Best" in result.stderr
+    settings = scoring.recorded_settings(bundle.manifest)
+    elbos = [scoring.score(bundle, pixels, *settings, label=label).elbo for label in range(3)]
+    np.testing.assert_array_equal(load("x.npz")["label"], np.argmax(elbos, axis=0))
+    result = run("sample", "--label", "all", "--n", "2", "--out", "x.npz")
+    assert "note: --label all is a choice" in made(result) + result.stderr and len(load("x.npz")["labels"]) == 6
+    made(run("sample", "--label", "All", "--n", "2", "--out", "x.npz"))
+    assert load("x.npz")["labels"].tolist() == ["all"] * 2
+    made(run("sample", "--label", "best", "--n", "2", "--out", "x.npz"))  # no choice there
+    assert load("x.npz")["labels"].tolist() == ["best"] * 2
 
 
 def test_sample_all_makes_a_row_of_each_class(kvae, bundle):

@@ -24,7 +24,8 @@ def cache(monkeypatch, tmp_path):
 
 def settled(tmp_path, array, **settings):
     np.save(tmp_path / "x.npy", array)
-    model = ModelConfig(**{key: settings.pop(key) for key in list(settings) if key in ("likelihood", "architecture")})
+    names = ModelConfig.__dataclass_fields__
+    model = ModelConfig(**{key: settings.pop(key) for key in list(settings) if key in names})
     config = TrainConfig(data=str(tmp_path / "x.npy"), model=model, **settings)
     return settle(config, datasets.of(config))
 
@@ -103,9 +104,11 @@ def test_the_choice_is_said_in_one_line(tmp_path, caplog):
     assert "floats are rounded" in told[1]
 
 
-def test_a_table_gets_dense_networks_of_the_same_width(tmp_path):
-    found = settled(tmp_path, RNG.random((120, 5)))
-    assert (found.model.architecture, found.model.hidden_units) == ("mlp", 128)
+@pytest.mark.parametrize("given", [None, 128, 40])
+def test_a_table_gets_dense_networks_of_their_own_width_or_the_one_given(tmp_path, given):
+    """128, the default of conv, is kept if it was given."""
+    found = settled(tmp_path, RNG.random((120, 5)), **({} if given is None else {"hidden_units": given}))
+    assert (found.model.architecture, found.model.hidden_units) == ("mlp", given or 512)
     assert settled(tmp_path, RNG.random((120, 5)), architecture="gated_mlp").model.architecture == "gated_mlp"
     assert settled(tmp_path, GREY).model.architecture == "conv"
 

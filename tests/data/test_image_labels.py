@@ -47,8 +47,28 @@ def test_an_archive_has_its_labels_and_a_piece_those_of_its_images(tmp_path):
     np.savez(tmp_path / "y.npz", images=PIXELS, labels=np.eye(3)[[0, 1, 1, 0]])
     source = open_images([tmp_path / "y.npz"], (8, 8, 1))
     assert image_labels.of_images(source, ["Ankle boot", "Bag", "Coat"]).tolist() == [0, 1, 1, 0]
-    with pytest.raises(DataError, match="label '0' is none of the model's classes"):  # which are numbers themselves
+    with pytest.raises(DataError, match="'0', is none of the model's classes"):  # which are numbers themselves
         labels(tmp_path / "y.npz")
+
+
+def test_a_wrong_label_of_an_array_is_named_with_its_row(tmp_path):
+    np.savez(tmp_path / "x.npz", images=PIXELS, labels=["Bag", "Bag", "Bags", "Bags"])
+    with pytest.raises(DataError, match="x.npz: the label of row 2, 'Bags', is none of .* Did you mean Bag"):
+        labels(tmp_path / "x.npz")
+    _, piece = open_images([tmp_path / "x.npz"], (8, 8, 1)).cut([1, 4])
+    with pytest.raises(DataError, match="row 2,"):
+        image_labels.of_images(piece, NAMES)
+
+
+def test_bools_are_the_classes_false_and_true_and_no_others(tmp_path):
+    """They are not 0 and 1, with which the first two of any classes would be meant."""
+    np.savez(tmp_path / "x.npz", images=PIXELS, labels=np.array([True, False, True, False]))
+    source = open_images([tmp_path / "x.npz"], (8, 8, 1))
+    for names in (["False", "True"], ["false", "true"]):
+        assert image_labels.of_images(source, names).tolist() == [1, 0, 1, 0]
+    for names in (NAMES, ["cat", "dog"], ["0", "1"]):
+        with pytest.raises(DataError, match="row 0, 'True', is none of the model's classes"):
+            image_labels.of_images(source, names)
 
 
 def test_without_labels_there_are_none(tmp_path):

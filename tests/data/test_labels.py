@@ -23,7 +23,7 @@ def labels_of(tmp_path, labels, name="labels"):
         (np.array([[2], [0], [-1]], np.int16), [2, 0, -1]),
         (np.array([2.0, 0.0, 1.0], np.float32), [2, 0, 1]),
         (np.array([2, 0, 1], ">i4"), [2, 0, 1]),
-        (np.array([True, False, True]), [1, 0, 1]),
+        (np.array([True, False, True]), ["True", "False", "True"]),
         (np.array([[0, 0, 1], [1, 0, 0], [0, 1, 0]]), [2, 0, 1]),
         (np.array([[0, 1], [1, 0], [0, 1]], np.float32), [1, 0, 1]),
         (np.eye(3, dtype=bool), [0, 1, 2]),

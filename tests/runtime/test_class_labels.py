@@ -49,19 +49,24 @@ BAD = {
     "label 2 is out of range: labels are numbered from 0 to 1": 2,
     "label -1 is out of range": -1,
     "label 99999999999999999999 is out of range": "99999999999999999999999",
-    "label 7 is out of range": [0, 7, 1],
+    "label 7 of image 1 is out of range": [0, 7, 1],
     "'ankle boots' is unknown. Did you mean Ankle boot\\? Labels: left shoe, Ankle boot": "ankle boots",
-    "'shoe' is unknown. Did you mean left shoe": ["left shoe", "shoe", "0"],
+    "'shoe' of image 1 is unknown. Did you mean left shoe": ["left shoe", "shoe", "0"],
+    "'shoe' of image 0 is unknown": ["shoe", "left shoe", "shoe"],
+    "label 2 of image 2 is out of range": [1.0, 0.0, 2.0],
     "'x y' is unknown": "x\ny",
     "'best' is unknown. best is a choice only for images that are read, all only for kvae sample. Labels": "best",
     "'all' is unknown. best is a choice only": "all",
     "one for each of the 3 images; got shape \\(2,\\)": [0, 1],
     "got shape \\(3, 1\\)": [[0], [1], [0]],
     "name or the number of a class; got 0.5": 0.5,
-    "name or the number of a class; got 1.0": [1.0, 0.0, 1.0],
+    "name or the number of a class; got 0.5 of image 1": [1.0, 0.5, 1.0],
     "name or the number of a class; got nan": float("nan"),
-    "name or the number of a class; got True": True,
-    "name or the number of a class; got None": [None, 0, 1],
+    "name or the number of a class; got inf of image 2": [0.0, 1.0, np.inf],
+    "the label is True, but no class is named True": True,
+    "the label of image 1 is True, but": np.array([0, True, "left shoe"], object),
+    "the label of image 0 is False, but": np.array([False, True, False]),
+    "name or the number of a class; got None of image 0": [None, 0, 1],
     "this model is conditional: it needs the images' labels. Labels: left shoe, Ankle boot": None,
 }
 
@@ -92,12 +97,25 @@ def test_all_is_each_class_in_turn():
     np.testing.assert_array_equal(all_of(KNOWN, 3), [0, 0, 0, 1, 1, 1])
 
 
-def test_best_is_a_word_unless_a_class_has_this_name():
+def test_best_is_always_a_choice_and_a_class_of_this_name_is_given_in_other_words():
     assert is_best(KNOWN, "best")
     assert not is_best(KNOWN, 1) and not is_best(KNOWN, ["best"]) and not is_best(manifest("mixture"), "best")
     best = manifest("labels", labels=["good", class_labels.BEST])
-    assert not is_best(best, "best")
-    assert int(resolve(best, "best", 1)[0]) == 1
+    assert is_best(best, "best")
+    for label in ("Best", "BEST", 1, "1", "best"):  # the last where it is no choice
+        assert int(resolve(best, label, 1)[0]) == 1
+        assert label == "best" or not is_best(best, label)
+
+
+def test_whole_floats_are_numbers_and_bools_are_the_classes_of_these_names():
+    """As `kvae.data.labels` reads them in files."""
+    np.testing.assert_array_equal(resolve(KNOWN, [1.0, 0.0, 1.0], 3), [1, 0, 1])
+    np.testing.assert_array_equal(resolve(KNOWN, 1.0, 2), [1, 1])
+    both = manifest("labels", labels=["True", "false"])
+    for given in (np.array([True, False, True]), [True, False, True], np.array([True, "False", 0], object)):
+        found = resolve(both, given, 3)
+        np.testing.assert_array_equal(found, [0, 1, 0])
+        assert found.dtype == np.int64
 
 
 def test_the_weights_are_the_shares_of_the_labels():

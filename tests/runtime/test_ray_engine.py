@@ -14,7 +14,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from family import LABELS, export_member
 from PIL import Image
+from tiny import random_images
 
 from kvae.bundle import locate
 from kvae.cli.main import main
@@ -97,6 +99,54 @@ def test_codes_equal_those_of_the_local_engine(two_workers, kvae):
     with np.load("codes.npz") as expected:
         for name in ("loc", "scale", "names"):
             np.testing.assert_array_equal(np.concatenate([np.load(part)[name] for part in parts()]), expected[name])
+
+
+@pytest.fixture(scope="module")
+def conditional(tmp_path_factory):
+    """A conditional model, and the labels of 40 images for it."""
+    labels = np.array(LABELS)[np.random.default_rng(0).integers(len(LABELS), size=40)]
+    return export_member(tmp_path_factory.mktemp("conditional") / "bundle", labelled=True).path, labels
+
+
+@pytest.mark.parametrize("label", [None, "right shoe", "best"])
+def test_a_conditional_model_encodes_and_scores_as_the_local_engine_does(two_workers, kvae, conditional, label):
+    """With the labels of an archive and of folders, one label for all, or the best of each image."""
+    model, labels = conditional
+    pixels = (random_images(40)[..., 0] * 255).astype(np.uint8)
+    np.savez("images.npz", images=pixels, labels=labels)
+    for index, name in enumerate(labels[:20]):
+        Path("classes", name).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels[index]).save(Path("classes", name, f"{index}.png"))
+    call = ["images.npz", "classes", "--model", str(model), *(["--label", label] if label else [])]
+    for verb, local in (("encode", "codes.npz"), ("score", "scores.csv")):
+        result = kvae(verb, *call, "--engine", "ray", "--out", verb)
+        assert result.exit_code == 0, result.output
+        result = kvae(verb, *call, "--out", local)
+        assert result.exit_code == 0, result.output
+    with np.load("codes.npz") as expected:
+        known = {None: 3, "right shoe": 1}.get(label)
+        assert known is None or len(set(expected["label"].tolist())) == known
+        for name in ("loc", "scale", "names", "label"):
+            found = np.concatenate([np.load(part)[name] for part in parts("encode")])
+            np.testing.assert_array_equal(found, expected[name])
+    heading, *rows = Path("scores.csv").read_text().splitlines()
+    found = [part.read_text().splitlines() for part in parts("score")]
+    assert [row for part in found for row in part[1:]] == rows and "label" in heading
+    assert len(rows) == 60 and len(found) > 2
+
+
+@pytest.mark.parametrize("label", [None, "right shoe"])
+def test_a_conditional_model_is_sampled_as_by_the_local_engine(two_workers, kvae, conditional, label):
+    call = ["sample", "--n", "600", "--model", str(conditional[0]), *(["--label", label] if label else [])]
+    for options in (["--engine", "ray", "--out", "out"], ["--out", "x.npy"]):
+        assert kvae(*call, *options).exit_code == 0
+    np.testing.assert_array_equal(np.concatenate([np.load(part) for part in parts()]), np.load("x.npy"))
+    assert len(parts()) == 3
+
+
+def test_a_row_of_each_class_is_not_made_in_parts(kvae, conditional):
+    call = ("sample", "--engine", "ray", "--out", "out", "--model", str(conditional[0]), "--label", "all")
+    assert "--label all draws a row per class" in error(kvae(*call))
 
 
 def test_the_error_names_an_unreadable_image_and_finished_parts_are_kept(two_workers, kvae):

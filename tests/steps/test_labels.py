@@ -1,5 +1,7 @@
 """Labels that go into a conditional model: what is read, what is refused, and where."""
 
+from functools import cache, partial
+
 import keras
 import numpy as np
 import pytest
@@ -15,10 +17,16 @@ LABELS = np.arange(12) % 3
 ODD = "not whole numbers, or not one-hot"
 
 
-def conditional(jit: bool = False) -> keras.Model:
+def conditional(jit: bool = False, **settings) -> keras.Model:
     vae = make_vae(num_labels=3)
-    vae.compile(FusedAdam(1e-3), jit_compile=jit)
+    vae.compile(FusedAdam(1e-3), jit_compile=jit, **settings)
     return vae
+
+
+@cache
+def shared(jit: bool = False) -> keras.Model:
+    """A model for tests in which what is wrong is refused, whatever its weights are."""
+    return conditional(jit)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +43,14 @@ def test_labels_are_read_as_class_numbers(given):
     np.testing.assert_array_equal(found, LABELS)
 
 
+def test_bools_are_two_classes():
+    for given in ([False, True, True], [[False], [True], [True]]):
+        found, whole = labels.tensor(np.array(given), 2)
+        assert bool(whole) and found.numpy().tolist() == [0, 1, 1]
+    with pytest.raises(KvaeError, match="got bools"):
+        labels.tensor(np.array([False, True, True]), 3)
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
@@ -44,34 +60,44 @@ def test_labels_are_read_as_class_numbers(given):
         (np.ones((12, 3)), [ODD]),
         (np.eye(4)[LABELS], ["one-hot (batch, 3)", "(12, 4)"]),
         (LABELS.astype(str), ["texts", "np.unique"]),
+        (LABELS == 1, ["got bools", "False and True", "this model's 3"]),
         (LABELS[:5], ["5 labels for 12 images"]),
         (None, ["conditional", "from 0 to 2", "fit(images, labels)"]),
     ],
-    ids=["large", "negative", "fraction", "two-hot", "other one-hot", "text", "few", "none"],
+    ids=["large", "negative", "fraction", "two-hot", "other one-hot", "text", "bools", "few", "none"],
 )
 def test_what_are_no_labels_is_refused_before_the_first_step(given, words):
-    vae = conditional()
+    vae = shared()
+    steps = vae.made_steps.numpy()
     for call in (lambda: vae.fit(IMAGES, given, verbose=0), lambda: vae.fit((IMAGES, given), verbose=0)):
         with pytest.raises(KvaeError) as error:
             call()
         assert all(word in str(error.value) for word in words) and "\n" not in str(error.value)
-    assert vae.made_steps.numpy() == 0
+    assert vae.made_steps.numpy() == steps
 
 
-@pytest.mark.parametrize("jit", [False, True], ids=["graph", "XLA"])
 @pytest.mark.parametrize(
-    ("given", "word"), [(LABELS + 1, "numbers from 0 to 3"), (LABELS + 0.5, ODD), (np.ones((12, 3)), ODD)]
+    ("given", "word", "jit"),
+    [
+        pytest.param(LABELS + 1, "numbers from 0 to 3", False, id="numbers-graph"),
+        pytest.param(LABELS + 1, "numbers from 0 to 3", True, id="numbers-XLA"),
+        pytest.param(LABELS + 0.5, ODD, False, marks=pytest.mark.exhaustive, id="fractions-graph"),
+        pytest.param(LABELS + 0.5, ODD, True, marks=pytest.mark.exhaustive, id="fractions-XLA"),
+        pytest.param(np.ones((12, 3)), ODD, False, id="rows-graph"),
+        pytest.param(np.ones((12, 3)), ODD, True, marks=pytest.mark.exhaustive, id="rows-XLA"),
+    ],
 )
 def test_a_stream_s_labels_are_checked_in_the_step(given, word, jit):
-    vae = conditional(jit)
+    vae = shared(jit)
     before = vae.get_weights()
-    stream = tf.data.Dataset.from_tensor_slices((IMAGES, given)).batch(12)
+    fine = np.eye(3)[LABELS] if given.ndim == 2 else LABELS.astype(given.dtype)
+    wrong, right = (tf.data.Dataset.from_tensor_slices((IMAGES, each)).batch(12) for each in (given, fine))
     with pytest.raises(KvaeError, match="from 0 to 2") as error:
-        vae.fit(stream, shuffle=False, verbose=0)
+        vae.fit(wrong, shuffle=False, verbose=0)
     assert word in str(error.value)
     for old, new in zip(before, vae.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
-    vae.fit(IMAGES, LABELS, verbose=0)  # the record is forgotten
+    vae.fit(right, shuffle=False, verbose=0)  # the record is forgotten
 
 
 def test_a_stream_without_labels_is_refused():
@@ -91,7 +117,7 @@ def test_every_way_to_give_labels_makes_the_same_step():
     }
     found = {}
     for name, train in streams.items():
-        vae = conditional()
+        vae = conditional(run_eagerly=True)
         train(vae)
         found[name] = vae.get_weights()
     for name, weights in found.items():
@@ -100,7 +126,7 @@ def test_every_way_to_give_labels_makes_the_same_step():
 
 
 def test_columns_after_integers_are_read_though_keras_forgets_their_shape():
-    vae = conditional()
+    vae = shared()
     vae.fit(IMAGES, LABELS, verbose=0)
     vae.fit(IMAGES, LABELS[:, None], verbose=0)
     vae.fit(IMAGES, np.eye(3)[LABELS], verbose=0)
@@ -140,6 +166,14 @@ def test_steps_and_batches_hold_the_labels_of_their_images():
             np.testing.assert_array_equal(label, 7 * np.rint(found.numpy()[:, 0, 0, 0] * 255))
 
 
+@pytest.mark.parametrize("dtype", [float, bool])
+def test_steps_and_batches_take_integers_alone(dtype):
+    images, given = np.zeros((4, 2, 2, 1), np.uint8), np.array([0, 1, 1, 0], dtype)
+    for make in (partial(batches.steps, images, 2, 1, 0), partial(batches.batches, images, 2)):
+        with pytest.raises(KvaeError, match=f"labels must be integers, one for each image; got {np.dtype(dtype)}"):
+            make(labels=given)
+
+
 def test_without_labels_a_stream_has_the_elements_that_it_had():
     images = np.zeros((10, 2, 2, 1), np.uint8)
     element = next(iter(batches.steps(images, 4, 2, 0)))
@@ -149,7 +183,7 @@ def test_without_labels_a_stream_has_the_elements_that_it_had():
 
 def test_a_model_without_labels_warns_of_them_and_refuses_y():
     vae = make_vae()
-    vae.compile(FusedAdam(1e-3))
+    vae.compile(FusedAdam(1e-3), run_eagerly=True)
     with pytest.warns(UserWarning, match="labels are not used"):
         vae.fit((IMAGES, LABELS), verbose=0)
     with pytest.raises(KvaeError, match="y is not used"):

@@ -22,8 +22,21 @@ def trained(optimizer, epochs=2):
     return vae
 
 
+def stepped(optimizer, epochs=2):
+    """A model as after these epochs, for what depends on its optimizer alone: a training would take seconds."""
+    vae = make_vae()
+    vae.compile(optimizer=optimizer, jit_compile=False)
+    optimizer.build(vae.trainable_variables)
+    rng = np.random.default_rng(0)
+    for variable in optimizer.variables:
+        if variable.ndim:
+            variable.assign(1e-3 * rng.random(variable.shape))
+    optimizer.iterations.assign(4 * epochs)
+    return vae
+
+
 def saved(tmp_path, optimizer, epochs=2):
-    vae = trained(optimizer, epochs)
+    vae = stepped(optimizer, epochs)
     vae.save(tmp_path / "model.keras")
     return vae, tmp_path / "model.keras"
 
@@ -111,7 +124,7 @@ def test_what_the_user_compiled_is_kept(tmp_path, optimizer):
 @pytest.mark.parametrize("optimizer", [FusedAdam, keras.optimizers.Adam])
 def test_fit_refuses_a_rate_that_is_over(optimizer):
     """In one process too, without a file: nothing would move, and nothing would say so."""
-    vae = trained(optimizer(keras.optimizers.schedules.CosineDecay(0.01, STEPS)))
+    vae = stepped(optimizer(keras.optimizers.schedules.CosineDecay(0.01, STEPS)))
     with pytest.raises(KvaeError, match="the learning rate is 0: its schedule ended before step 8.*Compile"):
         vae.fit(IMAGES, batch_size=10, verbose=0)
     vae.compile(optimizer="adam", jit_compile=False)
@@ -123,7 +136,7 @@ def test_a_warm_up_from_0_is_not_the_end():
 
 
 def test_a_copy_made_by_keras_is_compiled_by_the_user():
-    vae = trained(FusedAdam(schedules.run_cosine(0.01, STEPS)))
+    vae = stepped(FusedAdam(schedules.run_cosine(0.01, STEPS)))
     copy = keras.models.clone_model(vae)
     copy.build((None, 8, 8, 1))
     copy.set_weights(vae.get_weights())
@@ -138,7 +151,7 @@ SCHEDULES = keras.optimizers.schedules
     "schedule", [SCHEDULES.ExponentialDecay(1e-3, 1, 0.1), SCHEDULES.PolynomialDecay(1e-3, 9, 1e-12)]
 )
 def test_a_schedule_that_has_fallen_to_nearly_zero_is_warned_of(schedule):
-    vae = trained(FusedAdam(schedule), epochs=1)
+    vae = stepped(FusedAdam(schedule), epochs=1)
     vae.optimizer.iterations.assign(20)
     with pytest.warns(UserWarning, match="has fallen to 1e-.* by step 20 .*Compile the model again"):
         assert moved(vae) < 1e-7

@@ -125,6 +125,8 @@ def test_a_run_is_exported_again_without_its_images_too(made, tmp_path, caplog):
     config, _, run = made
     again = export_run(run.path, tmp_path / "bundle")
     assert again.manifest.label_weights == run.exported.manifest.label_weights
+    assert again.manifest.dataset == run.exported.manifest.dataset
+    assert set(again.manifest.dataset) == {"name", "sha256", "num_images"}
     assert again.manifest.scoring == run.exported.manifest.scoring
     with caplog.at_level(logging.WARNING, "kvae"):
         bare = export_run(run.path, tmp_path / "bare", own=shades(tmp_path / "other.npz", seed=1))
@@ -132,13 +134,19 @@ def test_a_run_is_exported_again_without_its_images_too(made, tmp_path, caplog):
     assert "images differ" in caplog.text
 
 
-def test_initial_weights_come_from_a_model_of_as_many_classes(made):
+def test_initial_weights_come_from_a_model_of_as_many_classes(made, caplog):
     config, data, run = made
     config = initial.recorded(replace(config, init_from=str(run.path)))
     vae = building.build(config, data.image_shape, 100, num_labels=3)
     initial.load_into(vae, config)
     for one, other in zip(vae.encoder.get_weights(), load_model(run.path).encoder.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+    with caplog.at_level(logging.WARNING, "kvae"):
+        initial.load_into(vae, config, data.label_names)
+        assert not caplog.records
+        initial.load_into(vae, config, ["dark", "gray", "light"])
+    (warning,) = caplog.messages
+    assert "class 1, which was grey, is gray from now on" in warning and "\n" not in warning
     with pytest.raises(ConfigError, match="of 3 classes, not of 4 classes"):
         initial.load_into(building.build(config, data.image_shape, 100, num_labels=4), config)
     plain = replace(config, model=replace(config.model, conditional=False))

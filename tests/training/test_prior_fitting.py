@@ -22,7 +22,7 @@ from kvae.model.priors.mixture import Mixture
 from kvae.model.vae import VAE
 from kvae.runs import files as run_files
 from kvae.runs import layout
-from kvae.training import prior_fitting, train
+from kvae.training import building, prior_fitting, train
 from kvae.training.codes import Codes
 from kvae.training.effective_beta import effective_beta
 from kvae.training.keras_files import load_model
@@ -107,6 +107,19 @@ def test_a_single_gaussian_reaches_the_optimum_of_both(vae, posteriors):
         np.testing.assert_array_equal(weight, value)
 
 
+@pytest.mark.slow
+def test_a_mixture_fitted_to_the_codes_of_a_ladder_is_no_worse_than_a_standard_normal():
+    """Of an untrained ladder, whose codes are draws from N(0, I) in hundreds of dimensions: its rate is 0."""
+    config = from_settings({"architecture": "ladder", "latent_dim": 2, "hidden_units": 8, "jit": "off"})
+    vae, data = building.build(config, (28, 28, 1), 1000), mini(1000)
+    fit = PriorFitConfig(prior="mixture", prior_components=10, epochs=3)
+    new = prior_fitting.with_prior(vae, prior_fitting.new_prior(fit, vae), fit)
+    history = prior_fitting._fitted(new, Codes(vae, data, False, 0), fit, None)
+    assert vae.latent_dim > 500
+    # What the means and the variances of as many dimensions, estimated from 1,000 codes, cost: 1/n of a nat each.
+    assert min(history["val_rate"]) < 1.5 * vae.latent_dim / len(data.train.images)
+
+
 def test_draws_are_fresh_in_each_epoch_and_those_of_the_posteriors(vae, posteriors):
     codes = Codes(vae, mini(), False, 5)
     one, other = codes.draws("train", 0), codes.draws("train", 1)
@@ -149,6 +162,12 @@ def test_the_bits_of_a_model_of_bits_are_drawn_several_times(vae):
 def test_settings_out_of_range_are_refused(settings):
     with pytest.raises(ConfigError, match=next(iter(settings)).partition("_")[0]):
         PriorFitConfig(**settings)
+
+
+def test_components_of_a_flow_are_refused_in_the_words_of_what_can_be_fitted():
+    with pytest.raises(ConfigError, match="for fitting a mixture; got 3 with flow") as error:
+        PriorFitConfig(prior="flow", prior_components=3)
+    assert "vamp" not in str(error.value)
 
 
 def test_the_model_that_is_fitted_has_no_free_bits(vae):

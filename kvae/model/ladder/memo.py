@@ -2,7 +2,8 @@
 
 A posterior of groups runs the top-down network to draw; the decoder of these very codes would run all of it again. What
 is remembered is an attribute of the tensor itself: it is found only for that tensor, not for one with equal values, and
-lives as long as the tensor does, in a traced step as well as outside. So nothing has to be cleared.
+lives as long as the tensor does. So nothing has to be cleared. Only the tensors of a traced step remember: others may
+be decoded after the weights have changed.
 """
 
 from typing import Any, NamedTuple
@@ -24,8 +25,9 @@ class Memory(NamedTuple):
 
 
 def remember(codes: tf.Tensor, memory: Memory) -> None:
-    """Keep a memory with the codes that the pass drew."""
-    setattr(codes, _NAME, memory)
+    """Keep a memory with the codes that the pass drew, if they are part of a traced step."""
+    if not tf.executing_eagerly():
+        setattr(codes, _NAME, memory)
 
 
 def recall(codes: tf.Tensor, owner: Any, label: tf.Tensor | None) -> Any:
@@ -37,7 +39,10 @@ def recall(codes: tf.Tensor, owner: Any, label: tf.Tensor | None) -> Any:
     return memory.state if same else None
 
 
-def repeats(values: tf.Tensor, original: tf.Tensor) -> tf.Tensor:
-    """The values, which say from now on that they are those of `original`, repeated once for each draw."""
-    setattr(values, _ORIGINAL, original)
-    return values
+def tiled(values: tf.Tensor, draws: Any) -> tf.Tensor:
+    """The rows of a batch once for each draw, `(draws * batch, ...)`, which know what they repeat."""
+    if isinstance(draws, int) and draws == 1:
+        return values
+    found = tf.tile(values, [draws] + [1] * (values.shape.rank - 1))
+    setattr(found, _ORIGINAL, values)
+    return found

@@ -125,13 +125,13 @@ class LadderEncoder(SetOnce, keras.Model):
 
         def descend(choose: Choose, draws: Any) -> memo.Memory:
             body = self._top_down()
-            repeated = [_tiled(values, draws) for values in evidence]
+            repeated = [memo.tiled(values, draws) for values in evidence]
 
             def codes(number: int, active: tf.Tensor | None) -> tf.Tensor:
                 head = self.heads[number]
                 return choose(*(head(repeated[0]) if active is None else head(active, repeated[number])))
 
-            of_all = None if label is None else _tiled(label, draws)
+            of_all = None if label is None else memo.tiled(label, draws)
             return memo.Memory(body, label, body.descend(codes, of_all))
 
         return HierarchicalPosterior(descend, self.groups, _count(images))
@@ -163,10 +163,3 @@ def checked(network: Any, label: tf.Tensor | None) -> tf.Tensor | None:
 
 def _count(images: tf.Tensor) -> tf.Tensor | int:
     return images.shape[0] if images.shape[0] is not None else tf.shape(images)[0]
-
-
-def _tiled(values: tf.Tensor, draws: Any) -> tf.Tensor:
-    """The rows of a batch once for each draw."""
-    if isinstance(draws, int) and draws == 1:
-        return values
-    return tf.tile(values, [draws] + [1] * (values.shape.rank - 1))

@@ -11,8 +11,11 @@ from kvae.config import PRIOR_COMPONENTS, ModelConfig
 from kvae.model.gaussians import MIN_SCALE, inverse_softplus, mixture
 from kvae.model.priors.prior import Prior
 
-START = 0.5
-"""The components' scale in a fit to given codes, as a fraction of the codes' standard deviation."""
+SPREADS = np.sqrt(0.75) * 2.0 ** -np.arange(6)
+"""How far from the codes' mean the components may begin in a fit to given codes, as fractions of the codes' own
+distances; at the first, the components have half of the codes' standard deviation."""
+TRIED = 2000
+"""Maximum number of codes that choose among them."""
 
 
 @keras.saving.register_keras_serializable("kvae")
@@ -63,9 +66,26 @@ class Mixture(Prior):
         self.raw_scale.assign(inverse_softplus(excess))
 
     def start_at_codes(self, z: NDArray[np.float32]) -> None:
-        shape = (self.num_components, self.latent_dim)
+        """Begin a fit with components around some of the codes, drawn towards the mean of all.
+
+        Each begins at mean + a (code - mean) with the scale sqrt(1 - a^2) std, so that the mixture has the mean and the
+        variance of the codes, whatever a is. The a is taken of `SPREADS` under which other codes are most likely. In
+        hundreds of dimensions it is small: there each code is far from any other, and unlikely under a component that
+        stays at one.
+
+        Reference: West, Approximating Posterior Distributions by Mixtures, J. R. Stat. Soc. B 55 (1993).
+        """
         chosen = np.arange(self.num_components) * max(1, len(z) // self.num_components) % len(z)
-        self.start_at(np.zeros(shape[0]), z[chosen], np.broadcast_to(START * z.std(axis=0), shape))
+        others = np.setdiff1d(np.arange(len(z)), chosen)[:TRIED]
+        tried = z[others] if len(others) else z
+        mean, deviation = z.mean(axis=0), z.std(axis=0)
+
+        def start(spread: float) -> float:
+            scale = np.broadcast_to(np.sqrt(1.0 - spread**2) * deviation, (len(chosen), self.latent_dim))
+            self.start_at(np.zeros(len(chosen)), mean + spread * (z[chosen] - mean), scale)
+            return float(tf.reduce_mean(self().log_prob(tried)))
+
+        start(max(SPREADS, key=start))
 
     @classmethod
     def of_config(cls, config: ModelConfig, image_shape: tuple[int, int, int]) -> "Mixture":

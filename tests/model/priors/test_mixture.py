@@ -119,6 +119,38 @@ def test_draws_have_the_frequencies_of_the_components_and_their_distribution():
         assert abs(np.mean(z < point) - expected) < 4 * math.sqrt(expected * (1 - expected) / number)
 
 
+def codes_of(latent_dim, number=400):
+    """Codes in two clusters, along the first two dimensions; with more dimensions, the rest is noise."""
+    rng = np.random.default_rng(latent_dim)
+    z = rng.normal(size=(number, latent_dim))
+    z[:, :2] = 3 * rng.choice([-1, 1], number)[:, None] + 0.5 * z[:, :2]
+    return z.astype(np.float32)
+
+
+@pytest.mark.parametrize(("latent_dim", "least", "most"), [(2, 0.4, 1.0), (16, 0.05, 0.5), (300, 0.0, 0.1)])
+def test_a_fit_begins_with_the_moments_of_the_codes_and_no_worse_than_a_gaussian(latent_dim, least, most):
+    """In many dimensions, components around single codes would be hundreds of nats worse."""
+    z, new = codes_of(latent_dim), codes_of(latent_dim, 4000)[400:]
+    prior = Mixture(latent_dim, 20)
+    prior.start_at_codes(z)
+    components = prior().components_distribution
+    loc, scale = components.mean().numpy(), components.stddev().numpy()
+    assert len(np.unique(loc[:, 0])) == 20 and np.all(scale == scale[0])
+    spread = np.sqrt(1 - (scale[0] / z.std(axis=0)) ** 2)
+    np.testing.assert_allclose(spread, spread[0], atol=1e-3)
+    np.testing.assert_allclose(loc, z.mean(axis=0) + spread[0] * (z[::20] - z.mean(axis=0)), atol=1e-3)
+    gaussian = log_density(new.astype(np.float64), np.ones(1), z.mean(axis=0)[None], z.std(axis=0)[None])
+    found = log_density(new.astype(np.float64), prior.component_probs(), loc, scale)
+    assert found.mean() > gaussian.mean() - 0.01
+    assert least < spread[0] < most
+
+
+def test_a_fit_to_fewer_codes_than_components_begins_too():
+    prior = Mixture(3, 10)
+    prior.start_at_codes(codes_of(3, 4))
+    assert np.isfinite(prior().log_prob(codes_of(3, 4))).all()
+
+
 def test_inverse_softplus():
     values = np.array([1e-6, 0.5, 1.0, 50.0])
     np.testing.assert_allclose(np.log1p(np.exp(inverse_softplus(values))), values, rtol=1e-9)
