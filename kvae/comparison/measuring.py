@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from kvae.bundle import binarization, noise
 from kvae.comparison.settings import Setting
-from kvae.data import datasets
+from kvae.data import Dataset, datasets
 from kvae.data.held_out_split import held_out, held_out_labels
 from kvae.errors import KvaeError
-from kvae.evaluation import energy, evaluation
+from kvae.evaluation import evaluation, extractors, frechet
 from kvae.evaluation.estimates import Estimate
 from kvae.evaluation.result import Evaluation
 from kvae.files import pictures
@@ -22,8 +22,8 @@ from kvae.runtime.bundle import Bundle
 
 NUM_CODES = 10_000
 """The most training images whose codes the density is fitted to."""
-NUM_QUALITY = 2_000
-"""The most samples, and test images, in an energy distance."""
+NUM_SAMPLES = 10_000
+"""How many samples are compared with the test images."""
 NUM_PICTURED = 32
 
 
@@ -38,10 +38,10 @@ class Result:
     """The loss that training minimised, on the test images, in nats per image."""
     history: dict[str, list[float]]
     """One number per epoch, as in `history.csv`."""
-    sample_distance: Estimate
-    """Energy distance between the mean images E[x|z] of draws from the prior and the grey test images; see
-    `kvae.evaluation.energy`. It does not include the pixels' own noise."""
-    fitted_distance: Estimate
+    sample_distance: Estimate | None
+    """Fréchet classifier distance between the mean images E[x|z] of draws from the prior and the grey test images; see
+    `kvae.evaluation.frechet`. None if kvae ships no classifier of such images: each model's own encoder is another."""
+    fitted_distance: Estimate | None
     """The same for draws from a Gaussian fitted to the codes of training images after training."""
     against_reference: dict[str, Estimate] = field(default_factory=dict)
     """Paired differences from the sweep's reference, of the numbers whose difference means something; empty for the
@@ -59,8 +59,8 @@ class Result:
             "config": self.setting.config.to_dict(),
             "run": str(self.run),
             "loss": asdict(self.loss),
-            "sample_distance": asdict(self.sample_distance),
-            "fitted_distance": asdict(self.fitted_distance),
+            "sample_distance": self.sample_distance and asdict(self.sample_distance),
+            "fitted_distance": self.fitted_distance and asdict(self.fitted_distance),
             "against_reference": {name: asdict(value) for name, value in self.against_reference.items()},
             "not_compared": self.not_compared,
             "evaluation": self.evaluation.to_dict(),
@@ -84,9 +84,9 @@ def measure(setting: Setting, run: Path, data_dir: Path | None, importance_sampl
         loss = evaluation.evaluate(bundle, test, draws, config.seed, "posterior", labels=labels).per_image["nll"]
     seen = data.train.images[:NUM_CODES]
     known = data.train.labels[:NUM_CODES] if config.model.conditional and data.train.labels is not None else None
-    fitted = fitted_samples(bundle, seen, bits, NUM_QUALITY, config.seed, known)
-    samples = bundle.sample(NUM_QUALITY, config.seed)
-    real = pictures.to_float32(data.test.images[:NUM_QUALITY])
+    fitted = fitted_samples(bundle, seen, bits, NUM_SAMPLES, config.seed, known)
+    samples = bundle.sample(NUM_SAMPLES, config.seed)
+    distances = _distances(data, samples, fitted)
     originals = pictures.to_float32(test[:NUM_PICTURED])
     return Result(
         setting=setting,
@@ -94,8 +94,8 @@ def measure(setting: Setting, run: Path, data_dir: Path | None, importance_sampl
         evaluation=measured,
         loss=Estimate.of(loss),
         history=_history(run),
-        sample_distance=Estimate(*energy.distance(samples, real)),
-        fitted_distance=Estimate(*energy.distance(fitted, real)),
+        sample_distance=distances[0],
+        fitted_distance=distances[1],
         pictures={
             "originals": originals,
             "reconstructions": bundle.reconstruct(originals, None if labels is None else labels[:NUM_PICTURED]),
@@ -103,6 +103,16 @@ def measure(setting: Setting, run: Path, data_dir: Path | None, importance_sampl
             "fitted": fitted[:NUM_PICTURED],
         },
     )
+
+
+def _distances(data: Dataset, *sets: NDArray[np.float32]) -> list[Estimate | None]:
+    """The Fréchet classifier distance of each set of samples from the grey test images."""
+    extractor = extractors.shipped_for(data)
+    if extractor is None:
+        return [None for _ in sets]
+    images = pictures.to_float32(held_out(data, "test", False))
+    real, *found = (extractor.compute(each, None).features.astype(np.float64) for each in (images, *sets))
+    return [frechet.distance(features, real).estimate() for features in found]
 
 
 def _history(run: Path) -> dict[str, list[float]]:

@@ -32,8 +32,12 @@ _ROWS: list[tuple[str, str, Callable[[Result], Estimate | None]]] = [
     ("active units", "latent dimensions in use", lambda result: _metric(result, "active_units")),
     ("I(x;z)", "mutual information", lambda result: _metric(result, "mutual_information")),
     ("KL(q(z) ‖ p)", "marginal KL", lambda result: _metric(result, "marginal_kl")),
-    ("decoded prior draws", "energy distance of mean images from grey ones", lambda r: r.sample_distance),
-    ("decoded fitted draws", "the same, z from a Gaussian fitted to codes", lambda r: r.fitted_distance),
+    (
+        "samples from the prior",
+        "Fréchet classifier distance of mean images from grey test images; lower is better",
+        lambda result: result.sample_distance,
+    ),
+    ("samples from the fitted density", "the same, z from a Gaussian fitted to codes", lambda r: r.fitted_distance),
 ]
 
 
