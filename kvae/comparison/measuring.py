@@ -12,7 +12,7 @@ from kvae.comparison.settings import Setting
 from kvae.data import Dataset, datasets
 from kvae.data.held_out_split import held_out, held_out_labels
 from kvae.errors import KvaeError
-from kvae.evaluation import evaluation, extractors, frechet
+from kvae.evaluation import evaluation, extractors, prior_samples
 from kvae.evaluation.estimates import Estimate
 from kvae.evaluation.result import Evaluation
 from kvae.files import pictures
@@ -38,11 +38,12 @@ class Result:
     """The loss that training minimised, on the test images, in nats per image."""
     history: dict[str, list[float]]
     """One number per epoch, as in `history.csv`."""
-    sample_distance: Estimate | None
-    """Fréchet classifier distance between the mean images E[x|z] of draws from the prior and the grey test images; see
-    `kvae.evaluation.frechet`. None if kvae ships no classifier of such images: each model's own encoder is another."""
-    fitted_distance: Estimate | None
-    """The same for draws from a Gaussian fitted to the codes of training images after training."""
+    sample_quality: dict[str, Estimate]
+    """Of the mean images E[x|z] of draws from the prior against the grey test images: `frechet_distance`,
+    `kernel_distance`, `density` and `coverage`, on the features of the shipped classifier. Empty if kvae ships none for
+    such images, because each model's own encoder is another one."""
+    fitted_quality: dict[str, Estimate]
+    """The same of draws from a Gaussian fitted to the codes of training images after training."""
     against_reference: dict[str, Estimate] = field(default_factory=dict)
     """Paired differences from the sweep's reference, of the numbers whose difference means something; empty for the
     reference."""
@@ -59,8 +60,8 @@ class Result:
             "config": self.setting.config.to_dict(),
             "run": str(self.run),
             "loss": asdict(self.loss),
-            "sample_distance": self.sample_distance and asdict(self.sample_distance),
-            "fitted_distance": self.fitted_distance and asdict(self.fitted_distance),
+            "sample_quality": {name: asdict(value) for name, value in self.sample_quality.items()},
+            "fitted_quality": {name: asdict(value) for name, value in self.fitted_quality.items()},
             "against_reference": {name: asdict(value) for name, value in self.against_reference.items()},
             "not_compared": self.not_compared,
             "evaluation": self.evaluation.to_dict(),
@@ -86,7 +87,7 @@ def measure(setting: Setting, run: Path, data_dir: Path | None, importance_sampl
     known = data.train.labels[:NUM_CODES] if config.model.conditional and data.train.labels is not None else None
     fitted = fitted_samples(bundle, seen, bits, NUM_SAMPLES, config.seed, known)
     samples = bundle.sample(NUM_SAMPLES, config.seed)
-    distances = _distances(data, samples, fitted)
+    qualities = _qualities(data, samples, fitted)
     originals = pictures.to_float32(test[:NUM_PICTURED])
     return Result(
         setting=setting,
@@ -94,8 +95,8 @@ def measure(setting: Setting, run: Path, data_dir: Path | None, importance_sampl
         evaluation=measured,
         loss=Estimate.of(loss),
         history=_history(run),
-        sample_distance=distances[0],
-        fitted_distance=distances[1],
+        sample_quality=qualities[0],
+        fitted_quality=qualities[1],
         pictures={
             "originals": originals,
             "reconstructions": bundle.reconstruct(originals, None if labels is None else labels[:NUM_PICTURED]),
@@ -105,14 +106,17 @@ def measure(setting: Setting, run: Path, data_dir: Path | None, importance_sampl
     )
 
 
-def _distances(data: Dataset, *sets: NDArray[np.float32]) -> list[Estimate | None]:
-    """The Fréchet classifier distance of each set of samples from the grey test images."""
+def _qualities(data: Dataset, *sets: NDArray[np.float32]) -> list[dict[str, Estimate]]:
+    """How alike each set of samples is to the grey test images."""
     extractor = extractors.shipped_for(data)
     if extractor is None:
-        return [None for _ in sets]
+        return [{} for _ in sets]
     images = pictures.to_float32(held_out(data, "test", False))
     real, *found = (extractor.compute(each, None).features.astype(np.float64) for each in (images, *sets))
-    return [frechet.distance(features, real).estimate() for features in found]
+    return [
+        {name: number.estimate() for name, number in prior_samples.between(features, real).items()}
+        for features in found
+    ]
 
 
 def _history(run: Path) -> dict[str, list[float]]:

@@ -35,9 +35,23 @@ _ROWS: list[tuple[str, str, Callable[[Result], Estimate | None]]] = [
     (
         "samples from the prior",
         "Fréchet classifier distance of mean images from grey test images; lower is better",
-        lambda result: result.sample_distance,
+        lambda result: result.sample_quality.get("frechet_distance"),
     ),
-    ("samples from the fitted density", "the same, z from a Gaussian fitted to codes", lambda r: r.fitted_distance),
+    (
+        "coverage by samples from the prior",
+        "share of test images that have a sample nearby; higher is better",
+        lambda result: result.sample_quality.get("coverage"),
+    ),
+    (
+        "samples from the fitted density",
+        "Fréchet classifier distance, z from a Gaussian fitted to codes",
+        lambda result: result.fitted_quality.get("frechet_distance"),
+    ),
+    (
+        "coverage by samples from the fitted density",
+        "likewise",
+        lambda result: result.fitted_quality.get("coverage"),
+    ),
 ]
 
 
