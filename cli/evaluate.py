@@ -7,9 +7,10 @@ from typing import Any
 import click
 
 from kvae.bundle.locate import locate
-from kvae.cli import labels, terminal
+from kvae.cli import labels, quality, terminal
 from kvae.cli.destination import Out, check_apart
 from kvae.cli.options import (
+    PATH,
     data_dir_option,
     device_option,
     importance_samples_option,
@@ -37,6 +38,15 @@ ROWS = {
 BOUNDS = {"nll": "≤ ", "bits_per_dim": "≤ ", "gap": "≥ ", "nll_marginal": "≤ "}
 """How the numbers are marked that an NLL which is only an upper bound makes bounds too."""
 
+LIKELIHOODS_ONLY = {
+    "importance_samples": "--importance-samples",
+    "per_image": "--per-image",
+    "proposal": "--proposal",
+    "test_bits": "--test-bits",
+    "label": "--label",
+}
+"""The parameters, with their options, that --samples has no use for."""
+
 MAX_SCALES = 128
 """Maximum number of dimensions whose scales are listed, the smallest first: a ladder can have thousands."""
 
@@ -45,6 +55,19 @@ MAX_SCALES = 128
 @click.argument("model", metavar="RUN|BUNDLE", required=False)
 @importance_samples_option
 @click.option("--against", metavar="OTHER", help="A second model to compare with, image by image.")
+@click.option(
+    "--samples",
+    "num_samples",
+    metavar="N",
+    type=int,
+    help="Instead, measure how alike N samples from the prior are to the test images, such as 10000.",
+)
+@click.option(
+    "--features",
+    type=PATH,
+    help="With --samples: an ONNX file whose output 'features' describes images. [default: a classifier of "
+    "Fashion-MNIST that comes with kvae; for other images, the model's own encoder]",
+)
 @click.option("--per-image", type=Out(), help="Write the values of each image to this .npz.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the draws.")
 @click.option(
@@ -71,12 +94,29 @@ MAX_SCALES = 128
 @device_option
 @threads_option
 @json_option
-def evaluate(model: str | None, against: str | None, **options: Any) -> None:
+@click.pass_context
+def evaluate(
+    context: click.Context,
+    model: str | None,
+    against: str | None,
+    num_samples: int | None,
+    features: Path | None,
+    **options: Any,
+) -> None:
     """Evaluate a run or a bundle on the test images.
 
-    Measures the ELBO, NLL, rate and distortion, and how much information the codes hold.
+    Measures the ELBO, NLL, rate and distortion, and how much information the codes hold; or, with --samples, the
+    quality of its samples.
     """
-    run_evaluation(model, against, **options)
+    if num_samples is None:
+        if features is not None:
+            raise click.UsageError("--features is only for --samples, which measures samples; give both.")
+        run_evaluation(model, against, **options)
+        return
+    quality.check_alone(context, LIKELIHOODS_ONLY)
+    for name in LIKELIHOODS_ONLY:
+        del options[name]
+    quality.run_quality(model, against, num_samples, features, **options)
 
 
 def run_evaluation(

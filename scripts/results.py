@@ -102,6 +102,10 @@ RESULTS = [
             f"kvae sample --model runs/results/fitted-{prior} --n 200 --seed 7 --out runs/results/fitted-{prior}.png",
         )),
     )),
+    Result("samples", 20, ("Quality of samples",), (
+        "python scripts/make_fashion_mnist_features.py",
+        "kvae evaluate exported/fashion_mnist --samples 10000",
+    )),
     Result("theory", 5, (THEORY,), ("python -m pytest -q tests/model/test_theory.py",)),
     Result("why-kl", 40, (THEORY,), (
         "kvae compare --preset why-kl --dataset fashion_mnist --epochs 20 --out runs/results/why-kl",

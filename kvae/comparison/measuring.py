@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from kvae.bundle import binarization, noise
 from kvae.comparison.settings import Setting
-from kvae.data import datasets
+from kvae.data import Dataset, datasets
 from kvae.data.held_out_split import held_out, held_out_labels
 from kvae.errors import KvaeError
-from kvae.evaluation import energy, evaluation
+from kvae.evaluation import evaluation, extractors, prior_samples
 from kvae.evaluation.estimates import Estimate
 from kvae.evaluation.result import Evaluation
 from kvae.files import pictures
@@ -22,8 +22,8 @@ from kvae.runtime.bundle import Bundle
 
 NUM_CODES = 10_000
 """The most training images whose codes the density is fitted to."""
-NUM_QUALITY = 2_000
-"""The most samples, and test images, in an energy distance."""
+NUM_SAMPLES = 10_000
+"""How many samples are compared with the test images."""
 NUM_PICTURED = 32
 
 
@@ -38,11 +38,12 @@ class Result:
     """The loss that training minimised, on the test images, in nats per image."""
     history: dict[str, list[float]]
     """One number per epoch, as in `history.csv`."""
-    sample_distance: Estimate
-    """Energy distance between the mean images E[x|z] of draws from the prior and the grey test images; see
-    `kvae.evaluation.energy`. It does not include the pixels' own noise."""
-    fitted_distance: Estimate
-    """The same for draws from a Gaussian fitted to the codes of training images after training."""
+    sample_quality: dict[str, Estimate]
+    """Of the mean images E[x|z] of draws from the prior against the grey test images: `frechet_distance`,
+    `kernel_distance`, `density` and `coverage`, on the features of the shipped classifier. Empty if kvae ships none for
+    such images, because each model's own encoder is another one."""
+    fitted_quality: dict[str, Estimate]
+    """The same of draws from a Gaussian fitted to the codes of training images after training."""
     against_reference: dict[str, Estimate] = field(default_factory=dict)
     """Paired differences from the sweep's reference, of the numbers whose difference means something; empty for the
     reference."""
@@ -59,8 +60,8 @@ class Result:
             "config": self.setting.config.to_dict(),
             "run": str(self.run),
             "loss": asdict(self.loss),
-            "sample_distance": asdict(self.sample_distance),
-            "fitted_distance": asdict(self.fitted_distance),
+            "sample_quality": {name: asdict(value) for name, value in self.sample_quality.items()},
+            "fitted_quality": {name: asdict(value) for name, value in self.fitted_quality.items()},
             "against_reference": {name: asdict(value) for name, value in self.against_reference.items()},
             "not_compared": self.not_compared,
             "evaluation": self.evaluation.to_dict(),
@@ -85,9 +86,9 @@ def measure(setting: Setting, run: Path, data_dir: Path | None, importance_sampl
         loss = evaluation.evaluate(bundle, test, draws, config.seed, "posterior", labels=labels).per_image["nll"]
     seen = data.train.images[:NUM_CODES]
     known = data.train.labels[:NUM_CODES] if config.model.conditional and data.train.labels is not None else None
-    fitted = fitted_samples(bundle, seen, bits, NUM_QUALITY, config.seed, known)
-    samples = bundle.sample(NUM_QUALITY, config.seed)
-    real = pictures.to_float32(data.test.images[:NUM_QUALITY])
+    fitted = fitted_samples(bundle, seen, bits, NUM_SAMPLES, config.seed, known)
+    samples = bundle.sample(NUM_SAMPLES, config.seed)
+    qualities = _qualities(data, samples, fitted)
     originals = pictures.to_float32(test[:NUM_PICTURED])
     return Result(
         setting=setting,
@@ -95,8 +96,8 @@ def measure(setting: Setting, run: Path, data_dir: Path | None, importance_sampl
         evaluation=measured,
         loss=Estimate.of(loss),
         history=_history(run),
-        sample_distance=Estimate(*energy.distance(samples, real)),
-        fitted_distance=Estimate(*energy.distance(fitted, real)),
+        sample_quality=qualities[0],
+        fitted_quality=qualities[1],
         pictures={
             "originals": originals,
             "reconstructions": bundle.reconstruct(originals, None if labels is None else labels[:NUM_PICTURED]),
@@ -104,6 +105,19 @@ def measure(setting: Setting, run: Path, data_dir: Path | None, importance_sampl
             "fitted": fitted[:NUM_PICTURED],
         },
     )
+
+
+def _qualities(data: Dataset, *sets: NDArray[np.float32]) -> list[dict[str, Estimate]]:
+    """How alike each set of samples is to the grey test images."""
+    extractor = extractors.shipped_for(data)
+    if extractor is None:
+        return [{} for _ in sets]
+    images = pictures.to_float32(held_out(data, "test", False))
+    real, *found = (extractor.compute(each, None).features.astype(np.float64) for each in (images, *sets))
+    return [
+        {name: number.estimate() for name, number in prior_samples.between(features, real).items()}
+        for features in found
+    ]
 
 
 def _history(run: Path) -> dict[str, list[float]]:

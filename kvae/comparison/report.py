@@ -33,8 +33,26 @@ _ROWS: list[tuple[str, str, Callable[[Result], Estimate | None]]] = [
     ("active units", "latent dimensions in use", lambda result: _metric(result, "active_units")),
     ("I(x;z)", "mutual information", lambda result: _metric(result, "mutual_information")),
     ("KL(q(z) ‖ p)", "marginal KL", lambda result: _metric(result, "marginal_kl")),
-    ("decoded prior draws", "energy distance of mean images from grey ones", lambda r: r.sample_distance),
-    ("decoded fitted draws", "the same, z from a Gaussian fitted to codes", lambda r: r.fitted_distance),
+    (
+        "samples from the prior",
+        "Fréchet classifier distance of mean images from grey test images; lower is better",
+        lambda result: result.sample_quality.get("frechet_distance"),
+    ),
+    (
+        "coverage by samples from the prior",
+        "share of test images that have a sample nearby; higher is better",
+        lambda result: result.sample_quality.get("coverage"),
+    ),
+    (
+        "samples from the fitted density",
+        "Fréchet classifier distance, z from a Gaussian fitted to codes",
+        lambda result: result.fitted_quality.get("frechet_distance"),
+    ),
+    (
+        "coverage by samples from the fitted density",
+        "likewise",
+        lambda result: result.fitted_quality.get("coverage"),
+    ),
 ]
 
 

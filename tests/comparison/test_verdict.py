@@ -35,10 +35,9 @@ def result(name, nll, *, loss=None, noise=1.0, ess=50.0, losses=REST, seed=0, im
         per_image=per_image, loc=np.random.default_rng(0).normal(size=(N, 2)), scale=np.full((N, 2), 0.3),
     )  # fmt: skip
     history = {"val_loss": losses, "val_elbo": [-value for value in losses]}
-    distance = Estimate(1.0, 0.1)
     return Result(
         setting=Setting({}, config, name), run=None, evaluation=evaluation, history=history,
-        loss=Estimate(240 + nll + 3 if loss is None else loss, 1.0), sample_distance=distance, fitted_distance=distance,
+        loss=Estimate(240 + nll + 3 if loss is None else loss, 1.0), sample_quality={}, fitted_quality={},
     )  # fmt: skip
 
 
