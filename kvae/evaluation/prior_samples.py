@@ -157,11 +157,10 @@ def _batches(
 
 def _samples(bundle: Bundle, num_samples: int, seed: int) -> Iterator[tuple[Floats, Labels | None]]:
     """Samples, and the labels that `Bundle.sample` draws for them if the model has labels."""
-    weights, start = bundle.manifest.label_weights, 0
+    start = 0
     for images in bundle.sample_batches(num_samples, seed):
-        count = len(images)
-        yield images, None if weights is None else noise.choices(seed, start, count, weights, noise.LABELS)
-        start += count
+        yield images, bundle.sample_labels(len(images), seed, start)
+        start += len(images)
 
 
 def _shuffled(count: int, seed: int) -> NDArray[np.intp]:
