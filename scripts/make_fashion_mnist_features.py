@@ -1,8 +1,8 @@
 """Train the small classifier whose features `kvae evaluate --samples` measures on, and print the hash to pin.
 
-It sees the 50,000 images of the training split as `kvae evaluate` will show them: grey, in [0, 1]. Nothing is chosen by
-the test images. On one core it takes about ten minutes; with the same versions on the same processor it makes the same
-bytes.
+It sees the 50,000 images of the training split as `kvae evaluate` shows them: grey, in [0, 1]. Nothing is chosen by
+the test images. On one core shared with other programs it took 18 minutes. Another machine may make other weights: then
+the hash in `kvae/evaluation/extractors.py` changes, and with it every number that was measured on these features.
 
     python scripts/make_fashion_mnist_features.py
 """
