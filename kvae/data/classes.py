@@ -152,11 +152,10 @@ def numbers(
         if isinstance(label, int) and not are_integers and 0 <= label < len(names):
             return label
         near = suggestion(text, list(names))
-        row = "" if first is None else f" of row {first + list(labels).index(label):,}"
-        raise DataError(
-            f"{source}: the label{row}, '{printable(text, 60)}', is none of the model's classes.{near} "
-            f"Classes: {listed(names)}."
-        )
+        which = f"'{printable(text, 60)}'"
+        if first is not None:
+            which = f"of row {first + list(labels).index(label):,}, {which},"
+        raise DataError(f"{source}: the label {which} is none of the model's classes.{near} Classes: {listed(names)}.")
 
     known = {label: number(label) for label in dict.fromkeys(labels)}
     return np.array([known[label] for label in labels], np.int64)
