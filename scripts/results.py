@@ -85,11 +85,12 @@ RESULTS = [
         "kvae train --dataset fashion_mnist --binarize none --architecture mlp --latent-dim 16 --hidden-units 512 "
         "--out runs/results/grey-dense",
     )),
-    Result("priors", 240, ("Priors and objectives on the published network",), (
+    Result("priors", 250, ("Priors and objectives on the published network", "Quality of samples"), (
         f"{PUBLISHED} --out runs/results/published",
         *(command for name, part in PARTS.items() for command in (
             f"{PUBLISHED} {part} --out runs/results/{name}",
             f"kvae evaluate runs/results/{name} --against runs/results/published",
+            f"kvae evaluate runs/results/{name} --against runs/results/published --samples 10000",
         )),
     )),
     Result("fitted-priors", 35, ("A prior fitted afterwards",), (
