@@ -24,7 +24,7 @@ ROWS = {
     "distortion": ("distortion", 1.0, "nats"),
     "rate": ("rate", 1.0, "nats"),
     "nll": ("NLL", 1.0, "nats"),
-    "pixel_entropy": ("entropy of the pixels: no NLL is below it", 1.0, "nats"),
+    "pixel_entropy": ("entropy of the pixels", 1.0, "nats"),
     "gap": ("gap: −ELBO − NLL", 1.0, "nats"),
     "bits_per_dim": ("NLL, bits per dimension", 1.0, "bits"),
     "nll_marginal": ("−log p(x), without label", 1.0, "nats"),
