@@ -90,6 +90,7 @@ RESULTS = [
         *(command for name, part in PARTS.items() for command in (
             f"{PUBLISHED} {part} --out runs/results/{name}",
             f"kvae evaluate runs/results/{name} --against runs/results/published",
+            f"kvae evaluate runs/results/{name} --against runs/results/published --test-bits published",
             f"kvae evaluate runs/results/{name} --against runs/results/published --samples 10000",
         )),
     )),
