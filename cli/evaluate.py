@@ -82,8 +82,8 @@ MAX_SCALES = 128
     type=click.Choice(["kvae", "published"]),
     default="kvae",
     show_default=True,
-    help="The bits of the test images, for a model of binarised images: kvae's own, or for fashion_mnist those of a "
-    "published paper (arXiv 2209.15514).",
+    help="How the test images of a model of bits were binarised: by kvae or, for fashion_mnist only, by the authors of "
+    "arXiv 2209.15514.",
 )
 @labels.label_option(
     "For a conditional model: the label of all test images, by name or number; or best, for each the one with the "

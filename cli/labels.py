@@ -1,4 +1,4 @@
-"""`--label`: the class of the images that a verb reads or draws, for a conditional model."""
+"""`--label`: the class of the images that a conditional model draws or is shown."""
 
 from collections.abc import Sequence
 from pathlib import Path

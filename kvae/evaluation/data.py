@@ -133,7 +133,7 @@ class TestImages(NamedTuple):
     labels: list[str] | None
     """The name of each one's class, if the data set has labels."""
     grey: NDArray[np.uint8] | None
-    """The images that the bits were drawn from, for a model of binarised images."""
+    """The grey images from which the bits were drawn, if the model is of binarised images."""
 
 
 def test_images(

@@ -86,7 +86,7 @@ def probs(manifest: Manifest) -> NDArray[np.float64]:
 
 
 def _number(names: list[str], label: Any, row: Any = None) -> int:
-    """The number of one label; `row` says which image's it is, for the message."""
+    """The number of one label; an error names the image, number `row`."""
     of_row = "" if row is None else f" of image {row:,}"
     if isinstance(label, bool):
         alike = [index for index, name in enumerate(names) if name.casefold() == str(label).casefold()]

@@ -67,15 +67,16 @@ def load_into(vae: VAE, config: TrainConfig, label_names: Sequence[str] | None =
     for one, other in pairs:
         other.set_weights(one.get_weights())
     before = initial.class_names(config.init_from) if vae.num_labels is not None else None
-    if before is not None and label_names is not None and before != list(label_names):
-        first = next(number for number, name in enumerate(before) if name != label_names[number])
-        logger.warning(
-            "warning: the classes of init_from %s have other names: class %d, which was %s, is %s from now on",
-            path,
-            first,
-            printable(before[first], 60),
-            printable(label_names[first], 60),
-        )
+    for number, (old_name, name) in enumerate(zip(before or (), label_names or (), strict=False)):
+        if old_name != name:
+            logger.warning(
+                "warning: the classes of init_from %s have other names: class %d, which was %s, is %s from now on",
+                path,
+                number,
+                printable(old_name, 60),
+                printable(name, 60),
+            )
+            return
 
 
 def _shapes(network: Any) -> list[tuple[int, ...]]:
