@@ -24,6 +24,8 @@ class DiagonalMixture(tfp.distributions.MixtureSameFamily):
     """
 
     def _log_prob(self, z: tf.Tensor) -> tf.Tensor:
+        if self.components_distribution.batch_shape.rank > 1:  # components of their own for each code: there are few
+            return super()._log_prob(z)
         logits = tf.nn.log_softmax(self.mixture_distribution.logits_parameter())
         return log_density(z, logits, *diagonal(self.components_distribution))
 
@@ -33,7 +35,7 @@ def mixture(logits: tf.Tensor, loc: tf.Tensor, scale: tf.Tensor) -> DiagonalMixt
 
     Args:
         logits: logarithms of the weights, up to a constant, `(components,)`.
-        loc: means, `(components, latent_dim)`.
+        loc: means, `(components, latent_dim)`, or `(batch, components, latent_dim)` for one mixture per code.
         scale: standard deviations, in the same shape.
     """
     return DiagonalMixture(tfd.Categorical(logits=logits), tfd.MultivariateNormalDiag(loc, scale))

@@ -64,7 +64,7 @@ def _compiled(
         encoder = networks.build_encoder(config.model, image_shape, num_labels)
         decoder = networks.build_decoder(config.model, image_shape, num_labels)
     with backend.plain_settings():
-        return _with_optimizer(encoder, decoder, config, image_shape, steps_per_epoch)
+        return _with_optimizer(encoder, decoder, config, image_shape, steps_per_epoch, num_labels)
 
 
 def _with_optimizer(
@@ -73,9 +73,11 @@ def _with_optimizer(
     config: TrainConfig,
     image_shape: tuple[int, int, int],
     steps_per_epoch: int,
+    num_labels: int | None,
 ) -> VAE:
     latent_dim = networks.latent_dim(config.model, image_shape)  # of all groups
-    prior = priors.get(config.model.prior).of_config(replace(config.model, latent_dim=latent_dim), image_shape)
+    model = replace(config.model, latent_dim=latent_dim)
+    prior = priors.get(config.model.prior).of_config(model, image_shape, num_labels)
     objective = objectives.get(config.objective).of_config(config, steps_per_epoch)
     vae = VAE(encoder, decoder, prior, objective, seed=config.seed)
     vae.build((None, *image_shape))

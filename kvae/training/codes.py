@@ -55,6 +55,13 @@ class Codes:
         """Number of training images."""
         return len(self._data.train.images)
 
+    def labels(self, split: str) -> NDArray[np.int64] | None:
+        """The labels of the images of "train" or "validation", `(n,)`; None for a model without."""
+        if self._vae.num_labels is None:
+            return None
+        found = self._data.train.labels if split == "train" else held_out_labels(self._data, split)
+        return None if found is None else np.asarray(found, np.int64)
+
     def draws(self, split: str, epoch: int) -> Drawn:
         """A draw for each image of "train" or "validation"; those of two epochs are independent."""
         turn = epoch % NUM_BITS if self._is_of_bits and split == "train" else 0
@@ -113,13 +120,11 @@ class Codes:
         """The images of a split in batches, as float32, each with its labels, or None for a model without."""
         of_split = getattr(self._data, split)
         images = of_split.images if split == "train" else self._validation
-        labels = of_split.labels if split == "train" else held_out_labels(self._data, split)
+        labels = self.labels(split)
         for first in range(0, len(images), BATCH):
             part = np.asarray(images[first : first + BATCH])
             if split == "train" and self._is_of_bits:
                 rng = np.random.default_rng([self._seed, turn, first, 4])
                 part = np.where(rng.random(part.shape, np.float32) * 255 < part, 255, 0)
-            label = None
-            if self._vae.num_labels is not None and labels is not None:
-                label = tf.constant(labels[first : first + BATCH], tf.int64)
+            label = None if labels is None else tf.constant(labels[first : first + BATCH])
             yield tf.constant(part, tf.float32) / 255.0, label

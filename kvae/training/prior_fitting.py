@@ -113,7 +113,7 @@ def new_prior(fit: PriorFitConfig, vae: VAE) -> Prior:
     """The prior to fit to a model's codes, with fresh weights."""
     model = ModelConfig(prior=fit.prior, prior_components=fit.prior_components, latent_dim=vae.latent_dim)
     with backend.plain_settings():
-        prior = priors.get(fit.prior).of_config(model, vae.image_shape)
+        prior = priors.get(fit.prior).of_config(model, vae.image_shape, vae.num_labels)
         prior.build()
     return prior
 
@@ -133,36 +133,41 @@ def with_prior(old: VAE, prior: Prior, fit: PriorFitConfig) -> VAE:
     return vae
 
 
-def cross_entropy(prior: Prior, z: tf.Tensor) -> tf.Tensor:
-    """The mean of -log p(z) over codes `(batch, latent_dim)`, which estimates the posteriors' mean H(q, p); in nats."""
-    return -tf.reduce_mean(prior().log_prob(z))
+def cross_entropy(prior: Prior, z: tf.Tensor, label: tf.Tensor | None = None) -> tf.Tensor:
+    """The mean of -log p(z) over codes `(batch, latent_dim)`, which estimates the posteriors' mean H(q, p); in nats.
+
+    With `label`, int64 `(batch,)`, for a prior of each label, it is that of -log p(z|y).
+    """
+    return -tf.reduce_mean((prior() if label is None else prior(label)).log_prob(z))
 
 
 def _fitted(vae: VAE, codes: Codes, fit: PriorFitConfig, progress: Progress | None) -> History:
     """Fit the model's prior, leave it with the weights of the best epoch, and return the history of all."""
     prior = vae.prior
-    prior.start_at_codes(codes.draws("train", 0).z)
+    labels = {split: codes.labels(split) for split in ("train", "validation")}
+    prior.start_at_codes(codes.draws("train", 0).z, labels["train"])
     size = min(fit.batch_size, codes.num_train)
     rate = schedules.run_cosine(fit.learning_rate, fit.epochs * (codes.num_train // size))
     optimizer = optimizers.FusedAdam(rate)
     optimizer.build(prior.trainable_variables)
 
     @tf.function(jit_compile=True)
-    def step(z: tf.Tensor) -> tf.Tensor:
+    def step(z: tf.Tensor, label: tf.Tensor | None) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            loss = cross_entropy(prior, z)
+            loss = cross_entropy(prior, z, label)
         optimizer.apply(tape.gradient(loss, prior.trainable_variables), prior.trainable_variables)
         return loss
 
-    measure = tf.function(lambda z: cross_entropy(prior, z))
+    measure = tf.function(lambda z, label: cross_entropy(prior, z, label))
     held_out = codes.draws("validation", 0)
     distortions = {"": codes.distortion(vae, "train"), "val_": codes.distortion(vae, "validation")}
     history: History = {f"{split}{name}": [] for split in ("", "val_") for name in NAMES}
     best: list[NDArray[Any]] = []
     for epoch in range(fit.epochs):
         draws = codes.draws("train", epoch)
-        mean = float(np.mean([step(batch) for batch in _batches(draws.z, size, fit.seed, epoch)]))
-        rates = {"": mean - draws.entropy, "val_": float(measure(held_out.z)) - held_out.entropy}
+        losses = [step(*batch) for batch in _batches(draws.z, labels["train"], size, fit.seed, epoch)]
+        measured = float(measure(held_out.z, labels["validation"]))
+        rates = {"": float(np.mean(losses)) - draws.entropy, "val_": measured - held_out.entropy}
         if not np.isfinite([*rates.values()]).all():
             raise KvaeError(
                 f"the fit diverged in epoch {epoch + 1}. Fit again with a lower --learning-rate than "
@@ -184,10 +189,13 @@ NAMES = ("loss", "elbo", "distortion", "rate")
 """The columns of the history; the loss is the negative ELBO, in which only the rate changes."""
 
 
-def _batches(z: NDArray[np.float32], size: int, seed: int, epoch: int) -> Iterator[NDArray[np.float32]]:
+def _batches(
+    z: NDArray[np.float32], labels: NDArray[np.int64] | None, size: int, seed: int, epoch: int
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64] | None]]:
     order = np.random.default_rng([seed, epoch, 1]).permutation(len(z))
     for first in range(0, len(z) - size + 1, size):
-        yield z[order[first : first + size]]
+        rows = order[first : first + size]
+        yield z[rows], None if labels is None else labels[rows]
 
 
 def _config(config: TrainConfig, run: Path, fit: PriorFitConfig) -> TrainConfig:

@@ -46,8 +46,16 @@ class Prior(SetOnce, keras.layers.Layer):
         self.built = True
 
     @classmethod
-    def of_config(cls, config: ModelConfig, image_shape: tuple[int, int, int]) -> "Prior":
-        """The prior that the settings describe, with fresh weights, for images of `(height, width, channels)`."""
+    def of_config(
+        cls, config: ModelConfig, image_shape: tuple[int, int, int], num_labels: int | None = None
+    ) -> "Prior":
+        """The prior that the settings describe, with fresh weights.
+
+        Args:
+            config: the settings.
+            image_shape: `(height, width, channels)` of the images.
+            num_labels: number of classes of a conditional model. A prior that learns something learns it for each.
+        """
         return cls(config.latent_dim)
 
     def from_noise(
@@ -84,12 +92,21 @@ class Prior(SetOnce, keras.layers.Layer):
             labels: the class of each, `(n,)`, for a conditional model.
         """
 
-    def start_at_codes(self, z: NDArray[np.float32]) -> None:
-        """Begin a fit to given codes, `(n, latent_dim)`, with what they show; does nothing by default."""
+    def start_at_codes(self, z: NDArray[np.float32], labels: NDArray[Any] | None = None) -> None:
+        """Begin a fit to given codes with what they show; does nothing by default.
+
+        Args:
+            z: `(n, latent_dim)`.
+            labels: the class of each, `(n,)`, for a prior that has `num_labels`.
+        """
 
     def component_probs(self) -> NDArray[np.float64] | None:
-        """The probability of each component of a mixture, `(components,)`; None if the prior is not a mixture."""
-        return None if self.num_labels is not None else mixture_probs(self())
+        """The probability of each component of a mixture, `(components,)`; None if the prior is not a mixture.
+
+        Raises:
+            NotImplementedError: they are not the same for all labels.
+        """
+        return mixture_probs(self() if self.num_labels is None else self(tf.zeros([1], tf.int64)))
 
     @abstractmethod
     def call(self, label: tf.Tensor | None = None) -> Any:

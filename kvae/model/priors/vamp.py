@@ -28,15 +28,16 @@ REPEATED = 0.1
 class Vamp(Prior):
     """p(z) = 1/K sum_k q(z|u_k): as in the paper, K posteriors of equal weight, whose images u_k are learned.
 
-    For a conditional encoder, pseudo-input k has the label k mod num_labels. If the posterior is a hierarchy of groups
-    of latent dimensions, the first group follows the posteriors and the others are N(0, I), as in the paper's model of
-    two levels.
+    For a conditional encoder it is p(z|y), the mixture of the posteriors of the pseudo-inputs that have the label y:
+    pseudo-input k has the label k mod num_labels, and there are as many of each. If the posterior is a hierarchy of
+    groups of latent dimensions, the first group follows the posteriors and the others are N(0, I), as in the paper's
+    model of two levels.
 
     Args:
         latent_dim: number of latent dimensions.
         image_shape: `(height, width, channels)` of the pseudo-inputs.
         num_components: K; 500 by default, as in the paper. A step encodes them all, so it costs as much as encoding K
-            more images.
+            more images. With labels, K is that of all labels together, rounded up to as many of each.
 
     Raises:
         KvaeError: when it is called, if it is not part of a VAE, or the encoder's posterior is not a diagonal Gaussian.
@@ -63,13 +64,21 @@ class Vamp(Prior):
             return
         start = keras.initializers.RandomNormal(START, SPREAD)
         self.pseudo_inputs = self.add_weight(
-            shape=(self.num_components, *self.image_shape), initializer=start, name="pseudo_inputs"
+            shape=(self._count(), *self.image_shape), initializer=start, name="pseudo_inputs"
         )
         self.built = True
+
+    def _count(self) -> int:
+        """How many pseudo-inputs there are."""
+        return self.num_components if self.num_labels is None else self._per_label() * self.num_labels
+
+    def _per_label(self) -> int:
+        return -(-self.num_components // (self.num_labels or 1))
 
     def bind(self, encoder: keras.Layer) -> None:
         """Use this encoder's posteriors; a `VAE` calls it with its own."""
         self._encoder = lambda: encoder  # not as an attribute: Keras would save its weights a second time
+        self.num_labels = int(encoder.num_labels) if takes_label(encoder) else None
 
     def start_from(self, images: NDArray[np.uint8], labels: NDArray[Any] | None = None) -> None:
         """Let the pseudo-inputs begin as training images, evenly chosen from all, or from those of their label.
@@ -81,9 +90,9 @@ class Vamp(Prior):
         self.build()
         numbers = self._labels()
         if numbers is None or labels is None:
-            chosen = _evenly(np.arange(len(images)), self.num_components)
+            chosen = _evenly(np.arange(len(images)), self._count())
         else:
-            chosen = np.zeros(self.num_components, np.int64)
+            chosen = np.zeros(self._count(), np.int64)
             for number in np.unique(numbers):
                 own = np.flatnonzero(labels == number)
                 own = own if len(own) else np.arange(len(images))  # a class without images
@@ -97,21 +106,23 @@ class Vamp(Prior):
         """The label of each pseudo-input, `(components,)`; None if the encoder takes none."""
         if self._encoder is None:
             raise KvaeError("a VampPrior is computed with an encoder: make it part of a VAE before it is used.")
-        encoder = self._encoder()
-        return np.arange(self.num_components) % int(encoder.num_labels) if takes_label(encoder) else None
+        return None if self.num_labels is None else np.arange(self._count()) % self.num_labels
 
     def call(self, label: tf.Tensor | None = None) -> Any:
-        return mixture(tf.zeros(self.num_components), *self.components())
+        loc, scale = self.components()
+        if self.num_labels is None:
+            return mixture(tf.zeros(self.num_components), loc, scale)
+        return _of_label(_by_label(loc, self.num_labels), _by_label(scale, self.num_labels), label)
 
     def components(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """Means and scales of the pseudo-inputs' posteriors, each `(components, latent_dim)`."""
+        """Means and scales of all pseudo-inputs' posteriors, each `(pseudo-inputs, latent_dim)`."""
         numbers, pixels = self._labels(), _clipped(self.pseudo_inputs.value)
         label = None if numbers is None else tf.constant(numbers, tf.int64)
         # Like a batch, in parts that run side by side if each operation has one thread.
-        size = -(-self.num_components // num_parts(xla=False))
+        size = -(-self._count() // num_parts(xla=False))
         parts = [
             self._encoded(pixels[first : first + size], None if label is None else label[first : first + size])
-            for first in range(0, self.num_components, size)
+            for first in range(0, self._count(), size)
         ]
         if len(parts) == 1:
             return parts[0]
@@ -138,14 +149,43 @@ class Vamp(Prior):
     def frozen(self) -> Prior:
         """The mixture that it equals now."""
         loc, scale = (tf.constant(values.numpy()) for values in self.components())
-        return Fixed(mixture(tf.zeros(self.num_components), loc, scale))
+        if self.num_labels is None:
+            return Fixed(mixture(tf.zeros(self.num_components), loc, scale))
+        return ConditionalMixture(_by_label(loc, self.num_labels), _by_label(scale, self.num_labels))
 
     @classmethod
-    def of_config(cls, config: ModelConfig, image_shape: tuple[int, int, int]) -> "Vamp":
+    def of_config(cls, config: ModelConfig, image_shape: tuple[int, int, int], num_labels: int | None = None) -> "Vamp":
         return cls(config.latent_dim, image_shape, config.prior_components or PRIOR_COMPONENTS["vamp"])
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"image_shape": self.image_shape, "num_components": self.num_components}
+
+
+class ConditionalMixture(Prior):
+    """The mixtures that a conditional VampPrior equals now, for an export.
+
+    Args:
+        loc: means, `(labels, components, latent_dim)`.
+        scale: standard deviations, in the same shape.
+    """
+
+    def __init__(self, loc: tf.Tensor, scale: tf.Tensor) -> None:
+        super().__init__(int(loc.shape[-1]))
+        self.num_labels = int(loc.shape[0])
+        self._loc, self._scale = loc, scale
+
+    def call(self, label: tf.Tensor | None = None) -> Any:
+        return _of_label(self._loc, self._scale, label)
+
+
+def _by_label(values: tf.Tensor, num_labels: int) -> tf.Tensor:
+    """Of pseudo-inputs whose labels take turns: `(labels, components, latent_dim)`."""
+    return tf.transpose(tf.reshape(values, [-1, num_labels, values.shape[-1]]), [1, 0, 2])
+
+
+def _of_label(loc: tf.Tensor, scale: tf.Tensor, label: tf.Tensor | None) -> Any:
+    """The mixture of each label's components, all of equal weight."""
+    return mixture(tf.zeros(loc.shape[1]), tf.gather(loc, label), tf.gather(scale, label))
 
 
 def _evenly(indices: NDArray[np.int64], count: int) -> NDArray[np.int64]:

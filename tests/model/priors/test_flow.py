@@ -8,9 +8,9 @@ from kvae.errors import ConfigError
 from kvae.model.priors.flow import MAX_LOG_SCALE, Flow, halves
 
 
-def trained(latent_dim, size=0.3, couplings=8):
+def trained(latent_dim, size=0.3, couplings=8, num_labels=None):
     """A flow with weights far from those of its beginning."""
-    prior, rng = Flow(latent_dim, couplings, 16), np.random.default_rng(0)
+    prior, rng = Flow(latent_dim, couplings, 16, num_labels), np.random.default_rng(0)
     prior.build()
     for weight in prior.weights:
         weight.assign(size * rng.normal(size=weight.shape))
@@ -49,6 +49,27 @@ def test_its_log_determinant_is_that_of_the_jacobian():
     chain = prior().bijector
     np.testing.assert_allclose(chain.inverse_log_det_jacobian(z, 1), log_det, rtol=1e-6)
     np.testing.assert_allclose(chain.forward(chain.inverse(z)), z, rtol=1e-5, atol=1e-5)
+
+
+def test_with_labels_it_is_a_flow_of_each():
+    """Each label's density integrates to 1 and is another one; draws and density belong together."""
+    prior, step = trained(2, couplings=4, num_labels=2), 0.08
+    points = np.arange(-16, 16, step, dtype=np.float32)
+    grid = np.stack(np.meshgrid(points, points), axis=-1).reshape(-1, 2)
+    of_each = [prior(tf.fill([len(grid)], tf.constant(number, tf.int64))).log_prob(grid).numpy() for number in (0, 1)]
+    for log_prob in of_each:
+        assert np.exp(log_prob.astype(np.float64)).sum() * step**2 == pytest.approx(1, abs=2e-3)
+    assert np.abs(np.exp(of_each[0]) - np.exp(of_each[1])).max() > 0.01
+    label = tf.constant([0, 1, 1], tf.int64)
+    noise = tf.constant(np.random.default_rng(1).normal(size=(3, 2)), tf.float32)
+    z = prior.from_noise(noise, label=label)
+    np.testing.assert_allclose(prior.to_noise(z, label)[0], noise, atol=1e-5)
+    np.testing.assert_allclose(prior(label).bijector.forward(noise), z, rtol=1e-6)
+    several = tf.stack([z, z + 0.5])  # draws for each image
+    found = prior(label).log_prob(several)
+    for row in range(3):
+        expected = prior(label[row : row + 1]).log_prob(several[:, row : row + 1])
+        np.testing.assert_allclose(found[:, row], expected[:, 0], rtol=1e-5)
 
 
 def test_its_density_integrates_to_1_in_two_dimensions():

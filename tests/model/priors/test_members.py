@@ -5,12 +5,15 @@ import zipfile
 import keras
 import numpy as np
 import pytest
-from tiny import IMAGE_SHAPE, make_vae, random_images
+import tensorflow as tf
+from tiny import DATASET, IMAGE_SHAPE, make_vae, random_images
 
 from kvae.config import FITTED_PRIORS, PRIOR_COMPONENTS, PRIORS, ModelConfig, TrainConfig, from_settings
 from kvae.errors import ConfigError, KvaeError
-from kvae.model import priors
+from kvae.export import export
+from kvae.model import networks, priors
 from kvae.model.vae import VAE
+from kvae.runtime import Bundle
 from kvae.steps import FusedAdam
 from kvae.training.keras_files import load_model
 
@@ -45,6 +48,33 @@ def test_it_trains_is_saved_and_trained_further(name, jit_compile, tmp_path):
         model.fit(random_images(32), batch_size=32, shuffle=False, verbose=0)
     for one, other in zip(loaded.get_weights(), vae.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_of_a_conditional_model_it_is_learned_for_each_label(name, tmp_path):
+    """It is another one for each label after a training, is saved with the model, and exported as it is."""
+    components = {"prior_components": 4} if name in PRIOR_COMPONENTS else {}
+    config = ModelConfig(architecture="mlp", hidden_units=8, latent_dim=3, prior=name, conditional=True, **components)
+    vae = VAE(
+        networks.build_encoder(config, IMAGE_SHAPE, 2),
+        networks.build_decoder(config, IMAGE_SHAPE, 2),
+        priors.get(name).of_config(config, IMAGE_SHAPE, 2),
+        seed=0,
+    )
+    vae.compile(FusedAdam(1e-2), jit_compile=False)
+    labels = np.arange(32) % 2
+    images = random_images(32) * (0.2 + 0.8 * labels[:, None, None, None]).astype(np.float32)
+    vae.fit(images, labels, batch_size=16, epochs=4, verbose=0)
+    z = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
+    of_each = [vae.prior(tf.fill([7], tf.constant(label, tf.int64))).log_prob(z).numpy() for label in (0, 1)]
+    assert np.abs(of_each[0] - of_each[1]).max() > 1e-3
+    vae.save(tmp_path / "model.keras")
+    loaded = load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.prior(tf.fill([7], tf.constant(1, tf.int64))).log_prob(z), of_each[1])
+    made = export(vae, tmp_path / "bundle", dataset=DATASET, labels=["a", "b"])
+    assert max(made.parity.values()) <= 1e-5
+    bundle = Bundle.open(made.path, device="cpu")
+    assert np.abs(bundle.sample(4, label="a") - bundle.sample(4, label="b")).max() > 1e-4
 
 
 @pytest.mark.parametrize("name", PRIORS)

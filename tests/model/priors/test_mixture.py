@@ -49,6 +49,33 @@ def test_its_density_is_the_closed_form(size):
     np.testing.assert_allclose(prior().log_prob(z.reshape(5, 10, 3)), expected.reshape(5, 10), rtol=2e-6, atol=2e-6)
 
 
+def test_with_labels_it_is_a_mixture_of_each():
+    rng, label = np.random.default_rng(0), np.array([1, 0, 1, 1, 0, 2])
+    loc, scale = rng.normal(size=(3, 4, 2)), rng.uniform(0.2, 2.0, (3, 4, 2))
+    prior = Mixture(2, 4, num_labels=3)
+    prior.start_at(np.log(WEIGHTS), loc, scale)
+    z = rng.normal(size=(5, 6, 2)).astype(np.float32)
+    found = prior(tf.constant(label)).log_prob(z)
+    for row, number in enumerate(label):
+        expected = log_density(z[:, row], WEIGHTS, loc[number], scale[number])
+        np.testing.assert_allclose(found[:, row], expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(prior.component_probs(), WEIGHTS, rtol=1e-6)
+    component = np.array([3, 2, 1, 0, 3, 2])
+    draws = prior.from_noise(z[0], tf.constant(component), tf.constant(label))
+    np.testing.assert_allclose(draws, loc[label, component] + scale[label, component] * z[0], rtol=1e-5, atol=1e-6)
+
+
+def test_a_fit_to_codes_with_labels_begins_around_those_of_each():
+    rng, labels = np.random.default_rng(0), np.arange(400) % 2
+    z = (rng.normal(0, 0.1, (400, 2)) + 5 * labels[:, None]).astype(np.float32)
+    prior = Mixture(2, 4, num_labels=3)  # the third has no codes: it begins as all
+    prior.start_at_codes(z, labels)
+    loc = prior.loc.numpy()
+    assert np.abs(loc[0]).max() < 1 and np.abs(loc[1] - 5).max() < 1 and 0 < loc[2].mean() < 5
+    right, wrong = (tf.reduce_mean(prior(tf.constant(given)).log_prob(z)) for given in (labels, 1 - labels))
+    assert right > wrong + 100
+
+
 def test_its_density_is_that_of_tfp_s_own_mixture():
     prior = made(np.zeros((4, 2)), np.arange(1.0, 9.0).reshape(4, 2))
     found = prior()

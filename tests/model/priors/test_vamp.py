@@ -110,14 +110,32 @@ class Conditional(keras.Model):
 
 
 def test_the_pseudo_inputs_of_a_conditional_encoder_have_the_labels_in_turn():
-    vae = make(7, Conditional())
+    vae = make(7, Conditional())  # rounded up to 3 of each label
     loc, _ = vae.prior.components()
-    np.testing.assert_array_equal(loc[:, 0], [0, 1, 2, 0, 1, 2, 0])
+    np.testing.assert_array_equal(loc[:, 0], [0, 1, 2] * 3)
     labels = np.array([2, 2, 0, 0, 1, 1, 2, 0, 1], np.uint8)
     images = np.zeros((9, *IMAGE_SHAPE), np.uint8) + labels[:, None, None, None]
     vae.prior.start_from(images, labels)
     found = np.rint(255 * vae.prior.pseudo_inputs.numpy()[:, 0, 0, 0])
-    np.testing.assert_array_equal(found, [0, 1, 2, 0, 1, 2, 0])
+    np.testing.assert_array_equal(found, [0, 1, 2] * 3)
+
+
+def test_with_labels_it_is_the_mixture_of_the_posteriors_of_each_label():
+    vae = make(6, Conditional())
+    vae.prior.pseudo_inputs.assign(np.random.default_rng(1).uniform(size=vae.prior.pseudo_inputs.shape))
+    label = np.array([2, 0, 1, 1, 2, 0, 0, 1, 2])
+    scale = 1.0 + vae.prior.pseudo_inputs.numpy().mean(axis=(1, 2, 3))
+    found, frozen = (prior(tf.constant(label)) for prior in (vae.prior, vae.prior.frozen()))
+    for row, number in enumerate(label):
+        own = np.repeat(scale[number::3, None], 3, axis=1)
+        expected = log_mean_density(Z[row : row + 1], np.full((2, 3), number), own)
+        np.testing.assert_allclose(found.log_prob(Z)[row], expected[0], rtol=1e-5)
+    np.testing.assert_array_equal(frozen.log_prob(Z), found.log_prob(Z))
+    np.testing.assert_allclose(vae.prior.component_probs(), 1 / 2)
+    component = np.arange(9) % 2
+    for prior in (vae.prior, vae.prior.frozen()):
+        draws = prior.from_noise(Z, tf.constant(component, tf.int64), tf.constant(label, tf.int64))
+        np.testing.assert_allclose(draws, label[:, None] + scale[3 * component + label][:, None] * Z, rtol=1e-5)
 
 
 class Ladder(keras.Model):
