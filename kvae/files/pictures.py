@@ -15,8 +15,10 @@ GAP = 2
 """Pixels between the images of a grid."""
 FONT_SIZE = 14
 """Font size, in pixels, of the labels of a grid."""
-MIN_CELL = 56
-"""Images smaller than this are enlarged by an integer factor in a grid, so that they are visible."""
+CELL, SMALL_CELL = 112, 56
+"""Images smaller than this are enlarged by an integer factor in a grid, so that they are visible: to about 112 pixels
+in a grid of at most `MAX_LARGE` images, else to about 56, so that the whole of it can be seen."""
+MAX_LARGE = 256
 
 
 def to_uint8(images: NDArray[Any]) -> NDArray[np.uint8]:
@@ -63,7 +65,7 @@ def grid(images: NDArray[Any], columns: int | None = None) -> Image.Image:
         top = GAP + (index // columns) * (height + GAP)
         left = GAP + (index % columns) * (width + GAP)
         canvas[top : top + height, left : left + width] = image
-    factor = max(1, round(MIN_CELL / max(height, width)))
+    factor = max(1, round((CELL if n <= MAX_LARGE else SMALL_CELL) / max(height, width)))
     return picture(canvas.repeat(factor, axis=0).repeat(factor, axis=1))
 
 

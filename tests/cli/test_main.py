@@ -52,7 +52,7 @@ def test_sampling_works_right_after_the_install(kvae, tmp_path):
     assert result.stderr.startswith("model: ")
     assert result.stderr.rstrip().endswith("fashion_mnist")
     with Image.open(tmp_path / "samples.png") as picture:
-        assert picture.size == (484, 484)
+        assert picture.size == (968, 968)
 
 
 @pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.png", "folder"])

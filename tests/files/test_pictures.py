@@ -17,17 +17,22 @@ def test_floats_are_rounded_and_clipped():
 def test_64_images_make_8_by_8_with_gaps():
     images = random_images(64, (28, 28, 1))
     canvas = np.asarray(pictures.grid(images))
-    assert canvas.shape == (484, 484)  # (8 * 30 + 2) pixels, twice as large
+    assert canvas.shape == (968, 968)  # (8 * 30 + 2) pixels, four times as large
     row, column = 3, 5
-    cell = canvas[2 * (2 + 30 * row) :: 2, 2 * (2 + 30 * column) :: 2][:28, :28]
+    cell = canvas[4 * (2 + 30 * row) :: 4, 4 * (2 + 30 * column) :: 4][:28, :28]
     np.testing.assert_array_equal(cell, pictures.to_uint8(images[row * 8 + column, ..., 0]))
-    assert (canvas[:4] == 255).all()
+    assert (canvas[:8] == 255).all()
+
+
+@pytest.mark.parametrize(("n", "side"), [(256, 4 * (16 * 30 + 2)), (257, 2 * (17 * 30 + 2))])
+def test_many_images_are_smaller_in_a_grid(n, side):
+    assert pictures.grid(np.zeros((n, 28, 28, 1), np.uint8)).size == (side, side - (n == 257) * 2 * 30)
 
 
 def test_an_unfinished_row_is_white_and_columns_can_be_set():
-    canvas = np.asarray(pictures.grid(np.zeros((5, 56, 56, 3), np.uint8), columns=3))
-    assert canvas.shape == (2 * 58 + 2, 3 * 58 + 2, 3)
-    assert (canvas[60:, 2 * 58 + 2 :] == 255).all()
+    canvas = np.asarray(pictures.grid(np.zeros((5, 112, 112, 3), np.uint8), columns=3))
+    assert canvas.shape == (2 * 114 + 2, 3 * 114 + 2, 3)
+    assert (canvas[116:, 2 * 114 + 2 :] == 255).all()
 
 
 def test_only_grey_and_rgb_are_pictures():
@@ -45,20 +50,20 @@ def test_a_png_is_written_whatever_the_name(tmp_path):
 
 def test_each_original_is_above_its_reconstruction():
     """Five images in rows of two: two full rows of pairs, and the fifth pair next to white."""
-    originals = np.arange(5, dtype=np.uint8).reshape(5, 1, 1, 1).repeat(56, axis=1).repeat(56, axis=2) * 10
+    originals = np.arange(5, dtype=np.uint8).reshape(5, 1, 1, 1).repeat(112, axis=1).repeat(112, axis=2) * 10
     picture = np.asarray(pictures.reconstructions(originals, originals + 1, columns=2))
-    middles = picture[2 + 28 :: 58, 2 + 28 :: 58]
+    middles = picture[2 + 56 :: 114, 2 + 56 :: 114]
     np.testing.assert_array_equal(middles, [[0, 10], [1, 11], [20, 30], [21, 31], [40, 255], [41, 255]])
 
 
 def test_a_labelled_grid_is_the_grid_with_labels_around_it():
-    images = np.random.default_rng(0).random((2, 3, 60, 50, 1))
+    images = np.random.default_rng(0).random((2, 3, 112, 100, 1))
     picture = pictures.labelled_grid(images, ["z1", "z22  1.50 nats"], ["-1", "0", "+1"])
-    inner = np.asarray(pictures.grid(images.reshape(6, 60, 50, 1), 3).convert("RGB"))
+    inner = np.asarray(pictures.grid(images.reshape(6, 112, 100, 1), 3).convert("RGB"))
     pixels = np.asarray(picture)
     left, top = pixels.shape[1] - inner.shape[1], pixels.shape[0] - inner.shape[0]
     np.testing.assert_array_equal(pixels[top:, left:], inner)
-    for part in (pixels[top : top + 62, :left], pixels[top + 62 :, :left], pixels[:top, left:]):
+    for part in (pixels[top : top + 114, :left], pixels[top + 114 :, :left], pixels[:top, left:]):
         assert part.min() < 50 and np.median(part) == 255  # dark letters on white
 
 

@@ -84,8 +84,8 @@ def test_pictures_are_drawn(run):
     for path in run.path.glob("*.png"):
         with Image.open(path) as picture:
             sizes[path.name] = picture.size
-    assert sizes["samples.png"] == (484, 484)
-    assert sizes["reconstructions.png"] == (964, 484)
+    assert sizes["samples.png"] == (968, 968)
+    assert sizes["reconstructions.png"] == (1928, 968)
     assert sizes["curves.png"] == (1200, 384)
 
 
