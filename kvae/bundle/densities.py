@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from kvae import likelihoods
 from kvae.errors import BundleError, ConfigError
+from kvae.likelihoods import Noise
 
 Floats = NDArray[np.float32]
 
@@ -28,11 +29,46 @@ def log_density(likelihood: str, parameters: Floats, image: Floats) -> NDArray[n
     Raises:
         BundleError: this kvae knows no density for the likelihood.
     """
-    found = check(likelihood)
-    num, channels = len(parameters), image.shape[-1]
+    return check(likelihood).log_density(image.ravel(), *_parts(parameters, image.shape[-1]))
+
+
+def log_density_of(likelihood: str, parameters: Floats, image: Floats, pixels: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """`log_density` of some pixels of the image alone; `parameters` are not overwritten.
+
+    Args:
+        likelihood: as for `log_density`.
+        parameters: likewise.
+        image: likewise; only the pixels are read.
+        pixels: which, in the shape of the image.
+    """
+    chosen = pixels.ravel()
+    if not chosen.any():
+        return np.zeros(len(parameters))
+    parts = (part[:, chosen] for part in _parts(parameters, image.shape[-1]))
+    return check(likelihood).log_density(image.ravel()[chosen], *parts)
+
+
+def draw(likelihood: str, parameters: Floats, channels: int, noise: Noise) -> Floats:
+    """An image `(height, width, channels)` for each code, drawn from p(x|z), not its mean; `(n, ...)`.
+
+    Args:
+        likelihood: as for `log_density`.
+        parameters: likewise.
+        channels: the number of the image's channels.
+        noise: the random numbers.
+
+    Raises:
+        BundleError: this kvae knows no density for the likelihood, or it defines no draws.
+    """
+    shape = (*parameters.shape[:-1], channels)
+    return check(likelihood).draw(noise, *_parts(parameters, channels)).reshape(shape)
+
+
+def _parts(parameters: Floats, channels: int) -> list[Floats]:
+    """The values of each parameter, `(n, values)`."""
+    num = len(parameters)
     by_name = parameters.reshape(num, -1, parameters.shape[-1] // channels, channels)
-    parts = [by_name[:, :, index].reshape(num, -1) for index in range(by_name.shape[2])]
-    return found.log_density(image.ravel(), *parts)
+    return [by_name[:, :, index].reshape(num, -1) for index in range(by_name.shape[2])]
 
 
 def check(likelihood: str) -> likelihoods.Likelihood:

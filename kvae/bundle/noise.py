@@ -21,6 +21,7 @@ integers, `0 <= c_1 <= ... <= c_K = 2^53`. That of image `i` under seed `s` in s
 2. The number of cumulative weights that are at most `w >> 11`.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,6 +36,8 @@ COMPONENTS = 1
 """The second word of the key for the components of a mixture; that of the noise is 0."""
 LABELS = 2
 """The same for labels."""
+CHAINS = 3
+"""The same for Markov chains; see `Stream`."""
 MAX_WORD = 2**64 - 1
 
 
@@ -65,13 +68,47 @@ def standard_normals(seed: int, starts: Sequence[int], count: int, dim: int) -> 
     words = np.empty((len(starts), num_words), np.uint64)
     for row, start in zip(words, starts, strict=True):
         row[:] = np.random.Philox(key=int(seed), counter=int(start) * blocks).random_raw(num_words)
+    normals = _normals(words).reshape(len(starts), count, blocks * WORDS_PER_BLOCK)
+    return normals[:, :, :dim].astype(np.float32)
+
+
+class Stream:
+    """Numbers for what needs too many, or an unknown number, to name each by its own counter, such as a Markov chain.
+
+    They are a function of the arguments, and of the order of the calls, alone, whatever the version of numpy.
+
+    Args:
+        seed: 0 to 2^64 - 1.
+        stream: the second word of the key; `CHAINS`.
+        *place: up to two words of the counter, such as the number of an image: streams of different places do not meet.
+    """
+
+    def __init__(self, seed: int, stream: int, *place: int) -> None:
+        check(seed, 0)
+        counter = np.array([0, 0, *place, *[0] * (2 - len(place))], np.uint64)
+        self._words = np.random.Philox(key=np.array([seed, stream], np.uint64), counter=counter)
+
+    def uniforms(self, *shape: int) -> NDArray[np.float64]:
+        """Uniform numbers in (0, 1), both ends excluded."""
+        words = self._words.random_raw(math.prod(shape)) >> np.uint64(11)
+        found: NDArray[np.float64] = (words.astype(np.float64) + 0.5) * 2.0**-53
+        return found.reshape(shape)
+
+    def normals(self, *shape: int) -> NDArray[np.float64]:
+        """Standard normal numbers."""
+        size = math.prod(shape)
+        words = self._words.random_raw(size + size % 2)
+        return _normals(words[None]).ravel()[:size].reshape(shape)
+
+
+def _normals(words: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """The normals that words, `(n, an even number)`, become by steps 2 and 3, in their order. Words are overwritten."""
     words >>= np.uint64(11)
     uniform = (words[:, 0::2].astype(np.float64) + 1.0) * 2.0**-53
     turn = words[:, 1::2].astype(np.float64) * 2.0**-53
     radius = np.sqrt(-2.0 * np.log(uniform))
     angle = 2.0 * np.pi * turn
-    normals = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
-    return normals.reshape(len(starts), count, blocks * WORDS_PER_BLOCK)[:, :, :dim].astype(np.float32)
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
 
 
 def choices(seed: int, start: int, count: int, cumulative: Sequence[int], stream: int) -> NDArray[np.int64]:

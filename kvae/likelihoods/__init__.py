@@ -12,9 +12,9 @@ To add a likelihood, add a file here and its name to `kvae.config.LIKELIHOODS`.
 
 from kvae.config import LIKELIHOODS
 from kvae.families import member
-from kvae.likelihoods.likelihood import DENSITY, PROBABILITY, Likelihood
+from kvae.likelihoods.likelihood import DENSITY, PROBABILITY, Likelihood, Noise
 
-__all__ = ["DENSITY", "PROBABILITY", "Likelihood", "get"]
+__all__ = ["DENSITY", "PROBABILITY", "Likelihood", "Noise", "get"]
 
 
 def get(name: str) -> Likelihood:

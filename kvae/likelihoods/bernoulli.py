@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kvae.likelihoods.likelihood import PROBABILITY, Doubles, Floats, Likelihood
+from kvae.likelihoods.likelihood import PROBABILITY, Doubles, Floats, Likelihood, Noise
 from kvae.likelihoods.softplus import sum_softplus
 
 
@@ -21,6 +21,11 @@ class Bernoulli(Likelihood):
         (logits,) = parameters
         agreement: NDArray[np.floating[Any]] = logits @ x
         return agreement - sum_softplus(logits)
+
+    def draw(self, noise: Noise, *parameters: Floats) -> Floats:
+        (logits,) = parameters
+        uniform = noise.uniforms(*logits.shape)
+        return (np.log(uniform) - np.log1p(-uniform) < logits).astype(np.float32)
 
     def family(self) -> type:
         import tensorflow_probability as tfp

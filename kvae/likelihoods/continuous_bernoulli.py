@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kvae.likelihoods.likelihood import DENSITY, Doubles, Floats, Likelihood
+from kvae.likelihoods.likelihood import DENSITY, Doubles, Floats, Likelihood, Noise
 
 
 class ContinuousBernoulli(Likelihood):
@@ -29,6 +29,17 @@ class ContinuousBernoulli(Likelihood):
         normaliser = np.where(small, series, safe + np.log(-np.expm1(-2 * safe)) - np.log(2 * safe))
         centred: Doubles = logits @ (x - np.float32(0.5))
         return centred - normaliser.sum(axis=1, dtype=np.float64)
+
+    def draw(self, noise: Noise, *parameters: Floats) -> Floats:
+        """By the inverse of the distribution function, x = log(1 + u (exp(l) - 1)) / l; for l > 0 that of 1 - x."""
+        (logits,) = parameters
+        uniform = noise.uniforms(*logits.shape)
+        rate = np.abs(logits.astype(np.float64))
+        small = rate < 1e-6
+        from_end = np.where(logits > 0, 1 - uniform, uniform)
+        inverse = -np.log1p(from_end * np.expm1(-rate)) / np.where(small, 1.0, rate)
+        x = np.where(small, from_end, inverse)
+        return np.clip(np.where(logits > 0, 1 - x, x), 0, 1).astype(np.float32)
 
     def family(self) -> type:
         import tensorflow_probability as tfp

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kvae.likelihoods.likelihood import PROBABILITY, Doubles, Floats, Likelihood
+from kvae.likelihoods.likelihood import PROBABILITY, Doubles, Floats, Likelihood, Noise
 from kvae.likelihoods.softplus import sum_softplus
 
 TOP_LEVEL = 255
@@ -41,6 +41,12 @@ class DiscretizedLogisticLikelihood(Likelihood):
             - sum_softplus((below[not_first] - loc[:, not_first]) / scale[:, not_first])
             - sum_softplus((loc[:, not_last] - above[not_last]) / scale[:, not_last])
         )
+
+    def draw(self, noise: Noise, *parameters: Floats) -> Floats:
+        loc, scale = parameters
+        uniform = noise.uniforms(*loc.shape)
+        logistic = loc + scale * (np.log(uniform) - np.log1p(-uniform))
+        return (np.rint(np.clip(logistic, 0, 1) * TOP_LEVEL) / TOP_LEVEL).astype(np.float32)
 
     def family(self) -> type:
         family: type = discretized_logistic()

@@ -1,14 +1,26 @@
 """What a likelihood p(x|z) is: both a density in numpy, and a TFP distribution for training."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kvae.errors import BundleError
+
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 PROBABILITY, DENSITY = "log-probability", "log-density"
+
+
+class Noise(Protocol):
+    """Random numbers, float64 of any shape; a `kvae.bundle.noise.Stream` is one."""
+
+    def uniforms(self, *shape: int) -> Doubles:
+        """Uniform in (0, 1)."""
+
+    def normals(self, *shape: int) -> Doubles:
+        """Standard normal."""
 
 
 class Likelihood(ABC):
@@ -37,6 +49,16 @@ class Likelihood(ABC):
             x: all values of the image, `(values,)` in [0, 1].
             *parameters: the values of each name in `parameters`, `(n, values)`; the call may overwrite them.
         """
+
+    def draw(self, noise: Noise, *parameters: Floats) -> Floats:
+        """Draws from p(x|z), in the shape of each of the parameters, which are arrays of any shape.
+
+        `kvae inpaint` needs it, and nothing else does.
+
+        Raises:
+            BundleError: this likelihood defines no draws.
+        """
+        raise BundleError(f"{type(self).__name__} defines no draws of pixels, which inpainting needs.")
 
     @abstractmethod
     def family(self) -> type:

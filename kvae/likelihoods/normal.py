@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from kvae.likelihoods.likelihood import DENSITY, Doubles, Floats, Likelihood
+from kvae.likelihoods.likelihood import DENSITY, Doubles, Floats, Likelihood, Noise
 
 MIN_SCALE = 0.01
 """Floor of the scale, in pixel units of [0, 1]: on a constant pixel (the black background) the density is unbounded as
@@ -25,6 +25,10 @@ class Normal(Likelihood):
         terms = 0.5 * ((x - loc) / scale) ** 2 + np.log(scale)
         total: Doubles = terms.sum(axis=1, dtype=np.float64)
         return -total - x.size * LOG_ROOT_2_PI
+
+    def draw(self, noise: Noise, *parameters: Floats) -> Floats:
+        loc, scale = parameters
+        return (loc + scale * noise.normals(*loc.shape)).astype(np.float32)
 
     def family(self) -> type:
         import tensorflow_probability as tfp

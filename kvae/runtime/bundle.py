@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,6 +27,9 @@ from kvae.runtime.class_labels import Label, Labels
 from kvae.runtime.latents import Floats, Posterior
 from kvae.runtime.sessions import DEVICES, Graph, Sessions, check_tensors, role, start_session
 from kvae.runtime.sources import Held, Source
+
+if TYPE_CHECKING:
+    from kvae.runtime.inpainting import Inpainted
 
 Inputs = Mapping[str, NDArray[Any]]
 Result = TypeVar("Result")
@@ -279,6 +282,45 @@ class Bundle:
         pixels = self._pixels(images)
         labels = self._given_or_best(pixels, label)
         return self.decode(self.encode(pixels, labels).loc, labels)
+
+    def inpaint(
+        self,
+        images: ArrayLike,
+        n: int = 8,
+        seed: int = 0,
+        steps: int = 200,
+        burn_in: int = 100,
+        label: Label | None = None,
+        start: int = 0,
+    ) -> "Inpainted":
+        """Draw pixels that are missing from p(x_missing | x_seen), by Metropolis-within-Gibbs.
+
+        Args:
+            images: `(batch, height, width, channels)` in [0, 1], with NaN for each pixel that is missing; of 0 and 1
+                for a model of bits.
+            n: draws of each image.
+            seed: seed of the draws; those of image i depend only on the seed, on start + i, on the image and label, and
+                on steps and burn_in.
+            steps: sweeps of each chain that are kept, at least 4.
+            burn_in: sweeps before them.
+            label: the images' class, if the model has labels: a label by name or number, or one for each image.
+            start: number of the first image.
+
+        Returns:
+            The draws, their mean, and whether the chains mixed; see `kvae.runtime.inpainting`, which has the method.
+
+        Raises:
+            KvaeError: an argument out of range, or a label that is missing or not one of the model's.
+            BundleError: the model has no encoder, or kvae cannot draw from its likelihood.
+        """
+        from kvae.runtime import inpainting  # not needed for sampling
+
+        pixels = arguments.batch(images, tuple(self.manifest.image_shape), "images")
+        labels = class_labels.resolve(self.manifest, label, len(pixels))
+        settings = inpainting.Settings(n, steps, burn_in, seed)
+        noises.check(seed, start, len(pixels))
+        numbers = [start + index for index in range(len(pixels))]
+        return inpainting.joined(list(inpainting.inpaint(self, pixels, settings, labels, numbers)))
 
     def _pixels(self, images: ArrayLike) -> Floats:
         """Images as the encoder takes them; raises KvaeError if they are not images of the model."""

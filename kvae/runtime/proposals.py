@@ -58,6 +58,33 @@ def draw(
     return Drawn(loc + scale * noise, loc, wide[:, None] * scale)
 
 
+def gaussian_at(model: Model, pixels: Floats, z: Floats, label: Labels | None = None) -> Posterior:
+    """The Gaussian that has the density of q(z|x, y) at given codes, one for each image.
+
+    A ladder's encoder takes the noise of a draw, not its code. The noise of a code is found group by group, because
+    that of the groups before it is all that the loc and the scale of a group depend on: a call for each group.
+
+    Args:
+        model: the model.
+        pixels: the images, `(n, height, width, channels)`.
+        z: a code for each, `(n, latent_dim)`.
+        label: the images' labels, `(n,)`, if the model has labels.
+    """
+    inputs = {"images": pixels} if label is None else {"images": pixels, "label": label}
+    groups = model.manifest.groups
+    if groups is None:
+        return Posterior(**model.run("encoder", inputs, ["loc", "scale"]))
+    inputs["noise"] = noise = np.zeros_like(z)
+    found = Posterior(**model.run("encoder", inputs, ["loc", "scale"]))
+    first = 0
+    for size in groups[:-1]:
+        part = slice(first, first + size)
+        noise[:, part] = (z[:, part] - found.loc[:, part]) / found.scale[:, part]
+        found = Posterior(**model.run("encoder", inputs, ["loc", "scale"]))
+        first += size
+    return found
+
+
 def group_rates(drawn: Drawn, groups: Sequence[int]) -> Doubles:
     """KL(q || N(0, I)) of each group of latent dimensions of a ladder, `(n, groups)`: a mean over the draws."""
     rates = latents.rates(drawn.loc, drawn.scale).mean(axis=1)
