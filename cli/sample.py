@@ -42,6 +42,12 @@ class Temperature(click.ParamType):
     show_default=True,
     help="Factor on the prior's standard deviation; for a ladder, also one for each group, from coarse to fine: 1,0.7.",
 )
+@click.option(
+    "--draw",
+    is_flag=True,
+    help="Draw each pixel from the likelihood p(x|z), in place of its mean: less smooth, and what the model says that "
+    "images are like; bits, for a model of bits.",
+)
 @device_option
 @threads_option
 @json_option
@@ -53,11 +59,14 @@ def sample(
     engine: str,
     seed: int,
     temperature: float | list[float],
+    draw: bool,
     device: str,
     as_json: bool,
 ) -> None:
     """Draw images from a model."""
     if engine == "ray":
+        if draw:
+            raise click.UsageError("--draw is not for --engine ray, which writes means.")
         bulk.sample(model, n, label, out, seed, temperature, device, as_json)
         return
     from kvae.bundle.locate import locate
@@ -73,7 +82,7 @@ def sample(
     if labels.is_all(bundle, label):
         given = class_labels.all_of(bundle.manifest, n)
         rows, count = bundle.labels, len(given)
-    batches = terminal.shown(bundle.sample_batches(count, seed, temperature, label=given), count, len)
+    batches = terminal.shown(bundle.sample_batches(count, seed, temperature, label=given, draw=draw), count, len)
     numbers = bundle.sample_labels(count, seed, label=given) if out.suffix.lower() == ".npz" else None
     known = None if numbers is None else output.Labels(bundle.labels or [], numbers)
     with destination(out, ".npy") as target:
@@ -82,5 +91,5 @@ def sample(
     if out == STDOUT:
         return
     report = {"out": str(out), "n": count, "seed": seed, "model": str(path), "device": bundle.device}
-    report |= {} if label is None else {"label": label}
+    report |= ({} if label is None else {"label": label}) | ({"draw": True} if draw else {})
     click.echo(json_text.dumps(report) if as_json else str(out))

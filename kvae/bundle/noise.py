@@ -38,6 +38,8 @@ LABELS = 2
 """The same for labels."""
 CHAINS = 3
 """The same for Markov chains; see `Stream`."""
+PIXELS = 4
+"""The same for draws of pixels from the likelihood."""
 MAX_WORD = 2**64 - 1
 
 

@@ -161,6 +161,7 @@ class Bundle:
         temperature: Temperature = 1.0,
         start: int = 0,
         label: Label | None = None,
+        draw: bool = False,
     ) -> Floats:
         """Decode `n` draws from the prior.
 
@@ -172,9 +173,11 @@ class Bundle:
             start: index of the first image.
             label: the images' class, if the model has labels: a label by name or number, or one for each image.
                 Without it, labels are drawn too, as often as they are among the training images.
+            draw: draw each pixel from the likelihood p(x|z) as well, in place of its mean: bits for a model of bits, and
+                the grain of 8-bit images. Draws from `normal` may leave [0, 1].
 
         Returns:
-            Expected images, `(n, height, width, channels)` float32 in [0, 1].
+            Expected images, or with `draw` images, `(n, height, width, channels)` float32 in [0, 1].
 
         Raises:
             KvaeError: an argument out of range, or a label that the model does not have.
@@ -183,7 +186,7 @@ class Bundle:
         images = np.empty((n, *self.manifest.image_shape), np.float32)
 
         def fill(part: slice, batch: Inputs, threads: int) -> None:
-            self._decode(batch, images[part], threads)
+            self._decode(batch, images[part], threads, (seed, start + part.start) if draw else None)
 
         for _ in self._batch_by_batch(n, inputs, fill):
             pass
@@ -196,13 +199,14 @@ class Bundle:
         temperature: Temperature = 1.0,
         start: int = 0,
         label: Label | None = None,
+        draw: bool = False,
     ) -> Iterator[Floats]:
         """The images of `sample`, in batches of `BATCH_SIZE`, so that memory does not grow with `n`."""
         inputs = self._drawn(n, seed, temperature, start, label)  # which checks them now, not with the first batch
 
         def batch(part: slice, given: Inputs, threads: int) -> Floats:
             images = np.empty((part.stop - part.start, *self.manifest.image_shape), np.float32)
-            self._decode(given, images, threads)
+            self._decode(given, images, threads, (seed, start + part.start) if draw else None)
             return images
 
         return self._batch_by_batch(n, inputs, batch)
@@ -232,13 +236,27 @@ class Bundle:
             return noises.choices(seed, start, n, self.manifest.label_weights, noises.LABELS)
         return class_labels.resolve(self.manifest, label, n)
 
-    def _decode(self, inputs: Inputs, images: Floats, threads: int) -> None:
-        """Write the images of one batch of draws from the prior into `images`."""
+    def _decode(self, inputs: Inputs, images: Floats, threads: int, pixels: tuple[int, int] | None = None) -> None:
+        """Write the images of one batch of draws from the prior into `images`: their means.
+
+        With `pixels`, the seed and the number of the first image, each pixel is drawn from the likelihood.
+        """
         if "z" not in inputs:  # the prior's graph has the codes
             z = np.empty((len(images), self.manifest.latent_dim), np.float32)
             self._call("prior", inputs, {"z": z}, threads)
             inputs = {"z": z} | ({"label": inputs["label"]} if "label" in inputs else {})
-        self._call("decoder", inputs, {"mean": images}, threads)
+        if pixels is None:
+            self._call("decoder", inputs, {"mean": images}, threads)
+            return
+        from kvae.bundle import densities  # here, because means do not need it
+
+        names, likelihood = self.manifest.likelihood_parameters, self.manifest.likelihood
+        parameters = np.empty((*images.shape[:-1], images.shape[-1] * len(names)), np.float32)
+        self._call("decoder", inputs, {"likelihood_parameters": parameters}, threads)
+        seed, first = pixels
+        for row in range(len(images)):
+            stream = noises.Stream(seed, noises.PIXELS, first + row)
+            images[row] = densities.draw(likelihood, parameters[row : row + 1], images.shape[-1], stream)[0]
 
     def decode(self, z: ArrayLike, label: Label | None = None) -> Floats:
         """The expected images of codes.

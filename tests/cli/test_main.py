@@ -55,6 +55,14 @@ def test_sampling_works_right_after_the_install(kvae, tmp_path):
         assert picture.size == (968, 968)
 
 
+def test_pixels_can_be_drawn_instead_of_averaged(kvae, bundle_path, tmp_path):
+    for more in ([], ["--draw"]):
+        assert kvae("sample", "--n", "3", "--model", str(bundle_path), "--out", "s.npy", *more).exit_code == 0
+        assert (set(np.unique(np.load(tmp_path / "s.npy"))) == {0.0, 1.0}) == bool(more)
+    result = kvae("sample", "--draw", "--engine", "ray", "--out", "x")
+    assert (result.exit_code, "not for --engine ray" in result.stderr) == (2, True)
+
+
 @pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.png", "folder"])
 def test_samples_go_where_out_says_and_a_second_run_replaces_them(kvae, tmp_path, bundle_path, name):
     for seed in ("1", "2"):

@@ -11,12 +11,13 @@ import onnx
 import onnxruntime
 import pytest
 import tensorflow as tf
-from tiny import make_vae, random_images
+from tiny import DATASET, make_vae, random_images
 
 from kvae.bundle import noise
 from kvae.bundle.locate import locate
 from kvae.bundle.manifest import contract, sha256
 from kvae.errors import BundleError, KvaeError
+from kvae.export import bundles
 from kvae.runtime import bundle as runtime
 from kvae.runtime import sessions
 from kvae.runtime.bundle import Bundle
@@ -395,3 +396,24 @@ def test_outputs_that_are_not_a_list_of_names_are_refused(bundle, outputs):
 def test_outputs_are_given_by_any_iterable_and_once_each(bundle):
     for outputs in (["mean"], ("mean", "mean"), iter(["mean"]), np.array(["mean"]), {"mean": 1}):
         assert list(bundle.run("decoder", {"z": np.zeros((2, 3))}, outputs)) == ["mean"]
+
+
+def test_drawn_pixels_are_bits_whose_probability_is_the_mean(bundle):
+    """The sum over 200 images is within 5 standard deviations; each image depends on the seed and its number alone."""
+    means, drawn = bundle.sample(200, seed=3), bundle.sample(200, seed=3, draw=True)
+    assert set(np.unique(drawn)) == {0.0, 1.0}
+    deviation = np.sqrt((means * (1 - means)).sum(axis=0, dtype=np.float64))
+    assert (np.abs((drawn - means).sum(axis=0)) < 5 * deviation).all()
+    np.testing.assert_array_equal(bundle.sample(3, seed=3, start=100, draw=True), drawn[100:103])
+    np.testing.assert_array_equal(np.concatenate(list(bundle.sample_batches(200, 3, draw=True))), drawn)
+    assert (bundle.sample(3, seed=4, draw=True) != drawn[:3]).any()
+
+
+def test_drawn_pixels_of_an_8_bit_model_are_levels(tmp_path):
+    vae = make_vae(likelihood="discretized_logistic")
+    bundle = Bundle.open(bundles.export(vae, tmp_path / "b", dataset=DATASET).path)
+    drawn, means = (bundle.sample(300, draw=draw).astype(np.float64) for draw in (True, False))
+    np.testing.assert_allclose(255 * drawn, np.rint(255 * drawn), atol=1e-4)
+    error = drawn.std(axis=0) / np.sqrt(300)
+    assert (np.abs(drawn.mean(axis=0) - means.mean(axis=0)) < 5 * error + 1e-3).all()
+    assert drawn.std(axis=0).min() > 2 * means.std(axis=0).max()  # an untrained model's images hardly differ
