@@ -30,7 +30,8 @@ from kvae.files import json_text
 recipe_option = click.option(
     "--recipe",
     type=click.Choice(list(recipes.RECIPES)),
-    help="Start from the settings behind a published result; other options override them.",
+    help="Start from a set of settings; other options override them. [default: fashion_mnist_quick for fashion_mnist, "
+    "if no setting of the model or of its training is given]",
 )
 
 
@@ -79,8 +80,15 @@ def train(
             from kvae.runs import initial
 
             changed = initial.inherited(changed, with_data=recipe is None)
-        config = recipes.resolve(recipe, changed)
+        config = recipes.resolve(recipe or _own_recipe(changed), changed)
         run_training(config, out, data_dir, device, strategy, as_json)
+
+
+def _own_recipe(changed: dict[str, Any]) -> str | None:
+    """The recipe that the data set has for a command without settings; says so, since other settings leave it."""
+    if name := recipes.for_settings(changed):
+        click.echo(f"recipe: {name}, as no setting was given (--recipe {name} to change some of it)", err=True)
+    return name
 
 
 def run_training(

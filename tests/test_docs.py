@@ -68,7 +68,7 @@ def test_the_readme_s_commands_and_python_work_in_their_order(tmp_path, monkeypa
 
 def test_the_programs_that_embed_kvae_run(tmp_path):
     """Each block of the page's Python as a program of its own, in a folder with a bundle."""
-    shutil.copytree(ROOT / "exported" / "fashion_mnist", tmp_path / "my_bundle")
+    shutil.copytree(ROOT / "exported" / "fashion_mnist_small", tmp_path / "my_bundle")
     for number, block in enumerate(blocks((ROOT / "docs" / "embedding.md").read_text(), "python")):
         script = tmp_path / f"program_{number}.py"
         script.write_text(block)

@@ -35,7 +35,7 @@ pytestmark = pytest.mark.slow
 
 EXAMPLES = ROOT / "examples"
 NODE, BROWSER = EXAMPLES / "node", EXAMPLES / "browser"
-SHIPPED = ROOT / "exported" / "fashion_mnist"
+SHIPPED = ROOT / "exported" / "fashion_mnist_small"
 TOP = 2**64 - 1
 BAD_BUNDLES = {
     "missing": "manifest.json",

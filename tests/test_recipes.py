@@ -7,7 +7,7 @@ import pytest
 
 from kvae.config import DATASETS, TrainConfig, from_settings
 from kvae.errors import ConfigError
-from kvae.recipes import RECIPES, resolve
+from kvae.recipes import ASIDE, RECIPES, WITHOUT_SETTINGS, for_settings, resolve
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -52,6 +52,18 @@ def test_settings_given_with_a_recipe_change_it():
     assert config.model.architecture == "gated_mlp"
 
 
+def test_a_command_without_settings_follows_the_recipe_of_its_data_set():
+    assert for_settings({}) == for_settings({"dataset": "fashion_mnist"}) == "fashion_mnist_quick"
+    assert for_settings({"seed": 1, "pictures_every": 0, "jit": "off"}) == "fashion_mnist_quick"
+    assert for_settings({"dataset": "fashion_mnist_mini"}) is None
+    for other in ({"epochs": 20}, {"latent_dim": 16}, {"data": "photos"}, {"init_from": "run"}, {"regularizer": "kl"}):
+        assert for_settings(other) is None
+    fields = TrainConfig.__dataclass_fields__
+    assert set(ASIDE) <= set(fields)
+    for name, recipe in WITHOUT_SETTINGS.items():
+        assert RECIPES[recipe]["dataset"] == name
+
+
 def test_a_recipe_is_not_changed_by_its_use():
     before = copy.deepcopy(RECIPES)
     resolve("fashion_mnist_vae", {"epochs": 1234, "regularizer": "none"})
@@ -71,7 +83,7 @@ def test_a_setting_that_contradicts_the_recipe_is_refused():
 
 
 def test_an_unknown_recipe_or_setting_is_refused():
-    with pytest.raises(ConfigError, match="recipe 'soup' is unknown. Known: fashion_mnist_vae, fashion_mnist_ladder"):
+    with pytest.raises(ConfigError, match="recipe 'soup' is unknown. Known: fashion_mnist_vae, fashion_mnist_quick, "):
         resolve("soup", {})
     with pytest.raises(ConfigError, match="unknown setting: salt"):
         resolve("fashion_mnist_vae", {"salt": 1})

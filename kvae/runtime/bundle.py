@@ -173,8 +173,8 @@ class Bundle:
             start: index of the first image.
             label: the images' class, if the model has labels: a label by name or number, or one for each image.
                 Without it, labels are drawn too, as often as they are among the training images.
-            draw: draw each pixel from the likelihood p(x|z) as well, in place of its mean: bits for a model of bits, and
-                the grain of 8-bit images. Draws from `normal` may leave [0, 1].
+            draw: draw each pixel from the likelihood p(x|z), in place of its mean: bits for a model of bits, and the
+                grain of 8-bit images. Draws from `normal` may leave [0, 1].
 
         Returns:
             Expected images, or with `draw` images, `(n, height, width, channels)` float32 in [0, 1].

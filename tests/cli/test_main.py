@@ -24,6 +24,7 @@ from kvae.comparison import settings as comparison_settings
 from kvae.config import ModelConfig, TrainConfig, from_settings
 from kvae.conversion import graph_files
 from kvae.machine import extras
+from kvae.recipes import resolve
 from kvae.runtime.bundle import Bundle
 from kvae.training import making
 from kvae.training.interrupts import Interrupted
@@ -144,14 +145,18 @@ def test_train_passes_on_every_option(kvae, monkeypatch, run):
     assert re.search(r"^run +o$", result.stdout, re.MULTILINE)
 
 
-def test_train_without_options_is_the_default_config(kvae, monkeypatch, run):
+def test_train_without_options_follows_the_recipe_of_its_data_and_says_so(kvae, monkeypatch, run):
     calls = []
     monkeypatch.setattr("kvae.training.making.train", lambda *arguments: calls.append(arguments) or run)
-    kvae("train")
+    result = kvae("train")
     config, out, data_dir, *_ = calls[0]
-    assert config == TrainConfig()
-    assert str(out).startswith("runs/fashion_mnist-conv-")
+    assert config == resolve("fashion_mnist_quick", {})
+    assert result.stderr.startswith("recipe: fashion_mnist_quick, as no setting was given")
+    assert str(out).startswith("runs/fashion_mnist-gated_mlp-")
     assert data_dir is None
+    result = kvae("train", "--epochs", "20")
+    assert calls[1][0] == TrainConfig()
+    assert "recipe" not in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from kvae.cli.main import main
 from kvae.data import Split, load
 from kvae.evaluation import data as evaluation_data
 
-MODEL = "exported/fashion_mnist"
+MODEL = "exported/fashion_mnist_small"
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ OTHERS = replace(MINI, name="others", sha256="0" * 64)
 
 @pytest.fixture(scope="module")
 def bundle():
-    return Bundle.open("exported/fashion_mnist", device="cpu")
+    return Bundle.open("exported/fashion_mnist_small", device="cpu")
 
 
 def graph(path, shape=("batch", 28, 28, 1), operator="Flatten", outputs=("features",), dtype=TensorProto.FLOAT):

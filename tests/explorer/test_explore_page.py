@@ -34,7 +34,7 @@ from kvae.runtime.bundle import Bundle
 
 pytestmark = pytest.mark.slow
 
-SHIPPED = ROOT / "exported" / "fashion_mnist"
+SHIPPED = ROOT / "exported" / "fashion_mnist_small"
 ORT_DIR = ROOT / "examples" / "browser" / "node_modules" / "onnxruntime-web"
 
 

@@ -21,7 +21,7 @@ from kvae.export import bundles
 from kvae.runtime import sessions
 from kvae.runtime.bundle import BATCH_SIZE, Bundle
 
-SHIPPED = locate("fashion_mnist")
+SHIPPED = locate("fashion_mnist_small")
 
 
 def same(found, expected):

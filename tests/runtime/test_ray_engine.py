@@ -33,7 +33,7 @@ pytestmark = [
     pytest.mark.filterwarnings(r"ignore::DeprecationWarning:ray\..*"),  # Ray calls its own deprecated functions
 ]
 IMAGES = load("fashion_mnist_mini").test.images[:60]
-SHIPPED = locate.shipped()["fashion_mnist"]
+SHIPPED = locate.shipped()["fashion_mnist_small"]
 SAMPLES = 6_000
 
 
