@@ -32,7 +32,9 @@ def log_density(likelihood: str, parameters: Floats, image: Floats) -> NDArray[n
     return check(likelihood).log_density(image.ravel(), *_parts(parameters, image.shape[-1]))
 
 
-def log_density_of(likelihood: str, parameters: Floats, image: Floats, pixels: NDArray[np.bool_]) -> NDArray[np.float64]:
+def log_density_of(
+    likelihood: str, parameters: Floats, image: Floats, pixels: NDArray[np.bool_]
+) -> NDArray[np.float64]:
     """`log_density` of some pixels of the image alone; `parameters` are not overwritten.
 
     Args:
