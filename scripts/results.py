@@ -113,6 +113,7 @@ RESULTS = [
     )),
     Result("inpainting", 30, ("Inpainting",), (
         GREY_DENSE,
+        "python benchmarks/inpainting.py --images 0 --picture docs/inpainting.png",
         "python benchmarks/inpainting.py runs/results/grey-dense/bundle --images 100 --steps 100 --burn-in 50",
     )),
     Result("theory", 5, (THEORY,), ("python -m pytest -q tests/model/test_theory.py",)),
