@@ -65,7 +65,7 @@ def owner_of_folder(path: Path) -> set[int]:
     """Whose images are in a folder."""
     names = sorted(os.listdir(path))
     assert len(names) == IMAGES + 1, names
-    assert output._holds_samples(path)
+    assert output.holds_samples(path)
     return {min(1, int(np.asarray(pictures.Image.open(path / name)).max())) for name in names if name.endswith(".png")}
 
 

@@ -19,6 +19,7 @@ VERBS = {
     "export": Verb("export", "Export a run as a bundle, or convert a bundle."),
     "fit-prior": Verb("fit_prior", "Fit a prior to the codes of a finished run's model, and make a run with it."),
     "info": Verb("info", "Show what a bundle says about itself."),
+    "inpaint": Verb("inpaint", "Draw what is missing in IMAGES, given what is seen."),
     "interpolate": Verb("paths", "Draw the path from one image to another."),
     "reconstruct": Verb("images", "Encode IMAGES and decode them again."),
     "runs": Verb("runs", "List the runs in a folder, newest first."),

@@ -51,6 +51,10 @@ PARTS = {
 }
 """What is exchanged in the published network."""
 DENSE_GREY = "kvae train --dataset fashion_mnist --binarize none --architecture mlp --out runs/results/grey-mlp"
+GREY_DENSE = (
+    "kvae train --dataset fashion_mnist --binarize none --architecture mlp --latent-dim 16 --hidden-units 512 "
+    "--out runs/results/grey-dense"
+)
 READERS = (
     "manifest", "onnx", "ort", "bundle", "verify", "idx", "npz", "images", "data", "records", "zip", "run", "cache",
     "lock", "checkpoint",
@@ -82,8 +86,7 @@ RESULTS = [
     )),
     Result("grey", 8, (GREY, PARITY), (
         "kvae train --dataset fashion_mnist --binarize none --out runs/results/grey",
-        "kvae train --dataset fashion_mnist --binarize none --architecture mlp --latent-dim 16 --hidden-units 512 "
-        "--out runs/results/grey-dense",
+        GREY_DENSE,
     )),
     Result("priors", 250, ("Priors and objectives on the published network", "Quality of samples"), (
         f"{PUBLISHED} --out runs/results/published",
@@ -107,6 +110,11 @@ RESULTS = [
     Result("samples", 20, ("Quality of samples",), (
         "python scripts/make_fashion_mnist_features.py",
         "kvae evaluate exported/fashion_mnist --samples 10000",
+    )),
+    Result("inpainting", 30, ("Inpainting",), (
+        GREY_DENSE,
+        "python benchmarks/inpainting.py --images 0 --picture docs/inpainting.png",
+        "python benchmarks/inpainting.py runs/results/grey-dense/bundle --images 100 --steps 100 --burn-in 50",
     )),
     Result("theory", 5, (THEORY,), ("python -m pytest -q tests/model/test_theory.py",)),
     Result("why-kl", 40, (THEORY,), (

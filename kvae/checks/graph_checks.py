@@ -19,6 +19,7 @@ from kvae.files import arrays
 from kvae.files.text import printable
 from kvae.runtime import latents
 from kvae.runtime.bundle import Bundle
+from kvae.runtime.outputs import ROUNDING
 
 Floats = NDArray[np.float32]
 Inputs = dict[str, NDArray[Any]]
@@ -68,9 +69,10 @@ def value_range(subject: Subject) -> Finding:
             for output, found in outputs.items():
                 if not np.isfinite(found).all():
                     raise BundleError(f"'{output}' is not finite on {kind}.")
-            if name == "decoder" and not (outputs["mean"].min() >= 0.0 and outputs["mean"].max() <= 1.0):
+            if name == "decoder":
                 low, high = outputs["mean"].min(), outputs["mean"].max()
-                raise BundleError(f"'mean' must be in [0, 1]; on {kind} it is in [{low:g}, {high:g}].")
+                if not (low >= -ROUNDING and high <= 1.0 + ROUNDING):
+                    raise BundleError(f"'mean' must be in [0, 1]; on {kind} it is in [{low:g}, {high:g}].")
             if name == "encoder" and not outputs["scale"].min() > 0.0:
                 raise BundleError(f"'scale' must be above 0; on {kind} it is {outputs['scale'].min():g}.")
     return Finding(f"finite and in range on {', '.join(kinds)}")

@@ -88,6 +88,25 @@ def decode(
             return pixels.fitted(pixels.flat(turned, reading, top), shape)
 
 
+def decode_seen(path: Path, shape: Shape, resize: bool, reading: Reading, check: Check) -> NDArray[np.float32]:
+    """A picture's pixels as floats in [0, 1], with NaN where it is transparent; arguments as for `decode`.
+
+    Raises:
+        Unusable: as `decode`; or it is transparent and would have to be resized, which would mix what is there with
+            what is missing.
+    """
+    with opened(path) as picture:
+        check(pixels.header(picture, reading))
+        picture.load()
+        gone = pixels.holes(pixels.upright(picture))
+    found = pictures.to_float32(decode(path, shape, resize, reading._replace(alpha="black"), check))
+    if gone.any() and gone.shape != shape[:2]:
+        raise Unusable("it has missing (transparent) pixels and another size than the model's images: resize it first")
+    if gone.any():
+        found[gone] = np.nan
+    return found
+
+
 def _of_array(array: NDArray[Any], shape: Shape, reading: Reading, check: Check) -> NDArray[np.uint8]:
     if array.dtype == np.bool_:
         array = array * np.uint8(255)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvae.data import archives, listing, shapes
-from kvae.data.decoding import MAX_ARRAY_BYTES, decode, outside, wrong_numbers
+from kvae.data.decoding import MAX_ARRAY_BYTES, decode, decode_seen, outside, wrong_numbers
 from kvae.data.opening import MAX_PIXELS, Unusable, quiet
 from kvae.data.pixels import Header, Shape
 from kvae.errors import DataError
@@ -111,10 +111,13 @@ class Picture:
             raise DataError(f"{self.path}: the model takes rows of a table, {shape[1]} values each; use a .npy file.")
         try:
             with quiet():
-                pixels = decode(self.path, *self.wanted[:3], check=self._check)
+                if self.wanted.reading.holes and self.wanted.reading.alpha is None:
+                    found = decode_seen(self.path, *self.wanted[:3], check=self._check)
+                else:
+                    found = pictures.to_float32(decode(self.path, *self.wanted[:3], check=self._check))
         except Unusable as error:
             raise Unreadable(Bad(str(self.path), str(error))) from None
-        yield pictures.to_float32(pixels)[None]
+        yield found[None]
 
     def _check(self, header: Header) -> None:
         shape = self.wanted.shape
@@ -178,10 +181,8 @@ class Stack:
             yield self._floats(rows.reshape(len(rows), *self._found))
 
     def _floats(self, images: NDArray[Any]) -> Floats:
-        if images.dtype.kind == "f" and not (images.min() >= 0 and images.max() <= 1):
-            if not np.isfinite(images).all():
-                raise DataError(f"{self._array.path} holds NaN or infinity.")
-            raise DataError(f"{self._array.path} {outside(float(images.min()), float(images.max()))}.")
+        if images.dtype.kind == "f":
+            self._check_floats(images)
         if self._found == self._wanted.shape:
             if images.dtype.kind in "fb":
                 return images.astype(np.float32, copy=False)
@@ -189,3 +190,16 @@ class Stack:
                 return pictures.to_float32(images)
         decoded = [decode(image, *self._wanted[:3], check=_any) for image in images]
         return pictures.to_float32(np.stack(decoded))
+
+    def _check_floats(self, images: NDArray[Any]) -> None:
+        values = images
+        if self._wanted.reading.holes and np.isnan(images).any():
+            if self._found != self._wanted.shape:
+                raise DataError(
+                    f"{self._array.path} has missing pixels (NaN) and another shape than the model's images."
+                )
+            values = images[~np.isnan(images)]
+        if values.size and not (values.min() >= 0 and values.max() <= 1):
+            if not np.isfinite(values).all():
+                raise DataError(f"{self._array.path} holds {'' if self._wanted.reading.holes else 'NaN or '}infinity.")
+            raise DataError(f"{self._array.path} {outside(float(values.min()), float(values.max()))}.")

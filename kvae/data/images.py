@@ -106,6 +106,25 @@ class Images:
             ) from None
 
 
+class Positions:
+    """Where in a stream its images are, if they are asked for in order, by name: those between them were skipped."""
+
+    def __init__(self, images: Images) -> None:
+        self._names = (part.name(index) for part in images.parts for index in range(part.count))
+        self._next = 0
+
+    def of_batch(self, names: list[str]) -> list[int]:
+        """The positions of the next images of the stream that were not skipped."""
+        return [self._of(name) for name in names]
+
+    def _of(self, name: str) -> int:
+        for other in self._names:
+            self._next += 1
+            if other == name:
+                break
+        return self._next - 1
+
+
 def open_images(
     paths: Sequence[Path],
     image_shape: Sequence[int],
@@ -158,7 +177,7 @@ def open_for(
         paths: as for `open_images`, like the other arguments and the errors.
     """
     resized, grayscale, trained = training_reading(manifest)
-    reading = Reading(reading.alpha or trained.alpha, reading.levels or trained.levels)
+    reading = Reading(reading.alpha or trained.alpha, reading.levels or trained.levels, reading.holes)
     return open_images(paths, manifest.image_shape, resize or resized, reading, grayscale, max_bad)
 
 

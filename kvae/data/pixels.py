@@ -137,6 +137,21 @@ def to_bytes(levels: NDArray[np.generic], reading: Reading) -> NDArray[np.uint8]
     return pictures.to_uint8((levels.astype(np.float64) - low) / (high - low))
 
 
+def holes(picture: Image.Image) -> NDArray[np.bool_]:
+    """Where a decoded picture is transparent, `(height, width)`.
+
+    Raises:
+        Unusable: a pixel is transparent in part, so that it is neither there nor missing.
+    """
+    if "transparency" not in picture.info and picture.mode not in ("LA", "La", "PA", "RGBA", "RGBa"):
+        return np.zeros((picture.height, picture.width), np.bool_)
+    opacity = np.asarray(picture.convert("RGBA").getchannel("A"))
+    found: NDArray[np.bool_] = opacity == 0
+    if not (found | (opacity == 255)).all():
+        raise Unusable("some pixels are partly transparent; a missing pixel is fully transparent (see --alpha)")
+    return found
+
+
 def fitted(picture: Image.Image, shape: Shape) -> NDArray[np.uint8]:
     """The pixels of a picture of mode L or RGB in a shape: centre-cropped to its aspect ratio, resized by Lanczos."""
     height, width, channels = shape

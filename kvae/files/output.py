@@ -65,11 +65,11 @@ def write(
     Raises:
         KvaeError: the target cannot be written, or is not one of these.
     """
-    _check_pictured(path, image_shape)
-    if _is_folder(path):
+    check_pictured(path, image_shape)
+    if is_folder(path):
         _write_folder(batches, path)
         return
-    _check_file(path, n)
+    check_file(path, n)
     with atomic_file(path) as temporary:
         if path.suffix.lower() == ".png":
             images = np.concatenate(list(batches))
@@ -117,8 +117,8 @@ def write_reconstructions(
     Raises:
         KvaeError: the target cannot be written, or is not one of these.
     """
-    _check_pictured(path, image_shape)
-    if _is_folder(path):
+    check_pictured(path, image_shape)
+    if is_folder(path):
         names: list[str] = []
 
         def decoded_ones() -> Iterator[NDArray[np.float32]]:
@@ -131,7 +131,7 @@ def write_reconstructions(
     if path.suffix.lower() == ".npz":
         from kvae.files import arrays  # here and below, because sampling does not need it
 
-        _check_file(path, n)
+        check_file(path, n)
         rows = {"images": (tuple(image_shape), "<f4"), "names": ((), f"<U{longest_name}")}
         found: Iterator[dict[str, Any]] = ({"images": decoded, "names": names} for _, decoded, names in batches)
         arrays.write_npz(found, n, rows, path, compressed=True)
@@ -139,14 +139,15 @@ def write_reconstructions(
     if path.suffix.lower() != ".png":
         write((decoded for _, decoded, _ in batches), n, image_shape, path)
         return
-    _check_file(path, 2 * n)
+    check_file(path, 2 * n)
     originals, decoded = (np.concatenate(parts) for parts in list(zip(*batches, strict=True))[:2])
     columns = max(MAX_ROW, math.ceil(math.sqrt(2 * len(decoded))))
     with atomic_file(path) as temporary:
         pictures.save(pictures.reconstructions(originals, decoded, columns), temporary)
 
 
-def _check_pictured(path: Path, image_shape: list[int]) -> None:
+def check_pictured(path: Path, image_shape: list[int]) -> None:
+    """Raise KvaeError if images are rows of a table, and `path` is not a file of numbers."""
     if pictures.is_table(image_shape) and path.suffix.lower() not in (".npy", ".npz"):
         raise KvaeError(
             f"{path}: this model's images are rows of a table, {image_shape[1]} values each, which are not pictured; "
@@ -156,7 +157,7 @@ def _check_pictured(path: Path, image_shape: list[int]) -> None:
 
 def _write_folder(batches: Iterable[NDArray[np.float32]], path: Path, names: list[str] | None = None) -> None:
     """Write images to a folder; with `names`, which grow with the batches, also which image each file is of."""
-    with atomic_folder(path, _holds_samples, "a folder that kvae sample wrote", last=MARKER) as folder:
+    with atomic_folder(path, holds_samples, "a folder that kvae sample wrote", last=MARKER) as folder:
         files: list[str] = []
         for image in (image for batch in batches for image in batch):
             files.append(f"{len(files):06d}.png")
@@ -169,7 +170,8 @@ def _write_folder(batches: Iterable[NDArray[np.float32]], path: Path, names: lis
         ours.sign(folder, MARKER)
 
 
-def _check_file(path: Path, n: int) -> None:
+def check_file(path: Path, n: int) -> None:
+    """Raise KvaeError if `path` cannot be a file with `n` images."""
     if path.suffix.lower() not in SUFFIXES:
         raise KvaeError(
             f"{path}: the name must end in .png, .npy or .npz, or have no suffix, for a folder with one PNG per image."
@@ -193,10 +195,11 @@ def _write_labels(labels: Labels, file: IO[bytes]) -> None:
         file.write(names[labels.numbers[first : first + LABELS]].tobytes())
 
 
-def _is_folder(path: Path) -> bool:
+def is_folder(path: Path) -> bool:
+    """Whether `path` is to be a folder with a PNG for each image."""
     return not path.suffix or (path.is_dir() and path.suffix.lower() not in SUFFIXES)
 
 
-def _holds_samples(path: Path) -> bool:
+def holds_samples(path: Path) -> bool:
     """Whether an earlier call made the folder, and it holds only the images of that call, as they were."""
     return ours.is_signed(path, MARKER)

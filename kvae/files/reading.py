@@ -14,6 +14,9 @@ class Reading(NamedTuple):
     """The colour behind transparent pixels, "white" or "black"; None refuses them."""
     levels: tuple[int, int] | None = None
     """The levels that become black and white in pictures of more than 8 bits; None refuses such pictures."""
+    holes: bool = False
+    """Whether pixels may be missing: NaN in an array of floats, and those of a picture that are fully transparent, if
+    `alpha` is None. Both are then NaN in what is read."""
 
     @classmethod
     def of(cls, alpha: str | None, levels: str | None) -> "Reading":

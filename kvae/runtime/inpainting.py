@@ -7,26 +7,28 @@ A chain holds a code z and an image x, whose seen pixels stay what they are. Its
 of which it draws in turn
 
 1. x_missing from p(x_missing|z), which is exact, because pixels are independent given z;
-2. z' from the encoder's q(z|x), which is not p(z|x) but near it, taken with the probability min(1, w(z') / w(z)), where
-   w(z) = p(x|z) p(z) / q(z|x) and x is the whole image, the missing pixels drawn in 1 included. So z is drawn from
-   p(z|x) in the limit, whatever the encoder. This is Algorithm 1 of Mattei & Frellsen, Leveraging the Exact Likelihood of
-   Deep Latent Variable Models, arXiv 1802.04826. Taking every z' is the pseudo-Gibbs sampler of Rezende et al., arXiv
-   1401.4082, whose limit is wrong unless q(z|x) is p(z|x). A chain begins with `PSEUDO` such sweeps.
+2. z' from the encoder's q(z|x), which is not p(z|x) but near it, taken with the probability min(1, w(z') / w(z)),
+   where w(z) = p(x|z) p(z) / q(z|x) and x is the whole image, the missing pixels drawn in 1 included. So z is drawn
+   from p(z|x) in the limit, whatever the encoder. This is Algorithm 1 of Mattei & Frellsen, Leveraging the Exact
+   Likelihood of Deep Latent Variable Models, arXiv 1802.04826. Taking every z' is the pseudo-Gibbs sampler of Rezende
+   et al., arXiv 1401.4082, whose limit is wrong unless q(z|x) is p(z|x). A chain begins with `PSEUDO` such sweeps.
 3. `WALKS` times z' = m + sqrt(1 - b^2) (z - m) + b s e with standard normal e, m and s the prior's mean and standard
-   deviations, and b from `LEAST_STEP` to 1, its logarithm uniform. It is reversible for N(m, s^2), and so taken with the
-   probability min(1, r(z') / r(z)), r(z) = p(x_seen|z) p(z) / N(z; m, s^2): x_missing is summed out, and drawn anew in
-   1. In 2 the drawn pixels hold z near where it was; here they do not, and chains cross from one way to complete an
-   image to another. For N(0, I) it is the preconditioned Crank-Nicolson proposal of Cotter et al., arXiv 1202.0709.
+   deviations, and b from `LEAST_STEP` to 1, its logarithm uniform. It is reversible for N(m, s^2), so it is taken with
+   the probability min(1, r(z') / r(z)), where r(z) = p(x_seen|z) p(z) / N(z; m, s^2): x_missing is summed out, and
+   drawn anew in 1. In 2 the drawn pixels hold z near where it was; here they do not, and chains cross from one way to
+   complete an image to another. For N(0, I) it is the preconditioned Crank-Nicolson proposal of Cotter et al., arXiv
+   1202.0709.
 
 Each of the three leaves the target as it is, and so does one after the other.
 
-The chains of an image run in calls of `CHAINS` rows of their own, so that its result depends on the image, the seed, its
-number and the settings alone, to the last bit: not on other images, on threads, or, for a draw, on how many there are.
+The chains of an image run in calls of `CHAINS` rows of their own, so that its result depends on the image, the seed,
+its number and the settings alone, to the last bit: not on other images, on threads, or, for a draw, on how many there
+are.
 """
 
 import threading
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -241,7 +243,7 @@ class _Chains:
         self._move(self._accepted(log_ratio), new)
 
     def _state(self, z: Floats) -> "_State":
-        inputs = {"z": z} if self.label is None else {"z": z, "label": self.label}
+        inputs: dict[str, NDArray[Any]] = {"z": z} if self.label is None else {"z": z, "label": self.label}
         found = self.model.run("decoder", inputs, ["mean", "likelihood_parameters"])
         parameters, likelihood = found["likelihood_parameters"], self.model.manifest.likelihood
         log_seen = densities.log_density_of(likelihood, parameters, self.image, ~self.missing)
@@ -262,7 +264,8 @@ class _Chains:
         return np.log(self.noise.uniforms(CHAINS)) < log_ratio
 
     def _move(self, taken: NDArray[np.bool_], new: "_State") -> None:
-        for old, values in zip(self.at, new, strict=True):
+        pairs: Any = zip(self.at, new, strict=True)
+        for old, values in pairs:
             old[taken] = values[taken]
 
 

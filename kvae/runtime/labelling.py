@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from kvae.data.images import Images
+from kvae.data.images import Images, Positions
 from kvae.runtime import scoring
 from kvae.runtime.class_labels import BEST, Label, Labels, is_best, resolve
 from kvae.runtime.model import Model
@@ -32,19 +32,10 @@ class OfStream:
         self._model = model
         self._best = is_best(model.manifest, label)
         self._labels = None if self._best else resolve(model.manifest, label, images.count)
-        self._names = (part.name(index) for part in images.parts for index in range(part.count))
-        self._next = 0
+        self._positions = Positions(images)
 
     def of_batch(self, names: list[str], pixels: NDArray[np.float32]) -> Labels | None:
         """The labels of the next batch of the stream: its images' names, and the images as the encoder takes them."""
         if self._best:
             return of_images(self._model, pixels, BEST)
-        return None if self._labels is None else self._labels[[self._position(name) for name in names]]
-
-    def _position(self, name: str) -> int:
-        """Where in the stream the image of this name is; those before it that were not asked for were skipped."""
-        for other in self._names:
-            self._next += 1
-            if other == name:
-                break
-        return self._next - 1
+        return None if self._labels is None else self._labels[self._positions.of_batch(names)]

@@ -5,9 +5,10 @@ so its encoder takes the noise, and gives loc and scale of each draw. To widen i
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kvae.runtime import latents
 from kvae.runtime.class_labels import Labels
@@ -70,7 +71,9 @@ def gaussian_at(model: Model, pixels: Floats, z: Floats, label: Labels | None = 
         z: a code for each, `(n, latent_dim)`.
         label: the images' labels, `(n,)`, if the model has labels.
     """
-    inputs = {"images": pixels} if label is None else {"images": pixels, "label": label}
+    inputs: dict[str, NDArray[Any]] = {"images": pixels}
+    if label is not None:
+        inputs["label"] = label
     groups = model.manifest.groups
     if groups is None:
         return Posterior(**model.run("encoder", inputs, ["loc", "scale"]))

@@ -45,3 +45,28 @@ def test_noise_is_standard_normal():
 def test_out_of_range(seed, start):
     with pytest.raises(KvaeError, match="must be"):
         noise.standard_normal(seed, start, 1, 2)
+
+
+def test_a_stream_s_numbers_follow_the_specification_s_words():
+    """Philox with the key (seed, stream) and the place in the upper words of the counter; two words to two normals."""
+    words = np.random.Philox(key=np.array([7, 3], np.uint64), counter=np.array([0, 0, 5, 2], np.uint64)).random_raw(8)
+    stream = noise.Stream(7, noise.CHAINS, 5, 2)
+    uniforms = ((words[:3] >> np.uint64(11)).astype(float) + 0.5) / 2**53
+    np.testing.assert_array_equal(stream.uniforms(3), uniforms)
+    u, v = (int(words[3]) >> 11) + 1, int(words[4]) >> 11
+    radius, angle = math.sqrt(-2 * math.log(u / 2**53)), 2 * math.pi * v / 2**53
+    np.testing.assert_allclose(stream.normals(1, 1), [[radius * math.cos(angle)]])
+    assert stream.uniforms(2, 3).shape == (2, 3)
+
+
+def test_streams_of_other_places_seeds_and_purposes_differ():
+    places = [(0, 3), (1, 3), (0, 3, 1), (0, 3, 0, 1), (0, 1)]
+    firsts = {noise.Stream(*place).uniforms(1)[0] for place in places}
+    assert len(firsts) == len(places) and all(0 < first < 1 for first in firsts)
+    normals = noise.Stream(0, noise.CHAINS).normals(200_001)
+    assert abs(normals.mean()) < 5 / math.sqrt(200_001) and abs(normals.var() - 1) < 5 * math.sqrt(2 / 200_001)
+
+
+def test_a_stream_s_seed_is_checked():
+    with pytest.raises(KvaeError, match="seed must be"):
+        noise.Stream(-1, noise.CHAINS)

@@ -1,4 +1,4 @@
-"""Inpainting against closed forms: linear Gaussian models, whose missing pixels given the seen ones are known exactly."""
+"""Inpainting against closed forms: linear Gaussian models, whose missing pixels given the seen ones are known."""
 
 import threading
 
