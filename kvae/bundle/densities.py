@@ -28,11 +28,23 @@ def log_density(likelihood: str, parameters: Floats, image: Floats) -> NDArray[n
     Raises:
         BundleError: this kvae knows no density for the likelihood.
     """
-    found = check(likelihood)
+    return check(likelihood).log_density(image.ravel(), *_parts(parameters, image))
+
+
+def log_densities(likelihood: str, parameters: Floats, image: Floats) -> NDArray[np.float64]:
+    """log p of each pixel, summed over its channels, `(n, height, width)`; arguments and errors as for `log_density`.
+
+    Their sum over pixels is `log_density`.
+    """
+    of_values = check(likelihood).log_densities(image.ravel(), *_parts(parameters, image))
+    return of_values.reshape(len(parameters), *image.shape).sum(axis=-1)
+
+
+def _parts(parameters: Floats, image: Floats) -> list[Floats]:
+    """The parameters by name, `(n, values)` each."""
     num, channels = len(parameters), image.shape[-1]
     by_name = parameters.reshape(num, -1, parameters.shape[-1] // channels, channels)
-    parts = [by_name[:, :, index].reshape(num, -1) for index in range(by_name.shape[2])]
-    return found.log_density(image.ravel(), *parts)
+    return [by_name[:, :, index].reshape(num, -1) for index in range(by_name.shape[2])]
 
 
 def check(likelihood: str) -> likelihoods.Likelihood:

@@ -30,13 +30,18 @@ class Likelihood(ABC):
     """The floor of its parameter `scale`, in pixel units of [0, 1]; None if it has no such parameter."""
 
     @abstractmethod
-    def log_density(self, x: Floats, *parameters: Floats) -> Doubles:
-        """log p(x|z) of one image under each of n codes, `(n,)` in nats.
+    def log_densities(self, x: Floats, *parameters: Floats) -> Doubles:
+        """log p of each value of one image under each of n codes, `(n, values)` in nats.
 
         Args:
             x: all values of the image, `(values,)` in [0, 1].
             *parameters: the values of each name in `parameters`, `(n, values)`; the call may overwrite them.
         """
+
+    def log_density(self, x: Floats, *parameters: Floats) -> Doubles:
+        """log p(x|z), `(n,)`: the sum of `log_densities`, which a subclass may compute faster; arguments as there."""
+        total: Doubles = self.log_densities(x, *parameters).sum(axis=1)
+        return total
 
     @abstractmethod
     def family(self) -> type:
