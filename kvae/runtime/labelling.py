@@ -32,14 +32,29 @@ class OfStream:
         self._model = model
         self._best = is_best(model.manifest, label)
         self._labels = None if self._best else resolve(model.manifest, label, images.count)
-        self._names = (part.name(index) for part in images.parts for index in range(part.count))
-        self._next = 0
+        self._positions = Positions(images)
 
     def of_batch(self, names: list[str], pixels: NDArray[np.float32]) -> Labels | None:
         """The labels of the next batch of the stream: its images' names, and the images as the encoder takes them."""
         if self._best:
             return of_images(self._model, pixels, BEST)
-        return None if self._labels is None else self._labels[[self._position(name) for name in names]]
+        return None if self._labels is None else self._labels[self._positions.of(names)]
+
+
+class Positions:
+    """Where in a stream its images are, batch by batch, whichever images are skipped.
+
+    Args:
+        images: the stream.
+    """
+
+    def __init__(self, images: Images) -> None:
+        self._names = (part.name(index) for part in images.parts for index in range(part.count))
+        self._next = 0
+
+    def of(self, names: list[str]) -> list[int]:
+        """The positions of the next batch of the stream, from its images' names."""
+        return [self._position(name) for name in names]
 
     def _position(self, name: str) -> int:
         """Where in the stream the image of this name is; those before it that were not asked for were skipped."""
