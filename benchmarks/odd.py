@@ -5,7 +5,7 @@ other test images, changed; digits, those of MNIST if kvae finds them, else scik
 a class that a model was not trained on. Prints a table of AUROC with bootstrap standard errors for each model, and for
 complexity the AUROC by compressor.
 
-    python benchmarks/odd.py --runs FOLDER [--images 1000] [--seed 0]
+    python benchmarks/odd.py --out FOLDER [--models bits 8-bit] [--images 1000] [--seed 0]
 
 FOLDER holds the runs, dense networks, which are trained if they are missing (minutes each).
 """
@@ -182,14 +182,15 @@ def table(title: str, columns: list[str], found: dict[str, list[str]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     print(rounds.machine())
     sets, without = changed(given.images, given.seed), left_out(given.images)
-    for name in MODELS:
-        whole, partial = model(given.runs, name, False), model(given.runs, name, True)
+    for name in given.models:
+        whole, partial = model(given.out, name, False), model(given.out, name, True)
         table(name, list(STATISTICS), rows(whole, sets, given.seed) | rows(partial, without, given.seed))
         found = by_compressor(whole, sets, given.seed) | by_compressor(partial, without, given.seed)
         table(f"{name}, complexity", ["WebP", *COMPRESSORS], found)

@@ -57,7 +57,7 @@ def write(bundle: Bundle, images: Images, oddest: Sequence[Verdict], path: Path)
     low, high = float(nats.min()), float(np.percentile(nats, BRIGHTEST))
     shades = np.clip((nats - low) / max(high - low, 1e-9), 0, 1).astype(np.float32)[..., None]
     rows = np.stack([shown, bundle.reconstruct(shown, labels), shades.repeat(shown.shape[-1], axis=-1)])
-    names = ["image", "reconstruction", f"nats, {low:.2g} to {high:.2g}"]
+    names = ["image", "reconstruction", f"nats, {low:.1f} to {high:.1f}"]
     heads = [f"{one.value:.0f}" if one.p_value is None else f"p {one.p_value:.2g}" for one in oddest]
     with atomic_file(path) as temporary:
         pictures.save(pictures.labelled_grid(rows, names, heads), temporary)
