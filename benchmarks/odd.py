@@ -39,7 +39,7 @@ Doubles = NDArray[np.float64]
 MODELS = {"bits": "bernoulli", "8-bit": "discretized_logistic"}
 """The likelihood of each model."""
 EPOCHS, LEFT_OUT_EPOCHS = 20, 10
-LEFT_OUT = "bag"
+LEFT_OUT = "Bag"
 BLUR = 2
 """Standard deviation of the blur in pixels."""
 
@@ -93,22 +93,26 @@ def left_out(count: int) -> Sets:
     data = load("fashion_mnist")
     number = data.label_names.index(LEFT_OUT)
     others = [split.images[split.labels != number][:count] for split in (data.test, data.validation)]
-    return Sets(*others, {f"{LEFT_OUT}, left out": data.test.images[data.test.labels == number][:count]})
+    return Sets(*others, {f"{LEFT_OUT.lower()}s, left out": data.test.images[data.test.labels == number][:count]})
 
 
 def model(folder: Path, name: str, leave_out: bool) -> Bundle:
     """The bundle of a run, which is trained if it is missing."""
-    run = folder / f"{name}-without-{LEFT_OUT}" if leave_out else folder / name
+    run = folder / f"{name}-without-{LEFT_OUT.lower()}" if leave_out else folder / name
     if not (run / "bundle").exists():
         settings = {"model": ModelConfig(architecture="mlp", likelihood=MODELS[name])}
         if leave_out:
             data = load("fashion_mnist")
             number = data.label_names.index(LEFT_OUT)
             splits = {"train": data.train, "val": data.validation, "test": data.test}
-            own = folder / f"without-{LEFT_OUT}.npz"
+            own = folder / f"without-{LEFT_OUT.lower()}.npz"
             folder.mkdir(parents=True, exist_ok=True)
             np.savez(own, **{f"x_{name}": split.images[split.labels != number] for name, split in splits.items()})
-            settings |= {"data": str(own), "dataset": f"fashion_mnist_without_{LEFT_OUT}", "epochs": LEFT_OUT_EPOCHS}
+            settings |= {
+                "data": str(own),
+                "dataset": f"fashion_mnist_without_{LEFT_OUT.lower()}",
+                "epochs": LEFT_OUT_EPOCHS,
+            }
         else:
             settings |= {"dataset": "fashion_mnist", "epochs": EPOCHS}
         train(TrainConfig(**settings), run)
