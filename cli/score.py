@@ -112,6 +112,8 @@ def score(
     if judged:
         normal = open_images(bundle, reference, resize, reading, max_bad) if reference else None
         judge = _judge(bundle, statistic, normal, label, alarm)
+        if normal is not None:
+            _tell_shared(source, normal)
         summary = _summary(judge, source, known, labels_file, picture)
         _write(summary, source, bundle, out, as_json, printed, judge)
         more = _conclude(summary, alarm, labels_file, as_json, out)
@@ -178,6 +180,16 @@ def _judge(bundle: Any, statistic: str, reference: Any, label: str | None, alarm
             pass
         tell_skipped(reference.skipped, reference.count)
     return judge
+
+
+def _tell_shared(source: Any, reference: Any) -> None:
+    """Say if images are their own reference."""
+    from kvae.detection.verdicts import shared
+
+    if count := shared(source, reference):
+        tell(
+            f"note: {count:,} files are both among IMAGES and in --reference: p-values of reference images say nothing"
+        )
 
 
 def _summary(judge: Any, source: Any, known: Any, labels_file: Path | None, picture: Path | None) -> Any:

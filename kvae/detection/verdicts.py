@@ -61,6 +61,12 @@ def heading(statistic: str, calibrated: bool, alarm: bool, columns: int | None =
     return cells + scores.heading(None if columns is None else columns - len(cells))
 
 
+def shared(images: Images, reference: Images) -> int:
+    """How many files are read both as images to judge and as reference."""
+    first, second = ({part.path.resolve() for part in stream.parts} for stream in (images, reference))
+    return len(first & second)
+
+
 class Judge:
     """Judges streams of images by one model and one statistic.
 
