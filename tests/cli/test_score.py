@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -125,7 +126,6 @@ def test_wrong_usage(kvae, options, problem):
         ("--statistic complexity", "surrogate, not a code length"),
         ("--picture odd.jpg", "must end in .png"),
         ("--maps maps.npy", "must end in .npz"),
-        ("--picture missing/odd.png", "missing"),
         ("--picture pictures", "must end in .png"),
         ("--picture new.npy", "is an input.*--picture"),
         ("--maps normal.npy --reference normal.npy", "is an input.*--maps"),
@@ -141,13 +141,22 @@ def test_one_line_for_what_is_wrong(kvae, options, problem, tmp_path):
     (tmp_path / "same.csv").write_text("0\n" * 12)
     before = sorted(tmp_path.rglob("*"))
     result = kvae("new.npy", *options.split())
-    if "missing/odd.png" in options:  # found out when the picture is written, after the rows
-        assert result.exit_code == 1 and "Error: " in result.stderr.splitlines()[-1]
-    else:
-        import re
-
-        assert re.search(problem, line_of(result)), result.stderr
+    assert re.search(problem, line_of(result)), result.stderr
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_picture_that_cannot_be_written_costs_one_line_and_no_row(kvae, tmp_path):
+    """The rows are printed before it is drawn."""
+    before = sorted(tmp_path.rglob("*"))
+    result = kvae("new.npy", "--picture", "odd.csv/odd.png", "--json")
+    assert result.exit_code == 1 and len(result.stdout.splitlines()) == 12
+    assert result.stderr.splitlines()[-1].startswith("Error: ") and "odd.csv" in result.stderr.splitlines()[-1]
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_images_that_are_their_own_reference_are_said(kvae):
+    result = kvae("new.npy", "--reference", "new.npy")
+    assert result.exit_code == 0 and "note: 1 files are both" in result.stderr
 
 
 def test_80_columns(kvae, monkeypatch):

@@ -52,7 +52,7 @@ def test_texts(name, suffix, tmp_path):
         ("image,label\na,0\nb,1\nc,0\nd,0\n", "several columns, but none is named 'odd'"),
         ("a,0\nb\nc,1\nd,0\n", "different numbers of columns"),
         ('"' + "x" * 200_000, "not a text with labels"),
-        (b"0\n\xff\x1b[31m\n1\n0\n", "label 1 is '..\[31m'"),
+        (b"0\n\xff\x1b[31m\n1\n0\n", r"label 1 is '..\[31m'"),
     ],
 )
 def test_a_text_that_does_not_say_it(content, problem, tmp_path):
