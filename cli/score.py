@@ -41,7 +41,7 @@ STATISTICS = ("elbo", "nll", "typicality", "complexity")
     "--alarm",
     metavar="RATE",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="With --reference: mark images whose p-value is at most RATE, which is then the rate of false alarms.",
+    help="With --reference: mark images whose p-value is at most RATE; then at most this share of normal images raises an alarm.",
 )
 @click.option(
     "--statistic",
@@ -95,7 +95,7 @@ def score(
 
     \b
     kvae score new --reference normal --alarm 0.01 --picture odd.png
-    kvae score test.npy --statistic complexity --labels odd.csv
+    kvae score test.npy --model my_run --statistic complexity --labels odd.csv
     """
     judged = bool(reference or labels_file or picture or statistic != "elbo")
     _check_usage(engine, bool(reference), alarm, statistic, judged or maps is not None)
