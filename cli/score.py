@@ -41,7 +41,7 @@ STATISTICS = ("elbo", "nll", "typicality", "complexity")
     "--alarm",
     metavar="RATE",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="With --reference: mark images whose p-value is at most RATE; then at most this share of normal images raises an alarm.",
+    help="With --reference: mark images whose p-value is at most RATE, which bounds the rate of false alarms.",
 )
 @click.option(
     "--statistic",
