@@ -13,12 +13,11 @@ FOLDER holds the runs, dense networks, which are trained if they are missing (mi
 import argparse
 import bz2
 import io
-import lzma
 import math
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import rounds
@@ -140,22 +139,29 @@ def rows(bundle: Bundle, sets: Sets, seed: int) -> dict[str, list[str]]:
     return found
 
 
-def png(image: Bytes) -> int:
+def is_of_bits(image: Bytes) -> bool:
+    return bool(np.isin(image, (0, 255)).all())
+
+
+def picture(image: Bytes, kind: str, **options: Any) -> int:
+    """Bytes as a picture; a PNG of bits has one bit for each pixel."""
     encoded = io.BytesIO()
-    Image.fromarray(image[..., 0]).save(encoded, "PNG", optimize=True)
+    grey = Image.fromarray(image[..., 0])
+    grey = grey.convert("1") if kind == "PNG" and is_of_bits(image) else grey
+    grey.save(encoded, kind, **options)
     return len(encoded.getvalue())
 
 
 def packed(image: Bytes) -> bytes:
     """The bytes of an image, eight pixels in each if they are bits."""
-    return np.packbits(image > 0).tobytes() if np.isin(image, (0, 255)).all() else image.tobytes()
+    return np.packbits(image > 0).tobytes() if is_of_bits(image) else image.tobytes()
 
 
 COMPRESSORS: dict[str, Callable[[Bytes], int]] = {
-    "PNG": png,
+    "WebP": lambda image: picture(image, "WEBP", lossless=True, quality=100),
+    "PNG": lambda image: picture(image, "PNG", optimize=True),
     "zlib": lambda image: len(zlib.compress(packed(image), 9)),
     "bz2": lambda image: len(bz2.compress(packed(image))),
-    "LZMA": lambda image: len(lzma.compress(packed(image), lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA2}])),
 }
 """The bytes of an image, by each compressor that was not chosen."""
 
@@ -197,7 +203,7 @@ def main() -> None:
         whole, partial = model(given.out, name, False), model(given.out, name, True)
         table(name, list(STATISTICS), rows(whole, sets, given.seed) | rows(partial, without, given.seed))
         found = by_compressor(whole, sets, given.seed) | by_compressor(partial, without, given.seed)
-        table(f"{name}, complexity", ["WebP", *COMPRESSORS], found)
+        table(f"{name}, complexity", ["LZMA", *COMPRESSORS], found)
 
 
 if __name__ == "__main__":

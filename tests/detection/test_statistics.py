@@ -1,12 +1,10 @@
 """The statistics against closed forms, and what they mean for which model."""
 
-import io
 import math
 
 import numpy as np
 import pytest
 from gaussian_family import KINDS, has_labels, images, log_p, write
-from PIL import Image
 
 from kvae.bundle import locate
 from kvae.detection import STATISTICS, Calibration, calibrate, compressor, p_values, surprise
@@ -90,30 +88,3 @@ def test_calibrated_p_values_are_ranks_among_the_reference(bundles):
     calibration = calibrate(bundles["mixture"], normal)
     found = surprise(bundles["mixture"], pixels)
     np.testing.assert_allclose(calibration.p_values(found), p_values(found, surprise(bundles["mixture"], normal)))
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_a_code_is_a_webp_that_holds_the_image(channels):
-    image = np.random.default_rng(0).integers(0, 256, (1, 9, 7, channels)).astype(np.float32) / 255
-    sizes = []
-    original = Image.Image.save
-
-    def kept(self, file, *arguments, **options):
-        original(self, file, *arguments, **options)
-        again = np.asarray(Image.open(io.BytesIO(file.getvalue())))
-        assert np.array_equal(again, np.rint(image[0] * 255).astype(np.uint8).repeat(3 // channels, axis=-1))
-        sizes.append(len(file.getvalue()))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Image.Image, "save", kept)
-        assert compressor.bits(image)[0] == 8 * sizes[0]
-
-
-@pytest.mark.parametrize("channels", [1, 2, 3, 5])
-def test_noise_is_more_complex_than_stripes_and_these_than_nothing(channels):
-    rng = np.random.default_rng(0)
-    stripes = np.broadcast_to((np.arange(32) // 4 % 2)[:, None, None], (32, 32, channels))
-    for of_bits in (False, True):
-        noise = rng.integers(0, 2, stripes.shape) if of_bits else rng.random(stripes.shape)
-        found = compressor.bits(np.stack([np.zeros(stripes.shape), stripes, noise]).astype(np.float32), of_bits)
-        assert found[0] < found[1] < found[2]
