@@ -73,16 +73,17 @@ def destination(out: Path, suffix: str) -> Iterator[Path]:
         stdout.flush()
 
 
-def check_apart(out: Path | None, inputs: Sequence[Path], model: Path | None = None) -> None:
+def check_apart(out: Path | None, inputs: Sequence[Path], model: Path | None = None, name: str = "--out") -> None:
     """Raise KvaeError if the output would replace, or be among, what is read; see `kvae.files.apart`.
 
     Args:
         out: as `Out` gives it; None is standard output.
         inputs: the files and folders that are read.
         model: the bundle's folder, or a lone graph.
+        name: the option that gave the output.
     """
     from kvae.bundle.locate import home
     from kvae.files import apart
 
     if out is not None and out != STDOUT:
-        apart.check(out, *inputs, model and home(model))
+        apart.check(out, *inputs, model and home(model), name=name)

@@ -1,6 +1,5 @@
 """The verbs that run the user's images, or codes, through a model. None of them needs TensorFlow."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +9,11 @@ import click
 
 from kvae.cli import labels
 from kvae.cli.bulk import encode_or_score, engine_option
-from kvae.cli.destination import Out, destination
+from kvae.cli.destination import destination
 from kvae.cli.options import PATH, device_option, json_option, model_option, threads_option
 from kvae.cli.running import FORMATS, open_model, out_option, reading_options, report
-from kvae.cli.terminal import shown, tell, tell_skipped, tell_which, width
+from kvae.cli.terminal import shown
 from kvae.config import TrainConfig
-from kvae.files import json_text
 from kvae.files.reading import Reading
 
 images_argument = click.argument("images", metavar="IMAGES...", nargs=-1, required=True, type=PATH)
@@ -59,7 +57,7 @@ def reconstruct(
     from kvae.runtime import codes, labelling
 
     path, bundle = open_model(model, device, out, images)
-    source = _open(bundle, images, resize, reading, max_bad)
+    source = open_images(bundle, images, resize, reading, max_bad)
     known = labelling.OfStream(bundle, source, labels.of_images(bundle, source, label))
     with destination(out, ".npy") as target:
         if target.suffix.lower() == ".npy":
@@ -103,7 +101,7 @@ def encode(
         encode_or_score("encode", model, images, out, label, resize, reading, max_bad, device, as_json)
         return
     path, bundle = open_model(model, device, out, images)
-    source = _open(bundle, images, resize, reading, max_bad)
+    source = open_images(bundle, images, resize, reading, max_bad)
     known = labels.of_images(bundle, source, label)
     with destination(out, ".npz") as target:
         codes.write(bundle, source, shown(source.batches(), source.count, len_of_batch), target, known)
@@ -140,73 +138,13 @@ def decode(codes_path: Path, model: str | None, out: Path, label: str | None, de
     report(out, model, path, as_json, count)
 
 
-@click.command()
-@images_argument
-@model_option
-@click.option(
-    "--out", type=Out(stdout=True), help="Write to this .csv instead of a table on stdout; - prints the .csv."
-)
-@labels.label_option()
-@reading_options
-@max_bad_option
-@engine_option
-@device_option
-@threads_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per image, each on its own line.")
-def score(
-    images: tuple[Path, ...],
-    model: str | None,
-    out: Path | None,
-    label: str | None,
-    resize: bool,
-    reading: Reading,
-    max_bad: int,
-    engine: str,
-    device: str,
-    as_json: bool,
-) -> None:
-    """Score IMAGES by their ELBO: low is anomalous.
-
-    The ELBO is in nats; its percentile is relative to the training images. IMAGES are pictures, folders of pictures,
-    .npy, .npz or idx files. A picture that is skipped has no row.
-    """
-    from kvae.runtime import scores
-
-    if engine == "ray":
-        encode_or_score("score", model, images, out, label, resize, reading, max_bad, device, as_json)
-        return
-    path, bundle = open_model(model, device, out, images, threads=1)
-    source = _open(bundle, images, resize, reading, max_bad)
-    known = labels.of_images(bundle, source, label)
-    printed = out is None and sys.stdout.isatty()
-    batches = shown(scores.score(bundle, source, label=known), source.count, len, hidden=printed)
-    if out is not None:
-        with destination(out, ".csv") as target:
-            scores.write_csv(batches, target, bundle.labels is not None)
-        if about := labels.about_numbers(bundle):
-            tell(about)
-        report(out, model, path, as_json, source)
-        return
-    columns = width()
-    heading = None if as_json else scores.heading(columns)
-    for batch in batches:
-        rows = (json_text.dumps(row.as_dict()) if as_json else row.as_text(columns) for row in batch)
-        click.echo("\n".join([heading, *rows] if heading else rows))
-        heading = None  # printed with the first batch, so that an unreadable image leaves one line
-    if bundle.manifest.scoring is None:
-        click.echo("no percentiles: this bundle has no statistics of its training images. Export it again.", err=True)
-    if about := labels.about_numbers(bundle):
-        tell(about)
-    tell_skipped(source.skipped, source.count)
-    tell_which(model, path)
-
-
 def len_of_batch(batch: Any) -> int:
     """The images in a `kvae.data.images.Batch`."""
     return len(batch.images)
 
 
-def _open(bundle: Any, paths: Sequence[Path], resize: bool, reading: Reading, max_bad: int) -> Any:
+def open_images(bundle: Any, paths: Sequence[Path], resize: bool, reading: Reading, max_bad: int) -> Any:
+    """The images of files and folders, as the model reads them; see `kvae.data.images.open_for`."""
     from kvae.data.images import open_for
 
     return open_for(bundle.manifest, paths, resize, reading, max_bad)

@@ -24,7 +24,7 @@ VERBS = {
     "reconstruct": Verb("images", "Encode IMAGES and decode them again."),
     "runs": Verb("runs", "List the runs in a folder, newest first."),
     "sample": Verb("sample", "Draw images from a model."),
-    "score": Verb("images", "Score IMAGES by their ELBO: low is anomalous."),
+    "score": Verb("score", "Score IMAGES by their ELBO: low is anomalous."),
     "train": Verb("train", "Train a model, evaluate it on the test images, and export it."),
     "traverse": Verb("paths", "Draw what each latent dimension does."),
     "verify": Verb("checks", "Check on this machine that a bundle computes what it should."),

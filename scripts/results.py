@@ -107,6 +107,7 @@ RESULTS = [
             f"kvae sample --model runs/results/fitted-{prior} --n 200 --seed 7 --out runs/results/fitted-{prior}.png",
         )),
     )),
+    Result("odd", 20, ("Telling odd images from normal ones",), ("python benchmarks/odd.py --out runs/results/odd",)),
     Result("samples", 20, ("Quality of samples",), (
         "python scripts/make_fashion_mnist_features.py",
         "kvae evaluate exported/fashion_mnist --samples 10000",

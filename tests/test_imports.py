@@ -23,6 +23,7 @@ TABLE = {
     "bundle": {"files", "likelihoods"},
     "data": {"bundle", "files", "machine"},
     "runtime": {"bundle", "data", "files", "machine"},
+    "detection": {"bundle", "data", "files", "machine", "runtime"},
     "evaluation": {"bundle", "data", "files", "machine", "runs", "runtime"},
     "checks": {"bundle", "data", "files", "machine", "runtime"},
     "conversion": {"bundle", "data", "evaluation", "files", "runtime"},

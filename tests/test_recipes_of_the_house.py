@@ -60,9 +60,9 @@ class Laplace(Likelihood):
     kind = DENSITY
     images = "pixels in [0, 1]"
 
-    def log_density(self, x, *parameters):
-        loc, scale = parameters
-        return -(np.abs(x - loc) / scale + np.log(2 * scale)).sum(axis=1, dtype=np.float64)
+    def log_densities(self, x, *parameters):
+        loc, scale = (values.astype(np.float64) for values in parameters)
+        return -(np.abs(x - loc) / scale + np.log(2 * scale))
 
     def family(self):
         import tensorflow_probability as tfp

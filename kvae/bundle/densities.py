@@ -32,6 +32,15 @@ def log_density(likelihood: str, parameters: Floats, image: Floats) -> NDArray[n
     return check(likelihood).log_density(image.ravel(), *_parts(parameters, image.shape[-1]))
 
 
+def log_densities(likelihood: str, parameters: Floats, image: Floats) -> NDArray[np.float64]:
+    """log p of each pixel, summed over its channels, `(n, height, width)`; arguments and errors as for `log_density`.
+
+    Their sum over pixels is `log_density`.
+    """
+    of_values = check(likelihood).log_densities(image.ravel(), *_parts(parameters, image.shape[-1]))
+    return of_values.reshape(len(parameters), *image.shape).sum(axis=-1)
+
+
 def log_density_of(
     likelihood: str, parameters: Floats, image: Floats, pixels: NDArray[np.bool_]
 ) -> NDArray[np.float64]:

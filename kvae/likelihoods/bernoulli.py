@@ -17,6 +17,10 @@ class Bernoulli(Likelihood):
     kind = PROBABILITY
     images = "binarised images"
 
+    def log_densities(self, x: Floats, *parameters: Floats) -> Doubles:
+        logits = parameters[0].astype(np.float64)
+        return logits * x - np.logaddexp(0.0, logits)
+
     def log_density(self, x: Floats, *parameters: Floats) -> Doubles:
         (logits,) = parameters
         agreement: NDArray[np.floating[Any]] = logits @ x

@@ -7,6 +7,7 @@ arXiv 1907.06845.
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kvae.likelihoods.likelihood import DENSITY, Doubles, Floats, Likelihood, Noise
 
@@ -18,17 +19,14 @@ class ContinuousBernoulli(Likelihood):
     kind = DENSITY
     images = "pixels in [0, 1]"
 
+    def log_densities(self, x: Floats, *parameters: Floats) -> Doubles:
+        logits = parameters[0].astype(np.float64)
+        return logits * (x - 0.5) - _centred_normaliser(logits)
+
     def log_density(self, x: Floats, *parameters: Floats) -> Doubles:
-        # With a = |l| / 2 the log of the normaliser is l / 2 + log(sinh(a) / a), and log(sinh(a) / a) is
-        # a^2 / 6 - a^4 / 180 + ... near 0.
         (logits,) = parameters
-        half = np.abs(logits) / 2
-        small = half < 0.05
-        safe = np.where(small, np.float32(1), half)
-        series = half**2 / 6 - half**4 / 180
-        normaliser = np.where(small, series, safe + np.log(-np.expm1(-2 * safe)) - np.log(2 * safe))
         centred: Doubles = logits @ (x - np.float32(0.5))
-        return centred - normaliser.sum(axis=1, dtype=np.float64)
+        return centred - _centred_normaliser(logits).sum(axis=1, dtype=np.float64)
 
     def draw(self, noise: Noise, *parameters: Floats) -> Floats:
         """By the inverse of the distribution function, x = log(1 + u (exp(l) - 1)) / l; for l > 0 that of 1 - x."""
@@ -59,6 +57,18 @@ class ContinuousBernoulli(Likelihood):
         safe = tf.where(small, tf.ones_like(logits), logits)
         series = 0.5 + logits / 12 - logits**3 / 720 + logits**5 / 30240
         return tf.where(small, series, 0.5 + 0.5 / tf.tanh(safe / 2) - 1 / safe)
+
+
+def _centred_normaliser(logits: NDArray[Any]) -> NDArray[Any]:
+    """log((exp(l) - 1) / l) - l / 2, for p(x) = exp(l (x - 1/2) - this).
+
+    With a = |l| / 2 it is log(sinh(a) / a), which is a^2 / 6 - a^4 / 180 + ... near 0.
+    """
+    half = np.abs(logits) / 2
+    small = half < 0.05
+    safe = np.where(small, logits.dtype.type(1), half)
+    series = half**2 / 6 - half**4 / 180
+    return np.where(small, series, safe + np.log(-np.expm1(-2 * safe)) - np.log(2 * safe))
 
 
 LIKELIHOOD = ContinuousBernoulli()

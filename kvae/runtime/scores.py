@@ -1,9 +1,9 @@
 """The scores of a stream of images, one row each, as `kvae score` prints and writes them."""
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from kvae.bundle import binarization
 from kvae.data.images import Images
@@ -14,6 +14,7 @@ from kvae.runtime import scoring
 from kvae.runtime.bundle import Bundle
 from kvae.runtime.class_labels import BEST, Label, is_best
 from kvae.runtime.labelling import OfStream
+from kvae.runtime.latents import Floats
 
 NARROW = 70
 """Below this number of columns, a terminal shows neither rate nor distortion."""
@@ -65,6 +66,15 @@ class Row(NamedTuple):
         return f"{numbers}  {name}"
 
 
+class Scored(NamedTuple):
+    """Some images of a stream, and their scores."""
+
+    names: list[str]
+    images: Floats
+    """As the encoder takes them, `(batch, height, width, channels)`."""
+    scores: scoring.Scores
+
+
 def score(
     bundle: Bundle, images: Images, threads: int | None = None, label: Label | None = None
 ) -> Iterator[list[Row]]:
@@ -80,26 +90,41 @@ def score(
     Raises:
         KvaeError: a label is missing or not one of the model's; or as `kvae.runtime.scoring.score`.
     """
-    return _rows(bundle, images, threads, label, OfStream(bundle, images, label))
+    return (rows(bundle, batch) for batch in scored(bundle, images, threads, label))
 
 
-def _rows(
-    bundle: Bundle, images: Images, threads: int | None, label: Label | None, labels: OfStream
-) -> Iterator[list[Row]]:
-    manifest, best = bundle.manifest, is_best(bundle.manifest, label)
-    draws, seed = scoring.recorded_settings(manifest)
-    for names, pixels in images.batches():
-        encoded = binarization.as_encoded(manifest, pixels)
-        known: Label | None = BEST if best else labels.of_batch(names, encoded)
-        found = scoring.score(bundle, encoded, draws, seed, threads, known)
-        percentiles = scoring.percentile(manifest, found.elbo).tolist() if manifest.scoring else [None] * len(names)
-        columns: list[Any] = [names, percentiles, found.elbo.tolist(), found.rate.tolist(), found.distortion.tolist()]
-        if found.label is not None and manifest.labels is not None:
-            columns.append([manifest.labels[index] for index in found.label])
-        yield [Row(*row) for row in zip(*columns, strict=True)]
+def scored(bundle: Bundle, images: Images, threads: int | None = None, label: Label | None = None) -> Iterator[Scored]:
+    """The images of `score`, batch by batch, and their scores; arguments and errors are the same."""
+    labels = OfStream(bundle, images, label)  # which checks them now, not with the first batch
+
+    def batches() -> Iterator[Scored]:
+        manifest, best = bundle.manifest, is_best(bundle.manifest, label)
+        draws, seed = scoring.recorded_settings(manifest)
+        for names, pixels in images.batches():
+            encoded = binarization.as_encoded(manifest, pixels)
+            known: Label | None = BEST if best else labels.of_batch(names, encoded)
+            yield Scored(names, encoded, scoring.score(bundle, encoded, draws, seed, threads, known))
+
+    return batches()
 
 
-def write_csv(batches: Iterable[list[Row]], path: Path, labelled: bool = False) -> None:
+def rows(bundle: Bundle, batch: Scored) -> list[Row]:
+    """A row for each image of a batch."""
+    manifest, (names, _, found) = bundle.manifest, batch
+    percentiles = scoring.percentile(manifest, found.elbo).tolist() if manifest.scoring else [None] * len(names)
+    columns: list[Any] = [names, percentiles, found.elbo.tolist(), found.rate.tolist(), found.distortion.tolist()]
+    if found.label is not None and manifest.labels is not None:
+        columns.append([manifest.labels[index] for index in found.label])
+    return [Row(*row) for row in zip(*columns, strict=True)]
+
+
+class AsDict(Protocol):
+    """What has columns by name: a `Row`, or a row of `kvae.detection`."""
+
+    def as_dict(self) -> dict[str, Any]: ...
+
+
+def write_csv(batches: Iterable[Sequence[AsDict]], path: Path, labelled: bool = False) -> None:
     """Write rows, below a row of column names, to a .csv, which is replaced if it exists.
 
     Args:

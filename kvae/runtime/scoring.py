@@ -23,6 +23,8 @@ from kvae.runtime.model import Model
 
 DRAWS = 10
 """Draws from an image's posterior. They leave about 1 nat of noise in a score; the shipped model's differ by 77."""
+NLL_DRAWS = 100
+"""Draws from which `nll` is estimated."""
 SEED = 0
 PERCENTS = (0.0, 0.1, 0.2, 0.5, *map(float, range(1, 100)), 99.5, 99.8, 99.9, 100.0)
 """Percentiles of the training images' ELBO that a bundle records: finer at the ends, where anomalies are."""
@@ -93,20 +95,51 @@ def _score(
     labels: Labels | None = None,
     threads: int | None = None,
 ) -> Scores:
+    distortion, rate, _ = _measured(bundle, images, posterior, draws, seed, labels, threads)
+    return Scores(-distortion - rate, distortion, rate, labels)
+
+
+def nll(
+    bundle: Model,
+    images: Floats,
+    draws: int = NLL_DRAWS,
+    seed: int = SEED,
+    threads: int | None = None,
+    label: Label | None = None,
+) -> Doubles:
+    """-log p(x) of images in nats, `(n,)`, by importance sampling; see `kvae.runtime.importance`.
+
+    In expectation an upper bound, which falls with the number of draws. Like the score it depends only on the image.
+    Arguments and errors are those of `score`, but `label` is not "best".
+    """
+    labels = class_labels.resolve(bundle.manifest, label, len(images))
+    return _measured(bundle, images, bundle.encode(images, labels), draws, seed, labels, threads)[2]
+
+
+def _measured(
+    bundle: Model,
+    images: Floats,
+    posterior: Posterior,
+    draws: int,
+    seed: int,
+    labels: Labels | None,
+    threads: int | None,
+) -> tuple[Doubles, Doubles, Doubles]:
+    """The distortion, the rate and the NLL of each image, `(n,)`, from the same noise for all."""
     group = max(1, importance.GROUP // draws)
 
-    def measured(first: int) -> tuple[Doubles, Doubles]:
+    def measured(first: int) -> tuple[Doubles, Doubles, Doubles]:
         part = slice(first, first + group)
         loc, scale = posterior.loc[part], posterior.scale[part]
         same_noise = [0] * len(loc)  # the index that selects the noise of an image
         label = None if labels is None else labels[part]
         found = importance.estimates(bundle, images[part], loc, scale, same_noise, draws, seed, label=label)
-        return found.distortion, found.rate
+        return found.distortion, found.rate, found.nll
 
     with Pool(threads or cores.threads()) as pool:
         parts = list(pool.map(measured, range(0, len(images), group)))
-    distortion, rate = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Scores(-distortion - rate, distortion, rate, labels)
+    distortion, rate, found = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return distortion, rate, found
 
 
 def recorded_settings(manifest: Manifest) -> tuple[int, int]:

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from kvae import likelihoods
 from kvae.bundle import densities
-from kvae.bundle.densities import log_density
+from kvae.bundle.densities import log_densities, log_density
 from kvae.config import LIKELIHOODS
 from kvae.errors import BundleError
 
@@ -41,6 +41,9 @@ def check(name, outputs, image):
     assert (found.shape, found.dtype) == ((len(outputs),), np.float64)
     assert np.all(np.isfinite(found))
     assert np.all(np.abs(found - by_pixel.sum(axis=(1, 2, 3))) < 1e-5 * image.size + 2e-6 * magnitude)
+    of_pixels = log_densities(name, parameters_of(name, outputs), image)
+    np.testing.assert_allclose(of_pixels, by_pixel.sum(axis=-1), rtol=1e-5, atol=1e-5 * image.shape[-1])
+    np.testing.assert_allclose(of_pixels.sum(axis=(1, 2)), found, rtol=2e-6, atol=1e-5 * image.size)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
