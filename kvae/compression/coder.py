@@ -26,7 +26,7 @@ from kvae.bundle import densities
 from kvae.compression import codes, pixels, priors
 from kvae.compression.codes import Gaussians, Grid
 from kvae.compression.rounding import Nearest, Noted, Told
-from kvae.compression.stack import INITIAL_KEY, Empty, Stack, Words, initial_words
+from kvae.compression.stack import INITIAL_KEY, Empty, Intervals, Stack, Words, initial_words, shifts
 from kvae.compression.tables import Tabled
 from kvae.files import pictures
 from kvae.runtime import latents
@@ -81,7 +81,7 @@ class Coder:
         found = priors.components(bundle)
         self._bundle, self._coding, self._portable, self._batch = bundle, coding, portable, batch
         self._gaussians = Gaussians(grid, float(found.scale.max()))
-        self._prior = priors.Prior(self._gaussians, found)
+        self._prior = priors.Prior(grid, found)
         self._pixels = pixels.of(manifest.likelihood)
         self._parts = list(codes.parts(manifest.groups, manifest.latent_dim))
         self._label_weights = np.diff(np.array([0, *(manifest.label_weights or [])]))[None] >> 29
@@ -98,18 +98,18 @@ class Coder:
         for first in range(0, len(images), self._batch):
             part = slice(first, first + self._batch)
             source = stack if self._coding == "bits-back" else draws
-            yield self._push(stack, source, images[part], None if labels is None else labels[part])
+            yield self._push(stack, source, first, images[part], None if labels is None else labels[part])
 
-    def _push(self, stack: Stack, source: Stack, images: Bytes, labels: Labels | None) -> Terms:
+    def _push(self, stack: Stack, source: Stack, first: int, images: Bytes, labels: Labels | None) -> Terms:
         terms, count = Terms(), len(images)
         floats = pictures.to_float32(images)
         symbols = np.empty((count, self._bundle.manifest.latent_dim), np.int64)
         loc, scale = np.empty((2, *symbols.shape), np.float32)
         for part, *outputs in self._posteriors(floats, labels, symbols):
             rounding = self._noting()
-            at = self._gaussians.posterior(*self._gaussians.rounded(rounding, *outputs))
+            at = self._gaussians.at(*self._gaussians.rounded(rounding, *outputs))
             start = source.information
-            symbols[:, part] = source.pop(at).reshape(count, -1)
+            symbols[:, part] = source.pop(at, _shifts(first, part, at)).reshape(count, -1)
             terms.posterior_bits += start - source.information
             loc[:, part], scale[:, part] = outputs
             if source is stack:  # else whoever decodes needs no posterior
@@ -127,7 +127,7 @@ class Coder:
         terms.pixel_bits, start = stack.information - start, stack.information
         rounding.push(stack)
         terms.note_bits, start = terms.note_bits + stack.information - start, stack.information
-        self._prior.push(stack, symbols, labels)
+        self._prior.push(stack, symbols, labels, first)
         terms.prior_bits, start = stack.information - start, stack.information
         if labels is not None:
             stack.push(labels, self._labels(count))
@@ -148,29 +148,29 @@ class Coder:
         stack = Stack(words)
         for first in reversed(range(0, count, self._batch)):
             part = slice(first, min(first + self._batch, count))
-            yield part, *self._pop(stack, part.stop - part.start)
+            yield part, *self._pop(stack, first, part.stop - part.start)
         left = stack.words()
         if len(left) != initial or not np.array_equal(left, initial_words(INITIAL_KEY, initial)):
             raise Empty("the stack does not end with the words that it began with.")
 
-    def _pop(self, stack: Stack, count: int) -> tuple[Bytes, Labels | None]:
+    def _pop(self, stack: Stack, first: int, count: int) -> tuple[Bytes, Labels | None]:
         manifest = self._bundle.manifest
         labels = stack.pop(self._labels(count)) if manifest.labels is not None else None
-        symbols = self._prior.pop(stack, count, labels)
+        symbols = self._prior.pop(stack, count, labels, first)
         z = self._gaussians.grid.codes(symbols)
         rounding: Any = Told(stack) if self._portable else Nearest()
         intervals = self._pixels.intervals(self._decoded(z, labels), rounding)
         images = self._pixels.images(stack.pop(intervals)).reshape(count, *manifest.image_shape)
         if self._coding == "bits-back":
-            self._give_back(stack, images, symbols, labels)
+            self._give_back(stack, first, images, symbols, labels)
         return images, labels
 
-    def _give_back(self, stack: Stack, images: Bytes, symbols: Integers, labels: Labels | None) -> None:
+    def _give_back(self, stack: Stack, first: int, images: Bytes, symbols: Integers, labels: Labels | None) -> None:
         """Add codes by q(z|x), group by group: the inverse of how they were taken."""
         for part, *outputs in reversed(list(self._posteriors(pictures.to_float32(images), labels, symbols))):
             rounding = Told(stack) if self._portable else Nearest()
-            at = self._gaussians.posterior(*self._gaussians.rounded(rounding, *outputs))
-            stack.push(symbols[:, part].ravel(), at)
+            at = self._gaussians.at(*self._gaussians.rounded(rounding, *outputs))
+            stack.push(symbols[:, part].ravel(), at, _shifts(first, part, at))
 
     def _posteriors(
         self, images: Floats, labels: Labels | None, symbols: Integers
@@ -225,3 +225,8 @@ class Coder:
     def _labels(self, count: int) -> Tabled:
         """p(y)."""
         return Tabled.of_weights(np.repeat(self._label_weights, count, axis=0), LABEL_BITS)
+
+
+def _shifts(first: int, part: slice, intervals: Intervals) -> Integers:
+    """The shifts of a group's codes, which differ from image to image and from group to group."""
+    return shifts(2**32 * first + part.start, intervals.count, intervals.bits)

@@ -1,6 +1,7 @@
-"""Codes z on a grid, and the posterior q(z|x) and the prior p(z) on it.
+"""Codes z on a grid, and Gaussians on it: the posterior q(z|x), and those of the prior p(z).
 
-Each latent dimension is cut into bins of one width, a power of 2 that is at most the posterior's standard deviation.
+Each latent dimension is cut into bins of one width, a power of 2 that is at most a quarter of the smallest standard
+deviation.
 Both q and p of a bin are its mass under a Gaussian. So what z costs in bits is, up to rounding, log2 q(z|x) / p(z) of
 the densities: the widths cancel.
 """
@@ -48,10 +49,10 @@ def grid_for(narrowest: float, farthest: float) -> Grid:
     """The grid for posteriors.
 
     Args:
-        narrowest: the smallest standard deviation that they have.
+        narrowest: the smallest standard deviation that they, or the prior's components, have.
         farthest: how far the prior reaches.
     """
-    precision = int(np.clip(-math.floor(math.log2(narrowest)), *PRECISIONS))
+    precision = int(np.clip(2 - math.floor(math.log2(narrowest)), *PRECISIONS))
     reach = int(np.clip(math.ceil(math.log2(farthest)), *REACHES))
     return Grid(min(precision, MOST - reach), reach)
 
@@ -62,16 +63,16 @@ class Gaussians:
     Args:
         grid: the grid.
         widest: the largest standard deviation.
+        least: 1 for a prior, under which any code must be possible. 0 for posteriors: codes are drawn from them.
+        finer: as for `LocationScale`. What is drawn from a rounded posterior suits it; a rounded prior suits codes
+            less than the prior does.
     """
 
-    def __init__(self, grid: Grid, widest: float) -> None:
+    def __init__(self, grid: Grid, widest: float, least: int = 0, finer: int = 1) -> None:
         self.grid = grid
         largest = max(2.0, widest) * 2.0**grid.precision
-        # A code that is drawn from q has been drawn, so no bin of q needs a share. Any bin must be possible under p.
-        bits = min(MAX_BITS, 16 + max(0, grid.precision - 8))
-        self._drawn = LocationScale(normal, TAIL, grid.bins, bits, largest, least=0)
-        bits = min(MAX_BITS, grid.precision + grid.reach + 9)
-        self._table = LocationScale(normal, TAIL, grid.bins, bits, largest)
+        bits = max(20, grid.precision + grid.reach + 9) if least else 16 + max(0, grid.precision - 8)
+        self._table = LocationScale(normal, TAIL, grid.bins, min(MAX_BITS, bits), largest, finer=finer, least=least)
 
     def rounded(self, rounding: Nearest, loc: NDArray[Any], scale: NDArray[Any]) -> tuple[Integers, Integers]:
         """Means and standard deviations, of any one shape, as indices."""
@@ -89,13 +90,9 @@ class Gaussians:
         width = 2.0**-self.grid.precision
         return (locations * self._table.steps[scales] - self.grid.bins // 2) * width, self._table.scales[scales] * width
 
-    def prior(self, locations: Integers, scales: Integers) -> Intervals:
-        """The distributions of codes under a prior, of indices of any one shape."""
+    def at(self, locations: Integers, scales: Integers) -> Intervals:
+        """The distributions of codes, of indices of any one shape."""
         return self._table.at(locations.ravel(), scales.ravel())
-
-    def posterior(self, locations: Integers, scales: Integers) -> Intervals:
-        """The distributions that codes are drawn from, likewise."""
-        return self._drawn.at(locations.ravel(), scales.ravel())
 
 
 def parts(groups: list[int] | None, latent_dim: int) -> Iterator[slice]:

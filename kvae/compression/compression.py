@@ -107,11 +107,15 @@ def compress(
         raise KvaeError(f"coding must be one of {', '.join(CODINGS)}; got '{coding}'.")
     if batch is not None and not 1 <= batch <= kvz.MAX_BATCH:
         raise KvaeError(f"batch must be from 1 to {kvz.MAX_BATCH}; got {batch}.")
+    if out.suffix.lower() != ".kvz":
+        raise KvaeError(f"{out}: the name must end in .kvz.")
     bundle = Bundle.open(model, "cpu", threads=1)
     pixels.of(bundle.manifest.likelihood)
     if portable and bundle.manifest.has_own_prior:
         raise KvaeError(f"a portable file needs a model with the prior N(0, I); this one has {bundle.manifest.prior}.")
     stream = images if isinstance(images, Images) else of_array(bundle.manifest, images)
+    if not stream.count:
+        raise KvaeError("there are no images to compress.")
     blocks = _blocks(bundle, stream, OfStream(bundle, stream, label))
     first = next(blocks)
     header = _header(bundle, stream.count, *first, coding, portable, batch)
@@ -201,8 +205,8 @@ def _header(
     shape = bundle.manifest.image_shape
     some = slice(0, BATCH)  # they show how narrow posteriors are
     posterior = bundle.encode(pictures.to_float32(images[some]), None if labels is None else labels[some])
-    narrowest = float(posterior.scale.mean(axis=0).min())
-    grid = codes.grid_for(narrowest, priors.components(bundle).farthest)
+    found = priors.components(bundle)
+    grid = codes.grid_for(float(min(posterior.scale.mean(axis=0).min(), found.scale.min())), found.farthest)
     return Header(
         kvae_version=__version__,
         coding=coding,

@@ -79,6 +79,7 @@ class Header:
         sizes = self.image_shape
         texts = [self.kvae_version, *self.graphs.values(), *self.machine.values()]
         checks = {
+            "format_version": _is_count(self.format_version),
             "coding": self.coding in CODINGS,
             "portable": isinstance(self.portable, bool),
             "graphs": all(isinstance(text, str) and len(text) <= 200 for text in texts),
@@ -210,7 +211,10 @@ class Reader:
             raise self._damaged(f"its header is wrong ({printable(error, 60)})") from None
 
     def _read(self, size: int) -> bytes:
-        found = self._file.read(size)
+        try:
+            found = self._file.read(size)
+        except OSError as error:
+            raise DataError(f"{self.path} cannot be read: {error.strerror or error}.") from None
         if len(found) < size:
             raise self._damaged("it ends too early")
         return found

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kvae.compression.codes import Gaussians
+from kvae.compression.codes import Gaussians, Grid
 from kvae.compression.rounding import Nearest
-from kvae.compression.stack import Stack
+from kvae.compression.stack import Stack, shifts
 from kvae.compression.tables import Tabled
 from kvae.errors import KvaeError
 from kvae.runtime.bundle import Bundle
@@ -24,6 +24,8 @@ STEPS = 64
 DEEPEST = 16
 """The nats below the likeliest component at which log p(c|z) ends."""
 
+FINER = 8
+"""By how much components are rounded less than posteriors."""
 MAX_NUMBERS = 2**24
 """The most means of components, for all labels."""
 
@@ -107,11 +109,13 @@ class Prior:
     """A prior on a grid.
 
     Args:
-        gaussians: Gaussians on this grid.
+        grid: the grid.
         found: the components.
     """
 
-    def __init__(self, gaussians: Gaussians, found: Components) -> None:
+    def __init__(self, grid: Grid, found: Components) -> None:
+        is_standard = np.all(found.loc == 0) and np.all(found.scale == 1)  # which any table has
+        gaussians = Gaussians(grid, float(found.scale.max()), least=1, finer=1 if is_standard else FINER)
         self._gaussians = gaussians
         self._loc, self._scale = gaussians.rounded(Nearest(), found.loc, found.scale)
         self._means, self._deviations = gaussians.values(self._loc, self._scale)
@@ -120,32 +124,33 @@ class Prior:
         self._weights = found.weights[None] >> 29  # those of a manifest add up to 2^53, which is more than needed
         self._powers = np.floor(2.0**24 * np.exp(-np.arange(STEPS * DEEPEST + 1) / STEPS)).astype(np.int64)
 
-    def push(self, stack: Stack, symbols: Integers, labels: Labels | None) -> None:
+    def push(self, stack: Stack, symbols: Integers, labels: Labels | None, index: int) -> None:
         """Add codes to a stack.
 
         Args:
             stack: the stack.
             symbols: the bins of the codes, `(n, latent_dim)`.
             labels: their labels, `(n,)`, if the model has labels.
+            index: the number of the first image, by which components are drawn.
         """
         rows = self._rows(len(symbols), labels)
         component = np.zeros_like(rows)
         if self._weights.shape[1] > 1:
-            component = stack.pop(self._given(symbols, rows))
-        stack.push(symbols.ravel(), self._gaussians.prior(self._loc[rows, component], self._scale[rows, component]))
+            component = stack.pop(self._given(symbols, rows), _shifts(index, len(rows)))
+        stack.push(symbols.ravel(), self._gaussians.at(self._loc[rows, component], self._scale[rows, component]))
         if self._weights.shape[1] > 1:
             stack.push(component, self._before(len(symbols)))
 
-    def pop(self, stack: Stack, count: int, labels: Labels | None) -> Integers:
+    def pop(self, stack: Stack, count: int, labels: Labels | None, index: int) -> Integers:
         """Take codes from a stack, `(count, latent_dim)`; arguments as for `push`."""
         rows = self._rows(count, labels)
         component = np.zeros_like(rows)
         if self._weights.shape[1] > 1:
             component = stack.pop(self._before(count))
-        located = self._gaussians.prior(self._loc[rows, component], self._scale[rows, component])
+        located = self._gaussians.at(self._loc[rows, component], self._scale[rows, component])
         symbols = stack.pop(located).reshape(count, -1)
         if self._weights.shape[1] > 1:
-            stack.push(component, self._given(symbols, rows))
+            stack.push(component, self._given(symbols, rows), _shifts(index, len(rows)))
         return symbols
 
     def _rows(self, count: int, labels: Labels | None) -> Integers:
@@ -164,3 +169,8 @@ class Prior:
             logs = logs - 0.5 * apart * apart
         below = np.rint(STEPS * np.minimum(logs.max(axis=1, keepdims=True) - logs, DEEPEST)).astype(np.int64)
         return Tabled.of_weights(self._powers[below], BITS)
+
+
+def _shifts(index: int, count: int) -> Integers:
+    """The shifts of components, which are others than those of codes."""
+    return shifts(2**32 * index + 2**31, count, BITS)

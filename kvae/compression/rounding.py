@@ -18,7 +18,7 @@ Integers = NDArray[np.int64]
 Doubles = NDArray[np.float64]
 TOLERANCE = 2e-5
 """By how much outputs may differ between machines, absolute or, above 1, relative: twice what an export allows between
-Keras and onnxruntime, and ten times what processors have been seen to differ by."""
+Keras and onnxruntime."""
 MAX_MARGIN = 0.25
 """The largest margin: from the next whole number it must be told, too."""
 BITS = 14

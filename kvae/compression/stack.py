@@ -23,6 +23,8 @@ HEAD = 3
 """Words that stay on the stack: two are the coder's state, which shall not run dry."""
 CHUNK = 256
 """Symbols of a call of constriction. The stack must hold all bits that they choose from at once."""
+SHIFTS_KEY = 6
+"""The Philox key of `shifts`."""
 INITIAL_KEY = 4
 """The Philox key of the words that a stack begins with; `kvae.bundle.binarization` has those below."""
 
@@ -67,34 +69,43 @@ class Stack:
         self.information = 0.0
         """Bits of all symbols that were added, less those of the symbols that were taken."""
 
-    def push(self, symbols: Integers, intervals: Intervals) -> None:
-        """Add symbols `(n,)`."""
+    def push(self, symbols: Integers, intervals: Intervals, shift: Integers | None = None) -> None:
+        """Add symbols.
+
+        Args:
+            symbols: the symbols, `(n,)`.
+            intervals: their distributions.
+            shift: how far their numbers are moved, modulo 2^bits, `(n,)`; see `shifts`.
+        """
         for first in range(0, intervals.count, CHUNK):
             part = slice(first, first + CHUNK)
             low, size = intervals.interval(symbols[part], part)
-            self._add(low, size, intervals.bits)
+            self._add(low, size, intervals.bits, None if shift is None else shift[part])
 
-    def pop(self, intervals: Intervals) -> Integers:
-        """Take symbols `(n,)`; the inverse of `push`, with the same distributions."""
+    def pop(self, intervals: Intervals, shift: Integers | None = None) -> Integers:
+        """Take symbols, `(n,)`: the inverse of `push`, with the same distributions and the same shift."""
         found = np.empty(intervals.count, np.int64)
         for first in reversed(range(0, intervals.count, CHUNK)):
             part = slice(first, first + CHUNK)
             count = len(found[part])
             self._reserve(count * intervals.bits)
             values = self._decode(self._uniform, np.full(count, 2**intervals.bits, np.int32))
+            if shift is not None:
+                values = (values + shift[part]) % 2**intervals.bits
             found[part] = intervals.find(values, part)
             low, size = intervals.interval(found[part], part)
             self._remove(values - low, size, intervals.bits)
         return found
 
-    def _add(self, low: Integers, size: Integers, bits: int) -> None:
+    def _add(self, low: Integers, size: Integers, bits: int, shift: Integers | None) -> None:
         if np.any(size < 1):
             raise Empty("a symbol that was not drawn is on the stack.")
         self._reserve(len(low) * bits)
         offset = np.zeros(len(low), np.int64)
         chosen = size > 1  # constriction has no distribution over one number
         offset[chosen] = self._decode(self._uniform, size[chosen].astype(np.int32))
-        self._coder.encode_reverse((low + offset).astype(np.int32), self._uniform, np.full(len(low), 2**bits, np.int32))
+        numbers = low + offset if shift is None else (low + offset - shift) % 2**bits
+        self._coder.encode_reverse(numbers.astype(np.int32), self._uniform, np.full(len(low), 2**bits, np.int32))
         self.information += float(np.sum(bits - np.log2(size)))
 
     def _remove(self, offset: Integers, size: Integers, bits: int) -> None:
@@ -130,6 +141,16 @@ class Stack:
         if len(words) < 2 or not words[-1]:
             raise Empty("these words are not a stack.")
         return self._constriction.stack.AnsCoder(words)
+
+
+def shifts(index: int, count: int, bits: int) -> Integers:
+    """Random numbers below 2^bits, `(count,)`, that depend on the index alone.
+
+    What lies on top of a stack is only as random as the symbols there fit their distributions, and codes z fit p(z)
+    badly in one image. A symbol that is taken from it shall be a fair draw nevertheless, so its number is shifted.
+    """
+    words = np.random.Philox(key=np.array([SHIFTS_KEY, index], np.uint64)).random_raw(count)
+    return (words >> np.uint64(64 - bits)).astype(np.int64)
 
 
 def initial_words(key: int, count: int) -> Words:

@@ -36,11 +36,15 @@ def logistic(step: float, count: int) -> Doubles:
 def normal(step: float, count: int) -> Doubles:
     """The standard normal distribution function at 0, step, ..., count * step, which is to be far in its tail.
 
-    The density is summed at the midpoints, which is exact to 1e-9 for steps of a half and less, and normalised.
+    It is the sum over steps of the density in their middles, with two terms of its Taylor series, and normalised: exact
+    to 1e-8 for steps of a quarter and less.
     """
     ratios = np.multiply.accumulate(np.full(count - 1, _exp(-step * step)))
     density = np.multiply.accumulate(np.concatenate([[1.0], ratios]))
-    sums = np.add.accumulate(density)
+    squares = ((np.arange(count) + 0.5) * step) * ((np.arange(count) + 0.5) * step)
+    second, fourth = squares - 1.0, squares * squares - 6.0 * squares + 3.0
+    curved = 1.0 + step * step / 24 * second + step * step * step * step / 1920 * fourth
+    sums = np.add.accumulate(density * curved)
     return np.concatenate([[0.5], 0.5 + 0.5 * (sums / sums[-1])])
 
 
@@ -56,6 +60,7 @@ class LocationScale:
         bits: the total is 2^bits.
         largest: the largest scale, in bins; larger ones count as this one.
         smallest: the smallest.
+        finer: by how much the scales, and the locations, are closer together than `OCTAVE` and `SHARE` say.
         least: 1, and every bin can be coded; 0, and those that are hardly ever drawn are never drawn.
     """
 
@@ -67,12 +72,14 @@ class LocationScale:
         bits: int,
         largest: float,
         smallest: float = 0.125,
+        finer: int = 1,
         least: int = 1,
     ) -> None:
         self.bins, self.bits, self.smallest, self.least = bins, bits, smallest, least
-        count = int(np.ceil(OCTAVE * np.log2(largest / smallest))) + 1
-        self.scales = np.array([smallest * float(Decimal(2) ** (Decimal(k) / OCTAVE)) for k in range(count)])
-        self.steps: Doubles = np.exp2(np.floor(np.log2(self.scales / SHARE)))
+        self.octave = finer * OCTAVE
+        count = int(np.ceil(self.octave * np.log2(largest / smallest))) + 1
+        self.scales = np.array([smallest * float(Decimal(2) ** (Decimal(k) / self.octave)) for k in range(count)])
+        self.steps: Doubles = np.exp2(np.floor(np.log2(self.scales / (finer * SHARE))))
         """The grid of locations of each scale, in bins."""
         units = np.minimum(self.steps, 0.5)  # in which ends of bins and locations are whole numbers
         self._half = np.rint(0.5 / units).astype(np.int64)
@@ -88,7 +95,7 @@ class LocationScale:
 
     def positions(self, scale: Doubles) -> Doubles:
         """Scales, in bins, as positions among `scales`, between two of which most lie."""
-        return np.clip(OCTAVE * np.log2(scale / self.smallest), 0, len(self.scales) - 1)
+        return np.clip(self.octave * np.log2(scale / self.smallest), 0, len(self.scales) - 1)
 
     def at(self, location: Integers, scale: Integers) -> "Located":
         """The distributions of some symbols.
