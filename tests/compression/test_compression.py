@@ -121,7 +121,7 @@ def test_the_rate_is_the_elbo_in_closed_form(of_levels, tmp_path):
     assert without.bits_per_dim - with_bits_back.bits_per_dim == pytest.approx(entropy, rel=0.02)
 
 
-def test_a_mixture_costs_its_own_density(member_path, tmp_path):
+def test_a_mixture_costs_its_own_density(member_path):
     """-log2 p(z), not that of p(z, c): the component's bits come back."""
     bundle = Bundle.open(member_path("mixture"), "cpu", 1)
     grid = Grid(6, 4)
@@ -132,9 +132,6 @@ def test_a_mixture_costs_its_own_density(member_path, tmp_path):
     exact = -bundle.prior.log_prob(grid.codes(symbols)) / np.log(2) + 3 * grid.precision
     assert stack.information / 400 == pytest.approx(exact.mean(), abs=0.05)
     np.testing.assert_array_equal(prior.pop(Stack(stack.words()), 400, None, 0), symbols)
-
-    found = round_trip(member_path("mixture"), np.tile(BITS, (40, 1, 1, 1)), tmp_path / "a.kvz")
-    assert found.bits_per_dim == pytest.approx(found.elbo_bits_per_dim, rel=0.02)
 
 
 def test_labels_cost_what_their_weights_say(member_path, tmp_path):
