@@ -10,8 +10,10 @@ from kvae.cli.verbs import Verb
 
 VERBS = {
     "compare": Verb("compare", "Train with several settings and compare the results."),
+    "compress": Verb("compress", "Compress IMAGES without loss, by what a model knows of them."),
     "data": Verb("data", "Look at your own images before training."),
     "decode": Verb("images", "Decode codes to images."),
+    "decompress": Verb("compress", "Write the images of a file that kvae compress made."),
     "doctor": Verb("checks", "Say what this installation can and cannot do."),
     "encode": Verb("images", "Encode IMAGES and write their posteriors to a file."),
     "evaluate": Verb("evaluate", "Evaluate a run or a bundle on the test images."),

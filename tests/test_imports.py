@@ -27,6 +27,7 @@ TABLE = {
     "evaluation": {"bundle", "data", "files", "machine", "runs", "runtime"},
     "checks": {"bundle", "data", "files", "machine", "runtime"},
     "conversion": {"bundle", "data", "evaluation", "files", "runtime"},
+    "compression": {"bundle", "data", "files", "likelihoods", "machine", "runtime"},
     "explorer": {"bundle", "files", "runtime"},
     "runs": {"bundle", "files"},
     "steps": {"files", "machine"},

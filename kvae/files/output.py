@@ -95,6 +95,31 @@ def write(
                         _write_labels(labels, file)
 
 
+def write_exactly(batches: Iterable[NDArray[np.uint8]], n: int, image_shape: list[int], path: Path) -> None:
+    """Write bytes to a .npy `(n, height, width, channels)` or a folder of PNGs, like `write`.
+
+    Args:
+        batches: `n` images in all, in batches.
+        n: number of images.
+        image_shape: `[height, width, channels]`.
+        path: where to write; a folder has no suffix.
+
+    Raises:
+        KvaeError: the target cannot be written, or is neither.
+    """
+    _check_pictured(path, image_shape)
+    if is_folder(path):
+        _write_folder(batches, path)
+        return
+    if path.suffix.lower() != ".npy":
+        raise KvaeError(f"{path}: the name must end in .npy, or have no suffix, for a folder with one PNG per image.")
+    check_file(path, n)
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
+        npy.write_header(file, "|u1", (n, *image_shape))
+        for batch in batches:
+            file.write(batch.tobytes())
+
+
 Reconstructed = tuple[NDArray[np.float32], NDArray[np.float32], list[str]]
 """Some images, their reconstructions, and their names."""
 
@@ -155,7 +180,7 @@ def check_pictured(path: Path, image_shape: list[int]) -> None:
         )
 
 
-def _write_folder(batches: Iterable[NDArray[np.float32]], path: Path, names: list[str] | None = None) -> None:
+def _write_folder(batches: Iterable[NDArray[Any]], path: Path, names: list[str] | None = None) -> None:
     """Write images to a folder; with `names`, which grow with the batches, also which image each file is of."""
     with atomic_folder(path, holds_samples, "a folder that kvae sample wrote", last=MARKER) as folder:
         files: list[str] = []

@@ -18,7 +18,7 @@ def command(extra: str | None = None) -> str:
     """A pip command that adds an extra to this installation.
 
     Args:
-        extra: "cpu", "gpu", "train" or "ray"; without one, the command repairs the installation.
+        extra: "cpu", "gpu", "train", "ray" or "compress"; without one, the command repairs the installation.
     """
     suffix = f"[{extra}]" if extra else ""
     origin = _origin()

@@ -114,3 +114,17 @@ def test_a_failure_half_way_leaves_no_files(tmp_path):
 def test_a_grid_has_a_limit(tmp_path):
     with pytest.raises(KvaeError, match="at most 10000 images"):
         output.write(iter([]), 10_001, list(IMAGE_SHAPE), tmp_path / "a.png")
+
+
+def test_bytes_are_written_exactly(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (5, 4, 6, 3)).astype(np.uint8)
+    output.write_exactly([images[:2], images[2:]], 5, [4, 6, 3], tmp_path / "a.npy")
+    found = np.load(tmp_path / "a.npy")
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, images)
+    output.write_exactly([images], 5, [4, 6, 3], tmp_path / "pngs")
+    with Image.open(tmp_path / "pngs" / "000003.png") as picture:
+        np.testing.assert_array_equal(np.asarray(picture), images[3])
+    for name in ("a.png", "a.npz", "a.txt"):
+        with pytest.raises(KvaeError, match=".npy"):
+            output.write_exactly([images], 5, [4, 6, 3], tmp_path / name)

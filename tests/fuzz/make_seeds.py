@@ -165,6 +165,20 @@ def image_cache() -> None:
     put("cache", "cache.zip", archive(readers._own_images()[2]))
 
 
+def compressed(scratch: Path) -> None:
+    """Images compressed by the seed of `bundle`; portable, so that the seeds are accepted on any processor."""
+    from kvae.compression import compress
+
+    model = scratch / "model"
+    model.mkdir()
+    for seed in (*(SEEDS / "bundle").iterdir(), SEEDS / "onnx" / "encoder.onnx"):
+        (model / seed.name).write_bytes(seed.read_bytes())
+    images = (np.random.default_rng(0).integers(0, 2, (5, *SHAPE)) * 255).astype(np.uint8)
+    for coding in ("bits-back", "cross-entropy"):
+        compress(model, images, scratch / "a.kvz", coding, portable=True, batch=2)
+        put("kvz", f"{coding}.kvz", (scratch / "a.kvz").read_bytes())
+
+
 def checkpoint(scratch: Path) -> None:
     """The last checkpoint of two epochs."""
     from kvae.training import checkpoints
@@ -184,6 +198,7 @@ if __name__ == "__main__":
         graphs(Path(scratch))
         records(Path(scratch))
         checkpoint(Path(scratch))
+        compressed(Path(scratch))
     zips()
     image_cache()
     run_folder()

@@ -303,6 +303,38 @@ def _unpack(content: bytes, folder: Path, names: tuple[str, ...]) -> None:
         (folder / name).write_bytes(inner)
 
 
+def read_kvz(content: bytes, folder: Path) -> None:
+    """Compressed images, by the bundle of the seeds: as they are, and then with the right checksums again."""
+    from kvae.compression import decompressed
+    from kvae.errors import KvaeError
+
+    model, path = folder / "model", folder / "a.kvz"
+    model.mkdir(exist_ok=True)
+    for seed in (*(SEEDS / "bundle").iterdir(), SEEDS / "onnx" / "encoder.onnx"):
+        (model / seed.name).write_bytes(seed.read_bytes())
+    path.write_bytes(content)
+    try:
+        for _ in decompressed(path, model):
+            pass
+    except KvaeError:
+        path.write_bytes(_with_crcs(content))
+        for _ in decompressed(path, model):
+            pass
+
+
+def _with_crcs(content: bytes) -> bytes:
+    """A .kvz: 8 bytes; length and CRC-32 of the header; then blocks, whose CRC-32 is in their bytes 12 to 16."""
+    found = bytearray(content)
+    start = 16 + int.from_bytes(found[8:12], "little")
+    found[12:16] = zlib.crc32(found[16:start]).to_bytes(4, "little")
+    while start + 32 <= len(found):
+        end = start + 32 + 4 * int.from_bytes(found[start + 4 : start + 8], "little")
+        found[start + 12 : start + 16] = bytes(4)
+        found[start + 12 : start + 16] = zlib.crc32(found[start:end]).to_bytes(4, "little")
+        start = end
+    return bytes(found)
+
+
 def run_python(content: bytes, folder: Path) -> None:
     """No reader: what stands there as Python, which tests of the fuzzer use."""
     exec(content, {})
@@ -323,6 +355,7 @@ READERS = {
     "run": read_run,
     "cache": read_image_cache,
     "lock": read_lock,
+    "kvz": read_kvz,
     "checkpoint": read_checkpoint,
 }
 PREPARED = {"checkpoint": _compiled, "cache": _own_images, "records": _tensorflow}
