@@ -107,7 +107,7 @@ def write_exactly(batches: Iterable[NDArray[np.uint8]], n: int, image_shape: lis
     Raises:
         KvaeError: the target cannot be written, or is neither.
     """
-    _check_pictured(path, image_shape)
+    check_pictured(path, image_shape)
     if is_folder(path):
         _write_folder(batches, path)
         return
