@@ -111,6 +111,14 @@ RESULTS = [
     Result("samples", 20, ("Quality of samples",), (
         "python scripts/make_fashion_mnist_features.py",
         "kvae evaluate exported/fashion_mnist --samples 10000",
+        "kvae evaluate exported/fashion_mnist_small --samples 10000",
+        "kvae evaluate runs/results/grey --samples 10000",
+    )),
+    Result("shipped", 20, (GREY,), (
+        "kvae train --recipe fashion_mnist_vae --binarize none --conditional --prior mixture --prior-components 50 "
+        "--epochs 100 --kl-warmup-epochs 10 --out runs/results/shipped",
+        "kvae train --dataset fashion_mnist --binarize none --architecture mlp --hidden-units 256 --latent-dim 12 "
+        "--prior mixture --epochs 60 --out runs/results/shipped-small",
     )),
     Result("inpainting", 30, ("Inpainting",), (
         GREY_DENSE,
@@ -145,6 +153,11 @@ RESULTS = [
     )),
     Result("fuzzing", 65, ("Fuzzing",), tuple(
         f"python tests/fuzz/run.py --reader {reader} --count 10000 --seed 0" for reader in READERS
+    )),
+    Result("quick", 15, ("Choosing what kvae train does without settings",), (
+        "kvae train --recipe fashion_mnist_quick --out runs/results/quick",
+        "kvae evaluate runs/results/quick",
+        "kvae evaluate runs/results/quick --samples 10000",
     )),
     Result("default-networks", 20, ("Choosing the default networks",), (
         "kvae train --learning-rate 0.001 --out runs/results/defaults/conv-slow",
