@@ -50,10 +50,11 @@ def compress(
     reading: Reading,
     as_json: bool,
 ) -> None:
-    """Compress IMAGES to a file from which exactly their pixels come back.
+    """Compress IMAGES without loss, by what a model knows.
 
-    MODEL is one of 8-bit images (--likelihood discretized_logistic) or of bits. The file holds neither the model, which
-    is needed to decompress it, nor names. IMAGES are pictures, folders of pictures, .npy, .npz or idx files.
+    Exactly their pixels come back. MODEL is one of 8-bit images (--likelihood discretized_logistic) or of bits. The
+    file holds neither the model, which is needed to decompress it, nor names. IMAGES are pictures, folders of pictures,
+    .npy, .npz or idx files.
     """
     from kvae import compression
     from kvae.bundle.locate import locate
@@ -81,9 +82,9 @@ def compress(
 )
 @json_option
 def decompress(file: Path, model: str | None, out: Path, as_json: bool) -> None:
-    """Write the images of FILE.kvz, which kvae compress made with the same MODEL.
+    """Write the images of a file that kvae compress made.
 
-    They are the exact pixels, or an error if this machine cannot give them.
+    MODEL is the one that FILE.kvz was made with. The pixels are exact, or nothing is written.
     """
     from kvae import compression
     from kvae.bundle.locate import locate

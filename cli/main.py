@@ -10,7 +10,7 @@ from kvae.cli.verbs import Verb
 
 VERBS = {
     "compare": Verb("compare", "Train with several settings and compare the results."),
-    "compress": Verb("compress", "Compress IMAGES without loss, by what a model knows of them."),
+    "compress": Verb("compress", "Compress IMAGES without loss, by what a model knows."),
     "data": Verb("data", "Look at your own images before training."),
     "decode": Verb("images", "Decode codes to images."),
     "decompress": Verb("compress", "Write the images of a file that kvae compress made."),

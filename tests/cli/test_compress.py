@@ -45,7 +45,7 @@ def test_pictures_to_a_file_and_back(kvae, tmp_path, model, coding):
     size = (tmp_path / "images.kvz").stat().st_size
     heading, *lines = done.stdout.splitlines()
     assert heading.startswith(f"images.kvz: 6 images, {size:,} bytes, ")
-    numbers = {line[:11].strip(): float(line[11:].split()[0]) for line in lines}
+    numbers = {line[:12].strip(): float(line[12:].split()[0]) for line in lines}
     assert numbers["the file"] == pytest.approx(8 * size / IMAGES.size, abs=1e-4)
     cost = "KL(q||p)" if coding == "bits-back" else "H(q, p)"
     if coding == "bits-back":
@@ -78,7 +78,7 @@ def test_what_cannot_be_done_is_said_in_one_line(kvae, tmp_path, model, bundle_p
     assert "pngs" in error(kvae("compress", "pngs", "--model", model, "--out", "pngs/a.kvz"))
     assert ".kvz" in error(kvae("compress", "pngs", "--model", model, "--out", "a.zip"))
     np.save("none.npy", np.zeros((0, 8, 8), np.uint8))
-    assert "no images" in error(kvae("compress", "none.npy", "--model", model))
+    assert "no numbers" in error(kvae("compress", "none.npy", "--model", model))
     kvae("compress", "pngs", "--model", model)
     assert ".npy" in error(kvae("decompress", "images.kvz", "--model", model, "--out", "a.jpg"))
     assert "images.kvz" in error(kvae("decompress", "images.kvz", "--model", model, "--out", "images.kvz"))
