@@ -53,8 +53,10 @@ wheel-check: $(READY)
 shipped: $(READY)
 	rm -rf runs/shipped
 	$(BIN)/kvae train --recipe fashion_mnist_vae --binarize none --conditional --prior mixture --prior-components 50 \
-		--epochs 100 --kl-warmup-epochs 10 --out runs/shipped/fashion_mnist
-	$(BIN)/kvae export runs/shipped/fashion_mnist --out exported/fashion_mnist
+		--epochs 100 --kl-warmup-epochs 10 --out runs/shipped/trained
+	$(BIN)/kvae fit-prior runs/shipped/trained --prior mixture --prior-components 150 --epochs 30 \
+		--out runs/shipped/fashion_mnist
+	$(BIN)/kvae export runs/shipped/fashion_mnist --precision float16 --out exported/fashion_mnist
 	$(BIN)/kvae train --dataset fashion_mnist --binarize none --architecture mlp --hidden-units 256 --latent-dim 12 \
 		--prior mixture --epochs 60 --out runs/shipped/fashion_mnist_small
 	$(BIN)/kvae export runs/shipped/fashion_mnist_small --out exported/fashion_mnist_small

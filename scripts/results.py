@@ -116,7 +116,9 @@ RESULTS = [
     )),
     Result("shipped", 20, (GREY,), (
         "kvae train --recipe fashion_mnist_vae --binarize none --conditional --prior mixture --prior-components 50 "
-        "--epochs 100 --kl-warmup-epochs 10 --out runs/results/shipped",
+        "--epochs 100 --kl-warmup-epochs 10 --out runs/results/shipped-trained",
+        "kvae fit-prior runs/results/shipped-trained --prior mixture --prior-components 150 --epochs 30 "
+        "--out runs/results/shipped",
         "kvae train --dataset fashion_mnist --binarize none --architecture mlp --hidden-units 256 --latent-dim 12 "
         "--prior mixture --epochs 60 --out runs/results/shipped-small",
     )),
