@@ -70,7 +70,7 @@ def measure(source: Path, folder: Path, data_dir: Path | None) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="*", default=["fashion_mnist"])
+    parser.add_argument("models", nargs="*", default=["fashion_mnist_small"])
     parser.add_argument("--data-dir", type=Path)
     arguments = parser.parse_args()
     print(rounds.machine())

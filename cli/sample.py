@@ -1,5 +1,6 @@
 """`kvae sample`: images drawn from a model."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ class Temperature(click.ParamType):
     "--draw",
     is_flag=True,
     help="Draw each pixel from the likelihood p(x|z), in place of its mean: less smooth, and what the model says that "
-    "images are like; bits, for a model of bits.",
+    "images are like; bits, for a model of bits. Not for a model of grey intensities under a Bernoulli.",
 )
 @device_option
 @threads_option
@@ -83,8 +84,9 @@ def sample(
         given = class_labels.all_of(bundle.manifest, n)
         rows, count = bundle.labels, len(given)
     batches = terminal.shown(bundle.sample_batches(count, seed, temperature, label=given, draw=draw), count, len)
-    numbers = bundle.sample_labels(count, seed, label=given) if out.suffix.lower() == ".npz" else None
-    known = None if numbers is None else output.Labels(bundle.labels or [], numbers)
+    known = None
+    if bundle.labels is not None and out.suffix.lower() == ".npz":
+        known = output.Labels(bundle.labels, partial(bundle.sample_labels, count, seed, label=given))
     with destination(out, ".npy") as target:
         output.write(batches, count, bundle.manifest.image_shape, target, rows=rows, labels=known)
     terminal.tell_which(model, path)

@@ -80,21 +80,22 @@ def train(
             from kvae.runs import initial
 
             changed = initial.inherited(changed, with_data=recipe is None)
-        config = recipes.resolve(recipe or _own_recipe(changed), changed)
-        run_training(config, out, data_dir, device, strategy, as_json)
-
-
-def _own_recipe(changed: dict[str, Any]) -> str | None:
-    """The recipe that the data set has for a command without settings; says so, since other settings leave it."""
-    if name := recipes.for_settings(changed):
-        click.echo(f"recipe: {name}, as no setting was given (--recipe {name} to change some of it)", err=True)
-    return name
+        own = None if recipe else recipes.for_settings(changed)
+        note = own and f"recipe {own}, as no setting was given; --recipe {own} to change some of it"
+        config = recipes.resolve(recipe or own, changed)
+        run_training(config, out, data_dir, device, strategy, as_json, note)
 
 
 def run_training(
-    config: TrainConfig, out: Path | None, data_dir: Path | None, device: str, strategy: str, as_json: bool
+    config: TrainConfig,
+    out: Path | None,
+    data_dir: Path | None,
+    device: str,
+    strategy: str,
+    as_json: bool,
+    note: str | None = None,
 ) -> None:
-    """Train as `config` says and print the results; see `kvae.training.train`."""
+    """Train as `config` says and print the results, and `note` as the training begins; see `kvae.training.train`."""
     from kvae.data import choice
 
     config = choice.dense_for_tables(config)
@@ -103,7 +104,7 @@ def run_training(
         from kvae.training import making
 
     folder = out or making.default_folder(config)
-    _run(partial(making.train, config), config, folder, data_dir, device, strategy, as_json)
+    _run(partial(making.train, config), config, folder, data_dir, device, strategy, as_json, note=note)
 
 
 def resume_training(
@@ -144,6 +145,7 @@ def _run(
     strategy: str,
     as_json: bool,
     resumed: Path | None = None,
+    note: str | None = None,
 ) -> None:
     from kvae.runs import files as run_files
     from kvae.runs import layout
@@ -159,7 +161,7 @@ def _run(
         resuming.follow(config, devices, resumed, data_dir, decoding)
         click.echo("This worker is done; the chief evaluates and exports.", err=True)
         return
-    progress = TrainingProgress(config.batch_size, epochs=config.epochs)
+    progress = TrainingProgress(config.batch_size, epochs=config.epochs, note=note)
     try:
         run = make(folder, data_dir, [progress], decoding, devices)
     except KeyboardInterrupt as error:

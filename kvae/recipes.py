@@ -21,8 +21,8 @@ RECIPES: dict[str, dict[str, Any]] = {
         "learning_rate": 1e-3,
         "kl_warmup_epochs": 30,
     },
-    # The best that ten minutes on two cores give: the same network with a learned prior, in larger and fewer steps.
-    # What else was tried is in docs/results.md, "Choosing the default".
+    # For ten minutes on two cores: the same network with a learned prior, in larger and fewer steps. What it gains is
+    # in docs/results.md, "Choosing what kvae train does without settings".
     "fashion_mnist_quick": {
         "dataset": "fashion_mnist",
         "architecture": "gated_mlp",

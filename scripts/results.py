@@ -98,7 +98,7 @@ RESULTS = [
         )),
     )),
     Result("fitted-priors", 35, ("A prior fitted afterwards",), (
-        "kvae train --dataset fashion_mnist --out runs/results/conv",
+        "kvae train --dataset fashion_mnist --architecture conv --out runs/results/conv",
         "kvae evaluate runs/results/conv",
         "kvae sample --model runs/results/conv --n 200 --seed 7 --out runs/results/conv.png",
         *(command for prior in ("mixture", "flow") for command in (
@@ -163,7 +163,7 @@ RESULTS = [
     )),
     Result("default-networks", 20, ("Choosing the default networks",), (
         "kvae train --learning-rate 0.001 --out runs/results/defaults/conv-slow",
-        "kvae train --out runs/results/defaults/conv",
+        "kvae train --architecture conv --out runs/results/defaults/conv",
         "kvae train --architecture mlp --epochs 30 --learning-rate 0.001 --out runs/results/defaults/mlp-slow",
         "kvae train --architecture mlp --out runs/results/defaults/mlp",
         "kvae runs runs/results/defaults",

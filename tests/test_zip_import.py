@@ -58,7 +58,7 @@ def test_the_runtime_samples_the_shipped_bundle(archive, tmp_path):
     "command",
     [
         "sample --n 2 --out samples.png", "info fashion_mnist", "verify fashion_mnist", "doctor",
-        "explore fashion_mnist --out page", "traverse --out traversal.png",
+        "explore fashion_mnist --out page", "traverse --model fashion_mnist_small --out traversal.png",
         "sample --n 2 --model fashion_mnist --out a.npy",
     ],
 )  # fmt: skip

@@ -3,7 +3,7 @@
 import math
 import shutil
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -34,8 +34,8 @@ class Labels(NamedTuple):
 
     names: Sequence[str]
     """The names of all classes."""
-    numbers: NDArray[np.int64]
-    """The number of each image's, `(n,)`."""
+    numbers: Callable[[], NDArray[np.int64] | None]
+    """Returns the number of each image's, `(n,)`; called when there is known to be room for them."""
 
 
 def write(
@@ -214,10 +214,10 @@ def _write_npy(batches: Iterable[NDArray[np.float32]], shape: tuple[int, ...], f
 
 
 def _write_labels(labels: Labels, file: IO[bytes]) -> None:
-    names = np.array(labels.names, "<U")
-    npy.write_header(file, names.dtype.str, labels.numbers.shape)
-    for first in range(0, len(labels.numbers), LABELS):
-        file.write(names[labels.numbers[first : first + LABELS]].tobytes())
+    names, numbers = np.array(labels.names, "<U"), np.asarray(labels.numbers())
+    npy.write_header(file, names.dtype.str, numbers.shape)
+    for first in range(0, len(numbers), LABELS):
+        file.write(names[numbers[first : first + LABELS]].tobytes())
 
 
 def is_folder(path: Path) -> bool:

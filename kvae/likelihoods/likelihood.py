@@ -53,12 +53,12 @@ class Likelihood(ABC):
     def draw(self, noise: Noise, *parameters: Floats) -> Floats:
         """Draws from p(x|z), in the shape of each of the parameters, which are arrays of any shape.
 
-        `kvae inpaint` needs it, and nothing else does.
+        `kvae inpaint` and `kvae sample --draw` need it.
 
         Raises:
             BundleError: this likelihood defines no draws.
         """
-        raise BundleError(f"{type(self).__name__} defines no draws of pixels, which inpainting needs.")
+        raise BundleError(f"{type(self).__name__} defines no draws of pixels.")
 
     def log_density(self, x: Floats, *parameters: Floats) -> Doubles:
         """log p(x|z), `(n,)`: the sum of `log_densities`, which a subclass may compute faster; arguments as there."""

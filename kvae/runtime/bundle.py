@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kvae.bundle import caveats
 from kvae.bundle import noise as noises
 from kvae.bundle.manifest import Manifest
 from kvae.errors import BundleError, KvaeError
@@ -174,7 +175,8 @@ class Bundle:
             label: the images' class, if the model has labels: a label by name or number, or one for each image.
                 Without it, labels are drawn too, as often as they are among the training images.
             draw: draw each pixel from the likelihood p(x|z), in place of its mean: bits for a model of bits, and the
-                grain of 8-bit images. Draws from `normal` may leave [0, 1].
+                grain of 8-bit images. Draws from `normal` may leave [0, 1]. Not for a surrogate, a Bernoulli of grey
+                intensities, whose draws would be bits.
 
         Returns:
             Expected images, or with `draw` images, `(n, height, width, channels)` float32 in [0, 1].
@@ -182,7 +184,7 @@ class Bundle:
         Raises:
             KvaeError: an argument out of range, or a label that the model does not have.
         """
-        inputs = self._drawn(n, seed, temperature, start, label)
+        inputs = self._drawn(n, seed, temperature, start, label, draw)
         images = np.empty((n, *self.manifest.image_shape), np.float32)
 
         def fill(part: slice, batch: Inputs, threads: int) -> None:
@@ -202,7 +204,9 @@ class Bundle:
         draw: bool = False,
     ) -> Iterator[Floats]:
         """The images of `sample`, in batches of `BATCH_SIZE`, so that memory does not grow with `n`."""
-        inputs = self._drawn(n, seed, temperature, start, label)  # which checks them now, not with the first batch
+        inputs = self._drawn(
+            n, seed, temperature, start, label, draw
+        )  # which checks them now, not with the first batch
 
         def batch(part: slice, given: Inputs, threads: int) -> Floats:
             images = np.empty((part.stop - part.start, *self.manifest.image_shape), np.float32)
@@ -211,8 +215,20 @@ class Bundle:
 
         return self._batch_by_batch(n, inputs, batch)
 
-    def _drawn(self, n: int, seed: int, temperature: Temperature, start: int, label: Label | None) -> Iterator[Inputs]:
+    @property
+    def is_surrogate(self) -> bool:
+        """Whether log p(x|z) is that of bits, though the images are grey; see `kvae.bundle.caveats`."""
+        return caveats.kind(self.manifest.likelihood, self.manifest.binarize) == caveats.SURROGATE
+
+    def _drawn(
+        self, n: int, seed: int, temperature: Temperature, start: int, label: Label | None, draw: bool
+    ) -> Iterator[Inputs]:
         """What `_decode` makes images from, batch by batch, for `n` draws from the prior."""
+        if draw and self.is_surrogate:
+            raise KvaeError(
+                "this model is a Bernoulli of grey intensities, a surrogate: drawn pixels would be bits, not greys. "
+                "Leave draw out; a model trained with --likelihood discretized_logistic draws greys."
+            )
         n = arguments.count(n, seed, start)
         factor = arguments.temperatures(temperature, self.manifest.groups)
         weights = self.manifest.label_weights if label is None else None

@@ -25,13 +25,15 @@ class TrainingProgress(keras.callbacks.Callback):
         batch_size: images per optimiser step; one Keras step may make many optimiser steps.
         epochs: total epochs of the run, if `fit` makes only part of it; by default those of `fit`.
         lines: whether to leave a line for each epoch; if not, only a terminal's bar is shown.
+        note: a line to begin with.
     """
 
-    def __init__(self, batch_size: int, lines: bool = True, epochs: int | None = None) -> None:
+    def __init__(self, batch_size: int, lines: bool = True, epochs: int | None = None, note: str | None = None) -> None:
         super().__init__()
         self._lines = lines
         self._batch_size = batch_size
         self._epochs = epochs
+        self._note = note
         self._console = Console(stderr=True, highlight=False)
         self._bar = Progress(
             TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="crop")),
@@ -49,6 +51,9 @@ class TrainingProgress(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._status.stop()
+        if self._note:
+            self._console.print(self._note, soft_wrap=not self._console.is_terminal)
+            self._note = None
         if self.model is not self._measured:
             self._calls, self._measured = 0, self.model
         for task in self._bar.task_ids:  # from an earlier `fit`

@@ -196,7 +196,9 @@ def test_a_grid_shows_what_is_seen_the_draws_and_the_mean(kvae):
     done(kvae("pngs", "--mask", "mask.png"))
     with Image.open("inpainted.png") as picture:
         grid = np.asarray(picture.convert("RGB"))
-    assert (grid == (90, 140, 230)).all(axis=-1).sum() == 3 * MASK.sum() * 7**2  # 8 x 8 is shown seven times as large
+    assert (grid == (90, 140, 230)).all(
+        axis=-1
+    ).sum() == 3 * MASK.sum() * 14**2  # 8 x 8 is shown fourteen times as large
 
 
 def test_a_model_of_bits_draws_bits_and_leaves_grey_pixels_grey(kvae):

@@ -14,6 +14,7 @@ import onnx
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from tiny import DATASET, make_vae
 
 from kvae import recipes
 from kvae.bundle.manifest import Manifest
@@ -23,6 +24,7 @@ from kvae.cli.verbs import Verb
 from kvae.comparison import settings as comparison_settings
 from kvae.config import ModelConfig, TrainConfig, from_settings
 from kvae.conversion import graph_files
+from kvae.export import export
 from kvae.machine import extras
 from kvae.recipes import resolve
 from kvae.runtime.bundle import Bundle
@@ -57,9 +59,11 @@ def test_sampling_works_right_after_the_install(kvae, tmp_path):
 
 
 def test_pixels_can_be_drawn_instead_of_averaged(kvae, bundle_path, tmp_path):
+    export(make_vae(), tmp_path / "bits", dataset=DATASET, binarize="dynamic")
     for more in ([], ["--draw"]):
-        assert kvae("sample", "--n", "3", "--model", str(bundle_path), "--out", "s.npy", *more).exit_code == 0
+        assert kvae("sample", "--n", "3", "--model", "bits", "--out", "s.npy", *more).exit_code == 0
         assert (set(np.unique(np.load(tmp_path / "s.npy"))) == {0.0, 1.0}) == bool(more)
+    assert "a surrogate" in one_line(kvae("sample", "--model", str(bundle_path), "--draw", "--out", "b.npy"), 1)
     result = kvae("sample", "--draw", "--engine", "ray", "--out", "x")
     assert (result.exit_code, "not for --engine ray" in result.stderr) == (2, True)
 
@@ -147,11 +151,17 @@ def test_train_passes_on_every_option(kvae, monkeypatch, run):
 
 def test_train_without_options_follows_the_recipe_of_its_data_and_says_so(kvae, monkeypatch, run):
     calls = []
-    monkeypatch.setattr("kvae.training.making.train", lambda *arguments: calls.append(arguments) or run)
+
+    def train(config, out, data_dir, callbacks, *rest):
+        calls.append((config, out, data_dir))
+        callbacks[0].on_train_begin()
+        return run
+
+    monkeypatch.setattr("kvae.training.making.train", train)
     result = kvae("train")
-    config, out, data_dir, *_ = calls[0]
+    config, out, data_dir = calls[0]
     assert config == resolve("fashion_mnist_quick", {})
-    assert result.stderr.startswith("recipe: fashion_mnist_quick, as no setting was given")
+    assert result.stderr.startswith("recipe fashion_mnist_quick, as no setting was given; --recipe")
     assert str(out).startswith("runs/fashion_mnist-gated_mlp-")
     assert data_dir is None
     result = kvae("train", "--epochs", "20")

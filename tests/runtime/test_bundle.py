@@ -398,8 +398,11 @@ def test_outputs_are_given_by_any_iterable_and_once_each(bundle):
         assert list(bundle.run("decoder", {"z": np.zeros((2, 3))}, outputs)) == ["mean"]
 
 
-def test_drawn_pixels_are_bits_whose_probability_is_the_mean(bundle):
+def test_drawn_pixels_are_bits_whose_probability_is_the_mean(bundle, tmp_path):
     """The sum over 200 images is within 5 standard deviations; each image depends on the seed and its number alone."""
+    with pytest.raises(KvaeError, match="a Bernoulli of grey intensities, a surrogate.* would be bits"):
+        bundle.sample_batches(2, draw=True)
+    bundle = Bundle.open(bundles.export(make_vae(), tmp_path / "b", dataset=DATASET, binarize="dynamic").path)
     means, drawn = bundle.sample(200, seed=3), bundle.sample(200, seed=3, draw=True)
     assert set(np.unique(drawn)) == {0.0, 1.0}
     deviation = np.sqrt((means * (1 - means)).sum(axis=0, dtype=np.float64))

@@ -182,7 +182,8 @@ class Chain(tfp.bijectors.Bijector):
         )
 
     def _forward(self, noise: tf.Tensor) -> tf.Tensor:
-        return self.flow.from_noise(noise, label=self._labels(noise))
+        flat = tf.reshape(noise, [-1, noise.shape[-1]])  # of several draws, `(draws, batch, latent_dim)`
+        return tf.reshape(self.flow.from_noise(flat, label=self._labels(flat)), tf.shape(noise))
 
     def _inverse(self, z: tf.Tensor) -> tf.Tensor:
         return self.to_noise(z)[0]

@@ -68,6 +68,7 @@ def test_of_a_conditional_model_it_is_learned_for_each_label(name, tmp_path):
     z = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
     of_each = [vae.prior(tf.fill([7], tf.constant(label, tf.int64))).log_prob(z).numpy() for label in (0, 1)]
     assert np.abs(of_each[0] - of_each[1]).max() > 1e-3
+    assert vae.prior(tf.constant([0, 1, 1], tf.int64)).sample(5, seed=[1, 2]).shape == (5, 3, 3)
     vae.save(tmp_path / "model.keras")
     loaded = load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded.prior(tf.fill([7], tf.constant(1, tf.int64))).log_prob(z), of_each[1])
