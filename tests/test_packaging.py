@@ -107,7 +107,15 @@ def test_the_shipped_bundles_are_small():
 
 @pytest.mark.parametrize(
     "command",
-    [["--help"], ["sample", "--n", "64"], ["info"], ["train", "--help"], ["traverse"], ["verify"], ["doctor"]],
+    [
+        ["--help"],
+        ["sample", "--n", "64"],
+        ["info"],
+        ["train", "--help"],
+        ["traverse", "--model", "fashion_mnist_small"],
+        ["verify"],
+        ["doctor"],
+    ],
 )
 def test_without_the_train_extra_commands_work_and_load_nothing_heavy(installed, tmp_path, command):
     code = (

@@ -34,6 +34,7 @@ pytestmark = [
 ]
 IMAGES = load("fashion_mnist_mini").test.images[:60]
 SHIPPED = locate.shipped()["fashion_mnist_small"]
+VERBS = ("score", "encode", "sample")
 SAMPLES = 6_000
 
 
@@ -58,7 +59,12 @@ def kvae(tmp_path, monkeypatch):
     for index, image in enumerate(IMAGES[:20]):
         Image.fromarray(image[..., 0]).save(tmp_path / "pngs" / f"{index:02d}.png")
     np.save("images.npy", IMAGES)
-    return lambda *arguments: CliRunner().invoke(main, list(arguments), catch_exceptions=False)
+
+    def run(*arguments):
+        model = [] if "--model" in arguments or arguments[0] not in VERBS else ["--model", "fashion_mnist_small"]
+        return CliRunner().invoke(main, [*arguments, *model], catch_exceptions=False)
+
+    return run
 
 
 def parts(folder="out"):
