@@ -7,11 +7,14 @@ import click
 
 from kvae.cli import labels, terminal
 from kvae.cli.destination import Out, check_apart
-from kvae.cli.images import images_argument
+from kvae.cli.images import images_argument, open_images
 from kvae.cli.options import PATH, json_option, model_option
-from kvae.cli.running import reading_options
+from kvae.cli.running import open_model, reading_options
 from kvae.files import json_text
 from kvae.files.reading import Reading
+
+CODINGS = ("bits-back", "cross-entropy")
+"""Those of `kvae.compression.coder`, which a test compares: importing it would load numpy for --help."""
 
 
 @click.command()
@@ -20,15 +23,15 @@ from kvae.files.reading import Reading
 @click.option("--out", type=Out(), default="images.kvz", show_default=True, help="The file to write, a .kvz.")
 @click.option(
     "--coding",
-    type=click.Choice(["bits-back", "cross-entropy"]),
-    default="bits-back",
+    type=click.Choice(CODINGS),
+    default=CODINGS[0],
     show_default=True,
     help="cross-entropy: the same without bits back, to compare; each code costs H(q, p), not the KL.",
 )
 @click.option(
     "--portable",
     is_flag=True,
-    help="Say where rounding was close, so that other processors can decode the file; it becomes some 3 % larger.",
+    help="Say where rounding was close, so that other processors can decode the file; it becomes larger.",
 )
 @click.option(
     "--batch",
@@ -53,22 +56,18 @@ def compress(
     """Compress IMAGES without loss, by what a model knows.
 
     Exactly their pixels come back. MODEL is one of 8-bit images (--likelihood discretized_logistic) or of bits. The
-    file holds neither the model, which is needed to decompress it, nor names. IMAGES are pictures, folders of pictures,
-    .npy, .npz or idx files.
+    file holds neither the model, which is needed to decompress it, nor names, so no picture is skipped. IMAGES are
+    pictures, folders of pictures, .npy, .npz or idx files.
     """
     from kvae import compression
-    from kvae.bundle.locate import locate
     from kvae.compression import report
-    from kvae.data.images import open_images
-    from kvae.runtime.bundle import Bundle
 
-    path = locate(model)
-    check_apart(out, images, path)
-    bundle = Bundle.open(path, "cpu", threads=1)
-    stream = open_images(images, bundle.manifest.image_shape, resize, reading)
+    path, bundle = open_model(model, "cpu", out, images, threads=1)
+    stream = open_images(bundle, images, resize, reading, max_bad=0)
+    compression.check(bundle, stream)
     known = labels.of_images(bundle, stream, label)
     progress = terminal.counter("compressing")
-    found = compression.compress(path, stream, out, coding, portable, known, batch, progress)
+    found = compression.compress(bundle, stream, out, coding, portable, known, batch, progress)
     terminal.tell_which(model, path)
     values: dict[str, Any] = {"out": str(out), "model": str(path), **found.as_dict()}
     click.echo(json_text.dumps(values) if as_json else terminal.wrapped(report.text(out, found), terminal.width()))

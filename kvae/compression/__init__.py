@@ -1,5 +1,5 @@
 """Compress images without loss by a model, at the rate of its -ELBO, with numpy, onnxruntime and constriction."""
 
-from kvae.compression.compression import Compressed, compress, decompress, decompressed
+from kvae.compression.compression import Compressed, check, compress, decompress, decompressed
 
-__all__ = ["Compressed", "compress", "decompress", "decompressed"]
+__all__ = ["Compressed", "check", "compress", "decompress", "decompressed"]

@@ -17,7 +17,7 @@ from kvae.files import pictures
 
 
 @dataclass(frozen=True)
-class Held:
+class OfArray:
     """The images of an array; a kind of `kvae.data.image_files.Part`."""
 
     images: NDArray[np.uint8]
@@ -33,9 +33,9 @@ class Held:
         """What a message calls an image."""
         return f"{self.path}[{self.first + index}]"
 
-    def cut(self, start: int, stop: int) -> "Held":
+    def cut(self, start: int, stop: int) -> "OfArray":
         """Some of them."""
-        return Held(self.images[start:stop], self.first + start)
+        return OfArray(self.images[start:stop], self.first + start)
 
     def chunks(self) -> Iterator[NDArray[np.float32]]:
         """The images as floats."""
@@ -48,7 +48,7 @@ def of_array(manifest: Manifest, images: NDArray[Any]) -> Images:
     """A stream of images `(n, height, width, channels)`, bytes.
 
     Raises:
-        KvaeError: they are none of the model's.
+        KvaeError: they do not fit the model.
     """
     shape = tuple(manifest.image_shape)
     if images.dtype != np.uint8 or images.shape[1:] != shape or not len(images):
@@ -56,4 +56,4 @@ def of_array(manifest: Manifest, images: NDArray[Any]) -> Images:
             f"images must be bytes (uint8) of shape (n, {', '.join(map(str, shape))}), at least one; got "
             f"{images.dtype} of shape {images.shape}."
         )
-    return Images((Held(images),), fitting(4 * math.prod(shape)))
+    return Images((OfArray(images),), fitting(4 * math.prod(shape)))

@@ -26,7 +26,7 @@ from kvae.bundle import densities
 from kvae.compression import codes, pixels, priors
 from kvae.compression.codes import Gaussians, Grid
 from kvae.compression.rounding import Nearest, Noted, Told
-from kvae.compression.stack import INITIAL_KEY, Empty, Intervals, Stack, Words, initial_words, shifts
+from kvae.compression.stack import INITIAL_KEY, Empty, Stack, Words, initial_words, shifts
 from kvae.compression.tables import Tabled
 from kvae.files import pictures
 from kvae.runtime import latents
@@ -109,7 +109,7 @@ class Coder:
             rounding = self._noting()
             at = self._gaussians.at(*self._gaussians.rounded(rounding, *outputs))
             start = source.information
-            symbols[:, part] = source.pop(at, _shifts(first, part, at)).reshape(count, -1)
+            symbols[:, part] = source.pop(at, shifts(first, part.start, at.count, at.bits)).reshape(count, -1)
             terms.posterior_bits += start - source.information
             loc[:, part], scale[:, part] = outputs
             if source is stack:  # else whoever decodes needs no posterior
@@ -170,7 +170,7 @@ class Coder:
         for part, *outputs in reversed(list(self._posteriors(pictures.to_float32(images), labels, symbols))):
             rounding = Told(stack) if self._portable else Nearest()
             at = self._gaussians.at(*self._gaussians.rounded(rounding, *outputs))
-            stack.push(symbols[:, part].ravel(), at, _shifts(first, part, at))
+            stack.push(symbols[:, part].ravel(), at, shifts(first, part.start, at.count, at.bits))
 
     def _posteriors(
         self, images: Floats, labels: Labels | None, symbols: Integers
@@ -225,8 +225,3 @@ class Coder:
     def _labels(self, count: int) -> Tabled:
         """p(y)."""
         return Tabled.of_weights(np.repeat(self._label_weights, count, axis=0), LABEL_BITS)
-
-
-def _shifts(first: int, part: slice, intervals: Intervals) -> Integers:
-    """The shifts of a group's codes, which differ from image to image and from group to group."""
-    return shifts(2**32 * first + part.start, intervals.count, intervals.bits)

@@ -1,7 +1,9 @@
 """Codes z on a grid, and Gaussians on it: the posterior q(z|x), and those of the prior p(z).
 
-Each latent dimension is cut into bins of one width, a power of 2 that is at most a quarter of the smallest standard
-deviation.
+Each latent dimension is cut into bins of one width: a power of 2 that is at most a quarter of the posterior's standard
+deviation in its narrowest dimension, in the mean over the first images, and of the prior's smallest one, within
+`PRECISIONS` and `MOST`.
+
 Both q and p of a bin are its mass under a Gaussian. So what z costs in bits is, up to rounding, log2 q(z|x) / p(z) of
 the densities: the widths cancel.
 """
@@ -13,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kvae.compression.rounding import TOLERANCE, Nearest
+from kvae.compression.rounding import TOLERANCE, Nearest, tolerances
 from kvae.compression.stack import Intervals
 from kvae.compression.tables import OCTAVE, LocationScale, normal
 
@@ -49,7 +51,7 @@ def grid_for(narrowest: float, farthest: float) -> Grid:
     """The grid for posteriors.
 
     Args:
-        narrowest: the smallest standard deviation that they, or the prior's components, have.
+        narrowest: their standard deviation in the narrowest dimension, or the smallest of the prior's components.
         farthest: how far the prior reaches.
     """
     precision = int(np.clip(2 - math.floor(math.log2(narrowest)), *PRECISIONS))
@@ -81,7 +83,7 @@ class Gaussians:
         indices = rounding(self._table.positions(scales), np.full(scales.size, OCTAVE * TOLERANCE / np.log(2)))
         steps = self._table.steps[indices]
         position = np.asarray(loc, np.float64).ravel() / width
-        margins = TOLERANCE * np.maximum(1.0, np.abs(np.rint(position * width))) / width / steps
+        margins = tolerances(rounding, position * width) / width / steps
         locations = rounding((position + self.grid.bins // 2) / steps, margins)
         return locations.reshape(np.shape(loc)), indices.reshape(np.shape(scale))
 

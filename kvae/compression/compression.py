@@ -37,6 +37,10 @@ BATCH_NUMBERS = 2**20
 Progress = Callable[[int, int], None]
 
 
+class NotHere(KvaeError):
+    """A file is whole, but this machine computes other probabilities than the one that wrote it."""
+
+
 @dataclass(frozen=True)
 class Compressed:
     """What became of some images. All rates are in bits per dimension, that is per pixel and channel."""
@@ -73,7 +77,7 @@ class Compressed:
 
 
 def compress(
-    model: sources.Source,
+    model: sources.Source | Bundle,
     images: Images | Bytes,
     out: Path,
     coding: str = "bits-back",
@@ -88,6 +92,7 @@ def compress(
 
     Args:
         model: the bundle of a model of 8-bit images (discretized_logistic) or of bits (bernoulli); see `Bundle.open`.
+            One that is open already must be on the CPU, with `threads=1`, as it is here.
         images: the images: a stream, as `kvae.data.images.open_images` gives it, or bytes `(n, height, width,
             channels)`. Those for a model of bits are 0 and 255.
         out: the file.
@@ -99,8 +104,8 @@ def compress(
         progress: is told how many images are done, of how many: each counts twice, when it is coded and when decoded.
 
     Raises:
-        KvaeError: the model has no code, constriction is not installed, an image is none of the model's, or the file
-            cannot be written.
+        KvaeError: the model has no code, constriction is not installed, an image does not fit the model, this machine
+            does not repeat its own numbers, or the file cannot be written.
     """
     load_constriction()
     if coding not in CODINGS:
@@ -109,13 +114,13 @@ def compress(
         raise KvaeError(f"batch must be from 1 to {kvz.MAX_BATCH}; got {batch}.")
     if out.suffix.lower() != ".kvz":
         raise KvaeError(f"{out}: the name must end in .kvz.")
-    bundle = Bundle.open(model, "cpu", threads=1)
-    pixels.of(bundle.manifest.likelihood)
+    bundle = model if isinstance(model, Bundle) else Bundle.open(model, "cpu", threads=1)
     if portable and bundle.manifest.has_own_prior:
         raise KvaeError(f"a portable file needs a model with the prior N(0, I); this one has {bundle.manifest.prior}.")
     stream = images if isinstance(images, Images) else of_array(bundle.manifest, images)
     if not stream.count:
         raise KvaeError("there are no images to compress.")
+    check(bundle, stream)
     blocks = _blocks(bundle, stream, OfStream(bundle, stream, label))
     first = next(blocks)
     header = _header(bundle, stream.count, *first, coding, portable, batch)
@@ -134,10 +139,27 @@ def compress(
                 kvz.write_block(file, Block(len(block), stack.words(), stack.initial, kvz.digest(block)))
         with Reader(temporary) as reader:
             size = reader.size
-            for decoded, _ in _decoded(reader, coder):
-                if progress is not None:
-                    progress(done := done + len(decoded), total)
+            try:
+                for decoded, _ in _decoded(reader, coder):
+                    if progress is not None:
+                        progress(done := done + len(decoded), total)
+            except NotHere:
+                raise KvaeError(
+                    f"{out} was not written: this machine does not repeat its own numbers, and what it coded decodes "
+                    f"to other pixels. Try again; if it happens again, try another version of onnxruntime."
+                ) from None
     return _result(header, size, 4 * initial, terms)
+
+
+def check(bundle: Bundle, images: Images) -> None:
+    """Raise KvaeError if a model cannot code images at all, or not the first ones of these.
+
+    That is said before what else may be missing, such as labels.
+    """
+    pixels.of(bundle.manifest.likelihood)
+    for names, floats in images.batches():
+        pixels.exact(bundle.manifest.likelihood, floats, names)
+        return
 
 
 def decompress(path: Path, model: sources.Source, out: Path, progress: Progress | None = None) -> int:
@@ -258,12 +280,12 @@ def _decoded(reader: Reader, coder: Coder) -> Iterator[tuple[Bytes, NDArray[np.i
         yield images, labels if has_labels else None
 
 
-def _not_here(reader: Reader) -> KvaeError:
+def _not_here(reader: Reader) -> NotHere:
     """The error for a file whose bytes are right, while what they decode to is not."""
     there, here = reader.header.machine, machine()
     names = [name for name in here if there.get(name) != here[name]]
     differences = "; ".join(f"{name} {printable(there.get(name, 'unknown'))}, here {here[name]}" for name in names)
-    return KvaeError(
+    return NotHere(
         f"{reader.path} cannot be decoded here, because this machine computes other probabilities than the one that "
         f"wrote it ({differences or 'the processor and all versions are the same'}). Decompress it there, or write it "
         f"there with --portable."

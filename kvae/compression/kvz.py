@@ -37,7 +37,7 @@ MAGIC = b"\x89KVZ\r\n\x1a\n"
 VERSION = 1
 MAX_HEADER = 2**16
 MAX_BLOCK = 4096
-"""The most images in a block. Each block begins a stack, which costs some 700 bytes."""
+"""The most images in a block. Each block begins a stack, which costs some 900 bytes."""
 MAX_BLOCK_BYTES = 2**25
 """The most bytes of pixels in a block, unless it is one image; a block is held in memory."""
 MAX_BATCH = 256

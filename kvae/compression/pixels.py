@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from kvae.compression.rounding import TOLERANCE, Nearest
+from kvae.compression.rounding import TOLERANCE, Nearest, tolerances
 from kvae.compression.stack import Intervals
 from kvae.compression.tables import OCTAVE, Bits, LocationScale, logistic
 from kvae.errors import KvaeError
@@ -40,11 +40,12 @@ class Levels:
 
     def intervals(self, parameters: Floats, rounding: Nearest) -> Intervals:
         table = _levels()
-        loc, scale = np.split(parameters.astype(np.float64) * (LEVELS - 1), 2, axis=-1)
+        loc, scale = (part.ravel() * (LEVELS - 1) for part in np.split(parameters.astype(np.float64), 2, axis=-1))
         relative = OCTAVE * TOLERANCE / np.log(2)
-        scales = rounding(table.positions(scale.ravel()), np.full(scale.size, relative))
+        scales = rounding(table.positions(scale), np.full(scale.size, relative))
         steps = table.steps[scales]
-        return table.at(rounding(loc.ravel() / steps, TOLERANCE * (LEVELS - 1) / steps), scales)
+        margins = tolerances(rounding, loc / (LEVELS - 1)) * (LEVELS - 1) / steps
+        return table.at(rounding(loc / steps, margins), scales)
 
 
 class BlackOrWhite:
@@ -58,8 +59,7 @@ class BlackOrWhite:
 
     def intervals(self, parameters: Floats, rounding: Nearest) -> Intervals:
         logits = np.clip(parameters.ravel().astype(np.float64), -Bits.LARGEST, Bits.LARGEST)
-        margins = Bits.STEPS * TOLERANCE * np.maximum(1.0, np.abs(np.rint(logits)))
-        return _bits().at(rounding(Bits.STEPS * logits, margins))
+        return _bits().at(rounding(Bits.STEPS * logits, Bits.STEPS * tolerances(rounding, logits)))
 
 
 _KINDS: dict[str, type[Levels] | type[BlackOrWhite]] = {"discretized_logistic": Levels, "bernoulli": BlackOrWhite}
@@ -73,8 +73,8 @@ def of(likelihood: str) -> Pixels:
     """
     if likelihood not in _KINDS:
         raise KvaeError(
-            f"this model's likelihood, {likelihood}, is no probability of pixels, so it has no code: use a model of "
-            f"8-bit images (--likelihood discretized_logistic) or of bits (bernoulli)."
+            f"this model's likelihood, {likelihood}, is not a probability of pixel values, so images cannot be coded "
+            f"with it: use a model of 8-bit images (--likelihood discretized_logistic) or of bits (bernoulli)."
         )
     return _KINDS[likelihood]()
 
@@ -94,8 +94,8 @@ def exact(likelihood: str, images: Floats, names: list[str]) -> Bytes:
         is_grey = np.any((levels > 0) & (levels < LEVELS - 1), axis=(1, 2, 3))
         if np.any(is_grey):
             raise KvaeError(
-                f"{names[int(np.argmax(is_grey))]} is grey, and this model knows only the values 0 and 1: to code it "
-                f"without loss, train a model with --likelihood discretized_logistic."
+                f"{names[int(np.argmax(is_grey))]} is grey, and this model knows only the values 0 and 1. Give --model "
+                f"a model of 8-bit images, which kvae train --data IMAGES --likelihood discretized_logistic makes."
             )
     return levels.astype(np.uint8)
 

@@ -2,6 +2,9 @@
 
 Under a mixture, the dimensions of z are independent only given the component c. So c is coded too, with bits back: it
 is taken from the stack by p(c|z), which gives back log2 of that, and z costs -log2 p(z), as it should.
+
+p(c|z) is the one probability that is computed in floats while coding, by the log of a machine, and then rounded. So
+files of mixtures are not portable.
 """
 
 from typing import NamedTuple
@@ -11,7 +14,7 @@ from numpy.typing import NDArray
 
 from kvae.compression.codes import Gaussians, Grid
 from kvae.compression.rounding import Nearest
-from kvae.compression.stack import Stack, shifts
+from kvae.compression.stack import COMPONENT, Stack, shifts
 from kvae.compression.tables import Tabled
 from kvae.errors import KvaeError
 from kvae.runtime.bundle import Bundle
@@ -39,6 +42,11 @@ class Components(NamedTuple):
     """In the same shape."""
     weights: Integers
     """Integers in proportion to their probabilities, `(components,)`."""
+
+    @property
+    def log_weights(self) -> NDArray[np.float64]:
+        """The logarithms of the probabilities."""
+        return np.log(np.maximum(self.weights / self.weights.sum(), 1e-300))
 
     @property
     def farthest(self) -> float:
@@ -94,7 +102,7 @@ def _has_density(bundle: Bundle, found: Components, drawn: NDArray[np.float64]) 
     z = drawn.astype(np.float32)
     of_rows = np.repeat(np.arange(labels), count) if bundle.labels is not None else None
     given = bundle.prior.log_prob(z.reshape(-1, latent_dim), of_rows).reshape(labels, count)
-    shares = np.log(np.maximum(found.weights / found.weights.sum(), 1e-300))
+    shares = found.log_weights
     for label in range(labels):
         for index in range(count):
             apart = (z[label, index] - found.loc[label]) / found.scale[label]
@@ -119,8 +127,7 @@ class Prior:
         self._gaussians = gaussians
         self._loc, self._scale = gaussians.rounded(Nearest(), found.loc, found.scale)
         self._means, self._deviations = gaussians.values(self._loc, self._scale)
-        shares = np.log(np.maximum(found.weights / found.weights.sum(), 1e-300))
-        self._offsets = shares - np.sum(np.log(self._deviations), axis=2)
+        self._offsets = found.log_weights - np.sum(np.log(self._deviations), axis=2)
         self._weights = found.weights[None] >> 29  # those of a manifest add up to 2^53, which is more than needed
         self._powers = np.floor(2.0**24 * np.exp(-np.arange(STEPS * DEEPEST + 1) / STEPS)).astype(np.int64)
 
@@ -136,7 +143,7 @@ class Prior:
         rows = self._rows(len(symbols), labels)
         component = np.zeros_like(rows)
         if self._weights.shape[1] > 1:
-            component = stack.pop(self._given(symbols, rows), _shifts(index, len(rows)))
+            component = stack.pop(self._given(symbols, rows), shifts(index, COMPONENT, len(rows), BITS))
         stack.push(symbols.ravel(), self._gaussians.at(self._loc[rows, component], self._scale[rows, component]))
         if self._weights.shape[1] > 1:
             stack.push(component, self._before(len(symbols)))
@@ -150,7 +157,7 @@ class Prior:
         located = self._gaussians.at(self._loc[rows, component], self._scale[rows, component])
         symbols = stack.pop(located).reshape(count, -1)
         if self._weights.shape[1] > 1:
-            stack.push(component, self._given(symbols, rows), _shifts(index, len(rows)))
+            stack.push(component, self._given(symbols, rows), shifts(index, COMPONENT, len(rows), BITS))
         return symbols
 
     def _rows(self, count: int, labels: Labels | None) -> Integers:
@@ -169,8 +176,3 @@ class Prior:
             logs = logs - 0.5 * apart * apart
         below = np.rint(STEPS * np.minimum(logs.max(axis=1, keepdims=True) - logs, DEEPEST)).astype(np.int64)
         return Tabled.of_weights(self._powers[below], BITS)
-
-
-def _shifts(index: int, count: int) -> Integers:
-    """The shifts of components, which are others than those of codes."""
-    return shifts(2**32 * index + 2**31, count, BITS)

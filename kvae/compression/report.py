@@ -25,7 +25,7 @@ def text(out: Path, found: Compressed) -> str:
     if found.portable:
         rows.append(("rounding", found.note_bits_per_dim, "  what makes it portable"))
     lines = [
-        f"{out}: {found.images:,} images, {found.bytes:,} bytes, {found.initial_bytes:,} of them initial bits",
+        f"{out}: {found.images:,} images, {found.bytes:,} bytes, of which {found.initial_bytes:,} are initial bits",
         f"{'the file':<12}{found.bits_per_dim:>8.4f}  bits per dimension",
         f"{'-ELBO':<12}{found.elbo_bits_per_dim:>8.4f}",
     ]

@@ -3,7 +3,10 @@
 Networks compute in float32, and no two processors or versions of onnxruntime agree in the last bits. That moves a
 number by a millionth, and over the middle between two whole numbers only if it is that close to it. The portable coding
 writes down, for each number within a margin of the middle, on which side it is. Whoever decodes then rounds alike, as
-long as his networks' outputs differ by less than the margin.
+long as the decoder's networks differ by less than the margin.
+
+How likely a number is to be that close, hence how a note is coded, depends on the margin. So a margin may depend only
+on what both sides know to the last bit: constants, and numbers that were rounded before; see `tolerances`.
 """
 
 from typing import Any
@@ -70,6 +73,17 @@ class Told(Nearest):
         parity = np.array(found)
         parity[is_close] = self._stack.pop(_coins(np.count_nonzero(is_close)))
         return found + ((found - parity) % 2) * np.where(positions > found, 1, -1)
+
+
+def tolerances(rounding: Nearest, values: Doubles) -> Doubles:
+    """By how much outputs `(n,)` may differ on another machine: `TOLERANCE` times 1, or a power of 2 for those above 1.
+
+    Which power that is, is rounded with notes itself, because a number may be on the other side of it elsewhere. It
+    changes 3.5 % above powers of 2, because networks often end at those, and a note there would be dear.
+    """
+    above = 0.45 + np.log2(np.maximum(np.abs(values), 0.75))  # rounded to 0 up to 1.035, to 1 up to 2.07
+    octaves = rounding(above, np.full(values.size, TOLERANCE / np.log(2)))
+    return np.ldexp(TOLERANCE, octaves)
 
 
 def nearest(positions: Doubles) -> Integers:

@@ -3,7 +3,7 @@
 A symbol is an interval of the numbers below 2^bits: it has as many of them as it is frequent. To add one, any number in
 its interval is added as uniform. Which one is taken from the stack too, so the choice costs nothing: in all, bits minus
 the logarithm of the interval's length, which is -log2 p. `constriction` keeps the stack. It is only asked for uniform
-numbers, in one call for many symbols, and the intervals are integers, so no probability is ever computed in floats.
+numbers, in one call for many symbols, and the intervals are integers, so it computes no probability in floats.
 
 References: Duda, Asymmetric numeral systems, arXiv 1311.2540; Bamler, Understanding entropy coding with ANS,
 arXiv 2201.01741 (constriction).
@@ -20,11 +20,13 @@ Integers = NDArray[np.int64]
 Words = NDArray[np.uint32]
 WORD = 32
 HEAD = 3
-"""Words that stay on the stack: two are the coder's state, which shall not run dry."""
+"""Words that stay on the stack: two are the coder's state, which must not run dry."""
 CHUNK = 256
 """Symbols of a call of constriction. The stack must hold all bits that they choose from at once."""
 SHIFTS_KEY = 6
 """The Philox key of `shifts`."""
+COMPONENT = 2**31
+"""What stands for the component of a mixture among the latent dimensions in `shifts`."""
 INITIAL_KEY = 4
 """The Philox key of the words that a stack begins with; `kvae.bundle.binarization` has those below."""
 
@@ -143,13 +145,19 @@ class Stack:
         return self._constriction.stack.AnsCoder(words)
 
 
-def shifts(index: int, count: int, bits: int) -> Integers:
-    """Random numbers below 2^bits, `(count,)`, that depend on the index alone.
+def shifts(image: int, first: int, count: int, bits: int) -> Integers:
+    """Random numbers below 2^bits, `(count,)`, that depend on the image and the dimension alone.
 
     What lies on top of a stack is only as random as the symbols there fit their distributions, and codes z fit p(z)
-    badly in one image. A symbol that is taken from it shall be a fair draw nevertheless, so its number is shifted.
+    badly in one image. A symbol that is taken from it must be a fair draw all the same, so its number is shifted.
+
+    Args:
+        image: the first image of the batch.
+        first: the first of the latent dimensions, or `COMPONENT`, so that no two draws are shifted alike.
+        count: how many numbers.
+        bits: those of the intervals.
     """
-    words = np.random.Philox(key=np.array([SHIFTS_KEY, index], np.uint64)).random_raw(count)
+    words = np.random.Philox(key=np.array([SHIFTS_KEY, 2**32 * image + first], np.uint64)).random_raw(count)
     return (words >> np.uint64(64 - bits)).astype(np.int64)
 
 

@@ -1,8 +1,10 @@
 """Distributions as integer tables: how often out of 2^bits each symbol of a family occurs.
 
 An entropy coder returns what was coded only if both directions use the same probabilities to the last bit. So no
-probability is computed while coding. The networks' outputs are rounded to the indices of a table, and the table is
-built from operations that IEEE 754 rounds correctly (+, *, / and Python's decimals), hence is the same everywhere.
+probability of a pixel or a code is computed in floats while coding. The networks' outputs are rounded to the indices of
+a table, and the table is built from operations that IEEE 754 rounds correctly (+, *, / and Python's decimals), hence is
+the same everywhere. Only p(c|z) of a mixture is computed in floats (`kvae.compression.priors`), and so is not the same
+everywhere.
 
 Every symbol that has to be coded, whatever comes, has at least one of the 2^bits.
 """

@@ -8,7 +8,9 @@ from click.testing import CliRunner
 from PIL import Image
 from tiny import DATASET, make_vae
 
+from kvae.cli.compress import CODINGS
 from kvae.cli.main import main
+from kvae.compression import coder
 from kvae.export import bundles
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 1)).astype(np.uint8)
@@ -86,6 +88,27 @@ def test_what_cannot_be_done_is_said_in_one_line(kvae, tmp_path, model, bundle_p
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
     assert "left unchanged" in error(kvae("decompress", "images.kvz", "--model", model, "--out", "mine"))
+
+
+def test_codings_are_those_of_the_coder():
+    assert CODINGS == coder.CODINGS
+
+
+def test_without_a_model_the_error_names_one_of_8_bit_images(kvae, tmp_path):
+    """The model that comes with kvae is one of bits, which is said before it asks for labels."""
+    np.save("grey.npy", np.random.default_rng(0).integers(0, 256, (2, 28, 28)).astype(np.uint8))
+    line = error(kvae("compress", "grey.npy", "--out", "x.kvz"))
+    assert "grey.npy[0] is grey" in line and "--model" in line and "discretized_logistic" in line
+    assert not (tmp_path / "x.kvz").exists()
+
+
+def test_pictures_are_read_as_in_training(kvae, tmp_path):
+    """A model whose training resized its images and made them grey compresses such images without being told."""
+    vae = make_vae(likelihood="discretized_logistic")
+    training = {"image_size": [8, 8], "grayscale": True}
+    model = str(bundles.export(vae, tmp_path / "bundle", dataset=DATASET, training=training).path)
+    Image.new("RGB", (16, 16), (10, 200, 30)).save("colour.png")
+    assert kvae("compress", "colour.png", "--model", model).exit_code == 0
 
 
 def test_resized_pictures_are_kept_as_the_model_takes_them(kvae, tmp_path, model):

@@ -187,7 +187,7 @@ class Elsewhere:
 def test_on_another_machine_a_portable_file_gives_the_images_and_another_says_that_it_cannot(
     of_levels, tmp_path, monkeypatch
 ):
-    for module in (pixels, codes):  # so that in few images many numbers are close to the middle
+    for module in (pixels, codes, rounding):  # so that in few images many numbers are close to the middle
         monkeypatch.setattr(module, "TOLERANCE", 3e-3)
     images, model = levels(100), of_levels()
     compress(model, images, tmp_path / "portable.kvz", portable=True)
@@ -207,6 +207,50 @@ def test_a_machine_that_differs_by_more_never_gives_wrong_pixels(of_levels, tmp_
     with pytest.raises(KvaeError, match="here abacus"):
         decompress(tmp_path / "a.kvz", model, tmp_path / "b.npy")
     assert not (tmp_path / "b.npy").exists()
+
+
+def straddling(count=3000):
+    """Numbers a hair from where they, or their tolerances, are rounded up, and what another machine makes of them."""
+    rng = np.random.default_rng(0)
+    here = rng.choice([1.5, 2.5, 3.5, 2**0.05, 2**1.05, 1.53125, 2.59375], count) * rng.choice([-1, 1], count)
+    here = here * (1 + 1e-6 * rng.uniform(-1, 1, count))
+    return here, here * (1 + 1e-5 * rng.uniform(-1, 1, count))
+
+
+def test_margins_are_the_same_on_both_sides_of_a_half():
+    """What a note costs depends on its margin, so a margin that differs would misread all notes."""
+    here, there = straddling()
+    grid = Gaussians(Grid(8, 3), 1.0)
+    scale = np.random.default_rng(1).uniform(0.02, 1.0, len(here))
+
+    def of_codes(rounded, values):
+        return np.concatenate(grid.rounded(rounded, values, scale * values / here))
+
+    def of_bits(rounded, values):
+        return (
+            pixels.of("bernoulli").intervals(values[:, None], rounded).interval(np.ones(len(values), int), slice(None))
+        )
+
+    def of_levels(rounded, values):
+        parameters = np.stack([values, scale * values / here], axis=-1)
+        return (
+            pixels.of("discretized_logistic")
+            .intervals(parameters, rounded)
+            .interval(np.full(len(values), 99), slice(None))
+        )
+
+    for rounds in (of_codes, of_bits, of_levels):
+        stack, noted = Stack(key=INITIAL_KEY), rounding.Noted()
+        expected = rounds(noted, here)
+        noted.push(stack)
+        np.testing.assert_array_equal(rounds(rounding.Told(Stack(stack.words())), there), expected)
+
+
+def test_a_machine_that_does_not_repeat_its_own_numbers_writes_nothing(of_levels, tmp_path, monkeypatch):
+    Elsewhere(monkeypatch, 0.01)  # by other numbers in each call
+    with pytest.raises(KvaeError, match=r"a\.kvz was not written: this machine does not repeat its own numbers"):
+        compress(of_levels(), levels(50), tmp_path / "a.kvz")
+    assert not list(tmp_path.iterdir())
 
 
 def test_another_bundle_is_refused(of_levels, bundle_path, tmp_path):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kvae.compression.rounding import MAX_MARGIN, Nearest, Noted, Told, nearest
+from kvae.compression.rounding import MAX_MARGIN, TOLERANCE, Nearest, Noted, Told, nearest, tolerances
 from kvae.compression.stack import INITIAL_KEY, Stack
 
 
@@ -33,6 +33,11 @@ def test_notes_cost_what_closeness_tells():
     share = 2 * margin
     entropy = -share * np.log2(share) - (1 - share) * np.log2(1 - share)
     assert stack.information / 200_000 == pytest.approx(entropy + share, rel=0.05)
+
+
+def test_tolerances_grow_with_powers_of_2():
+    found = tolerances(Nearest(), np.array([0, 0.3, -1, 1.05, -2, 2.1, 16]))
+    np.testing.assert_array_equal(found / TOLERANCE, [1, 1, 1, 2, 2, 4, 16])
 
 
 def test_nothing_is_said_unless_it_shall_be():
