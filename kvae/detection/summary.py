@@ -23,7 +23,7 @@ class Summary:
         self._values: list[float] = []
         self._odd: list[bool] = []
         self.oddest: list[Verdict] = []
-        """The oddest so far: by the lowest p-value, if there are any, then by the highest value; of equals, the first."""
+        """The oddest so far: by the lowest p-value, if any are known, then the highest value; of equals, the first."""
         self.count = 0
         """How many verdicts there were."""
         self.alarms = 0
