@@ -106,7 +106,7 @@ def draw(bundle: Bundle, images: Floats, path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", nargs="?", default="fashion_mnist")
+    parser.add_argument("model", nargs="?", default="fashion_mnist_small")
     parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--burn-in", type=int, default=100)

@@ -12,7 +12,6 @@ from kvae.cli.images import NO_NAMES, images_argument, max_bad_option
 from kvae.cli.options import PATH, device_option, json_option, model_option, threads_option
 from kvae.cli.running import open_model, out_option, reading_options, report
 from kvae.cli.terminal import shown, tell
-from kvae.errors import KvaeError
 from kvae.files.reading import Reading
 
 
@@ -32,8 +31,8 @@ class BoxType(click.ParamType):
 
 
 @click.command(
-    epilog="\b\nExamples:\n  kvae inpaint photo.png --box 0,14,28,14\n  kvae inpaint pngs --mask mask.png --n 20 --out "
-    "draws.npz"
+    epilog="\b\nExamples:\n  kvae inpaint photo.png --box 0,14,28,14 --model my_bundle\n  kvae inpaint pngs --mask "
+    "mask.png --model my_bundle --n 20 --out draws.npz"
 )
 @images_argument
 @click.option(
@@ -101,7 +100,7 @@ def inpaint(
     missing = box and _everywhere(box.mask(height, width))
     if mask is not None:
         missing = masks.open_masks(mask, source, height, width)
-    known = _labels(bundle, source, label)
+    known = labels.of_images(bundle, source, label, whole=False)
     mixing = completing.Mixing()
     with destination(out, ".npy") as target:
         if target.suffix.lower() == ".npy":
@@ -116,16 +115,3 @@ def inpaint(
 
 def _everywhere(mask: Any) -> Any:
     return lambda position: mask
-
-
-def _labels(bundle: Any, source: Any, label: str | None) -> Any:
-    """The labels of the images; as `labels.of_images`, but for "best", which needs whole images."""
-    from kvae.data import image_labels
-    from kvae.runtime import class_labels
-
-    if class_labels.is_best(bundle.manifest, label):
-        raise KvaeError("--label best needs whole images, and these have missing pixels: name their class.")
-    if label is None and bundle.labels is not None:
-        found = image_labels.of_images(source, bundle.labels)
-        return labels.required(bundle, None) if found is None else found
-    return labels.checked(bundle, label)

@@ -21,26 +21,32 @@ def label_option(text: str = GIVEN) -> Any:
     return click.option("--label", metavar="LABEL", help=text)
 
 
-def of_images(bundle: Any, images: Any, label: str | None) -> Any:
+def of_images(bundle: Any, images: Any, label: str | None, whole: bool = True) -> Any:
     """The labels of these images, as the functions of `kvae.runtime` take them; None for a model without labels.
 
     Args:
         bundle: the model.
         images: the images, from `kvae.data.images.open_for`.
         label: what --label says.
+        whole: whether no pixel of them is missing, as "best" needs it.
 
     Raises:
         KvaeError: neither --label nor the images themselves say it, or they name no class of the model.
     """
+    from kvae.runtime import class_labels
+
+    if not whole and class_labels.is_best(bundle.manifest, label):
+        raise KvaeError("--label best needs whole images, and these have missing pixels: name their class.")
     if label is not None or bundle.labels is None:
         return checked(bundle, label)
     from kvae.data import image_labels
 
     found = image_labels.of_images(images, bundle.labels)
     if found is None:
+        best = "or --label best, " if whole else ""
         raise KvaeError(
-            f"this model is conditional, and these images say no label: give --label NAME for all of them, or --label "
-            f"best, or put them into folders named like the classes. {_known(bundle.labels)}"
+            f"this model is conditional, and these images say no label: give --label NAME for all of them, {best}or "
+            f"put them into folders named like the classes. {_known(bundle.labels)}"
         )
     return found
 

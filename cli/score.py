@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import click
 
 from kvae.cli import labels
 from kvae.cli.bulk import encode_or_score, engine_option
-from kvae.cli.destination import Out, check_apart, destination
+from kvae.cli.destination import STDOUT, Out, check_apart, destination
 from kvae.cli.images import images_argument, len_of_batch, max_bad_option, open_images
 from kvae.cli.options import PATH, device_option, model_option, threads_option
 from kvae.cli.running import open_model, reading_options, report
@@ -69,7 +70,12 @@ STATISTICS = ("elbo", "nll", "typicality", "complexity")
 @engine_option
 @device_option
 @threads_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per image, each on its own line.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON object per image, each on its own line; with --labels, one more at the end: detection.",
+)
 def score(
     images: tuple[Path, ...],
     model: str | None,
@@ -94,7 +100,7 @@ def score(
     .npy, .npz or idx files. A picture that is skipped has no row.
 
     \b
-    kvae score new --reference normal --alarm 0.01 --picture odd.png
+    kvae score new --model my_run --reference normal --alarm 0.01
     kvae score test.npy --model my_run --statistic complexity --labels odd.csv
     """
     judged = bool(reference or labels_file or picture or statistic != "elbo")
@@ -110,11 +116,12 @@ def score(
     printed = out is None and sys.stdout.isatty()
     more: dict[str, Any] = {}
     if judged:
+        is_odd = _is_odd(labels_file, source.count)
         normal = open_images(bundle, reference, resize, reading, max_bad) if reference else None
         judge = _judge(bundle, statistic, normal, label, alarm)
         if normal is not None:
             _tell_shared(source, normal)
-        summary = _summary(judge, source, known, labels_file, picture)
+        summary = _summary(judge, source, known, is_odd, picture)
         _write(summary, source, bundle, out, as_json, printed, judge)
         more = _conclude(summary, alarm, labels_file, as_json, out)
     else:
@@ -154,12 +161,14 @@ def _check_usage(engine: str, has_reference: bool, alarm: float | None, statisti
 
 
 def _check_outputs(bundle: Any, outputs: dict[str, Path | None], read: Sequence[Path], path: Path) -> None:
-    """Raise KvaeError if an output cannot have its name, or would replace an input or another output."""
+    """Raise KvaeError if an output cannot have its name or be written, or would replace an input or another output."""
     from kvae.detection import maps, picture
 
     given = {name: out for name, out in outputs.items() if out is not None}
     for name in ("--picture", "--maps"):
         check_apart(given.get(name), read, path, name)
+    if (out := given.get("--out")) and out != STDOUT and out.suffix.lower() != ".csv":
+        raise KvaeError(f"{out}: the name must end in .csv.")
     if "--picture" in given:
         picture.check(bundle.manifest, given["--picture"])
     if "--maps" in given:
@@ -167,6 +176,23 @@ def _check_outputs(bundle: Any, outputs: dict[str, Path | None], read: Sequence[
     places = [out.absolute() for out in given.values()]
     if len(set(places)) < len(places):
         raise KvaeError(f"{' and '.join(given)} name the same file; give each its own.")
+    for place in given.values():
+        if place != STDOUT:
+            _check_writable(place)
+
+
+class _Writable(Exception):
+    """A file could be written."""
+
+
+def _check_writable(path: Path) -> None:
+    """Raise KvaeError if a file cannot be written here; an existing one stays, and no folder is left behind."""
+    from kvae.files.atomic import atomic_file
+
+    if path.is_dir():
+        raise KvaeError(f"{path} is a folder; give the name of a file.")
+    with suppress(_Writable), atomic_file(path):
+        raise _Writable
 
 
 def _judge(bundle: Any, statistic: str, reference: Any, label: str | None, alarm: float | None) -> Any:
@@ -187,18 +213,23 @@ def _tell_shared(source: Any, reference: Any) -> None:
     from kvae.detection.verdicts import shared
 
     if count := shared(source, reference):
-        tell(
-            f"note: {count:,} files are both among IMAGES and in --reference: p-values of reference images say nothing"
-        )
+        tell(f"note: {count:,} files are both among IMAGES and in --reference: their p-values are meaningless")
 
 
-def _summary(judge: Any, source: Any, known: Any, labels_file: Path | None, picture: Path | None) -> Any:
-    """The verdicts on the images, as a `kvae.detection.summary.Summary`."""
+def _is_odd(labels_file: Path | None, count: int) -> Any:
+    """Whether each image is odd, by --labels; None without."""
+    if labels_file is None:
+        return None
     from kvae.detection import odd_labels
+
+    return odd_labels.read(labels_file, count)
+
+
+def _summary(judge: Any, source: Any, known: Any, is_odd: Any, picture: Path | None) -> Any:
+    """The verdicts on the images, as a `kvae.detection.summary.Summary`."""
     from kvae.detection.picture import SHOWN
     from kvae.detection.summary import Summary
 
-    is_odd = odd_labels.read(labels_file, source.count) if labels_file else None
     return Summary(judge.verdicts(source, known, is_odd), keep=SHOWN if picture else 0)
 
 

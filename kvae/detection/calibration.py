@@ -29,7 +29,7 @@ class Calibration:
     def p_values(self, surprise: Doubles) -> Doubles:
         """The p-value of images with this surprise, `(k,)`; see `kvae.detection.p_values`.
 
-        For typicality, the mean is that of the reference and the image itself, which orders images as `values` does.
+        For typicality, the mean is that of the reference and the image itself.
         """
         return conformal.p_values(surprise, self.surprise, self.statistic in statistics.TWO_SIDED)
 

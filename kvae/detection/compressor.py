@@ -1,6 +1,6 @@
 """The bits that a lossless compressor, LZMA, needs for an image: how complex it is, whatever a model was trained on.
 
-LZMA was chosen by measurement, over WebP, PNG, zlib and bz2: docs/results.md. It takes any number of channels.
+LZMA was chosen by measurement, over WebP, zlib and bz2: docs/results.md. It takes any number of channels.
 """
 
 import numpy as np

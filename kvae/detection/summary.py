@@ -23,7 +23,7 @@ class Summary:
         self._values: list[float] = []
         self._odd: list[bool] = []
         self.oddest: list[Verdict] = []
-        """The oddest so far, the oddest first; of equals, the first."""
+        """The oddest so far: by the lowest p-value, if any are known, then the highest value; of equals, the first."""
         self.count = 0
         """How many verdicts there were."""
         self.alarms = 0
@@ -33,7 +33,7 @@ class Summary:
         for batch in self._batches:
             self.count += len(batch)
             self.alarms += sum(bool(one.alarm) for one in batch)
-            self.oddest = heapq.nlargest(self._keep, self.oddest + batch, key=lambda one: one.value)
+            self.oddest = heapq.nlargest(self._keep, self.oddest + batch, key=_oddness)
             labelled = [one for one in batch if one.odd is not None]
             self._values += [one.value for one in labelled]
             self._odd += [bool(one.odd) for one in labelled]
@@ -46,3 +46,8 @@ class Summary:
             KvaeError: there are only normal or only odd images, or none with a label.
         """
         return measure(np.array(self._values), np.array(self._odd, np.bool_))
+
+
+def _oddness(verdict: Verdict) -> tuple[float, float]:
+    """By typicality, an image with a higher value can have a higher p-value too: its own score moves the mean."""
+    return (0.0 if verdict.p_value is None else -verdict.p_value, verdict.value)

@@ -55,6 +55,8 @@ LEAST_STEP = 0.03
 MIN_STEPS = 4
 """Fewest sweeps that are kept: two in each half of a chain."""
 MAX_SWEEPS = 10**7
+MAX_IMAGES = (noise.MAX_WORD + 1) // MAX_SAMPLES
+"""The numbers of images are below this, because each has `MAX_SAMPLES` draws from the prior to itself."""
 MAX_DRAWS = 10**6
 
 
@@ -113,11 +115,12 @@ def inpaint(
             that is missing. If all of them are, the draws are from the prior.
         settings: how.
         labels: the images' labels, `(images,)`, if the model has labels.
-        numbers: the number of each image, on which its draws depend besides the seed; by default from 0.
+        numbers: the number of each image, below `MAX_IMAGES`, on which its draws depend besides the seed; by default
+            from 0.
         threads: images to work on at a time; None, the default, is one per core.
 
     Raises:
-        KvaeError: a setting, or a pixel, is out of range.
+        KvaeError: a setting, a pixel, or an image's number is out of range.
         BundleError: the model has no encoder, or kvae cannot draw from its likelihood.
     """
     check(settings)
@@ -125,13 +128,17 @@ def inpaint(
     seen = images[~np.isnan(images)]
     if not (seen >= 0).all() or not (seen <= 1).all():
         raise KvaeError(f"images must be in [0, 1], or NaN for what is missing; got {seen.min():g} to {seen.max():g}.")
+    known = [int(number) for number in (range(len(images)) if numbers is None else numbers)]
+    if max(known, default=0) >= MAX_IMAGES:
+        raise KvaeError(
+            f"start must be at most 2^32 - {len(known):,} to inpaint {len(known):,} images; got {known[0]:,}."
+        )
     stopped = threading.Event()
     at_a_time = threads or cores.threads()
 
     def completed(index: int) -> Inpainted:
-        number = index if numbers is None else numbers[index]
         label = None if labels is None else int(labels[index])
-        return _complete(model, images[index], settings, number, label, stopped)
+        return _complete(model, images[index], settings, known[index], label, stopped)
 
     with Pool(at_a_time) as pool:
         try:

@@ -20,6 +20,7 @@ IMAGES = load("fashion_mnist_mini").test.images[:60]
 NOISE = np.random.default_rng(0).integers(0, 256, (4, 28, 28, 1), np.uint8)
 NEW = np.concatenate([IMAGES[40:48], NOISE])
 IS_ODD = [False] * 8 + [True] * 4
+BASE = ["score", "--model", "fashion_mnist_small"]
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def kvae(tmp_path, monkeypatch):
     np.save("normal.npy", IMAGES[:19])
     np.save("new.npy", NEW)
     (tmp_path / "odd.csv").write_text("\n".join(str(int(odd)) for odd in IS_ODD))
-    return lambda *arguments: CliRunner().invoke(main, ["score", *arguments], catch_exceptions=False)
+    return lambda *arguments: CliRunner().invoke(main, [*BASE, *arguments], catch_exceptions=False)
 
 
 def rows_of(result):
@@ -51,7 +52,7 @@ def test_the_statistics_are_those_of_the_library():
 def test_p_values_and_alarms_are_the_library_s(kvae):
     result = kvae("new.npy", "--reference", "normal.npy", "--alarm", "0.05", "--json")
     rows = rows_of(result)
-    bundle = Bundle.open(locate.shipped()["fashion_mnist"], threads=1)
+    bundle = Bundle.open(locate.shipped()["fashion_mnist_small"], threads=1)
     as_floats = [images / np.float32(255) for images in (IMAGES[:19], NEW)]
     calibration = detection.calibrate(bundle, as_floats[0])
     expected = calibration.p_values(detection.surprise(bundle, as_floats[1]))
@@ -130,6 +131,7 @@ def test_wrong_usage(kvae, options, problem):
         ("--picture new.npy", "is an input.*--picture"),
         ("--maps normal.npy --reference normal.npy", "is an input.*--maps"),
         ("--out a.csv --picture a.csv", "must end in .png"),
+        ("--out a.png --picture a.png", "must end in .csv"),
     ],
 )  # fmt: skip
 def test_one_line_for_what_is_wrong(kvae, options, problem, tmp_path):
@@ -145,13 +147,35 @@ def test_one_line_for_what_is_wrong(kvae, options, problem, tmp_path):
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_picture_that_cannot_be_written_costs_one_line_and_no_row(kvae, tmp_path):
-    """The rows are printed before it is drawn."""
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ("--labels short.csv", "short.csv holds 2 labels for 12 images"),
+        ("--labels missing.csv", "missing.csv cannot be read"),
+        ("--out a.txt", "a.txt: the name must end in .csv"),
+        ("--out odd.csv/a.csv", "cannot write .*odd.csv/a.csv"),
+        ("--picture odd.jpg", "must end in .png"),
+        ("--picture odd.csv/odd.png", "cannot write .*odd.csv/odd.png"),
+        ("--picture folder.png", "folder.png is a folder"),
+        ("--maps odd.csv/maps.npz", "cannot write .*odd.csv/maps.npz"),
+        ("--picture new/odd.png --out a.txt", "must end in .csv"),
+    ],
+)
+def test_what_cannot_be_read_or_written_is_said_before_any_image_is_scored(
+    kvae, options, problem, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("kvae.runtime.scores.scored", None)
+    monkeypatch.setattr("kvae.runtime.scores.score", None)
+    (tmp_path / "short.csv").write_text("0\n1\n")
+    (tmp_path / "folder.png").mkdir()
     before = sorted(tmp_path.rglob("*"))
-    result = kvae("new.npy", "--picture", "odd.csv/odd.png", "--json")
-    assert result.exit_code == 1 and len(result.stdout.splitlines()) == 12
-    assert result.stderr.splitlines()[-1].startswith("Error: ") and "odd.csv" in result.stderr.splitlines()[-1]
+    assert re.search(problem, line_of(kvae("new.npy", "--reference", "normal.npy", *options.split())))
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_outputs_may_be_in_a_folder_that_is_not_there_yet(kvae, tmp_path):
+    assert kvae("new.npy", "--out", "a/a.csv", "--picture", "b/odd.png", "--maps", "a/maps.npz").exit_code == 0
+    assert {path.name for folder in "ab" for path in (tmp_path / folder).iterdir()} == {"a.csv", "odd.png", "maps.npz"}
 
 
 def test_images_that_are_their_own_reference_are_said(kvae):

@@ -46,7 +46,7 @@ def test_a_map_is_the_mean_of_each_pixel_s_own_nats(bundles):
 
 def test_the_shipped_model_finds_a_spot():
     """A white square on a black image costs its nats where it is."""
-    bundle = Bundle.open(locate.shipped()["fashion_mnist"])
+    bundle = Bundle.open(locate.shipped()["fashion_mnist_small"])
     image = np.zeros((1, 28, 28, 1), np.float32)
     image[0, 2:5, 20:23] = 1.0
     (found,) = maps.nats(bundle, image)

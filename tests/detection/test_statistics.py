@@ -20,7 +20,7 @@ def bundles(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def shipped():
-    return Bundle.open(locate.shipped()["fashion_mnist"])
+    return Bundle.open(locate.shipped()["fashion_mnist_small"])
 
 
 def given(kind, count=40, seed=0):

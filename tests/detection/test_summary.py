@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from kvae.detection.calibration import Calibration
 from kvae.detection.metrics import measure
 from kvae.detection.summary import Summary
 from kvae.detection.verdicts import Verdict
@@ -28,6 +29,26 @@ def test_verdicts_are_passed_on_and_the_oddest_are_kept_in_order():
     assert [one.row.image for one in summary.oddest] == ["1", "3", "4"]
     assert (summary.count, summary.alarms) == (6, 0)
     assert not Summary(batches()).oddest
+
+
+def test_p_values_come_before_values():
+    """Typicality of surprises 2.5 and -2.6 by the reference -3, 1, 2, by hand: values and p-values disagree."""
+    calibration = Calibration("typicality", np.array([-3.0, 1.0, 2.0]))
+    surprise = np.array([-2.6, 2.5])
+    values, p_values = calibration.values(surprise), calibration.p_values(surprise)
+    np.testing.assert_allclose(values, [2.6, 2.5])
+    np.testing.assert_allclose(p_values, [0.75, 0.5])
+    rows = [Verdict(Row(name, None, -1.0, 0.5, 0.5), "typicality", *known)
+            for name, *known in zip("ab", values.tolist(), p_values.tolist(), strict=True)]  # fmt: skip
+    summary = Summary([rows], keep=2)
+    list(summary)
+    assert [one.row.image for one in summary.oddest] == ["b", "a"]
+
+
+def test_values_order_images_of_the_same_p_value():
+    summary = Summary(batches(p_value=[0.2, 0.5, 0.2, 0.5, 0.1, 0.5]), keep=4)
+    list(summary)
+    assert [one.row.image for one in summary.oddest] == ["4", "0", "2", "1"]
 
 
 def test_alarms_are_counted():

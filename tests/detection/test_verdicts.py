@@ -56,7 +56,7 @@ def test_labels_stay_with_their_images_when_one_is_skipped(tmp_path):
     for index in range(4):
         Image.fromarray(rng.integers(0, 256, (28, 28), np.uint8)).save(tmp_path / f"{index}.png")
     (tmp_path / "1.png").write_bytes(b"damaged")
-    bundle = Bundle.open(locate.shipped()["fashion_mnist"])
+    bundle = Bundle.open(locate.shipped()["fashion_mnist_small"])
     source = open_images([tmp_path], (28, 28, 1), max_bad=1)
     found = judged(Judge(bundle, "elbo"), source, None, np.array([False, True, True, False]))
     assert [(one.row.image[-5:], one.odd) for one in found] == [("0.png", False), ("2.png", True), ("3.png", False)]

@@ -207,6 +207,8 @@ def test_bits_are_drawn_as_bits_and_grey_surrogates_as_expected_pixels(bundle_pa
         ({"n": 0}, "n must be"), ({"n": True}, "n must be"), ({"steps": 3}, "steps must be"),
         ({"burn_in": -1}, "burn_in must be"), ({"burn_in": 1.5}, "burn_in must be"), ({"seed": -1}, "seed must be"),
         ({"label": 0}, "has no labels"), ({"start": -1}, "start must be"),
+        ({"start": 2**40}, "start must be at most 2\\^32 - 1 .*; got 1,099,511,627,776"),
+        ({"start": np.int64(2**32)}, "start must be at most 2\\^32 - 1 .*; got 4,294,967,296"),
     ],
 )  # fmt: skip
 def test_settings_out_of_range_are_refused(linear, settings, fact):
