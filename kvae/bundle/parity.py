@@ -14,6 +14,10 @@ background pixel is -50 in a well-trained model, where float32 itself has steps 
 divided by the value's magnitude if that is above 1.
 """
 RELATIVE = ("likelihood_parameters", "log_prob", "z")
+GROUPS = 10.0
+"""What a difference of `loc` or `scale` is divided by if the latent dimensions are in groups: their posterior is
+computed group by group, from the draws of the groups before, and so through several times as many layers, each of which
+rounds. Of a ladder after 70 epochs `loc` differed by 2.0e-5 prior standard deviations, with values up to 4."""
 
 LIMITS = {
     "float16": {"mean_pixel_error": 1e-3, "mean_code_error": 1e-2, "nll_lost": 0.1},
@@ -43,13 +47,14 @@ class Difference(NamedTuple):
     """Images in the call with the largest difference."""
 
 
-def difference(name: str, found: Any, expected: Any) -> Difference:
+def difference(name: str, found: Any, expected: Any, in_groups: bool = False) -> Difference:
     """Compare an output with its expected values.
 
     Args:
         name: the output's name in the contract.
         found: its values, `(batch, ...)`.
         expected: the expected values.
+        in_groups: whether the model's latent dimensions are in groups.
 
     Raises:
         BundleError: the shapes differ.
@@ -57,7 +62,9 @@ def difference(name: str, found: Any, expected: Any) -> Difference:
     found, expected = np.asarray(found), np.asarray(expected)
     if found.shape != expected.shape:
         raise BundleError(f"'{name}' has shape {found.shape}; expected {expected.shape}.")
-    unit = np.maximum(1.0, np.abs(expected)) if name in RELATIVE else 1.0
+    unit: Any = np.maximum(1.0, np.abs(expected)) if name in RELATIVE else 1.0
+    if in_groups and name in ("loc", "scale"):
+        unit = GROUPS
     with np.errstate(invalid="ignore", over="ignore"):  # infinities become NaN, which exceeds every tolerance
         absolute = np.abs(found - expected)
         scaled = absolute / unit

@@ -48,6 +48,11 @@ class Subject:
             raise Skipped("there is no valid manifest")
         return self.manifest
 
+    @property
+    def in_groups(self) -> bool:
+        """Whether the model's latent dimensions are known to be in groups."""
+        return self.manifest is not None and self.manifest.groups is not None
+
 
 def manifest(subject: Subject) -> Finding:
     """The manifest is valid and in a format that this version of kvae reads."""

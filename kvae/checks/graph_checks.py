@@ -54,7 +54,7 @@ def batch_sizes(subject: Subject) -> Finding:
             together = _run(subject, name, _rows(inputs, 0, size))
             for output, found in together.items():
                 alone = np.concatenate([row[output] for row in singly[:size]])
-                parity.merge(worst, output, parity.difference(output, found, alone))
+                parity.merge(worst, output, parity.difference(output, found, alone, subject.in_groups))
     detail = judge(subject, worst, "the image computed alone")
     return Finding(f"{', '.join(map(str, BATCHES))}: same results as one by one, {detail}", figures(worst))
 
@@ -93,7 +93,7 @@ def reference_parity(subject: Subject) -> Finding:
     for name in names:
         found = _run(subject, name, {end["name"]: expected[end["name"]] for end in ends[name]["inputs"]})
         for output, values in found.items():
-            parity.merge(worst, output, parity.difference(output, values, expected[output]))
+            parity.merge(worst, output, parity.difference(output, values, expected[output], subject.in_groups))
     return Finding(f"with Keras's {REFERENCE}: {judge(subject, worst, 'Keras at export')}", figures(worst))
 
 

@@ -72,10 +72,11 @@ def differences(original: Bundle, converted: Bundle) -> dict[str, float]:
     own_noise = {} if manifest.groups is None else {"noise": epsilon}
     given["encoder"] = {"images": np.rint(images) if manifest.is_of_bits else images} | label | own_noise
     worst: dict[str, Difference] = {}
+    in_groups = manifest.groups is not None
     for graph in manifest.tensors:
         found, expected = (bundle.run(graph, given[graph]) for bundle in (converted, original))
         for name in expected:
-            parity.merge(worst, name, parity.difference(name, found[name], expected[name]))
+            parity.merge(worst, name, parity.difference(name, found[name], expected[name], in_groups))
     for name, difference in worst.items():
         if manifest.precision == "float32" and not difference.worst <= parity.TOLERANCE:
             raise BundleError(

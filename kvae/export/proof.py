@@ -59,12 +59,13 @@ def differences(bundle: Bundle, compared: Iterable[Case]) -> dict[str, Differenc
         BundleError: a graph fails, or its outputs have the wrong shape.
     """
     worst: dict[str, Difference] = {}
+    in_groups = bundle.manifest.groups is not None
     for graph, inputs, expected in compared:
         if graph not in bundle.graphs:
             continue
         found = bundle.run(graph, inputs, expected)
         for name in expected:
-            parity.merge(worst, name, parity.difference(name, found[name], expected[name]))
+            parity.merge(worst, name, parity.difference(name, found[name], expected[name], in_groups))
     return worst
 
 

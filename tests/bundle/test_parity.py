@@ -23,6 +23,13 @@ def test_only_likelihood_parameters_are_measured_by_their_magnitude(name, worst)
     assert result.worst == pytest.approx(worst)
 
 
+@pytest.mark.parametrize(("name", "worst"), [("loc", 2e-6), ("scale", 2e-6), ("mean", 2e-5)])
+def test_posteriors_in_groups_may_differ_by_ten_times_as_much(name, worst):
+    found = parity.difference(name, np.array([[0.3 + 2e-5]]), np.array([[0.3]]), in_groups=True)
+    assert found.worst == pytest.approx(worst, rel=1e-6)
+    assert parity.difference(name, np.array([[0.3 + 2e-5]]), np.array([[0.3]])).worst == pytest.approx(2e-5, rel=1e-6)
+
+
 def test_differences_of_small_likelihood_parameters_are_not_scaled_up():
     result = parity.difference("likelihood_parameters", np.array([[0.125]]), np.array([[0.0625]]))
     assert result.worst == 0.0625
