@@ -112,6 +112,7 @@ RESULTS = [
         "python scripts/make_fashion_mnist_features.py",
         "kvae evaluate exported/fashion_mnist --samples 10000",
         "kvae evaluate exported/fashion_mnist_small --samples 10000",
+        "kvae train --dataset fashion_mnist --binarize none --out runs/results/grey",
         "kvae evaluate runs/results/grey --samples 10000",
     )),
     Result("shipped", 20, (GREY,), (

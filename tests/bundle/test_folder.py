@@ -96,7 +96,7 @@ def test_pictures_are_drawn_by_the_model(bundle_path, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"preview.png", "reconstructions.png"}
     with Image.open(tmp_path / "reconstructions.png") as picture:
         pixels = np.asarray(picture)
-    factor = 7  # an image of 8 pixels is enlarged to 56, 2 pixels of white around it
+    factor = 14  # an image of 8 pixels is enlarged to 112, 2 pixels of white around it
     first = pixels[2 * factor : 10 * factor : factor, 2 * factor : 10 * factor : factor]
     np.testing.assert_array_equal(first, images[0, ..., 0])
 

@@ -73,7 +73,7 @@ def test_examples_are_written_as_a_picture(tmp_path):
     written = Image.open(tmp_path / "examples.png")
     assert written.mode == "RGB"
     first = Image.open(tmp_path / "data" / "0000.png")
-    factor = round(56 / 32)
+    factor = round(112 / 32)
     cell = written.crop((2 * factor, 2 * factor, (2 + 32) * factor, (2 + 24) * factor)).resize((32, 24), 0)
     np.testing.assert_array_equal(np.asarray(cell), np.asarray(first))
 

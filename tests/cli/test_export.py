@@ -51,7 +51,7 @@ def test_a_run_without_options_is_exported_by_keras(run, tmp_path, capsys):
 
 
 def test_a_bundle_without_options_has_nothing_to_convert(bundle_path, tmp_path):
-    for model in (str(bundle_path), "fashion_mnist"):
+    for model in (str(bundle_path), "fashion_mnist_small"):
         with pytest.raises(BundleError, match="is already a float32 ONNX bundle"):
             run_export(model, tmp_path / "out", "float32", "onnx", None, as_json=False)
 

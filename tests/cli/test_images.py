@@ -206,7 +206,7 @@ def test_an_input_is_not_overwritten(kvae, tmp_path, arguments):
 def test_the_command_works_without_stdout_or_stderr(kvae, tmp_path):
     """As when a service closes them."""
     for closed in ("2>&-", ">&-", ">&- 2>&-"):
-        command = f"{sys.executable} -m kvae encode images.npy {closed}"
+        command = f"{sys.executable} -m kvae encode images.npy --model fashion_mnist_small {closed}"
         done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True)
         assert done.returncode == 0, (closed, done.stderr)
         (tmp_path / "codes.npz").unlink()
@@ -216,7 +216,7 @@ def test_a_table_on_a_terminal_has_no_progress_bar(kvae, tmp_path):
     """In a pseudo-terminal made by `script`."""
     if not (script := shutil.which("script")):
         pytest.skip("script is not installed")
-    command = f"{sys.executable} -m kvae score images.npy"
+    command = f"{sys.executable} -m kvae score images.npy --model fashion_mnist_small"
     done = subprocess.run([script, "-qec", command, "/dev/null"], cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout.splitlines()[0].split() == ["percentile", "elbo", "rate", "distortion", "image"]
 

@@ -120,7 +120,7 @@ def on_a_terminal(columns, *arguments):
 def test_every_line_fits_the_terminal(verb, columns, tmp_path, run):
     arguments = {
         "info": [str(SHIPPED)], "verify": [str(SHIPPED)], "doctor": [], "runs": [str(run.path.parent)],
-        "score": [str(run.path / "samples.png"), "--resize"],
+        "score": [str(run.path / "samples.png"), "--resize", "--model", "fashion_mnist_small"],
     }[verb]  # fmt: skip
     lines = on_a_terminal(columns, verb, *arguments)
     assert len(lines) > 2

@@ -50,13 +50,14 @@ def test_what_is_popped_follows_the_distribution_and_gives_its_information_back(
 
 def test_shifts_make_fair_draws_of_a_stack_that_is_not_random():
     table = Tabled.of_weights(np.tile([1, 2, 5], (3000, 1)), 12)
-    shift = shifts(7, 3000, 12)
+    shift = shifts(7, 0, 3000, 12)
     stack = Stack(np.full(2000, 2**31, np.uint32))
     drawn = stack.pop(table, shift)
     np.testing.assert_allclose(np.bincount(drawn) / 3000, [1 / 8, 2 / 8, 5 / 8], atol=0.03)
     stack.push(drawn, table, shift)
     np.testing.assert_array_equal(stack.words(), np.full(2000, 2**31, np.uint32))
-    assert not np.array_equal(shift, shifts(8, 3000, 12))
+    assert not np.array_equal(shift, shifts(8, 0, 3000, 12))
+    assert not np.array_equal(shift, shifts(7, 3000, 3000, 12))
 
 
 def test_initial_words_of_more_end_with_those_of_fewer():

@@ -246,10 +246,10 @@ def test_test_images_are_pictured_above_their_reconstructions(tmp_path):
     assert set(exported.manifest.files) == {
         "README.md", "decoder.onnx", "encoder.onnx", "preview.png", "reconstructions.png", "reference.npz",
     }  # fmt: skip
-    first, below = (found[2 * 7 + 7 * row * 10 : 2 * 7 + 7 * row * 10 + 56, 14:70] for row in (0, 1))
-    np.testing.assert_array_equal(first[::7, ::7], images[0, ..., 0])
+    first, below = (found[28 + 14 * row * 10 : 28 + 14 * row * 10 + 112, 28:140] for row in (0, 1))
+    np.testing.assert_array_equal(first[::14, ::14], images[0, ..., 0])
     decoded = Bundle.open(exported.path).reconstruct(images[:1] / np.float32(255))
-    np.testing.assert_allclose(below[::7, ::7], decoded[0, ..., 0] * 255, atol=1)
+    np.testing.assert_allclose(below[::14, ::14], decoded[0, ..., 0] * 255, atol=1)
 
 
 # Metrics
