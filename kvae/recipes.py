@@ -38,7 +38,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
     # The same data with a hierarchy of 32, 196 and 392 latent dimensions. Without a warm-up of the KL the finest group
     # would copy pixels for long; the large rate needs the clipping and the short memory of Adam's squared gradients.
-    # The ladder overfits, hence the moved images. 27,300 steps are about two hours on two cores, at 600 images/s.
+    # The images are moved against overfitting, perhaps too much: see docs/results.md. 27,300 steps are about two hours.
     "fashion_mnist_ladder": {
         "dataset": "fashion_mnist",
         "architecture": "ladder",
