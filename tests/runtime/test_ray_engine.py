@@ -281,7 +281,8 @@ def test_ctrl_c_between_two_shards_leaves_no_ray_behind(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_stopped_driver_leaves_complete_parts_and_can_resume(two_workers, tmp_path, monkeypatch, number):
-    arguments = ("sample", "--engine", "ray", "--out", "out", "--n", str(SAMPLES), "--seed", "2")
+    model = ("--model", "fashion_mnist_small")
+    arguments = ("sample", *model, "--engine", "ray", "--out", "out", "--n", str(SAMPLES), "--seed", "2")
     process = program(tmp_path, *arguments)
     out = tmp_path / "out"
     while process.poll() is None and not (out.exists() and len(parts(out)) > 1):

@@ -3,8 +3,8 @@
 import { columnsOf, make, rove } from "./dom.mjs";
 import { toByte } from "./likelihood.mjs";
 
-const GAP = 2; // as in the grids of kvae sample
-const MIN_CELL = 56;
+const GAP = 2; // this and the next as in the grids of kvae sample
+const CELL = 112;
 
 export function shape(canvas, [height, width]) {
   canvas.width = width;
@@ -33,7 +33,7 @@ export const contextOf = (canvas) => canvas.getContext("2d", { willReadFrequentl
 
 export function gridOf(canvases, columns) {
   const { width, height } = canvases[0];
-  const scale = Math.max(1, Math.round(MIN_CELL / Math.max(height, width)));
+  const scale = Math.max(1, Math.round(CELL / Math.max(height, width)));
   const grid = make("canvas");
   grid.width = scale * (columns * (width + GAP) + GAP);
   grid.height = scale * (Math.ceil(canvases.length / columns) * (height + GAP) + GAP);
