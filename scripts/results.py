@@ -123,10 +123,9 @@ RESULTS = [
         "kvae train --dataset fashion_mnist --binarize none --architecture mlp --hidden-units 256 --latent-dim 12 "
         "--prior mixture --epochs 60 --out runs/results/shipped-small",
     )),
-    Result("inpainting", 30, ("Inpainting",), (
-        GREY_DENSE,
+    Result("inpainting", 10, ("Inpainting",), (
         "python benchmarks/inpainting.py --images 0 --picture docs/inpainting.png",
-        "python benchmarks/inpainting.py runs/results/grey-dense/bundle --images 100 --steps 100 --burn-in 50",
+        "python benchmarks/inpainting.py --images 50 --steps 100 --burn-in 50",
     )),
     Result("theory", 5, (THEORY,), ("python -m pytest -q tests/model/test_theory.py",)),
     Result("why-kl", 40, (THEORY,), (
