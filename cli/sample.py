@@ -47,7 +47,7 @@ class Temperature(click.ParamType):
     "--draw",
     is_flag=True,
     help="Draw each pixel from the likelihood p(x|z), in place of its mean: less smooth, and what the model says that "
-    "images are like; bits, for a model of bits. Not for a model of grey intensities under a Bernoulli.",
+    "images are like; a model of bits draws bits. Refused for a Bernoulli model of grey intensities.",
 )
 @device_option
 @threads_option

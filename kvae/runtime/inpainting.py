@@ -22,8 +22,8 @@ of which it draws in turn
 Each of the three leaves the target as it is, and so does one after the other.
 
 The chains of an image run in calls of `CHAINS` rows of their own, so that its result depends on the image, the seed,
-its number and the settings alone, to the last bit: not on other images, on threads, or, for a draw, on how many there
-are.
+its number and the settings alone, to the last bit. Other images and threads do not change it, nor does the number
+of draws change a draw.
 """
 
 import threading

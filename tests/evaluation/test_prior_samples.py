@@ -78,11 +78,12 @@ def test_missing_classes_make_it_worse(measured):
     check_worse(measured, [REAL[np.isin(LABELS, range(count))] for count in (9, 7, 4)])
 
 
-def test_the_floor_is_below_the_model_and_errors_are_of_its_size(found):
+def test_the_floor_is_below_a_poor_model_and_errors_are_of_its_size(run):
+    found = sample_quality(Bundle.open(run.exported.path, device="cpu"), SMALL, 500, seed=3)
     assert set(found.metrics) == set(found.floor) == NAMES
     for name in ("frechet_distance", "kernel_distance"):
         model, floor = found.metrics[name], found.floor[name]
-        assert model.value - floor.value > 2 * model.standard_error > 0
+        assert model.value - floor.value > 3 * model.standard_error > 0
     assert found.floor["coverage"].value > found.metrics["coverage"].value
     assert (found.num_floor, found.num_images, found.num_training_images) == (500, 500, 1000)
     assert found.floor["near_training"].value == 0.01
