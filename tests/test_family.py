@@ -11,7 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from kvae.cli.main import main
+from kvae.compression import compress, decompress
 from kvae.config import ARCHITECTURES, PRIORS, from_settings
+from kvae.errors import KvaeError
 from kvae.evaluation import evaluate
 from kvae.export import TOLERANCE
 from kvae.runtime import Bundle
@@ -104,6 +106,14 @@ def test_every_member_trains_exports_samples_and_is_measured(prior, architecture
         difference = found - expected  # both are Monte-Carlo estimates, with independent noise
         assert abs(difference.mean()) < 4 * difference.std(ddof=1) / np.sqrt(len(difference)) + 1e-3
     assert measured.metrics["nll"].value < -measured.metrics["elbo"].value + 0.01
+
+    if prior == "flow":
+        with pytest.raises(KvaeError, match="mixture"):
+            compress(folder, images[:40], tmp_path / "a.kvz", label=given)
+    else:
+        compress(folder, images[:40], tmp_path / "a.kvz", label=given)
+        decompress(tmp_path / "a.kvz", folder, tmp_path / "back.npy")
+        np.testing.assert_array_equal(np.load(tmp_path / "back.npy"), images[:40])
 
     for arguments in (["verify", str(folder)], ["info", str(folder)]):
         done = CliRunner().invoke(main, arguments)
