@@ -17,7 +17,7 @@ from kvae.errors import KvaeError
 from kvae.evaluation import evaluate
 from kvae.export import TOLERANCE
 from kvae.runtime import Bundle
-from kvae.training import train
+from kvae.training import load_model, train
 
 SAMPLED = {
     ("standard_normal", "conv", True), ("mixture", "mlp", False), ("vamp", "ladder", True), ("flow", "ladder", False),
@@ -94,6 +94,8 @@ def test_every_member_trains_exports_samples_and_is_measured(prior, architecture
     few, many = bundle.sample(3, seed=5), bundle.sample(300, seed=5)
     np.testing.assert_allclose(few, many[:3], atol=1e-6)
     assert len(np.unique(many)) > 100 and many.min() >= 0 and many.max() <= 1
+    vae, known = load_model(run.path), bundle.sample_labels(3, 5)
+    np.testing.assert_allclose(few, vae.sample(3, 5, *(() if known is None else (known,))), atol=10 * TOLERANCE)
     if labelled:
         for number, name in enumerate(bundle.manifest.labels):
             np.testing.assert_array_equal(bundle.sample(2, label=number), bundle.sample(2, label=name))

@@ -3,8 +3,11 @@
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
+from kvae.errors import KvaeError
 from kvae.model import divergences, logits, networks, terms  # noqa: F401  # the 1st and 3rd register KLs and classes
 from kvae.model.calls import bind, build, check_networks, check_variables, num_labels, returned, takes_label
 from kvae.model.image_range import image_range
@@ -12,7 +15,7 @@ from kvae.model.objective_model import ObjectiveModel
 from kvae.model.objectives import ELBO, Objective
 from kvae.model.older import older_config
 from kvae.model.posteriors import draw, repeated
-from kvae.model.priors import Fixed, Prior
+from kvae.model.priors import Fixed, Prior, drawing
 from kvae.model.terms import Terms
 from kvae.steps.draws import Draws
 from kvae.steps.example import Example
@@ -100,6 +103,61 @@ class VAE(SetOnce, ObjectiveModel):
     def elbo(self, example: Any, draws: Any = None) -> tf.Tensor:
         """Evidence lower bound of each image, `(batch,)`, in nats; arguments as for `terms`."""
         return self.terms(example, draws).elbo
+
+    def encode(self, images: Any) -> Any:
+        """The posterior q(z|x), a TFP distribution with batch `(batch,)` and event `(latent_dim,)`.
+
+        Args:
+            images: `(batch, height, width, channels)`, floats in [0, 1]; for a conditional model a pair of these and
+                labels, integers `(batch,)`.
+
+        Raises:
+            KvaeError: as for `terms`.
+        """
+        return self._posterior(self.example(images), False)
+
+    def reconstruct(self, images: Any) -> NDArray[np.float32]:
+        """Mean reconstructions, `(batch, height, width, channels)` in [0, 1], decoded from the posterior's mean.
+
+        Args:
+            images: as for `encode`; `predict` is for more of them than fit into memory at a time.
+        """
+        found: NDArray[np.float32] = self.predicted(self.example(images)).numpy()
+        return found
+
+    def sample(self, n: int, seed: int = 0, label: Any = None) -> NDArray[np.float32]:
+        """The expected images of `n` draws from the prior, `(n, height, width, channels)`, in [0, 1].
+
+        They are the images of `kvae.runtime.Bundle.sample` with the same seed, up to rounding.
+
+        Args:
+            n: number of images, at least 1.
+            seed: 0 to 2^64 - 1; image i depends only on (seed, i) and its label.
+            label: for a conditional model, the class of all images, or one for each, integers `(n,)`. A bundle knows
+                how frequent its labels are; the networks alone do not.
+
+        Raises:
+            KvaeError: an argument out of range, a label that is missing or that the model does not have, a model that
+                has not seen images yet, or a prior whose draws are not known as a function of noise.
+        """
+        if not isinstance(n, (int, np.integer)) or n < 1:
+            raise KvaeError(f"n must be an integer of at least 1; got {n}.")
+        if self.image_shape is None:
+            raise KvaeError(
+                "the model does not know yet how large images are: fit it, or call build((None, 28, 28, 1))."
+            )
+        if (label is None) != (self.num_labels is None):
+            raise KvaeError(
+                f"the model has no labels; got label {label}."
+                if self.num_labels is None
+                else f"the model has {self.num_labels} labels: give label, an integer or {n} of them."
+            )
+        images = tf.zeros([n, *self.image_shape])
+        if label is not None:
+            label = self.example((images, np.full(n, label) if np.ndim(label) == 0 else label)).label
+        z = drawing.draws(self.prior, n, seed, label if takes_label(self.prior) else None)
+        found: NDArray[np.float32] = self._likelihood(z, Example(images, label), False).mean().numpy()
+        return found
 
     def predicted(self, example: Example, training: bool = False) -> tf.Tensor:
         """Mean reconstruction, `(batch, height, width, channels)` in [0, 1], decoded from the posterior's mean."""

@@ -1,6 +1,7 @@
 """What is made from a run's best model: its metrics, its bundle, its pictures and its report."""
 
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from kvae.config import TrainConfig
 from kvae.data import classes, datasets
 from kvae.data.held_out_split import held_out, held_out_labels
 from kvae.errors import KvaeError
-from kvae.evaluation import evaluation
+from kvae.evaluation import Evaluation, evaluation
+from kvae.evaluation.data import labelled_test_images, own_images, own_splits
 from kvae.evaluation.estimates import Estimate
 from kvae.export import bundles
 from kvae.files import pictures
@@ -45,6 +47,37 @@ class Run:
     exported: bundles.Exported
     findings: list[Finding] = field(default_factory=list)
     """What to know about the training, such as a collapse; see `kvae.runs.diagnosis`."""
+
+    @cached_property
+    def bundle(self) -> Bundle:
+        """The exported model, which encodes, decodes and scores too."""
+        return Bundle.open(self.exported.path)
+
+    def sample(self, n: int = 64, seed: int = 0, **arguments: Any) -> NDArray[np.float32]:
+        """Images drawn from the model, `(n, height, width, channels)` in [0, 1]; see `kvae.runtime.Bundle.sample`."""
+        return self.bundle.sample(n, seed, **arguments)
+
+    def evaluate(
+        self, importance_samples: int = 500, seed: int = 0, data_dir: str | Path | None = None, **arguments: Any
+    ) -> Evaluation:
+        """ELBO, NLL and more on the test images, as `kvae evaluate` measures them.
+
+        Args:
+            importance_samples: draws from each image's posterior.
+            seed: seed of the draws.
+            data_dir: where the files of a named data set are; see `kvae.data.load`.
+            **arguments: those of `kvae.evaluation.evaluate`.
+
+        Raises:
+            KvaeError: the images are no longer there or are others, or an argument out of range.
+        """
+        path, manifest = self.exported.path, self.exported.manifest
+        folder = None if data_dir is None else Path(data_dir)
+        test = labelled_test_images(manifest, folder, own_images(path), own_splits(path))
+        if manifest.labels is not None:
+            arguments.setdefault("labels", test.labels)
+        bundle = Bundle.open(path, threads=1)  # as images are processed side by side
+        return evaluation.evaluate(bundle, test.images, importance_samples, seed, grey=test.grey, **arguments)
 
 
 def finish(

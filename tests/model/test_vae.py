@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
-from tiny import make_vae, random_images
+from tiny import IMAGE_SHAPE, make_vae, random_images
 
+from kvae.bundle import noise
 from kvae.errors import KvaeError
 from kvae.model.networks import Decoder, Encoder
 from kvae.model.objectives import ELBO
 from kvae.model.posteriors import draw
+from kvae.model.priors import StandardNormal
 from kvae.model.terms import Terms
 from kvae.model.vae import VAE
 from kvae.steps.draws import Draws
@@ -379,3 +381,55 @@ def test_a_weight_that_is_no_weight_is_refused_and_the_old_one_stays(value):
     assert vae.beta == 0.5
     vae.beta = np.float32(2.0)
     assert vae.beta == 2.0
+
+
+def test_the_short_ways_are_the_networks_themselves(vae):
+    """`encode` is the posterior, `reconstruct` what `predict` gives."""
+    images = random_images(3)
+    posterior = vae.encode(images)
+    np.testing.assert_array_equal(posterior.mean(), vae.encoder(images).mean())
+    assert posterior.event_shape == [3]
+    np.testing.assert_allclose(vae.reconstruct(images), vae.predict(images, verbose=0), atol=1e-6)
+
+
+def test_samples_are_the_decoded_noise_of_the_specification(vae):
+    found = vae.sample(5, seed=7)
+    z = noise.standard_normal(7, 0, 5, 3)
+    np.testing.assert_array_equal(found, vae.decoder(tf.constant(z)).mean())
+    np.testing.assert_allclose(vae.sample(2, seed=7), found[:2], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n": 0}, "n must be"), ({"n": 1.5}, "n must be"), ({"n": 1, "seed": -1}, "seed"),
+        ({"n": 1, "label": 0}, "no labels"),
+    ],
+)  # fmt: skip
+def test_samples_that_cannot_be_drawn(vae, arguments, message):
+    with pytest.raises(KvaeError, match=message):
+        vae.sample(**arguments)
+
+
+def test_a_conditional_model_needs_its_labels():
+    model = make_vae(num_labels=2, conditional=True)
+    images = random_images(2)
+    assert model.sample(3, label=1).shape == (3, *IMAGE_SHAPE)
+    np.testing.assert_allclose(model.sample(2, label=[0, 1])[1:], model.sample(2, label=1)[1:], atol=1e-6)
+    assert model.reconstruct((images, [0, 1])).shape == images.shape
+    for label in (None, 2, [0, 1]):
+        with pytest.raises(KvaeError, match="label"):
+            model.sample(3, label=label)
+
+
+def test_a_model_that_has_seen_no_images_cannot_sample(own_networks):
+    with pytest.raises(KvaeError, match="how large"):
+        VAE(*own_networks, StandardNormal(3)).sample(2)
+
+
+def test_a_prior_without_known_draws_cannot_sample():
+    model = make_vae()
+    other = VAE(model.encoder, model.decoder, tfd.Independent(tfd.StudentT(3.0, [0.0] * 3, 1.0), 1))
+    other.build((None, *IMAGE_SHAPE))
+    with pytest.raises(KvaeError, match="from_noise"):
+        other.sample(2)
