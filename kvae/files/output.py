@@ -20,6 +20,8 @@ MAX_ROW = 16
 """Images per row in a grid of reconstructions; more images make longer rows, so that the grid stays square."""
 MAX_GRID = 10_000
 """Maximum number of images in one grid, because viewers refuse larger pictures."""
+MAX_SIDE = 16_384
+"""Maximum height and width, in pixels, of an enlarged picture."""
 LABELS = 2**16
 """Labels written at a time."""
 MARKER = ".kvae-samples"
@@ -46,6 +48,7 @@ def write(
     columns: int | None = None,
     rows: Sequence[str] | None = None,
     labels: Labels | None = None,
+    scale: int | None = None,
 ) -> None:
     """Write images to `path`, in the format that its name implies.
 
@@ -61,23 +64,27 @@ def write(
         columns: images per row of a grid; see `kvae.files.pictures.grid`.
         rows: the label of each row of a grid, for whole rows.
         labels: the class of each image, which an .npz keeps.
+        scale: the factor by which pictures are enlarged, each pixel to a square; by default a grid is made large
+            enough to see, and the PNGs of a folder have the model's pixels.
 
     Raises:
-        KvaeError: the target cannot be written, or is not one of these.
+        KvaeError: the target cannot be written, or is not one of these; or scale is below 1, makes a picture larger
+            than `MAX_SIDE`, or is given for numbers.
     """
     check_pictured(path, image_shape)
+    _check_scale(scale, n, image_shape, path)
     if is_folder(path):
-        _write_folder(batches, path)
+        _write_folder(batches, path, scale or 1)
         return
     check_file(path, n)
     with atomic_file(path) as temporary:
         if path.suffix.lower() == ".png":
             images = np.concatenate(list(batches))
             if rows is None:
-                pictures.save(pictures.grid(images, columns), temporary)
+                pictures.save(pictures.grid(images, columns, scale), temporary)
                 return
             cells = images.reshape(len(rows), -1, *images.shape[1:])
-            pictures.save(pictures.labelled_grid(cells, rows, [""] * cells.shape[1]), temporary)
+            pictures.save(pictures.labelled_grid(cells, rows, [""] * cells.shape[1], scale), temporary)
             return
         shape = (n, *image_shape)
         room = shutil.disk_usage(temporary.parent).free
@@ -151,7 +158,7 @@ def write_reconstructions(
                 names.extend(found)
                 yield images
 
-        _write_folder(decoded_ones(), path, names)
+        _write_folder(decoded_ones(), path, names=names)
         return
     if path.suffix.lower() == ".npz":
         from kvae.files import arrays  # here and below, because sampling does not need it
@@ -180,13 +187,25 @@ def check_pictured(path: Path, image_shape: list[int]) -> None:
         )
 
 
-def _write_folder(batches: Iterable[NDArray[Any]], path: Path, names: list[str] | None = None) -> None:
+def _check_scale(scale: int | None, n: int, image_shape: list[int], path: Path) -> None:
+    """Raise KvaeError for an enlargement that is out of range, or of what is no picture."""
+    if scale is None:
+        return
+    if path.suffix.lower() in (".npy", ".npz"):
+        raise KvaeError(f"scale enlarges pictures, but {path.name} holds numbers; name a .png or a folder.")
+    columns = 1 if is_folder(path) else math.ceil(math.sqrt(n))
+    side = (max(image_shape[:2]) + pictures.GAP) * columns
+    if scale < 1 or scale * side > MAX_SIDE:
+        raise KvaeError(f"scale must be from 1 to {max(1, MAX_SIDE // side)} for these pictures; got {scale}.")
+
+
+def _write_folder(batches: Iterable[NDArray[Any]], path: Path, scale: int = 1, names: list[str] | None = None) -> None:
     """Write images to a folder; with `names`, which grow with the batches, also which image each file is of."""
     with atomic_folder(path, holds_samples, "a folder that kvae sample wrote", last=MARKER) as folder:
         files: list[str] = []
         for image in (image for batch in batches for image in batch):
             files.append(f"{len(files):06d}.png")
-            pictures.save(pictures.picture(image), folder / files[-1])
+            pictures.save(pictures.picture(pictures.enlarged(image, scale)), folder / files[-1])
         if names is not None:
             import csv
 

@@ -49,12 +49,18 @@ def picture(image: NDArray[Any]) -> Image.Image:
     return Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
 
 
-def grid(images: NDArray[Any], columns: int | None = None) -> Image.Image:
+def enlarged(pixels: NDArray[Any], factor: int) -> NDArray[Any]:
+    """`(height, width, channels)` with a square of `factor` x `factor` for each pixel."""
+    return pixels.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def grid(images: NDArray[Any], columns: int | None = None, scale: int | None = None) -> Image.Image:
     """A grid of images on white, filled row by row.
 
     Args:
         images: `(n, height, width, channels)`, floats in [0, 1] or bytes.
         columns: images per row; by default the grid is square (64 images: 8 by 8).
+        scale: the factor by which all is enlarged; by default see `CELL`.
     """
     n, height, width, channels = images.shape
     columns = columns or math.ceil(math.sqrt(n))
@@ -65,8 +71,8 @@ def grid(images: NDArray[Any], columns: int | None = None) -> Image.Image:
         top = GAP + (index // columns) * (height + GAP)
         left = GAP + (index % columns) * (width + GAP)
         canvas[top : top + height, left : left + width] = image
-    factor = max(1, round((CELL if n <= MAX_LARGE else SMALL_CELL) / max(height, width)))
-    return picture(canvas.repeat(factor, axis=0).repeat(factor, axis=1))
+    factor = scale or max(1, round((CELL if n <= MAX_LARGE else SMALL_CELL) / max(height, width)))
+    return picture(enlarged(canvas, factor))
 
 
 def reconstructions(originals: NDArray[Any], decoded: NDArray[Any], columns: int) -> Image.Image:
@@ -84,18 +90,21 @@ def reconstructions(originals: NDArray[Any], decoded: NDArray[Any], columns: int
     return grid(np.stack(rows, axis=1).reshape(-1, *originals.shape[1:]), columns)
 
 
-def labelled_grid(images: NDArray[Any], rows: Sequence[str], columns: Sequence[str]) -> Image.Image:
+def labelled_grid(
+    images: NDArray[Any], rows: Sequence[str], columns: Sequence[str], scale: int | None = None
+) -> Image.Image:
     """A grid with a label to the left of each row and above each column.
 
     Args:
         images: `(rows, columns, height, width, channels)`, floats in [0, 1] or bytes.
         rows: a short label per row.
         columns: a shorter label per column.
+        scale: as for `grid`.
     """
     from PIL import ImageDraw, ImageFont  # takes 4 ms, and sampling does not need it
 
     num_rows, num_columns = images.shape[:2]
-    inner = grid(images.reshape(-1, *images.shape[2:]), num_columns).convert("RGB")
+    inner = grid(images.reshape(-1, *images.shape[2:]), num_columns, scale).convert("RGB")
     font = ImageFont.load_default(FONT_SIZE)
     left = max(math.ceil(font.getlength(text)) for text in rows) + 2 * FONT_SIZE
     top = 2 * FONT_SIZE

@@ -18,19 +18,42 @@ from kvae.runtime.latents import Floats
 
 MAX_STEPS = 1000
 """Maximum number of images on one path, because more would not fit in a picture."""
+PATHS = ("line", "sphere")
+"""The ways between two codes: the straight line, and the great circle around 0."""
+SAME_DIRECTION = 1e-6
+"""The sine of the angle below which two codes have no great circle of their own between them."""
 MAX_OF_GROUP = 12
 """Maximum number of rows for a group of latent dimensions in a drawn traversal: a ladder can have thousands."""
 
 
-def interpolate(one: Floats, other: Floats, steps: int) -> Floats:
-    """Codes on the straight line between two codes `(latent_dim,)`, both ends included: `(steps, latent_dim)`.
+def interpolate(one: Floats, other: Floats, steps: int, path: str = "line") -> Floats:
+    """Codes on the way between two codes `(latent_dim,)`, both ends included: `(steps, latent_dim)`.
+
+    On the straight line the middle codes are nearer to 0 than draws from N(0, I) in many dimensions are. The great
+    circle turns from one code to the other at constant angular speed, and so keeps their distance from 0 (White,
+    arXiv 1609.04468); where it is not defined, between opposite codes or from 0, it is the straight line.
+
+    Args:
+        one: the first code.
+        other: the last one.
+        steps: number of codes.
+        path: "line" or "sphere".
 
     Raises:
-        KvaeError: steps is not between 2 and `MAX_STEPS`.
+        KvaeError: steps is not between 2 and `MAX_STEPS`, or there is no such path.
     """
     _check_steps(steps)
-    share = np.linspace(0.0, 1.0, steps, dtype=np.float32)[:, None]
-    return (1 - share) * one + share * other
+    if path not in PATHS:
+        raise KvaeError(f"path must be one of {', '.join(PATHS)}; got '{path}'.")
+    share = np.linspace(0.0, 1.0, steps)[:, None]
+    lengths = np.linalg.norm(one.astype(np.float64)), np.linalg.norm(other.astype(np.float64))
+    cosine = np.dot(one.astype(np.float64), other) / (lengths[0] * lengths[1]) if min(lengths) > 0 else 1.0
+    angle = np.arccos(np.clip(cosine, -1.0, 1.0))
+    if path == "line" or np.sin(angle) < SAME_DIRECTION:
+        return ((1 - share) * one + share * other).astype(np.float32)
+    weights = np.sin((1 - share) * angle) / np.sin(angle), np.sin(share * angle) / np.sin(angle)
+    found: Floats = (weights[0] * one + weights[1] * other).astype(np.float32)
+    return found
 
 
 def between(
@@ -41,8 +64,9 @@ def between(
     resize: bool = False,
     reading: Reading = PLAIN,
     label: Label | None = None,
+    path: str = "line",
 ) -> Floats:
-    """Images on the path from one picture to another: codes on the line between theirs, decoded.
+    """Images on the path from one picture to another: codes between theirs, decoded.
 
     Args:
         bundle: the model.
@@ -53,6 +77,7 @@ def between(
         reading: how to read transparency and more than 8 bits.
         label: the pictures' class, if the model has labels: one label, one for each of the two, or "best". If
             they differ, the first half of the path, its middle included, has the first one's.
+        path: "line" or "sphere"; see `interpolate`.
 
     Returns:
         `(steps, height, width, channels)`.
@@ -63,7 +88,7 @@ def between(
     _check_steps(steps)
     pixels, labels = _pair(bundle, one, other, resize, reading, label)
     first, last = bundle.encode(pixels, labels).loc
-    codes = interpolate(first, last, steps)
+    codes = interpolate(first, last, steps, path)
     on_path = None if labels is None else np.where(2 * np.arange(steps) < steps, labels[0], labels[1])
     return bundle.decode(codes, on_path)
 

@@ -9,6 +9,7 @@ from kvae.errors import KvaeError
 from kvae.files import output, pictures
 
 IMAGES = random_images(10)
+SHAPE = list(IMAGE_SHAPE)
 
 
 def write(path):
@@ -128,3 +129,26 @@ def test_bytes_are_written_exactly(tmp_path):
     for name in ("a.png", "a.npz", "a.txt"):
         with pytest.raises(KvaeError, match=".npy"):
             output.write_exactly([images], 5, [4, 6, 3], tmp_path / name)
+
+
+@pytest.mark.parametrize("scale", [1, 3])
+def test_pictures_are_enlarged_by_whole_pixels(tmp_path, scale):
+    output.write([IMAGES], len(IMAGES), SHAPE, tmp_path / "plain")
+    output.write([IMAGES], len(IMAGES), SHAPE, tmp_path / "large", scale=scale)
+    for path in (tmp_path / "plain").glob("*.png"):
+        squares = read(tmp_path / "large" / path.name)[::scale, ::scale]
+        np.testing.assert_array_equal(squares, read(path))
+        assert read(tmp_path / "large" / path.name).shape[0] == scale * SHAPE[0]
+    output.write([IMAGES], len(IMAGES), SHAPE, tmp_path / "a.png", scale=scale)
+    columns = int(np.ceil(np.sqrt(len(IMAGES))))
+    assert read(tmp_path / "a.png").shape[1] == scale * (columns * (SHAPE[1] + pictures.GAP) + pictures.GAP)
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "message"),
+    [("a.npy", 2, "numbers"), ("a.npz", 1, "numbers"), ("a.png", 0, "from 1 to"), ("folder", 10**4, "from 1 to")],
+)
+def test_enlargements_that_cannot_be(tmp_path, name, scale, message):
+    with pytest.raises(KvaeError, match=message):
+        output.write([IMAGES], len(IMAGES), SHAPE, tmp_path / name, scale=scale)
+    assert not list(tmp_path.iterdir())

@@ -29,6 +29,35 @@ def test_a_line_between_codes_is_straight_and_includes_both_ends():
     np.testing.assert_array_equal(found, [[0, 10, -4], [2, 10, -2], [4, 10, 0], [6, 10, 2], [8, 10, 4]])
 
 
+def test_a_great_circle_turns_evenly_and_keeps_the_distance_from_0():
+    found = paths.interpolate(np.array([3, 0], np.float32), np.array([0, 3], np.float32), 4, "sphere")
+    angles = np.deg2rad([0, 30, 60, 90])
+    np.testing.assert_allclose(found, 3 * np.stack([np.cos(angles), np.sin(angles)], axis=1), atol=1e-6)
+
+
+def test_a_great_circle_between_codes_of_other_lengths_has_both_ends_and_their_plane():
+    one, other = np.random.default_rng(0).normal(size=(2, 5)).astype(np.float32)
+    found = paths.interpolate(one, 4 * other, 9, "sphere")
+    np.testing.assert_allclose(found[[0, -1]], [one, 4 * other], atol=1e-5)
+    assert np.linalg.matrix_rank(found, tol=1e-4) == 2
+    length = np.linalg.norm(found, axis=1)
+    assert length.min() > 0.99 * np.linalg.norm(one) and length.max() < 1.01 * np.linalg.norm(4 * other)
+
+
+@pytest.mark.parametrize("other", [[2, 4], [-1, -2], [0, 0], [1, 2]])
+def test_where_there_is_no_great_circle_the_way_is_straight(other):
+    ends = np.array([1, 2], np.float32), np.array(other, np.float32)
+    for one, last in (ends, ends[::-1]):
+        np.testing.assert_allclose(
+            paths.interpolate(one, last, 5, "sphere"), paths.interpolate(one, last, 5), atol=1e-6
+        )
+
+
+def test_no_other_path():
+    with pytest.raises(KvaeError, match="line, sphere"):
+        paths.interpolate(np.zeros(2, np.float32), np.ones(2, np.float32), 3, "spline")
+
+
 def test_dimensions_are_ordered_by_rate_without_unused_ones(bundle):
     assert paths.dimensions(bundle.manifest) == [0, 1, 2]
     assert paths.dimensions(knowing(bundle, [0.5, 0.001, 2.0])) == [2, 0]
