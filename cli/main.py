@@ -27,6 +27,7 @@ VERBS = {
     "runs": Verb("runs", "List the runs in a folder, newest first."),
     "sample": Verb("sample", "Draw images from a model."),
     "score": Verb("score", "Score IMAGES by their ELBO: low is anomalous."),
+    "serve": Verb("serve", "Serve a model over HTTP: sample, encode, decode, reconstruct, score."),
     "train": Verb("train", "Train a model, evaluate it on the test images, and export it."),
     "traverse": Verb("paths", "Draw what each latent dimension does."),
     "verify": Verb("checks", "Check on this machine that a bundle computes what it should."),

@@ -28,6 +28,7 @@ TABLE = {
     "checks": {"bundle", "data", "files", "machine", "runtime"},
     "conversion": {"bundle", "data", "evaluation", "files", "runtime"},
     "compression": {"bundle", "data", "files", "likelihoods", "machine", "runtime"},
+    "serving": {"bundle", "data", "files", "runtime"},
     "explorer": {"bundle", "files", "runtime"},
     "runs": {"bundle", "files"},
     "steps": {"files", "machine"},
