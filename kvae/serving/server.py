@@ -15,6 +15,9 @@ GRACE = 30
 """Seconds that requests which are being answered get when the service is told to stop."""
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]", "::1")
 BACKLOG = 1024
+BEING_READ = 64
+"""Connections beyond the requests that may wait; with more, further requests are answered with 503 before their bodies
+are read, so that memory is bounded."""
 
 
 def serve(
@@ -49,6 +52,11 @@ def serve(
         if ready is not None:
             ready(f"http://{f'[{host}]' if ':' in host else host}:{address[1]}")
         config = uvicorn.Config(
-            app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE, server_header=False
+            app,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=GRACE,
+            limit_concurrency=limits.max_waiting + BEING_READ,
+            server_header=False,
         )
         uvicorn.Server(config).run([listening])
