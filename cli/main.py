@@ -36,7 +36,17 @@ VERBS = {
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
-@click.group(cls=OneLineGroup, verbs=VERBS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=OneLineGroup,
+    verbs=VERBS,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="kvae")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Variational autoencoders: train with Keras, hand over as ONNX, sample anywhere."""
+    if context.invoked_subcommand is None:
+        from kvae.cli import welcome
+
+        welcome.show()

@@ -454,12 +454,6 @@ def test_a_bug_in_a_verb_s_module_keeps_its_traceback(kvae, monkeypatch):
         kvae("broken")
 
 
-def test_kvae_without_a_verb_shows_its_help(kvae):
-    result = kvae()
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == kvae("--help").stdout
-
-
 def test_an_error_quotes_no_escape_sequences(kvae):
     line = one_line(kvae("sample", "--model", "a\x1b[31m\u202eb"), 1)
     assert "a?[31m?b" in line
