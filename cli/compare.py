@@ -10,6 +10,7 @@ import click
 from kvae.cli import terminal
 from kvae.cli.config_options import config_options, given, regularizer_option
 from kvae.cli.destination import Out
+from kvae.cli.help import command
 from kvae.cli.options import (
     data_dir_option,
     importance_samples_option,
@@ -21,10 +22,22 @@ from kvae.config import ModelConfig, TrainConfig
 from kvae.errors import ConfigError
 from kvae.files import json_text
 
+FIRST = (
+    "vary", "preset", "importance_samples", "dataset", "data", "architecture", "latent_dim", "beta", "epochs", "seed",
+    "out", "as_json",
+)  # fmt: skip
+"""The options that `kvae compare --help` shows, by their parameters' names."""
 PRESETS = ["why-kl"]  # the same as in kvae.comparison.settings, which loads Keras
 
 
-@click.command()
+@command(
+    examples=[
+        "kvae compare --preset why-kl --out why",
+        "kvae compare --vary beta=0.25,1,4 --dataset fashion_mnist_mini --out betas",
+    ],
+    own={"Comparison": ("vary", "preset", "importance_samples")},
+    first=FIRST,
+)
 @click.option("--vary", multiple=True, metavar="SETTING=VALUE,...", help="A setting and its values; repeat for a grid.")
 @click.option(
     "--preset", type=click.Choice(PRESETS), help="why-kl: the KL, the cross-entropy, losses in between, and none."

@@ -7,6 +7,7 @@ import click
 
 from kvae.cli import labels, terminal
 from kvae.cli.destination import Out, check_apart
+from kvae.cli.help import command
 from kvae.cli.images import images_argument, open_images
 from kvae.cli.options import PATH, json_option, model_option
 from kvae.cli.running import open_model, reading_options
@@ -17,7 +18,13 @@ CODINGS = ("bits-back", "cross-entropy")
 """Those of `kvae.compression.coder`, which a test compares: importing it would load numpy for --help."""
 
 
-@click.command()
+@command(
+    examples=[
+        "kvae compress pngs --model runs/own --out pngs.kvz",
+        "kvae compress test.npy --model runs/own --portable",
+    ],
+    own={"Compression": ("coding", "portable", "batch")},
+)
 @images_argument
 @model_option
 @click.option("--out", type=Out(), default="images.kvz", show_default=True, help="The file to write, a .kvz.")
@@ -73,7 +80,12 @@ def compress(
     click.echo(json_text.dumps(values) if as_json else terminal.wrapped(report.text(out, found), terminal.width()))
 
 
-@click.command()
+@command(
+    examples=[
+        "kvae decompress pngs.kvz --model runs/own --out back",
+        "kvae decompress pngs.kvz --model runs/own --out back.npy",
+    ]
+)
 @click.argument("file", metavar="FILE.kvz", type=PATH)
 @model_option
 @click.option(

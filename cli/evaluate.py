@@ -9,6 +9,7 @@ import click
 from kvae.bundle.locate import locate
 from kvae.cli import labels, quality, terminal
 from kvae.cli.destination import Out, check_apart
+from kvae.cli.help import command
 from kvae.cli.options import (
     PATH,
     data_dir_option,
@@ -51,7 +52,24 @@ MAX_SCALES = 128
 """Maximum number of dimensions whose scales are listed, the smallest first: a ladder can have thousands."""
 
 
-@click.command()
+@command(
+    examples=[
+        "kvae evaluate runs/first --against runs/second",
+        "kvae evaluate my_bundle --samples 10000 --seed 1 --json",
+    ],
+    own={
+        "Measurement": (
+            "against",
+            "num_samples",
+            "features",
+            "importance_samples",
+            "proposal",
+            "seed",
+            "test_bits",
+            "per_image",
+        )
+    },
+)
 @click.argument("model", metavar="RUN|BUNDLE", required=False)
 @importance_samples_option
 @click.option("--against", metavar="OTHER", help="A second model to compare with, image by image.")

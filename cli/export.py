@@ -9,12 +9,19 @@ from kvae.bundle.locate import BUNDLE_FOLDER, locate, shipped
 from kvae.bundle.manifest import FILE_NAME
 from kvae.cli import terminal
 from kvae.cli.destination import Out, check_apart
+from kvae.cli.help import command
 from kvae.cli.options import data_dir_option, json_option, own_option, threads_option
 from kvae.cli.quiet import import_tensorflow_quietly
 from kvae.files import json_text
 
 
-@click.command()
+@command(
+    examples=[
+        "kvae export runs/first --out my_bundle",
+        "kvae export my_bundle --precision int8 --format ort --out phone",
+    ],
+    own={"Conversion": ("to_precision", "graph_format")},
+)
 @click.argument("model", metavar="RUN|BUNDLE")
 @click.option("--out", type=Out(), required=True, help="Folder for the bundle; an existing bundle is replaced.")
 @click.option(

@@ -10,6 +10,7 @@ import click
 from kvae.cli import labels
 from kvae.cli.bulk import encode_or_score, engine_option
 from kvae.cli.destination import destination
+from kvae.cli.help import command
 from kvae.cli.options import PATH, device_option, json_option, model_option, threads_option
 from kvae.cli.running import FORMATS, open_model, out_option, reading_options, report
 from kvae.cli.terminal import shown
@@ -27,7 +28,12 @@ max_bad_option = click.option(
 NO_NAMES = "A .npy could not say which row is missing: write an .npz, which has names, a .png or a folder."
 
 
-@click.command()
+@command(
+    examples=[
+        "kvae reconstruct photo.png --resize",
+        "kvae reconstruct pngs --model runs/first --out reconstructions.npz",
+    ]
+)
 @images_argument
 @model_option
 @out_option("reconstructions.png", f"{FORMATS} A grid shows each image above its reconstruction.")
@@ -67,7 +73,9 @@ def reconstruct(
     report(out, model, path, as_json, source)
 
 
-@click.command()
+@command(
+    examples=["kvae encode pngs --model runs/first --out codes.npz", "kvae encode test.npy --engine ray --out codes"]
+)
 @images_argument
 @model_option
 @out_option("codes.npz", "An .npz with loc and scale, both (n, latent_dim), and names; - prints it.")
@@ -108,7 +116,9 @@ def encode(
     report(out, model, path, as_json, source)
 
 
-@click.command()
+@command(
+    examples=["kvae decode codes.npz --model runs/first", "kvae decode codes.npz --model runs/first --out decoded.npy"]
+)
 @click.argument("codes_path", metavar="CODES", type=PATH)
 @model_option
 @out_option("decoded.png", FORMATS)

@@ -3,11 +3,12 @@
 import click
 
 from kvae.cli import terminal
+from kvae.cli.help import command
 from kvae.cli.options import json_option, limit_option
 from kvae.files import json_text
 
 
-@click.command()
+@command(examples=["kvae info", "kvae info my_bundle --json"])
 @click.argument("model", required=False)
 @limit_option
 @json_option

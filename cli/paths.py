@@ -6,12 +6,19 @@ import click
 
 from kvae.cli import labels
 from kvae.cli.destination import destination
+from kvae.cli.help import command
 from kvae.cli.options import PATH, device_option, json_option, model_option, threads_option
 from kvae.cli.running import FORMATS, open_model, out_option, reading_options, report
 from kvae.files.reading import Reading
 
 
-@click.command()
+@command(
+    examples=[
+        "kvae interpolate --from shirt.png --to boot.png",
+        "kvae interpolate --from a.png --to b.png --steps 100 --out path.npy",
+    ],
+    own={"Path": ("one", "other", "steps")},
+)
 @click.option("--from", "one", metavar="IMAGE", type=PATH, required=True, help="The first image.")
 @click.option("--to", "other", metavar="IMAGE", type=PATH, required=True, help="The last image.")
 @click.option("--steps", type=int, default=10, show_default=True, help="Number of images, including both ends.")
@@ -52,7 +59,13 @@ def interpolate(
     report(out, model, path, as_json, steps)
 
 
-@click.command()
+@command(
+    examples=[
+        "kvae traverse --model runs/first",
+        "kvae traverse --image shirt.png --steps 7 --reach 2 --out shirt_dims.png",
+    ],
+    own={"Traversal": ("image", "steps", "reach")},
+)
 @click.option("--image", metavar="IMAGE", type=PATH, help="Vary the code of this image. [default: the prior's mean]")
 @click.option("--steps", type=int, default=11, show_default=True, help="Number of values per dimension.")
 @click.option(

@@ -8,6 +8,7 @@ import click
 
 from kvae.cli import bulk, labels, terminal
 from kvae.cli.destination import STDOUT, check_apart, destination
+from kvae.cli.help import command
 from kvae.cli.options import device_option, json_option, model_option, threads_option
 from kvae.cli.running import FORMATS, out_option
 from kvae.files import json_text
@@ -26,7 +27,10 @@ class Temperature(click.ParamType):
         return numbers if len(numbers) > 1 else numbers[0]
 
 
-@click.command()
+@command(
+    examples=["kvae sample --n 64", "kvae sample --label sneaker --temperature 0.8 --seed 7 --out sneakers.png"],
+    own={"Drawing": ("n", "label", "seed", "temperature", "draw")},
+)
 @click.option("--n", "n", type=int, default=64, show_default=True, help="Number of images.")
 @labels.label_option(
     "For a conditional model: the class to draw, by name or number; all for a row per class, with --n images each. "

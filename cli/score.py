@@ -12,6 +12,7 @@ import click
 from kvae.cli import labels
 from kvae.cli.bulk import encode_or_score, engine_option
 from kvae.cli.destination import STDOUT, Out, check_apart, destination
+from kvae.cli.help import command
 from kvae.cli.images import images_argument, len_of_batch, max_bad_option, open_images
 from kvae.cli.options import PATH, device_option, model_option, threads_option
 from kvae.cli.running import open_model, reading_options, report
@@ -24,7 +25,13 @@ STATISTICS = ("elbo", "nll", "typicality", "complexity")
 """Those of `kvae.detection`, which a test compares: importing it would load numpy for --help."""
 
 
-@click.command()
+@command(
+    examples=[
+        "kvae score new --model my_run --reference normal --alarm 0.01",
+        "kvae score test.npy --model my_run --statistic complexity --labels odd.csv",
+    ],
+    own={"Detection": ("reference", "alarm", "statistic", "labels_file", "picture", "maps")},
+)
 @images_argument
 @model_option
 @click.option(
@@ -98,10 +105,6 @@ def score(
 
     The ELBO is in nats; its percentile is relative to the training images. IMAGES are pictures, folders of pictures,
     .npy, .npz or idx files. A picture that is skipped has no row.
-
-    \b
-    kvae score new --model my_run --reference normal --alarm 0.01
-    kvae score test.npy --model my_run --statistic complexity --labels odd.csv
     """
     judged = bool(reference or labels_file or picture or statistic != "elbo")
     _check_usage(engine, bool(reference), alarm, statistic, judged or maps is not None)

@@ -15,6 +15,7 @@ from kvae.bundle import caveats
 from kvae.cli import terminal
 from kvae.cli.config_options import config_options, given, regularizer_option
 from kvae.cli.destination import Out
+from kvae.cli.help import command
 from kvae.cli.options import (
     PATH,
     data_dir_option,
@@ -27,6 +28,12 @@ from kvae.cli.quiet import import_tensorflow_quietly
 from kvae.config import ModelConfig, TrainConfig
 from kvae.files import json_text
 
+FIRST = (
+    "dataset", "data", "recipe", "architecture", "latent_dim", "prior", "conditional", "beta", "epochs", "seed", "out",
+    "resume",
+)  # fmt: skip
+"""The options that `kvae train --help` shows, by their parameters' names."""
+
 recipe_option = click.option(
     "--recipe",
     type=click.Choice(list(recipes.RECIPES)),
@@ -35,7 +42,13 @@ recipe_option = click.option(
 )
 
 
-@click.command()
+@command(
+    examples=[
+        "kvae train --dataset fashion_mnist --latent-dim 16 --out runs/first",
+        "kvae train --data photos --image-size 64 --epochs 50 --out runs/photos",
+    ],
+    first=FIRST,
+)
 @config_options(TrainConfig, ModelConfig)
 @regularizer_option
 @recipe_option

@@ -14,6 +14,12 @@ class Verb(NamedTuple):
     """The module of `kvae.cli` that defines the command, under the verb's own name with _ for -."""
     summary: str
     """The first line of the command's help, shown by `kvae --help`."""
+    group: str
+    """Where `kvae --help` lists it: one of `GROUPS`."""
+
+
+GROUPS = ("Make", "Use", "Look", "Measure", "Bundles", "Setup")
+"""The groups of `kvae --help`."""
 
 
 class Verbs(Mapping[str, click.Command]):
@@ -51,6 +57,10 @@ class VerbGroup(click.Group):
         return self.commands[cmd_name] if cmd_name in self.verbs else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the verbs with their summaries; click would import each one to get its help."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, self.verbs[name].summary) for name in self.list_commands(ctx)])
+        """List the verbs with their summaries, group by group; click would import each one to get its help."""
+        size = max(map(len, self.verbs))
+        for group in GROUPS:
+            rows = [(f"{name:<{size}}", verb.summary) for name, verb in self.verbs.items() if verb.group == group]
+            if rows:
+                with formatter.section(group):
+                    formatter.write_dl(rows)

@@ -444,7 +444,7 @@ def test_a_mistyped_verb_gets_a_suggestion(kvae):
 
 
 def test_a_bug_in_a_verb_s_module_keeps_its_traceback(kvae, monkeypatch):
-    monkeypatch.setitem(VERBS, "broken", Verb("broken", "Fails while it is imported."))
+    monkeypatch.setitem(VERBS, "broken", Verb("broken", "Fails while it is imported.", "Look"))
 
     def failing(name):
         raise KeyError(name)

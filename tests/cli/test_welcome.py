@@ -40,7 +40,7 @@ def test_it_names_the_run_that_would_be_sampled(run):
 
 def test_it_names_the_command_that_brings_what_is_missing(tmp_path, monkeypatch):
     without(monkeypatch, "tensorflow")
-    assert "[train]" in welcome.text(tmp_path, None) and "kvae train" not in welcome.text(tmp_path, None)
+    assert "[train]" in welcome.text(tmp_path, None) and "fashion_mnist" not in welcome.text(tmp_path, None)
     without(monkeypatch, "onnxruntime")
     assert "[cpu]" in welcome.text(tmp_path, None)
 
