@@ -18,6 +18,7 @@ from kvae.cli.options import (
     threads_option,
 )
 from kvae.cli.quiet import import_tensorflow_quietly
+from kvae.cli.suggestions import Choice
 from kvae.config import ModelConfig, TrainConfig
 from kvae.errors import ConfigError
 from kvae.files import json_text
@@ -39,9 +40,7 @@ PRESETS = ["why-kl"]  # the same as in kvae.comparison.settings, which loads Ker
     first=FIRST,
 )
 @click.option("--vary", multiple=True, metavar="SETTING=VALUE,...", help="A setting and its values; repeat for a grid.")
-@click.option(
-    "--preset", type=click.Choice(PRESETS), help="why-kl: the KL, the cross-entropy, losses in between, and none."
-)
+@click.option("--preset", type=Choice(PRESETS), help="why-kl: the KL, the cross-entropy, losses in between, and none.")
 @config_options(TrainConfig, ModelConfig)
 @regularizer_option
 @importance_samples_option

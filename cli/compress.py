@@ -11,6 +11,7 @@ from kvae.cli.help import command
 from kvae.cli.images import images_argument, open_images
 from kvae.cli.options import PATH, json_option, model_option
 from kvae.cli.running import open_model, reading_options
+from kvae.cli.suggestions import Choice
 from kvae.files import json_text
 from kvae.files.reading import Reading
 
@@ -30,7 +31,7 @@ CODINGS = ("bits-back", "cross-entropy")
 @click.option("--out", type=Out(), default="images.kvz", show_default=True, help="The file to write, a .kvz.")
 @click.option(
     "--coding",
-    type=click.Choice(CODINGS),
+    type=Choice(CODINGS),
     default=CODINGS[0],
     show_default=True,
     help="cross-entropy: the same without bits back, to compare; each code costs H(q, p), not the KL.",

@@ -6,11 +6,12 @@ from typing import Any
 
 import click
 
+from kvae.cli.suggestions import Choice
 from kvae.config import REGULARIZERS, kind_of
 
 regularizer_option = click.option(
     "--regularizer",
-    type=click.Choice(list(REGULARIZERS)),
+    type=Choice(list(REGULARIZERS)),
     help="A name for a special case of the loss: kl is --entropy-weight 1, cross-entropy is --entropy-weight 0, none "
     "is --beta 0.",
 )
@@ -32,7 +33,7 @@ def config_options(
             choices, kind = item.metadata["choices"], kind_of(item)
             command = click.option(
                 f"--{item.name.replace('_', '-')}",
-                type=click.Choice(list(choices)) if choices else kind,
+                type=Choice(list(choices)) if choices else kind,
                 is_flag=kind is bool,
                 default=item.default,
                 show_default=item.default is not None and kind is not bool,

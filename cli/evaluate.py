@@ -19,6 +19,7 @@ from kvae.cli.options import (
     own_option,
     threads_option,
 )
+from kvae.cli.suggestions import Choice
 
 ROWS = {
     "elbo": ("−ELBO", -1.0, "nats"),
@@ -90,14 +91,14 @@ MAX_SCALES = 128
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the draws.")
 @click.option(
     "--proposal",
-    type=click.Choice(["adaptive", "posterior"]),
+    type=Choice(["adaptive", "posterior"]),
     default="adaptive",
     show_default=True,
     help="Draw the importance samples from the posterior, or (adaptive) from a wider one if it is far too narrow.",
 )
 @click.option(
     "--test-bits",
-    type=click.Choice(["kvae", "published"]),
+    type=Choice(["kvae", "published"]),
     default="kvae",
     show_default=True,
     help="How the test images of a model of bits were binarised: by kvae or, for fashion_mnist only, by the authors of "

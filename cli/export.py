@@ -12,6 +12,7 @@ from kvae.cli.destination import Out, check_apart
 from kvae.cli.help import command
 from kvae.cli.options import data_dir_option, json_option, own_option, threads_option
 from kvae.cli.quiet import import_tensorflow_quietly
+from kvae.cli.suggestions import Choice
 from kvae.files import json_text
 
 
@@ -27,7 +28,7 @@ from kvae.files import json_text
 @click.option(
     "--precision",
     "to_precision",
-    type=click.Choice(["float32", "float16", "int8"]),
+    type=Choice(["float32", "float16", "int8"]),
     default="float32",
     show_default=True,
     help="Precision of the weights. float16 and int8 are compared with float32 on the test images.",
@@ -35,7 +36,7 @@ from kvae.files import json_text
 @click.option(
     "--format",
     "graph_format",
-    type=click.Choice(["onnx", "ort"]),
+    type=Choice(["onnx", "ort"]),
     default="onnx",
     show_default=True,
     help="ort is onnxruntime's own format, for its small builds on phones and embedded boards.",

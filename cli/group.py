@@ -43,8 +43,10 @@ class OneLineGroup(VerbGroup):
             click.echo(error.format_message(), err=True)
             sys.exit(error.exit_code)
         except click.UsageError as error:
+            from kvae.cli import suggestions
+
             command = error.ctx.command_path if error.ctx else "kvae"
-            _fail(f"{error.format_message()} Try '{command} --help'.", error.exit_code)
+            _fail(f"{suggestions.message(error)} Try '{command} --help'.", error.exit_code)
         except click.ClickException as error:
             _fail(error.format_message(), error.exit_code)
         except KvaeError as error:

@@ -39,6 +39,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 @click.group(
+    "kvae",
     cls=OneLineGroup,
     verbs=VERBS,
     invoke_without_command=True,

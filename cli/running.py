@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from kvae.cli.destination import STDOUT, Out, check_apart
+from kvae.cli.suggestions import Choice
 from kvae.cli.terminal import tell_skipped, tell_which
 from kvae.files import json_text
 from kvae.files.reading import Reading
@@ -28,7 +29,7 @@ def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
         is_flag=True,
         help="Resize images to the model's size and channels; other aspect ratios are centre-cropped.",
     )
-    @click.option("--alpha", type=click.Choice(["white", "black"]), help="Background colour for transparent pictures.")
+    @click.option("--alpha", type=Choice(["white", "black"]), help="Background colour for transparent pictures.")
     @click.option(
         "--levels", metavar="MIN:MAX", help="In images of more than 8 bits, the levels that become black and white."
     )

@@ -16,6 +16,7 @@ from kvae.cli.help import command
 from kvae.cli.images import images_argument, len_of_batch, max_bad_option, open_images
 from kvae.cli.options import PATH, device_option, model_option, threads_option
 from kvae.cli.running import open_model, reading_options, report
+from kvae.cli.suggestions import Choice
 from kvae.cli.terminal import shown, tell, tell_skipped, tell_which, width
 from kvae.errors import KvaeError
 from kvae.files import json_text
@@ -53,7 +54,7 @@ STATISTICS = ("elbo", "nll", "typicality", "complexity")
 )
 @click.option(
     "--statistic",
-    type=click.Choice(STATISTICS),
+    type=Choice(STATISTICS),
     default=STATISTICS[0],
     show_default=True,
     help="What is odd. elbo: a low ELBO. nll: a high -log p(x) from 100 draws, slower. typicality: an ELBO far from "

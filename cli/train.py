@@ -25,6 +25,7 @@ from kvae.cli.options import (
     threads_option,
 )
 from kvae.cli.quiet import import_tensorflow_quietly
+from kvae.cli.suggestions import Choice
 from kvae.config import ModelConfig, TrainConfig
 from kvae.files import json_text
 
@@ -36,7 +37,7 @@ FIRST = (
 
 recipe_option = click.option(
     "--recipe",
-    type=click.Choice(list(recipes.RECIPES)),
+    type=Choice(list(recipes.RECIPES)),
     help="Start from a set of settings; other options override them. [default: fashion_mnist_quick for fashion_mnist, "
     "if no setting of the model or of its training is given]",
 )

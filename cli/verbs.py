@@ -56,6 +56,16 @@ class VerbGroup(click.Group):
         """The command; unlike click's own look-up, an error while its module is imported comes through."""
         return self.commands[cmd_name] if cmd_name in self.verbs else None
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the arguments begin with; for an unknown one, an error with what may have been meant."""
+        if args and args[0] not in self.verbs and not args[0].startswith("-") and not ctx.resilient_parsing:
+            from kvae.cli import suggestions
+
+            ctx.fail(suggestions.unknown_verb(args[0], self.verbs))
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the verbs with their summaries, group by group; click would import each one to get its help."""
         size = max(map(len, self.verbs))

@@ -439,10 +439,6 @@ def test_the_summary_of_a_verb_is_the_first_line_of_its_help(verb):
     assert main.commands[verb].name == verb
 
 
-def test_a_mistyped_verb_gets_a_suggestion(kvae):
-    assert "'sample'" in one_line(kvae("sampel"), 2)
-
-
 def test_a_bug_in_a_verb_s_module_keeps_its_traceback(kvae, monkeypatch):
     monkeypatch.setitem(VERBS, "broken", Verb("broken", "Fails while it is imported.", "Look"))
 
