@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from kvae.cli import terminal
+from kvae.cli import complete, terminal
 from kvae.cli.help import command
 from kvae.cli.options import PATH, device_option, json_option, limit_option, threads_option
 from kvae.files import json_text
@@ -17,8 +17,13 @@ WORDS = {"ok": "ok", "failed": "FAILED", "skipped": "skipped"}
     examples=["kvae verify my_bundle", "kvae verify my_bundle --run runs/first --device cuda"],
     own={"Check": ("run",)},
 )
-@click.argument("model", metavar="[BUNDLE]", required=False)
-@click.option("--run", type=PATH, help="Compare with the Keras model of this run too; needs the train extra.")
+@click.argument("model", metavar="[BUNDLE]", required=False, shell_complete=complete.models)
+@click.option(
+    "--run",
+    type=PATH,
+    shell_complete=complete.runs,
+    help="Compare with the Keras model of this run too; needs the train extra.",
+)
 @device_option
 @threads_option
 @limit_option

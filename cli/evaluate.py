@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from kvae.bundle.locate import locate
-from kvae.cli import labels, quality, terminal
+from kvae.cli import complete, labels, quality, terminal
 from kvae.cli.destination import Out, check_apart
 from kvae.cli.help import command
 from kvae.cli.options import (
@@ -71,9 +71,11 @@ MAX_SCALES = 128
         )
     },
 )
-@click.argument("model", metavar="RUN|BUNDLE", required=False)
+@click.argument("model", metavar="RUN|BUNDLE", required=False, shell_complete=complete.models)
 @importance_samples_option
-@click.option("--against", metavar="OTHER", help="A second model to compare with, image by image.")
+@click.option(
+    "--against", metavar="OTHER", shell_complete=complete.models, help="A second model to compare with, image by image."
+)
 @click.option(
     "--samples",
     "num_samples",

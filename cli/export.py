@@ -7,7 +7,7 @@ import click
 
 from kvae.bundle.locate import BUNDLE_FOLDER, locate, shipped
 from kvae.bundle.manifest import FILE_NAME
-from kvae.cli import terminal
+from kvae.cli import complete, terminal
 from kvae.cli.destination import Out, check_apart
 from kvae.cli.help import command
 from kvae.cli.options import data_dir_option, json_option, own_option, threads_option
@@ -23,7 +23,7 @@ from kvae.files import json_text
     ],
     own={"Conversion": ("to_precision", "graph_format")},
 )
-@click.argument("model", metavar="RUN|BUNDLE")
+@click.argument("model", metavar="RUN|BUNDLE", shell_complete=complete.models)
 @click.option("--out", type=Out(), required=True, help="Folder for the bundle; an existing bundle is replaced.")
 @click.option(
     "--precision",

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from kvae.cli import terminal
+from kvae.cli import complete, terminal
 from kvae.cli.config_options import config_options
 from kvae.cli.destination import Out
 from kvae.cli.help import command
@@ -23,7 +23,7 @@ from kvae.files import json_text
         "kvae fit-prior runs/first --prior flow --epochs 100 --out runs/flow",
     ],
 )
-@click.argument("run", metavar="RUN", type=PATH)
+@click.argument("run", metavar="RUN", type=PATH, shell_complete=complete.runs)
 @config_options(PriorFitConfig)
 @click.option("--out", type=Out(), required=True, help="New folder for the run with the fitted prior.")
 @data_dir_option

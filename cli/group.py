@@ -37,6 +37,8 @@ class OneLineGroup(VerbGroup):
                 setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  # open for as long as the process runs
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        if "_KVAE_COMPLETE" in os.environ:
+            from kvae.cli import completion  # noqa: F401  # it teaches click kvae's way with bash
         try:
             result = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         except click.exceptions.NoArgsIsHelpError as error:  # its message is the whole help text

@@ -32,6 +32,7 @@ VERBS = {
     "info": Verb("info", "Show what a bundle says about itself.", "Bundles"),
     "verify": Verb("checks", "Check on this machine that a bundle computes what it should.", "Bundles"),
     "doctor": Verb("checks", "Say what this installation can and cannot do.", "Setup"),
+    "completion": Verb("completion", "Print the script that completes kvae's words in a shell.", "Setup"),
 }
 
 # numpy's OpenBLAS starts a thread per core of the machine when it is loaded. kvae runs batches side by side instead.

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from kvae.cli import complete
 from kvae.cli.suggestions import Choice
 from kvae.machine import cores
 
@@ -29,6 +30,7 @@ limit_option = click.option(
 _model_option = click.option(
     "--model",
     metavar="MODEL",
+    shell_complete=complete.models,
     help="A bundle folder, a decoder.onnx, a run, or the name of a shipped model. "
     "[default: the newest run here, else fashion_mnist]",
 )

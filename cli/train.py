@@ -12,7 +12,7 @@ import click
 
 from kvae import recipes
 from kvae.bundle import caveats
-from kvae.cli import terminal
+from kvae.cli import complete, terminal
 from kvae.cli.config_options import config_options, given, regularizer_option
 from kvae.cli.destination import Out
 from kvae.cli.help import command
@@ -62,6 +62,7 @@ recipe_option = click.option(
     "--resume",
     metavar="RUN",
     type=PATH,
+    shell_complete=complete.runs,
     help="Resume a run that was stopped, with its own settings; with --epochs, train a stopped or finished run to that "
     "many epochs.",
 )

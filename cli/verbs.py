@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class Verb(NamedTuple):
@@ -55,6 +58,15 @@ class VerbGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command; unlike click's own look-up, an error while its module is imported comes through."""
         return self.commands[cmd_name] if cmd_name in self.verbs else None
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
+        """The verbs, or else the options, that begin with a word; click would import each verb."""
+        from click.shell_completion import CompletionItem
+
+        found = [CompletionItem(name, help=verb.summary) for name, verb in self.verbs.items()]
+        return [item for item in found if item.value.startswith(incomplete)] or click.Command.shell_complete(
+            self, ctx, incomplete
+        )
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
