@@ -12,7 +12,9 @@ import click
 
 from kvae import recipes
 from kvae.bundle import caveats
-from kvae.cli import complete, terminal
+from kvae.cli import complete, config_file, terminal
+from kvae.cli import dry_run as dry_runs
+from kvae.cli.config_file import config_option
 from kvae.cli.config_options import config_options, given, regularizer_option
 from kvae.cli.destination import Out
 from kvae.cli.help import command
@@ -30,8 +32,8 @@ from kvae.config import ModelConfig, TrainConfig
 from kvae.files import json_text
 
 FIRST = (
-    "dataset", "data", "recipe", "architecture", "latent_dim", "prior", "conditional", "beta", "epochs", "seed", "out",
-    "resume",
+    "dataset", "data", "recipe", "architecture", "latent_dim", "prior", "beta", "epochs", "out", "resume",
+    "config_file", "dry_run",
 )  # fmt: skip
 """The options that `kvae train --help` shows, by their parameters' names."""
 
@@ -66,6 +68,8 @@ recipe_option = click.option(
     help="Resume a run that was stopped, with its own settings; with --epochs, train a stopped or finished run to that "
     "many epochs.",
 )
+@config_option
+@click.option("--dry-run", is_flag=True, help="Say what would be trained, and write nothing.")
 @json_option
 @click.pass_context
 def train(
@@ -76,10 +80,13 @@ def train(
     strategy: str,
     out: Path | None,
     resume: Path | None,
+    dry_run: bool,
     as_json: bool,
     **settings: Any,
 ) -> None:
     """Train a model, evaluate it on the test images, and export it."""
+    if resume and (dry_run or config_file.path_of(context)):
+        raise click.UsageError(f"--{'dry-run' if dry_run else 'config'} is for a new run; leave out --resume.")
     changed = given(context, settings)
     epochs = changed.pop("epochs", None) if resume else None
     if resume and (changed or recipe or out):
@@ -90,15 +97,19 @@ def train(
     terminal.log_to_stderr()
     if resume:
         resume_training(resume, epochs, data_dir, device, strategy, as_json)
-    else:
+        return
+    with config_file.named_in_errors(context):
         if "init_from" in changed:
             from kvae.runs import initial
 
             changed = initial.inherited(changed, with_data=recipe is None)
         own = None if recipe else recipes.for_settings(changed)
-        note = own and f"recipe {own}, as no setting was given; --recipe {own} to change some of it"
         config = recipes.resolve(recipe or own, changed)
-        run_training(config, out, data_dir, device, strategy, as_json, note)
+    if dry_run:
+        dry_runs.tell(config, recipe or own, out, data_dir, as_json)
+        return
+    note = own and f"recipe {own}, as no setting was given; --recipe {own} to change some of it"
+    run_training(config, out, data_dir, device, strategy, as_json, note)
 
 
 def run_training(
@@ -112,13 +123,14 @@ def run_training(
 ) -> None:
     """Train as `config` says and print the results, and `note` as the training begins; see `kvae.training.train`."""
     from kvae.data import choice
+    from kvae.runs import beginning
 
     config = choice.dense_for_tables(config)
     import_tensorflow_quietly()
     with terminal.status("loading kvae's models"):
         from kvae.training import making
 
-    folder = out or making.default_folder(config)
+    folder = out or beginning.default_folder(config)
     _run(partial(making.train, config), config, folder, data_dir, device, strategy, as_json, note=note)
 
 
