@@ -1,6 +1,8 @@
 """Load TensorFlow without its start-up messages."""
 
 import os
+import sys
+from importlib.util import find_spec
 
 import click
 
@@ -20,7 +22,8 @@ def import_tensorflow_quietly() -> None:
         chosen = os.environ["KERAS_BACKEND"][:40]
         click.echo(f"KERAS_BACKEND={printable(chosen)} is ignored: kvae trains with tensorflow.", err=True)
         os.environ["KERAS_BACKEND"] = "tensorflow"
-    with terminal.status("loading TensorFlow"), silenced():
+    will_load = "tensorflow" not in sys.modules and find_spec("tensorflow") is not None
+    with terminal.status("loading TensorFlow", plain=will_load), silenced():
         import tensorflow
         import tensorflow_probability
 

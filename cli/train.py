@@ -1,6 +1,8 @@
 """`kvae train`: progress on stderr, the result on stdout."""
 
+import contextlib
 import math
+import os
 import shlex
 from collections.abc import Callable
 from dataclasses import asdict
@@ -36,6 +38,10 @@ FIRST = (
     "config_file", "dry_run",
 )  # fmt: skip
 """The options that `kvae train --help` shows, by their parameters' names."""
+
+LABEL = 15
+"""The width of the labels of a training's results."""
+PREPARING = "reading images, building the model"
 
 recipe_option = click.option(
     "--recipe",
@@ -126,11 +132,13 @@ def run_training(
     from kvae.runs import beginning
 
     config = choice.dense_for_tables(config)
+    folder = out or beginning.default_folder(config)
+    if "TF_CONFIG" not in os.environ:  # a chief may have begun the run of this worker
+        beginning.check(folder, config)  # before TensorFlow is loaded; again, once the run begins
     import_tensorflow_quietly()
     with terminal.status("loading kvae's models"):
         from kvae.training import making
 
-    folder = out or beginning.default_folder(config)
     _run(partial(making.train, config), config, folder, data_dir, device, strategy, as_json, note=note)
 
 
@@ -188,7 +196,9 @@ def _run(
         resuming.follow(config, devices, resumed, data_dir, decoding)
         click.echo("This worker is done; the chief evaluates and exports.", err=True)
         return
-    progress = TrainingProgress(config.batch_size, epochs=config.epochs, note=note)
+    preparing = contextlib.ExitStack()
+    preparing.enter_context(terminal.status(PREPARING, plain=True))
+    progress = TrainingProgress(config.batch_size, epochs=config.epochs, note=note, before=preparing.close)
     try:
         run = make(folder, data_dir, [progress], decoding, devices)
     except KeyboardInterrupt as error:
@@ -196,10 +206,15 @@ def _run(
         advice = f" {saved} is saved. Resume with: kvae train --resume {shlex.quote(str(folder))}"
         raise KeyboardInterrupt("Interrupted." + advice * (folder / layout.CONFIG).is_file()) from None
     finally:
+        preparing.close()
         progress.close()
     if config.model.likelihood is None:  # chosen since then, from the data
         config = run_files.read_config(run.path)
-    click.echo(json_text.dumps(_as_json(run, config), indent=2) if as_json else _as_text(run, config))
+    if as_json:
+        click.echo(json_text.dumps(_as_json(run, config), indent=2))
+        return
+    click.echo(terminal.wrapped(_as_text(run, config), terminal.width(), LABEL))
+    terminal.tell(_next(run))
 
 
 def _as_json(run: Any, config: TrainConfig) -> dict[str, Any]:
@@ -225,33 +240,44 @@ def _as_text(run: Any, config: TrainConfig) -> str:
 
     metrics = run.metrics
     lines = [
-        f"{label:<15}{metrics[name].value:.2f} ± {metrics[name].standard_error:.2f} nats per image"
+        f"{label:<{LABEL}}{metrics[name].value:.2f} ± {metrics[name].standard_error:.2f} nats per image"
         for label, name in (("test ELBO", "elbo"), ("distortion", "distortion"), ("rate", "rate"))
     ]
     lines[0] += f" ({caveats.about_numbers(str(config.model.likelihood), str(config.binarize))})"
     if names := run.exported.manifest.labels:
         from kvae.data import classes
 
-        lines.append(f"{'classes':<15}{classes.listed(names)}")
+        lines.append(f"{'classes':<{LABEL}}{classes.listed(names)}")
         lines.append(
-            f"{'labels':<15}the numbers are given each image's label y: of log p(x|y); kvae evaluate also estimates "
-            f"log p(x) = log sum_y p(y) p(x|y)"
+            f"{'labels':<{LABEL}}the numbers are given each image's label y: of log p(x|y); kvae evaluate also "
+            f"estimates log p(x) = log sum_y p(y) p(x|y)"
         )
-    lines.append(f"{'active units':<15}{metrics['active_units'].value:.0f} of {run.exported.manifest.latent_dim}")
-    lines.append(f"{'effective beta':<15}{run.effective_beta:.3f}")
+    lines.append(f"{'active units':<{LABEL}}{metrics['active_units'].value:.0f} of {run.exported.manifest.latent_dim}")
+    lines.append(f"{'effective beta':<{LABEL}}{run.effective_beta:.3f}")
     caveat = caveats.about_training(run.exported.manifest.training)
     if caveat:
-        lines.append(f"{'loss':<15}{caveat}")
+        lines.append(f"{'loss':<{LABEL}}{caveat}")
     schedule = caveats.about_schedule(run.exported.manifest.training)
     if schedule:
-        lines.append(f"{'schedule':<15}{schedule}")
+        lines.append(f"{'schedule':<{LABEL}}{schedule}")
     if moved := caveats.about_shift(run.exported.manifest.training):
-        lines.append(f"{'shift':<15}{moved}")
-    lines += [f"{'note':<15}{diagnosis.as_text(finding)}" for finding in run.findings]
-    lines.append(f"{'parity':<15}{terminal.parity_text(run.exported.parity)}")
-    lines.append(f"{'run':<15}{run.path}")
-    lines += [f"{'':<15}{path.relative_to(run.path)}" for path in _files(run)]
+        lines.append(f"{'shift':<{LABEL}}{moved}")
+    lines += [f"{'note':<{LABEL}}{diagnosis.as_text(finding)}" for finding in run.findings]
+    lines.append(f"{'parity':<{LABEL}}{terminal.parity_text(run.exported.parity)}")
+    lines.append(f"{'run':<{LABEL}}{run.path}")
     return "\n".join(lines)
+
+
+def _next(run: Any) -> str:
+    """What to do with a new run."""
+    from kvae.files import pictures
+    from kvae.runs import layout
+
+    name = shlex.quote(str(run.path))
+    commands = [f"kvae sample --model {name}", f"kvae explore {name}"]
+    if pictures.is_table(run.exported.manifest.image_shape):
+        commands = [f"kvae sample --model {name} --out samples.npy", f"kvae evaluate {name}"]
+    return "\n".join([f"Open {run.path / layout.REPORT}. Next:", *(f"  {command}" for command in commands)])
 
 
 def _files(run: Any) -> list[Path]:
