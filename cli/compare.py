@@ -17,7 +17,7 @@ from kvae.cli.options import (
     json_option,
     threads_option,
 )
-from kvae.cli.quiet import import_tensorflow_quietly
+from kvae.cli.quiet import FOR_TRAINING, import_tensorflow_quietly
 from kvae.cli.suggestions import Choice
 from kvae.config import ModelConfig, TrainConfig
 from kvae.errors import ConfigError
@@ -79,7 +79,7 @@ def run_comparison(
     """Train and measure a sweep, and print the results; see `kvae.comparison.sweeps`."""
     if (preset is None) == (not vary):
         raise ConfigError("give either --vary SETTING=VALUE,VALUE,... or --preset.")
-    import_tensorflow_quietly()
+    import_tensorflow_quietly(FOR_TRAINING)
     from kvae.comparison import report, settings, sweeps
     from kvae.comparison.verdict import verdict
     from kvae.runs import layout

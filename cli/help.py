@@ -103,9 +103,13 @@ class HelpfulCommand(click.Command):
         """The section of a parameter."""
         return next((section for section, names in self.sections.items() if name in names), OTHER)
 
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options, section by section."""
-        is_all = ctx.meta.get(_ALL, False)
+    def records(self, ctx: click.Context, is_all: bool = True) -> dict[str, list[tuple[str, str]]]:
+        """The options as they are written and what they do, by section.
+
+        Args:
+            ctx: the command's context.
+            is_all: with those that only --help-all shows.
+        """
         order = [name for names in self.sections.values() for name in names]
         options = [parameter for parameter in self.get_params(ctx) if isinstance(parameter, click.Option)]
         options.sort(key=lambda option: order.index(option.name) if option.name in order else len(order))
@@ -113,12 +117,17 @@ class HelpfulCommand(click.Command):
         for option in options:
             record = option.get_help_record(ctx)
             if record is not None and (is_all or option.name not in self.left_out):
-                found[self.section_of(option.name)].append(record)
-        for section, records in found.items():
-            if records:
-                formatter.write(f"\n{section}:\n")
-                for spec, text in records:
-                    formatter.write(_option(spec, " ".join(text.split()), formatter.width) + "\n")
+                spec, text = record
+                found[self.section_of(option.name)].append((spec.replace(" RANGE", ""), " ".join(text.split())))
+        return {section: records for section, records in found.items() if records}
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, section by section."""
+        is_all = ctx.meta.get(_ALL, False)
+        for section, records in self.records(ctx, is_all).items():
+            formatter.write(f"\n{section}:\n")
+            for spec, text in records:
+                formatter.write(_option(spec, text, formatter.width) + "\n")
         if self.left_out and not is_all:
             words = f"{len(self.left_out)} more options: {ctx.command_path} --help-all"
             formatter.write(f"\n{terminal.wrapped(words, formatter.width)}\n")
@@ -133,7 +142,6 @@ class HelpfulCommand(click.Command):
 def _option(spec: str, text: str, columns: int) -> str:
     """An option, with its text beside it or, on a narrow page, below."""
     indent = COLUMN + 2 if columns >= NARROW else 6
-    spec = spec.replace(" RANGE", "")  # which the text gives, in brackets
     if len(spec) + 2 <= COLUMN and columns >= NARROW:
         return terminal.wrapped(f"  {spec:<{COLUMN}}{text}", columns, indent)
     lines = _packed(spec.replace("|", "| ").split(" "), columns, 2, 6)

@@ -28,7 +28,7 @@ from kvae.cli.options import (
     strategy_option,
     threads_option,
 )
-from kvae.cli.quiet import import_tensorflow_quietly
+from kvae.cli.quiet import FOR_TRAINING, import_tensorflow_quietly
 from kvae.cli.suggestions import Choice
 from kvae.config import ModelConfig, TrainConfig
 from kvae.files import json_text
@@ -135,7 +135,7 @@ def run_training(
     folder = out or beginning.default_folder(config)
     if "TF_CONFIG" not in os.environ:  # a chief may have begun the run of this worker
         beginning.check(folder, config)  # before TensorFlow is loaded; again, once the run begins
-    import_tensorflow_quietly()
+    import_tensorflow_quietly(FOR_TRAINING)
     with terminal.status("loading kvae's models"):
         from kvae.training import making
 
@@ -162,7 +162,7 @@ def resume_training(
         found = {"run": str(folder), "metrics": run_files.read_json(folder / layout.METRICS)}
         click.echo(json_text.dumps(found, indent=2) if as_json else folder)
         return
-    import_tensorflow_quietly()
+    import_tensorflow_quietly(FOR_TRAINING)
     with terminal.status("loading kvae's models"):
         from kvae.training import longer, resuming
 

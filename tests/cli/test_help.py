@@ -101,7 +101,7 @@ def test_the_examples_are_commands_that_parse(name, tmp_path, monkeypatch):
     for example in command.examples:
         program, *words = shlex.split(example.partition(" > ")[0])
         assert program == "kvae" and words[: len(name.split())] == name.split()
-        context = click.Context(main, info_name="kvae")
+        context = click.Context(main, info_name="kvae", **main.context_settings)
         command.make_context(name, words[len(name.split()) :], parent=context)
         assert f"  {example}" in shown([*name.split(), "--help"], columns=200)[0]
     assert not list(tmp_path.iterdir())
