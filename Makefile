@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Two processes, as most tests keep one core busy; a file's tests stay together, since they share what they have trained.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-all test-everything check lint bench-quick format wheel-check shipped results examples clean
+.PHONY: demo test test-all test-everything check lint bench-quick format wheel-check shipped results examples man clean
 
 demo: $(READY)
 	$(BIN)/kvae train --dataset fashion_mnist
@@ -40,6 +40,10 @@ bench-quick: $(READY)
 examples:
 	cd examples/node && npm ci --silent
 	cd examples/browser && npm ci --silent
+
+# The man page, from the source of --help: man -l kvae.1
+man: $(READY)
+	$(BIN)/python scripts/make_man_page.py kvae.1
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

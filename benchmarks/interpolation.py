@@ -58,7 +58,7 @@ def main() -> None:
             images = images_on(bundle, path, grey, given.seed)
             found[path] = between(extractor.compute(images, None).features.astype(np.float64), real)
             print(row(name, path or "reconstructions", found[path]), flush=True)
-        line, sphere = (found[path] for path in paths.PATHS)
+        line, sphere = found["line"], found["sphere"]
         print(row(name, "line − sphere", {number: line[number] - sphere[number] for number in NUMBERS}), flush=True)
 
 

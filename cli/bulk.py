@@ -11,6 +11,7 @@ import click
 
 from kvae.cli import labels
 from kvae.cli.destination import STDOUT, check_apart
+from kvae.cli.suggestions import Choice
 from kvae.cli.terminal import shown, tell_skipped, tell_which
 from kvae.errors import KvaeError
 from kvae.files import json_text
@@ -18,7 +19,7 @@ from kvae.files.reading import Reading
 
 engine_option = click.option(
     "--engine",
-    type=click.Choice(["local", "ray"]),
+    type=Choice(["local", "ray"]),
     default="local",
     show_default=True,
     help="ray: use every core, or the cluster at RAY_ADDRESS; --out is a folder of parts, and only missing ones are "

@@ -5,16 +5,25 @@ from typing import Any
 
 import click
 
-from kvae.cli import terminal
+from kvae.cli import complete, terminal
+from kvae.cli.help import command
 from kvae.cli.options import PATH, device_option, json_option, limit_option, threads_option
 from kvae.files import json_text
 
 WORDS = {"ok": "ok", "failed": "FAILED", "skipped": "skipped"}
 
 
-@click.command()
-@click.argument("model", metavar="[BUNDLE]", required=False)
-@click.option("--run", type=PATH, help="Compare with the Keras model of this run too; needs the train extra.")
+@command(
+    examples=["kvae verify my_bundle", "kvae verify my_bundle --run runs/first --device cuda"],
+    own={"Check": ("run",)},
+)
+@click.argument("model", metavar="[BUNDLE]", required=False, shell_complete=complete.models)
+@click.option(
+    "--run",
+    type=PATH,
+    shell_complete=complete.runs,
+    help="Compare with the Keras model of this run too; needs the train extra.",
+)
 @device_option
 @threads_option
 @limit_option
@@ -33,7 +42,7 @@ def verify(context: click.Context, model: str | None, run: Path | None, device: 
     context.exit(0 if report.passed else 1)
 
 
-@click.command()
+@command(examples=["kvae doctor", "kvae doctor --json"])
 @json_option
 @click.pass_context
 def doctor(context: click.Context, as_json: bool) -> None:

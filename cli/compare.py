@@ -10,25 +10,37 @@ import click
 from kvae.cli import terminal
 from kvae.cli.config_options import config_options, given, regularizer_option
 from kvae.cli.destination import Out
+from kvae.cli.help import command
 from kvae.cli.options import (
     data_dir_option,
     importance_samples_option,
     json_option,
     threads_option,
 )
-from kvae.cli.quiet import import_tensorflow_quietly
+from kvae.cli.quiet import FOR_TRAINING, import_tensorflow_quietly
+from kvae.cli.suggestions import Choice
 from kvae.config import ModelConfig, TrainConfig
 from kvae.errors import ConfigError
 from kvae.files import json_text
 
+FIRST = (
+    "vary", "preset", "importance_samples", "dataset", "data", "architecture", "latent_dim", "beta", "epochs", "seed",
+    "out", "as_json",
+)  # fmt: skip
+"""The options that `kvae compare --help` shows, by their parameters' names."""
 PRESETS = ["why-kl"]  # the same as in kvae.comparison.settings, which loads Keras
 
 
-@click.command()
-@click.option("--vary", multiple=True, metavar="SETTING=VALUE,...", help="A setting and its values; repeat for a grid.")
-@click.option(
-    "--preset", type=click.Choice(PRESETS), help="why-kl: the KL, the cross-entropy, losses in between, and none."
+@command(
+    examples=[
+        "kvae compare --preset why-kl --out why",
+        "kvae compare --vary beta=0.25,1,4 --dataset fashion_mnist_mini --out betas",
+    ],
+    own={"Comparison": ("vary", "preset", "importance_samples")},
+    first=FIRST,
 )
+@click.option("--vary", multiple=True, metavar="SETTING=VALUE,...", help="A setting and its values; repeat for a grid.")
+@click.option("--preset", type=Choice(PRESETS), help="why-kl: the KL, the cross-entropy, losses in between, and none.")
 @config_options(TrainConfig, ModelConfig)
 @regularizer_option
 @importance_samples_option
@@ -67,7 +79,7 @@ def run_comparison(
     """Train and measure a sweep, and print the results; see `kvae.comparison.sweeps`."""
     if (preset is None) == (not vary):
         raise ConfigError("give either --vary SETTING=VALUE,VALUE,... or --preset.")
-    import_tensorflow_quietly()
+    import_tensorflow_quietly(FOR_TRAINING)
     from kvae.comparison import report, settings, sweeps
     from kvae.comparison.verdict import verdict
     from kvae.runs import layout

@@ -7,9 +7,11 @@ import click
 
 from kvae.cli import labels, terminal
 from kvae.cli.destination import Out, check_apart
+from kvae.cli.help import command
 from kvae.cli.images import images_argument, open_images
 from kvae.cli.options import PATH, json_option, model_option
 from kvae.cli.running import open_model, reading_options
+from kvae.cli.suggestions import Choice
 from kvae.files import json_text
 from kvae.files.reading import Reading
 
@@ -17,13 +19,19 @@ CODINGS = ("bits-back", "cross-entropy")
 """Those of `kvae.compression.coder`, which a test compares: importing it would load numpy for --help."""
 
 
-@click.command()
+@command(
+    examples=[
+        "kvae compress pngs --model runs/own --out pngs.kvz",
+        "kvae compress test.npy --model runs/own --portable",
+    ],
+    own={"Compression": ("coding", "portable", "batch")},
+)
 @images_argument
 @model_option
 @click.option("--out", type=Out(), default="images.kvz", show_default=True, help="The file to write, a .kvz.")
 @click.option(
     "--coding",
-    type=click.Choice(CODINGS),
+    type=Choice(CODINGS),
     default=CODINGS[0],
     show_default=True,
     help="cross-entropy: the same without bits back, to compare; each code costs H(q, p), not the KL.",
@@ -73,7 +81,12 @@ def compress(
     click.echo(json_text.dumps(values) if as_json else terminal.wrapped(report.text(out, found), terminal.width()))
 
 
-@click.command()
+@command(
+    examples=[
+        "kvae decompress pngs.kvz --model runs/own --out back",
+        "kvae decompress pngs.kvz --model runs/own --out back.npy",
+    ]
+)
 @click.argument("file", metavar="FILE.kvz", type=PATH)
 @model_option
 @click.option(

@@ -6,14 +6,20 @@ from typing import Any
 
 import click
 
-from kvae.config import REGULARIZERS, kind_of
+from kvae.cli import complete
+from kvae.cli.suggestions import Choice
+from kvae.config import PATHS, REGULARIZERS, kind_of
 
 regularizer_option = click.option(
     "--regularizer",
-    type=click.Choice(list(REGULARIZERS)),
+    type=Choice(list(REGULARIZERS)),
     help="A name for a special case of the loss: kl is --entropy-weight 1, cross-entropy is --entropy-weight 0, none "
     "is --beta 0.",
 )
+
+
+COMPLETE = {"dataset": complete.datasets, "init_from": complete.runs} | dict.fromkeys(PATHS, complete.files)
+"""What the shell offers for the values of a setting."""
 
 
 def config_options(
@@ -32,10 +38,12 @@ def config_options(
             choices, kind = item.metadata["choices"], kind_of(item)
             command = click.option(
                 f"--{item.name.replace('_', '-')}",
-                type=click.Choice(list(choices)) if choices else kind,
+                type=Choice(list(choices)) if choices else kind,
                 is_flag=kind is bool,
                 default=item.default,
                 show_default=item.default is not None and kind is not bool,
+                metavar="PATH" if item.name in PATHS else "RUN" if item.name == "init_from" else None,
+                shell_complete=COMPLETE.get(item.name),
                 help=item.metadata["help"],
             )(command)
         return command

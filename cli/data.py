@@ -7,6 +7,7 @@ import click
 
 from kvae.cli.config_options import config_options
 from kvae.cli.destination import Out, check_apart
+from kvae.cli.help import HelpfulCommand
 from kvae.cli.options import PATH, json_option
 from kvae.cli.terminal import bar
 from kvae.config import OWN_IMAGES, TrainConfig
@@ -29,7 +30,10 @@ def data() -> None:
     """Look at your own images before training."""
 
 
-@data.command()
+@data.command(
+    cls=HelpfulCommand,
+    examples=["kvae data inspect photos --out examples.png", "kvae data inspect photos --image-size 64 --grayscale"],
+)
 @click.argument("path", type=PATH)
 @config_options(TrainConfig, only=(*OWN_IMAGES, "split_seed", "max_bad"))
 @click.option("--out", type=Out(), help="Write example images to this PNG, one row per label.")

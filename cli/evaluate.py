@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from kvae.bundle.locate import locate
-from kvae.cli import labels, quality, terminal
+from kvae.cli import complete, labels, quality, terminal
 from kvae.cli.destination import Out, check_apart
+from kvae.cli.help import command
 from kvae.cli.options import (
     PATH,
     data_dir_option,
@@ -18,6 +19,7 @@ from kvae.cli.options import (
     own_option,
     threads_option,
 )
+from kvae.cli.suggestions import Choice
 
 ROWS = {
     "elbo": ("−ELBO", -1.0, "nats"),
@@ -51,10 +53,29 @@ MAX_SCALES = 128
 """Maximum number of dimensions whose scales are listed, the smallest first: a ladder can have thousands."""
 
 
-@click.command()
-@click.argument("model", metavar="RUN|BUNDLE", required=False)
+@command(
+    examples=[
+        "kvae evaluate runs/first --against runs/second",
+        "kvae evaluate my_bundle --samples 10000 --seed 1 --json",
+    ],
+    own={
+        "Measurement": (
+            "against",
+            "num_samples",
+            "features",
+            "importance_samples",
+            "proposal",
+            "seed",
+            "test_bits",
+            "per_image",
+        )
+    },
+)
+@click.argument("model", metavar="RUN|BUNDLE", required=False, shell_complete=complete.models)
 @importance_samples_option
-@click.option("--against", metavar="OTHER", help="A second model to compare with, image by image.")
+@click.option(
+    "--against", metavar="OTHER", shell_complete=complete.models, help="A second model to compare with, image by image."
+)
 @click.option(
     "--samples",
     "num_samples",
@@ -72,14 +93,14 @@ MAX_SCALES = 128
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the draws.")
 @click.option(
     "--proposal",
-    type=click.Choice(["adaptive", "posterior"]),
+    type=Choice(["adaptive", "posterior"]),
     default="adaptive",
     show_default=True,
     help="Draw the importance samples from the posterior, or (adaptive) from a wider one if it is far too narrow.",
 )
 @click.option(
     "--test-bits",
-    type=click.Choice(["kvae", "published"]),
+    type=Choice(["kvae", "published"]),
     default="kvae",
     show_default=True,
     help="How the test images of a model of bits were binarised: by kvae or, for fashion_mnist only, by the authors of "

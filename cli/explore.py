@@ -7,7 +7,9 @@ from typing import Any
 
 import click
 
+from kvae.cli import complete
 from kvae.cli.destination import Out, check_apart
+from kvae.cli.help import command
 from kvae.cli.options import PATH, json_option
 from kvae.cli.terminal import tell_which
 from kvae.files import json_text
@@ -17,8 +19,11 @@ OF_THE_SERVER = {
 }  # fmt: skip
 
 
-@click.command()
-@click.argument("model", required=False)
+@command(
+    examples=["kvae explore", "kvae explore runs/first --out page"],
+    own={"Server": ("host", "port", "allowed_hosts", "no_browser"), "Page": ("out", "ort_dir")},
+)
+@click.argument("model", required=False, shell_complete=complete.models)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to serve on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="Port; 0 for any free one.")
 @click.option(

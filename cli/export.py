@@ -7,20 +7,28 @@ import click
 
 from kvae.bundle.locate import BUNDLE_FOLDER, locate, shipped
 from kvae.bundle.manifest import FILE_NAME
-from kvae.cli import terminal
+from kvae.cli import complete, terminal
 from kvae.cli.destination import Out, check_apart
+from kvae.cli.help import command
 from kvae.cli.options import data_dir_option, json_option, own_option, threads_option
 from kvae.cli.quiet import import_tensorflow_quietly
+from kvae.cli.suggestions import Choice
 from kvae.files import json_text
 
 
-@click.command()
-@click.argument("model", metavar="RUN|BUNDLE")
+@command(
+    examples=[
+        "kvae export runs/first --out my_bundle",
+        "kvae export my_bundle --precision int8 --format ort --out phone",
+    ],
+    own={"Conversion": ("to_precision", "graph_format")},
+)
+@click.argument("model", metavar="RUN|BUNDLE", shell_complete=complete.models)
 @click.option("--out", type=Out(), required=True, help="Folder for the bundle; an existing bundle is replaced.")
 @click.option(
     "--precision",
     "to_precision",
-    type=click.Choice(["float32", "float16", "int8"]),
+    type=Choice(["float32", "float16", "int8"]),
     default="float32",
     show_default=True,
     help="Precision of the weights. float16 and int8 are compared with float32 on the test images.",
@@ -28,7 +36,7 @@ from kvae.files import json_text
 @click.option(
     "--format",
     "graph_format",
-    type=click.Choice(["onnx", "ort"]),
+    type=Choice(["onnx", "ort"]),
     default="onnx",
     show_default=True,
     help="ort is onnxruntime's own format, for its small builds on phones and embedded boards.",

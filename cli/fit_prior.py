@@ -6,17 +6,24 @@ from typing import Any
 
 import click
 
-from kvae.cli import terminal
+from kvae.cli import complete, terminal
 from kvae.cli.config_options import config_options
 from kvae.cli.destination import Out
+from kvae.cli.help import command
 from kvae.cli.options import PATH, data_dir_option, device_option, json_option, threads_option
 from kvae.cli.quiet import import_tensorflow_quietly
 from kvae.config import PriorFitConfig
 from kvae.files import json_text
 
 
-@click.command("fit-prior")
-@click.argument("run", metavar="RUN", type=PATH)
+@command(
+    "fit-prior",
+    examples=[
+        "kvae fit-prior runs/first --prior mixture --out runs/fitted",
+        "kvae fit-prior runs/first --prior flow --epochs 100 --out runs/flow",
+    ],
+)
+@click.argument("run", metavar="RUN", type=PATH, shell_complete=complete.runs)
 @config_options(PriorFitConfig)
 @click.option("--out", type=Out(), required=True, help="New folder for the run with the fitted prior.")
 @data_dir_option

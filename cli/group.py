@@ -37,14 +37,18 @@ class OneLineGroup(VerbGroup):
                 setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  # open for as long as the process runs
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        if "_KVAE_COMPLETE" in os.environ:
+            from kvae.cli import completion  # noqa: F401  # it teaches click kvae's way with bash
         try:
             result = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         except click.exceptions.NoArgsIsHelpError as error:  # its message is the whole help text
             click.echo(error.format_message(), err=True)
             sys.exit(error.exit_code)
         except click.UsageError as error:
+            from kvae.cli import suggestions
+
             command = error.ctx.command_path if error.ctx else "kvae"
-            _fail(f"{error.format_message()} Try '{command} --help'.", error.exit_code)
+            _fail(f"{suggestions.message(error)} Try '{command} --help'.", error.exit_code)
         except click.ClickException as error:
             _fail(error.format_message(), error.exit_code)
         except KvaeError as error:

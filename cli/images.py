@@ -10,8 +10,9 @@ import click
 from kvae.cli import labels
 from kvae.cli.bulk import encode_or_score, engine_option
 from kvae.cli.destination import destination
+from kvae.cli.help import command
 from kvae.cli.options import PATH, device_option, json_option, model_option, threads_option
-from kvae.cli.running import FORMATS, open_model, out_option, reading_options, report
+from kvae.cli.running import FORMATS, open_model, out_option, reading_options, report, scale_option
 from kvae.cli.terminal import shown
 from kvae.config import TrainConfig
 from kvae.files.reading import Reading
@@ -27,7 +28,12 @@ max_bad_option = click.option(
 NO_NAMES = "A .npy could not say which row is missing: write an .npz, which has names, a .png or a folder."
 
 
-@click.command()
+@command(
+    examples=[
+        "kvae reconstruct photo.png --resize",
+        "kvae reconstruct pngs --model runs/first --out reconstructions.npz",
+    ]
+)
 @images_argument
 @model_option
 @out_option("reconstructions.png", f"{FORMATS} A grid shows each image above its reconstruction.")
@@ -67,7 +73,9 @@ def reconstruct(
     report(out, model, path, as_json, source)
 
 
-@click.command()
+@command(
+    examples=["kvae encode pngs --model runs/first --out codes.npz", "kvae encode test.npy --engine ray --out codes"]
+)
 @images_argument
 @model_option
 @out_option("codes.npz", "An .npz with loc and scale, both (n, latent_dim), and names; - prints it.")
@@ -108,7 +116,9 @@ def encode(
     report(out, model, path, as_json, source)
 
 
-@click.command()
+@command(
+    examples=["kvae decode codes.npz --model runs/first", "kvae decode codes.npz --model runs/first --out decoded.npy"]
+)
 @click.argument("codes_path", metavar="CODES", type=PATH)
 @model_option
 @out_option("decoded.png", FORMATS)
@@ -116,10 +126,19 @@ def encode(
     "For a conditional model: the label of all codes, by name or number. [default: those beside the codes, as kvae "
     "encode writes them]"
 )
+@scale_option
 @device_option
 @threads_option
 @json_option
-def decode(codes_path: Path, model: str | None, out: Path, label: str | None, device: str, as_json: bool) -> None:
+def decode(
+    codes_path: Path,
+    model: str | None,
+    out: Path,
+    label: str | None,
+    scale: int | None,
+    device: str,
+    as_json: bool,
+) -> None:
     """Decode codes to images.
 
     CODES is a .npy of shape (n, latent_dim), or an .npz with such an array named z or loc, as `kvae encode` writes it.
@@ -134,7 +153,7 @@ def decode(codes_path: Path, model: str | None, out: Path, label: str | None, de
         labels.required(bundle, label)
     with destination(out, ".npy") as target:
         decoded = shown(codes.decode(bundle, found, label), count, len)
-        output.write(decoded, count, bundle.manifest.image_shape, target)
+        output.write(decoded, count, bundle.manifest.image_shape, target, scale=scale)
     report(out, model, path, as_json, count)
 
 

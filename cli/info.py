@@ -2,13 +2,14 @@
 
 import click
 
-from kvae.cli import terminal
+from kvae.cli import complete, terminal
+from kvae.cli.help import command
 from kvae.cli.options import json_option, limit_option
 from kvae.files import json_text
 
 
-@click.command()
-@click.argument("model", required=False)
+@command(examples=["kvae info", "kvae info my_bundle --json"])
+@click.argument("model", required=False, shell_complete=complete.models)
 @limit_option
 @json_option
 def info(model: str | None, as_json: bool) -> None:

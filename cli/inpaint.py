@@ -8,6 +8,7 @@ import click
 
 from kvae.cli import labels
 from kvae.cli.destination import destination
+from kvae.cli.help import command
 from kvae.cli.images import NO_NAMES, images_argument, max_bad_option
 from kvae.cli.options import PATH, device_option, json_option, model_option, threads_option
 from kvae.cli.running import open_model, out_option, reading_options, report
@@ -30,9 +31,12 @@ class BoxType(click.ParamType):
         return Box(left, top, width, height)
 
 
-@click.command(
-    epilog="\b\nExamples:\n  kvae inpaint photo.png --box 0,14,28,14 --model my_bundle\n  kvae inpaint pngs --mask "
-    "mask.png --model my_bundle --n 20 --out draws.npz"
+@command(
+    examples=[
+        "kvae inpaint photo.png --box 0,14,28,14 --model my_bundle",
+        "kvae inpaint pngs --mask mask.png --model my_bundle --n 20 --out draws.npz",
+    ],
+    own={"Drawing": ("mask", "box", "n", "steps", "burn_in", "seed")},
 )
 @images_argument
 @click.option(

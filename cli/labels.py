@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from kvae.cli import terminal
+from kvae.cli import complete, terminal
 from kvae.errors import KvaeError
 from kvae.files.reading import Reading
 
@@ -18,7 +18,7 @@ GIVEN = (
 
 def label_option(text: str = GIVEN) -> Any:
     """The option --label."""
-    return click.option("--label", metavar="LABEL", help=text)
+    return click.option("--label", metavar="LABEL", shell_complete=complete.labels, help=text)
 
 
 def of_images(bundle: Any, images: Any, label: str | None, whole: bool = True) -> Any:

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from kvae.cli import complete
+from kvae.cli.suggestions import Choice
 from kvae.machine import cores
 
 PATH = click.Path(path_type=Path, readable=False)  # the code that reads it checks, with advice, whether it can
@@ -28,6 +30,7 @@ limit_option = click.option(
 _model_option = click.option(
     "--model",
     metavar="MODEL",
+    shell_complete=complete.models,
     help="A bundle folder, a decoder.onnx, a run, or the name of a shipped model. "
     "[default: the newest run here, else fashion_mnist]",
 )
@@ -40,14 +43,14 @@ def model_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 device_option = click.option(
     "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
+    type=Choice(["auto", "cpu", "cuda"]),
     default="auto",
     show_default=True,
     help="Where to run. auto uses CUDA if it works, else the CPU; cuda fails if it does not work.",
 )
 strategy_option = click.option(
     "--strategy",
-    type=click.Choice(["auto", "single", "mirrored", "multi_worker"]),
+    type=Choice(["auto", "single", "mirrored", "multi_worker"]),
     default="auto",
     show_default=True,
     help="Train on one device, on all GPUs of this machine, or on the machines of TF_CONFIG; auto uses all it finds.",

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from kvae.cli.destination import STDOUT, Out, check_apart
+from kvae.cli.suggestions import Choice
 from kvae.cli.terminal import tell_skipped, tell_which
 from kvae.files import json_text
 from kvae.files.reading import Reading
@@ -20,6 +21,14 @@ def out_option(default: str, text: str) -> Any:
     return click.option("--out", type=Out(stdout=True), default=default, show_default=True, help=text)
 
 
+scale_option = click.option(
+    "--scale",
+    type=int,
+    help="Enlarge pictures by this factor, each pixel to a square. [default: a grid is made large enough to see; the "
+    "PNGs of a folder have the model's pixels]",
+)
+
+
 def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say how images are read; the command gets them as `resize` and `reading`."""
 
@@ -28,7 +37,7 @@ def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
         is_flag=True,
         help="Resize images to the model's size and channels; other aspect ratios are centre-cropped.",
     )
-    @click.option("--alpha", type=click.Choice(["white", "black"]), help="Background colour for transparent pictures.")
+    @click.option("--alpha", type=Choice(["white", "black"]), help="Background colour for transparent pictures.")
     @click.option(
         "--levels", metavar="MIN:MAX", help="In images of more than 8 bits, the levels that become black and white."
     )

@@ -5,11 +5,12 @@ from pathlib import Path
 import click
 
 from kvae.cli import terminal
+from kvae.cli.help import command
 from kvae.cli.options import PATH, json_option
 from kvae.files import json_text
 
 
-@click.command()
+@command(examples=["kvae runs", "kvae runs comparison --json"])
 @click.argument("folder", type=PATH, default="runs")
 @json_option
 def runs(folder: Path, as_json: bool) -> None:

@@ -8,8 +8,9 @@ import click
 
 from kvae.cli import bulk, labels, terminal
 from kvae.cli.destination import STDOUT, check_apart, destination
+from kvae.cli.help import command
 from kvae.cli.options import device_option, json_option, model_option, threads_option
-from kvae.cli.running import FORMATS, out_option
+from kvae.cli.running import FORMATS, out_option, scale_option
 from kvae.files import json_text
 
 
@@ -26,7 +27,10 @@ class Temperature(click.ParamType):
         return numbers if len(numbers) > 1 else numbers[0]
 
 
-@click.command()
+@command(
+    examples=["kvae sample --n 64", "kvae sample --label sneaker --temperature 0.8 --seed 7 --out sneakers.png"],
+    own={"Drawing": ("n", "label", "seed", "temperature", "draw", "scale")},
+)
 @click.option("--n", "n", type=int, default=64, show_default=True, help="Number of images.")
 @labels.label_option(
     "For a conditional model: the class to draw, by name or number; all for a row per class, with --n images each. "
@@ -49,6 +53,7 @@ class Temperature(click.ParamType):
     help="Draw each pixel from the likelihood p(x|z), in place of its mean: less smooth, and what the model says that "
     "images are like; a model of bits draws bits. Refused for a Bernoulli model of grey intensities.",
 )
+@scale_option
 @device_option
 @threads_option
 @json_option
@@ -61,6 +66,7 @@ def sample(
     seed: int,
     temperature: float | list[float],
     draw: bool,
+    scale: int | None,
     device: str,
     as_json: bool,
 ) -> None:
@@ -68,6 +74,8 @@ def sample(
     if engine == "ray":
         if draw:
             raise click.UsageError("--draw is not for --engine ray, which writes means.")
+        if scale is not None:
+            raise click.UsageError("--scale is not for --engine ray, whose pictures have the model's pixels.")
         bulk.sample(model, n, label, out, seed, temperature, device, as_json)
         return
     from kvae.bundle.locate import locate
@@ -88,7 +96,7 @@ def sample(
     if bundle.labels is not None and out.suffix.lower() == ".npz":
         known = output.Labels(bundle.labels, partial(bundle.sample_labels, count, seed, label=given))
     with destination(out, ".npy") as target:
-        output.write(batches, count, bundle.manifest.image_shape, target, rows=rows, labels=known)
+        output.write(batches, count, bundle.manifest.image_shape, target, rows=rows, labels=known, scale=scale)
     terminal.tell_which(model, path)
     if out == STDOUT:
         return

@@ -12,9 +12,11 @@ import click
 from kvae.cli import labels
 from kvae.cli.bulk import encode_or_score, engine_option
 from kvae.cli.destination import STDOUT, Out, check_apart, destination
+from kvae.cli.help import command
 from kvae.cli.images import images_argument, len_of_batch, max_bad_option, open_images
 from kvae.cli.options import PATH, device_option, model_option, threads_option
 from kvae.cli.running import open_model, reading_options, report
+from kvae.cli.suggestions import Choice
 from kvae.cli.terminal import shown, tell, tell_skipped, tell_which, width
 from kvae.errors import KvaeError
 from kvae.files import json_text
@@ -24,7 +26,13 @@ STATISTICS = ("elbo", "nll", "typicality", "complexity")
 """Those of `kvae.detection`, which a test compares: importing it would load numpy for --help."""
 
 
-@click.command()
+@command(
+    examples=[
+        "kvae score new --model my_run --reference normal --alarm 0.01",
+        "kvae score test.npy --model my_run --statistic complexity --labels odd.csv",
+    ],
+    own={"Detection": ("reference", "alarm", "statistic", "labels_file", "picture", "maps")},
+)
 @images_argument
 @model_option
 @click.option(
@@ -46,11 +54,10 @@ STATISTICS = ("elbo", "nll", "typicality", "complexity")
 )
 @click.option(
     "--statistic",
-    type=click.Choice(STATISTICS),
-    default=STATISTICS[0],
-    show_default=True,
+    type=Choice(STATISTICS),
     help="What is odd. elbo: a low ELBO. nll: a high -log p(x) from 100 draws, slower. typicality: an ELBO far from "
-    "the reference's mean, on either side. complexity: more bits than a lossless compressor explains.",
+    "the reference's mean, on either side. complexity: more bits than a lossless compressor explains. [default: "
+    "complexity for a model of 8-bit images that are judged, else elbo]",
 )
 @click.option(
     "--labels",
@@ -82,7 +89,7 @@ def score(
     out: Path | None,
     reference: tuple[Path, ...],
     alarm: float | None,
-    statistic: str,
+    statistic: str | None,
     labels_file: Path | None,
     picture: Path | None,
     maps: Path | None,
@@ -98,12 +105,8 @@ def score(
 
     The ELBO is in nats; its percentile is relative to the training images. IMAGES are pictures, folders of pictures,
     .npy, .npz or idx files. A picture that is skipped has no row.
-
-    \b
-    kvae score new --model my_run --reference normal --alarm 0.01
-    kvae score test.npy --model my_run --statistic complexity --labels odd.csv
     """
-    judged = bool(reference or labels_file or picture or statistic != "elbo")
+    judged = bool(reference or labels_file or picture or statistic not in (None, "elbo"))
     _check_usage(engine, bool(reference), alarm, statistic, judged or maps is not None)
     if engine == "ray":
         encode_or_score("score", model, images, out, label, resize, reading, max_bad, device, as_json)
@@ -148,7 +151,7 @@ def score(
     tell_which(model, path)
 
 
-def _check_usage(engine: str, has_reference: bool, alarm: float | None, statistic: str, is_more: bool) -> None:
+def _check_usage(engine: str, has_reference: bool, alarm: float | None, statistic: str | None, is_more: bool) -> None:
     """Raise UsageError for options that do not go together."""
     if alarm is not None and not has_reference:
         raise click.UsageError("--alarm needs --reference, the normal images among which a p-value is a rank.")
@@ -195,7 +198,7 @@ def _check_writable(path: Path) -> None:
         raise _Writable
 
 
-def _judge(bundle: Any, statistic: str, reference: Any, label: str | None, alarm: float | None) -> Any:
+def _judge(bundle: Any, statistic: str | None, reference: Any, label: str | None, alarm: float | None) -> Any:
     """A `kvae.detection.verdicts.Judge`, calibrated if there is a reference."""
     from kvae.detection.verdicts import Judge
 

@@ -5,6 +5,7 @@ from importlib.util import find_spec
 
 import click
 
+from kvae.cli.help import command
 from kvae.cli.options import device_option, threads_option
 from kvae.cli.terminal import tell_which
 
@@ -12,7 +13,10 @@ PACKAGES = ("fastapi", "limits", "prometheus_client", "uvicorn")
 """What the extra `serve` installs."""
 
 
-@click.command()
+@command(
+    examples=["kvae serve my_bundle", "kvae serve my_bundle --host 0.0.0.0 --port 80 --rate 100/second"],
+    own={"Service": ("host", "port"), "Limits": ("max_images", "max_body", "max_waiting", "rate")},
+)
 @click.argument("model", required=False)
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="Address to serve on; by default this machine's own."

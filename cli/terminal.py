@@ -105,8 +105,11 @@ def _aligned(rows: Sequence[Sequence[str]], kept: Sequence[int], right: Collecti
 
 
 def tell(text: str) -> None:
-    """Print lines on stderr, wrapped if that is a terminal."""
+    """Print lines on stderr, wrapped if that is a terminal, above the status."""
+    _clear()
     click.echo(wrapped(text, width(sys.stderr)), err=True)
+    if _shown:
+        print(_shown[-1], end="\r", file=sys.stderr, flush=True)
 
 
 def bar(length: int, label: str = "", hidden: bool = False) -> Any:
@@ -157,19 +160,37 @@ def tell_skipped(skipped: Sequence[Any], count: int) -> None:
         click.echo(f"{len(skipped):,} of {count:,} images were skipped.", err=True)
 
 
+_shown: list[str] = []
+"""The status that is on the screen, if there is one."""
+
+
 @contextmanager
-def status(text: str) -> Iterator[None]:
-    """Show on stderr what is being done, while the block runs, if that is a terminal."""
+def status(text: str, plain: bool = False) -> Iterator[None]:
+    """Show on stderr what is being done, while the block runs.
+
+    Args:
+        text: what is done, such as "loading TensorFlow".
+        plain: print it as a line of its own if stderr is not a terminal, for what takes long; else it is not shown.
+    """
     columns = width(sys.stderr)
     if columns is None:
+        if plain:
+            click.echo(f"{text} ...", err=True)
         yield
         return
-    text = f"{text} ..."[: max(1, columns - 1)]
-    print(text, end="\r", file=sys.stderr, flush=True)
+    _shown.append(f"{text} ..."[: max(1, columns - 1)])
+    print(_shown[-1], end="\r", file=sys.stderr, flush=True)
     try:
         yield
     finally:
-        print(" " * len(text), end="\r", file=sys.stderr, flush=True)
+        _clear()
+        _shown.pop()
+
+
+def _clear() -> None:
+    """Take the status off the screen."""
+    if _shown:
+        print(" " * len(_shown[-1]), end="\r", file=sys.stderr, flush=True)
 
 
 def tell_which(model: str | None, path: Path) -> None:

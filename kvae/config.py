@@ -544,31 +544,42 @@ def kind_of(item: Any) -> type:
     return type(item.default)
 
 
+def check_setting(name: str, value: Any) -> None:
+    """Raise ConfigError if a setting of a model or of its training has a value that is wrong by itself."""
+    for config in (ModelConfig, TrainConfig):
+        if name in config.__dataclass_fields__:
+            _check_value(config.__dataclass_fields__[name], value)
+
+
 def _check(config: Any) -> None:
     for item in fields(config):
-        rules, value = item.metadata, getattr(config, item.name)
-        if not rules or (value is None and item.default is None):
-            continue
-        if rules["choices"]:
-            if value not in rules["choices"]:
-                raise ConfigError(f"{item.name} must be one of {', '.join(rules['choices'])}; got '{value}'.")
-            continue
-        kind = kind_of(item)
-        number = is_finite(value)
-        if kind in (str, bool):
-            fits = isinstance(value, kind)
-        elif kind is int:
-            fits = number and isinstance(value, int)
-        else:
-            fits = number
-        if fits and kind not in (str, bool):
-            fits = (
-                (rules["minimum"] is None or value >= rules["minimum"])
-                and (rules["maximum"] is None or value <= rules["maximum"])
-                and (rules["above"] is None or value > rules["above"])
-            )
-        if not fits:
-            raise ConfigError(f"{item.name} must be {_describe(kind, rules)}; got {value!r}.")
+        _check_value(item, getattr(config, item.name))
+
+
+def _check_value(item: Any, value: Any) -> None:
+    rules = item.metadata
+    if not rules or (value is None and item.default is None):
+        return
+    if rules["choices"]:
+        if value not in rules["choices"]:
+            raise ConfigError(f"{item.name} must be one of {', '.join(rules['choices'])}; got '{value}'.")
+        return
+    kind = kind_of(item)
+    number = is_finite(value)
+    if kind in (str, bool):
+        fits = isinstance(value, kind)
+    elif kind is int:
+        fits = number and isinstance(value, int)
+    else:
+        fits = number
+    if fits and kind not in (str, bool):
+        fits = (
+            (rules["minimum"] is None or value >= rules["minimum"])
+            and (rules["maximum"] is None or value <= rules["maximum"])
+            and (rules["above"] is None or value > rules["above"])
+        )
+    if not fits:
+        raise ConfigError(f"{item.name} must be {_describe(kind, rules)}; got {value!r}.")
 
 
 def _describe(kind: type, rules: Any) -> str:

@@ -38,9 +38,13 @@ def unknown(kind: str, name: str, names: Iterable[str]) -> str:
 
 
 def suggestion(name: str, names: Iterable[str]) -> str:
-    """The words " Did you mean ...?" with the nearest of these names, or the one with the nearest word; empty if none
-    is near. Upper and lower case are alike.
-    """
+    """The words " Did you mean ...?" with the nearest of these names, as `nearest` finds it; empty if none is near."""
+    found = nearest(name, names)
+    return f" Did you mean {printable(found)}?" if found else ""
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """The nearest of these names, or the one with the nearest word; None if none is near. Case does not matter."""
     import difflib  # here, because it is needed only for an error
     import re
 
@@ -57,4 +61,4 @@ def suggestion(name: str, names: Iterable[str]) -> str:
         for form in difflib.get_close_matches(text, forms, n=1, cutoff=cutoff)
     ]
     best = max(near, key=lambda found: found[0], default=None)  # the whole name if a word of another is as near
-    return f" Did you mean {printable(best[1])}?" if best else ""
+    return best[1] if best else None

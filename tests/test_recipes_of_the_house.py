@@ -149,10 +149,11 @@ VERB = '''
 
 import click
 
+from kvae.cli.help import command
 from kvae.cli.options import model_option
 
 
-@click.command()
+@command(examples=["kvae added", "kvae added --model my_bundle"])
 @model_option
 def added(model: str | None) -> None:
     """Show how many latent dimensions a model has."""
@@ -167,7 +168,7 @@ FAMILIES = {
     "prior": (priors, config.PRIORS, "N(0, I) again", PRIOR),
     "objective": (objectives, config.OBJECTIVES, "a target for the rate", OBJECTIVE),
     "dataset": (named, config.DATASETS, "noise", DATASET),
-    "verb": (cli, VERBS, Verb("added", "Show how many latent dimensions a model has."), VERB),
+    "verb": (cli, VERBS, Verb("added", "Show how many latent dimensions a model has.", "Look"), VERB),
 }
 
 

@@ -24,7 +24,11 @@ from kvae.machine import cores, extras
 WHEELS = ("onnxruntime", "onnxruntime-gpu")
 """Two distributions that install the same module and so overwrite each other."""
 
-
+OPTIONAL = {
+    "compress": ("compressing", "To compress images (kvae compress)"),
+    "ray": ("many machines", "To score, encode and sample on many cores and machines (--engine ray)"),
+}
+"""The extras that one verb or option needs: the name of their row, and what their command is for."""
 TELEMETRY_SWITCH = "ORT_DISABLE_TELEMETRY"
 OFF = ("1", "true", "yes", "on", "y")
 """The values of the switch that onnxruntime understands, in upper or lower case."""
@@ -86,8 +90,11 @@ class Diagnosis:
     @property
     def can_train(self) -> bool:
         """Whether the train extra is installed, in versions that kvae supports."""
-        wanted = [package for package in self.packages if package.extra == "train"]
-        return bool(wanted) and all(package.fits for package in wanted)
+        return self.has("train")
+
+    def has(self, extra: str) -> bool:
+        """Whether an extra is installed, in versions that kvae supports."""
+        return _has(self.packages, extra)
 
     @property
     def healthy(self) -> bool:
@@ -122,6 +129,9 @@ class Diagnosis:
         rows += [Row(f"  {provider.name}", provider.detail) for provider in self.providers]
         rows.append(Row("training", "its packages are installed" if self.can_train else "not ready"))
         rows += [_package_row(package, "  ") for package in self.packages if package.extra == "train"]
+        for extra, (name, _) in OPTIONAL.items():
+            rows.append(Row(name, "its packages are installed" if self.has(extra) else "not ready"))
+            rows += [_package_row(package, "  ") for package in self.packages if package.extra == extra]
         rows.append(Row("data sets", f"cache: {self.cache}"))
         rows += [Row(f"  {name}", place or "not on this machine") for name, place in self.data_sets.items()]
         return rows
@@ -143,7 +153,7 @@ def examine() -> Diagnosis:
         tried = providers.try_all(module, graph) if graph else []
         problem = "" if graph else "kvae's shipped bundle is missing, so it was not tried; reinstall kvae"
     threads, threads_problem = _threads()
-    packages = [wanted for wanted in requirements.of() if wanted.extra in (None, "train", "cpu", "gpu")]
+    packages = [wanted for wanted in requirements.of() if wanted.extra in (None, "train", "cpu", "gpu", *OPTIONAL)]
     return Diagnosis(
         kvae=__version__,
         location=str(Path(__file__).parents[1]) + ("" if packages else " (run from its folder, not installed)"),
@@ -159,8 +169,25 @@ def examine() -> Diagnosis:
         providers=tried,
         cache=str(cache_dir()) + ("" if cache_dir().is_dir() else " (not there yet)"),
         data_sets={name: _text(datasets.where(name)) for name in DATASETS},
-        advice=_advice(packages, wheels, module is not None),
+        advice=[
+            *_advice(packages, wheels, module is not None),
+            *(_downloads() if _has(packages, "train") else []),
+        ],
     )
+
+
+def _has(packages: list[Requirement], extra: str) -> bool:
+    wanted = [package for package in packages if package.extra == extra]  # none if none is for this Python
+    return bool(wanted) and all(package.fits for package in wanted)
+
+
+def _downloads() -> list[Advice]:
+    """How to get the data sets that are not on this machine."""
+    return [
+        Advice(f"To download {name}, and train on it", [f"kvae train --dataset {name}"])
+        for name in DATASETS
+        if datasets.where(name) is None
+    ]
 
 
 def _package_row(package: Requirement, indent: str = "") -> Row:
@@ -223,10 +250,14 @@ def _advice(packages: list[Requirement], wheels: dict[str, str], usable: bool) -
         advice += [Advice("To sample on the CPU", cpu), Advice("or, to sample on NVIDIA's GPUs as well", gpu)]
     elif "onnxruntime-gpu" not in wheels:
         advice.append(Advice("To sample on NVIDIA's GPUs as well", gpu))
-    train = [package for package in packages if package.extra == "train"]  # none if none is for this Python
-    if not (train and all(package.fits for package in train)):
+    missing = [
+        Advice(purpose, [extras.command(extra)])
+        for extra, (_, purpose) in OPTIONAL.items()
+        if not _has(packages, extra)
+    ]
+    if not _has(packages, "train"):
         if sys.version_info[:2] > extras.LAST_PYTHON:
             advice.append(Advice(f"To train: {extras.advice('train')}", []))
         else:
             advice.append(Advice("To train", [extras.command("train")]))
-    return advice
+    return advice + missing

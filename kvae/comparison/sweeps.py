@@ -23,7 +23,7 @@ from kvae.evaluation import evaluation
 from kvae.files import apart
 from kvae.runs import files as run_files
 from kvae.runs import layout
-from kvae.training import building, making, resuming
+from kvae.training import making, resuming
 
 RESULTS = "results.json"
 
@@ -59,8 +59,8 @@ def compare(
         data = datasets.of(setting.config, data_dir)
         setting = replace(setting, config=choice.settle(setting.config, data))
         settled.append(setting)
-        building.check_size(setting.config, len(data.train.images))
-        building.check_shift(setting.config, data.image_shape)
+        choice.check_size(setting.config, len(data.train.images))
+        choice.check_shift(setting.config, data.image_shape)
         _check_same_images(out / setting.folder, data)
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from kvae.config import TrainConfig
 from kvae.data import listing, shapes, sources
 from kvae.data.datasets import Dataset
 from kvae.data.tally import Facts
+from kvae.errors import ConfigError
 from kvae.files import pictures
 
 logger = logging.getLogger(__name__)
@@ -63,13 +64,22 @@ def settle(config: TrainConfig, data: Dataset) -> TrainConfig:
         data: what `kvae.data.of` returned for them.
     """
     config = dense_for_tables(config)
-    if data.facts is None:  # a named data set, for which nothing is left open
-        return config
+    return config if data.facts is None else with_likelihood(config, data.facts, data.image_shape)
+
+
+def with_likelihood(config: TrainConfig, facts: Facts, image_shape: Sequence[int]) -> TrainConfig:
+    """The config with the likelihood for a user's own images, unless it has one; the log says which, or that it is odd.
+
+    Args:
+        config: the settings.
+        facts: what is known about the images' pixels.
+        image_shape: `(height, width, channels)`.
+    """
     if config.model.likelihood is None:
-        likelihood, why = likelihood_for(data.facts, data.image_shape)
+        likelihood, why = likelihood_for(facts, image_shape)
         logger.info("likelihood %s, because of %s; --likelihood takes another", likelihood, why)
         return replace(config, model=config.model.changed(likelihood=likelihood))
-    if wrong := misfit(config.model.likelihood, data.facts, data.image_shape):
+    if wrong := misfit(config.model.likelihood, facts, image_shape):
         logger.warning("warning: %s", wrong)
     return config
 
@@ -87,3 +97,29 @@ def dense_for_tables(config: TrainConfig) -> TrainConfig:
     hint = shapes.maybe_flat(header.width)
     logger.info("%s is a table: dense networks (--architecture %s) in place of convolutions%s", path.name, DENSE, hint)
     return replace(config, model=config.model.changed(architecture=DENSE))
+
+
+def check_size(config: TrainConfig, num_train: int) -> None:
+    """Raise ConfigError if a batch is larger than the training split, or the warm-up as long as the run."""
+    if config.batch_size > num_train:
+        raise ConfigError(f"batch_size must be at most {num_train}, the number of training images of {config.dataset}.")
+    num_steps = config.epochs * (num_train // config.batch_size)
+    if config.lr_warmup_steps >= num_steps:
+        raise ConfigError(
+            f"lr_warmup_steps must be less than {num_steps}, the optimiser steps of the run; "
+            f"got {config.lr_warmup_steps}."
+        )
+
+
+def check_shift(config: TrainConfig, image_shape: tuple[int, int, int]) -> None:
+    """Raise ConfigError if images of this shape, `(height, width, channels)`, cannot be moved by `shift` pixels."""
+    if config.shift and pictures.is_table(image_shape):
+        raise ConfigError(
+            f"shift is for images, whose pixels have neighbours: {config.dataset} is a table, so it must be 0; got "
+            f"{config.shift}."
+        )
+    if config.shift and config.shift >= min(image_shape[:2]):
+        raise ConfigError(
+            f"shift must be less than the height and the width of the images, {image_shape[0]} x {image_shape[1]} "
+            f"pixels; got {config.shift}."
+        )

@@ -36,15 +36,8 @@ def check(data: Dataset, source: Source | None = None) -> None:
         DataError: there are no labels, or only for some images; more than `kvae.bundle.fields.MAX_ENTRIES` classes;
             names that a bundle does not allow; or a class without training images.
     """
-    if source is not None and source.num_unlabelled:
-        raise DataError(
-            f"{shown(str(source.path))}: {source.num_unlabelled:,} images have no label, though others have one. "
-            f"A conditional model needs one for each: {HOW}; or leave out --conditional."
-        )
-    names = data.label_names
-    if names is None or data.train.labels is None:
-        where = data.name if source is None else shown(str(source.path))
-        raise DataError(f"{where}: the images have no labels. For --conditional, {HOW}; or leave out --conditional.")
+    check_labelled(data.name, data.label_names is not None and data.train.labels is not None, source)
+    names = data.label_names or []
     _check_names(data.name, names)
     counts = label_counts(data)
     missing = [names[index] for index in np.flatnonzero(counts == 0)]
@@ -57,6 +50,27 @@ def check(data: Dataset, source: Source | None = None) -> None:
     single = [names[index] for index in np.flatnonzero(counts == 1)]
     if single:
         logger.warning("warning: %s: only one training image has the label %s", data.name, _told(single))
+
+
+def check_labelled(dataset: str, has_labels: bool, source: Source | None = None) -> None:
+    """Refuse images of which some, or all, have no label.
+
+    Args:
+        dataset: the name of the data set.
+        has_labels: whether it has labels.
+        source: where a user's own images come from.
+
+    Raises:
+        DataError: the message says how to label them.
+    """
+    if source is not None and source.num_unlabelled:
+        raise DataError(
+            f"{shown(str(source.path))}: {source.num_unlabelled:,} images have no label, though others have one. "
+            f"A conditional model needs one for each: {HOW}; or leave out --conditional."
+        )
+    if not has_labels:
+        where = dataset if source is None else shown(str(source.path))
+        raise DataError(f"{where}: the images have no labels. For --conditional, {HOW}; or leave out --conditional.")
 
 
 def _check_names(dataset: str, names: Sequence[str]) -> None:

@@ -150,6 +150,18 @@ def where(name: str) -> Path | None:
     return None
 
 
+def missing(name: str, data_dir: Path | None = None) -> list[str]:
+    """The files of a data set that `load` would download.
+
+    Raises:
+        ConfigError: an unknown name.
+        DataError: `data_dir` cannot be read.
+    """
+    source = named.get(name)
+    places = list(_places(name, source, data_dir))
+    return [file.name for file in source.files if _find(file, places) is None]
+
+
 def _places(name: str, source: Source, data_dir: Path | None) -> Iterator[Path]:
     if source.shipped:
         if data_dir is not None:

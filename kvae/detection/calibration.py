@@ -37,7 +37,7 @@ class Calibration:
 def surprise(
     bundle: Model,
     images: Floats,
-    statistic: str = statistics.STATISTICS[0],
+    statistic: str | None = None,
     label: Label | None = None,
     threads: int | None = None,
 ) -> Doubles:
@@ -48,13 +48,14 @@ def surprise(
         images: `(n, height, width, channels)` in [0, 1]. For a model of bits, grey ones are binarised as `kvae score`
             does it, with one pattern for all.
         statistic: one of `kvae.detection.STATISTICS`. For typicality, this is -ELBO; a `Calibration` measures it
-            from the reference's mean.
+            from the reference's mean. Default: complexity for a model of 8-bit images, else elbo.
         label: the images' class, if the model has labels: a label by name or number, one for each image, or "best".
         threads: groups of images to process at a time; None, the default, is one per core.
 
     Raises:
         KvaeError: as `kvae.runtime.scoring.score`, or the statistic is unknown or means nothing for the model.
     """
+    statistic = statistic or statistics.default_for(bundle)
     statistics.check(bundle, statistic)
     encoded = binarization.as_encoded(bundle.manifest, np.asarray(images, np.float32))
     scores = scoring.score(bundle, encoded, *scoring.recorded_settings(bundle.manifest), threads, label)
@@ -64,7 +65,7 @@ def surprise(
 def calibrate(
     bundle: Model,
     images: Floats,
-    statistic: str = statistics.STATISTICS[0],
+    statistic: str | None = None,
     label: Label | None = None,
     threads: int | None = None,
 ) -> Calibration:
@@ -74,4 +75,5 @@ def calibrate(
     """
     if not len(images):
         raise KvaeError("a reference needs at least one image; got none.")
+    statistic = statistic or statistics.default_for(bundle)
     return Calibration(statistic, surprise(bundle, images, statistic, label, threads))

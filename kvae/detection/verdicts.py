@@ -71,14 +71,15 @@ class Judge:
 
     Args:
         bundle: the model; open it with `threads=1` to be fast.
-        statistic: one of `kvae.detection.STATISTICS`.
+        statistic: one of `kvae.detection.STATISTICS`; default: complexity for a model of 8-bit images, else elbo.
         threads: as for `kvae.runtime.scoring.score`.
 
     Raises:
         KvaeError: the statistic is unknown or means nothing for the model.
     """
 
-    def __init__(self, bundle: Bundle, statistic: str, threads: int | None = None) -> None:
+    def __init__(self, bundle: Bundle, statistic: str | None = None, threads: int | None = None) -> None:
+        statistic = statistic or statistics.default_for(bundle)
         statistics.check(bundle, statistic)
         self.bundle = bundle
         self.statistic = statistic

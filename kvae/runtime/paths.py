@@ -18,15 +18,15 @@ from kvae.runtime.latents import Floats
 
 MAX_STEPS = 1000
 """Maximum number of images on one path, because more would not fit in a picture."""
-PATHS = ("line", "sphere")
-"""The ways between two codes: the straight line, and the great circle around 0."""
+PATHS = ("sphere", "line")
+"""The ways between two codes, the default first: the great circle around 0, and the straight line."""
 SAME_DIRECTION = 1e-6
 """The sine of the angle below which two codes have no great circle of their own between them."""
 MAX_OF_GROUP = 12
 """Maximum number of rows for a group of latent dimensions in a drawn traversal: a ladder can have thousands."""
 
 
-def interpolate(one: Floats, other: Floats, steps: int, path: str = "line") -> Floats:
+def interpolate(one: Floats, other: Floats, steps: int, path: str = PATHS[0]) -> Floats:
     """Codes on the way between two codes `(latent_dim,)`, both ends included: `(steps, latent_dim)`.
 
     On the straight line the middle codes are nearer to 0 than draws from N(0, I) in many dimensions are. The great
@@ -37,7 +37,7 @@ def interpolate(one: Floats, other: Floats, steps: int, path: str = "line") -> F
         one: the first code.
         other: the last one.
         steps: number of codes.
-        path: "line" or "sphere".
+        path: "sphere" or "line".
 
     Raises:
         KvaeError: steps is not between 2 and `MAX_STEPS`, or there is no such path.
@@ -64,7 +64,7 @@ def between(
     resize: bool = False,
     reading: Reading = PLAIN,
     label: Label | None = None,
-    path: str = "line",
+    path: str = PATHS[0],
 ) -> Floats:
     """Images on the path from one picture to another: codes between theirs, decoded.
 
@@ -77,7 +77,7 @@ def between(
         reading: how to read transparency and more than 8 bits.
         label: the pictures' class, if the model has labels: one label, one for each of the two, or "best". If
             they differ, the first half of the path, its middle included, has the first one's.
-        path: "line" or "sphere"; see `interpolate`.
+        path: "sphere" or "line"; see `interpolate`.
 
     Returns:
         `(steps, height, width, channels)`.

@@ -6,8 +6,8 @@ import keras
 import tensorflow as tf
 
 from kvae.config import TrainConfig
+from kvae.data.choice import check_shift, check_size
 from kvae.errors import ConfigError
-from kvae.files import pictures
 from kvae.model import networks, objectives, priors
 from kvae.model.objectives.elbo import check_free_bits
 from kvae.model.vae import VAE
@@ -88,29 +88,3 @@ def _with_optimizer(
     optimizer.build(vae.trainable_variables)
     vae.compile(optimizer=optimizer, jit_compile=uses_xla(config))
     return vae
-
-
-def check_size(config: TrainConfig, num_train: int) -> None:
-    """Raise ConfigError if a batch is larger than the training split, or the warm-up as long as the run."""
-    if config.batch_size > num_train:
-        raise ConfigError(f"batch_size must be at most {num_train}, the number of training images of {config.dataset}.")
-    num_steps = config.epochs * (num_train // config.batch_size)
-    if config.lr_warmup_steps >= num_steps:
-        raise ConfigError(
-            f"lr_warmup_steps must be less than {num_steps}, the optimiser steps of the run; "
-            f"got {config.lr_warmup_steps}."
-        )
-
-
-def check_shift(config: TrainConfig, image_shape: tuple[int, int, int]) -> None:
-    """Raise ConfigError if images of this shape, `(height, width, channels)`, cannot be moved by `shift` pixels."""
-    if config.shift and pictures.is_table(image_shape):
-        raise ConfigError(
-            f"shift is for images, whose pixels have neighbours: {config.dataset} is a table, so it must be 0; got "
-            f"{config.shift}."
-        )
-    if config.shift and config.shift >= min(image_shape[:2]):
-        raise ConfigError(
-            f"shift must be less than the height and the width of the images, {image_shape[0]} x {image_shape[1]} "
-            f"pixels; got {config.shift}."
-        )

@@ -1,7 +1,5 @@
 """Makes a run: one folder with everything that training writes (`kvae.runs.layout` lists it)."""
 
-import datetime
-import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,24 +8,16 @@ import keras
 import tensorflow as tf
 
 from kvae import recipes
-from kvae.bundle.locate import RUNS_FOLDER
 from kvae.config import TrainConfig
 from kvae.data import choice, classes, datasets, decoded
 from kvae.errors import ConfigError, KvaeError
-from kvae.files import apart, atomic, locks
-from kvae.files.atomic import check_replaceable
+from kvae.files import atomic, locks
+from kvae.runs import beginning, layout
 from kvae.runs import files as run_files
-from kvae.runs import layout
 from kvae.runs.initial import inherited
 from kvae.training import building, checkpoints, environment, initial
 from kvae.training.finishing import Run
 from kvae.training.looping import go_on
-
-
-def default_folder(config: TrainConfig) -> Path:
-    """A new folder in `runs`, named after the data set, the architecture and the time."""
-    now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    return Path(RUNS_FOLDER) / f"{config.dataset}-{config.model.architecture}-{now}"
 
 
 def train(
@@ -67,12 +57,10 @@ def train(
         config = _configured(recipe, settings)
     elif settings or recipe is not None:
         raise ConfigError("config has all settings already: give either a config, or a recipe and single settings.")
-    out = Path(out) if out is not None else default_folder(config)
+    out = Path(out) if out is not None else beginning.default_folder(config)
     data_dir = Path(data_dir) if data_dir is not None else None
     config = initial.recorded(config.absolute())  # the run may be resumed from another folder
-    apart.check(out, *config.own_paths)
-    locks.check_free(out)
-    _check_new(out)
+    beginning.check(out, config)
     data = datasets.of(config, data_dir, decoding)
     config = choice.settle(config, data)
     num_labels = classes.num_labels(data, config.model.conditional)
@@ -84,7 +72,7 @@ def train(
     except OSError as error:
         raise KvaeError(f"cannot write {out}: {error.strerror}.") from None
     with locks.held(out):
-        _check_new(out)  # again, now that nobody else can begin
+        beginning.check_new(out)  # again, now that nobody else can begin
         atomic.remove_abandoned(out)
         run_files.write_json(out / layout.ENVIRONMENT, environment.versions())
         run_files.write_json(out / layout.DATASET, _about(data, config))
@@ -110,22 +98,3 @@ def _about(data: datasets.Dataset, config: TrainConfig) -> dict[str, Any]:
         summary = decoded.read_summary(data.folder)
         found |= {name: summary[name] for name in ("num_duplicates", "num_across", "num_conflicts", "num_skipped")}
     return found | classes.about(data) if config.model.conditional else found
-
-
-def _check_new(out: Path) -> None:
-    """Raise KvaeError if a run cannot begin in a folder because it holds a run or anything else."""
-    if (out / layout.CONFIG).is_file():
-        advice = (
-            "it is finished"
-            if run_files.is_finished(out)
-            else f"kvae train --resume {shlex.quote(str(out))} continues it"
-        )
-        raise KvaeError(f"{out} already holds a run: {advice}. Choose another folder.")
-    check_replaceable(out, _is_only_begun, "an empty folder")
-
-
-def _is_only_begun(folder: Path) -> bool:
-    """Whether a training process was killed there before the folder became a run."""
-    names = {entry.name for entry in folder.iterdir() if not entry.name.startswith(".")}
-    begun = {layout.ENVIRONMENT, layout.DATASET, layout.IMAGES, Path(layout.CHECKPOINT).parts[0]}
-    return names <= begun and (folder / locks.FILE).exists()

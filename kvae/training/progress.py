@@ -1,7 +1,8 @@
 """The progress of training on stderr: a bar in a terminal, a line per epoch anywhere else."""
 
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -26,15 +27,25 @@ class TrainingProgress(keras.callbacks.Callback):
         epochs: total epochs of the run, if `fit` makes only part of it; by default those of `fit`.
         lines: whether to leave a line for each epoch; if not, only a terminal's bar is shown.
         note: a line to begin with.
+        before: called once, before anything is shown.
     """
 
-    def __init__(self, batch_size: int, lines: bool = True, epochs: int | None = None, note: str | None = None) -> None:
+    def __init__(
+        self,
+        batch_size: int,
+        lines: bool = True,
+        epochs: int | None = None,
+        note: str | None = None,
+        before: Callable[[], None] | None = None,
+    ) -> None:
         super().__init__()
         self._lines = lines
         self._batch_size = batch_size
         self._epochs = epochs
         self._note = note
-        self._console = Console(stderr=True, highlight=False)
+        self._before = before
+        # FORCE_COLOR would make rich write control codes into a file.
+        self._console = Console(stderr=True, highlight=False, force_terminal=None if sys.stderr.isatty() else False)
         self._bar = Progress(
             TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="crop")),
             BarColumn(bar_width=None),
@@ -51,11 +62,16 @@ class TrainingProgress(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._status.stop()
+        if self._before:
+            self._before()
+            self._before = None
         if self._note:
             self._console.print(self._note, soft_wrap=not self._console.is_terminal)
             self._note = None
         if self.model is not self._measured:
             self._calls, self._measured = 0, self.model
+        if not self._calls:
+            self._say(COMPILING)
         for task in self._bar.task_ids:  # from an earlier `fit`
             self._bar.remove_task(task)
         self._task = self._bar.add_task(COMPILING[: self._console.width - MIN_BAR], figures="", total=None)
@@ -93,13 +109,21 @@ class TrainingProgress(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self._bar.stop()
+        is_last = self._epoch + 1 >= self._total_epochs or self.model.stop_training
         if self._console.is_terminal:
             self._status.start()
+        elif is_last:  # else only the rest of an epoch was made
+            self._say(FINISHING)
 
     def close(self) -> None:
         """Remove the bar from the screen, even if training was interrupted."""
         self._bar.stop()
         self._status.stop()
+
+    def _say(self, phase: str) -> None:
+        """Name a phase in a line, where no bar or status does."""
+        if self._lines and not self._console.is_terminal:
+            self._console.print(f"{phase} ...", soft_wrap=True)
 
     @property
     def _total_epochs(self) -> int:

@@ -29,6 +29,14 @@ def installed(monkeypatch):
     return pretend
 
 
+@pytest.fixture(autouse=True)
+def downloads(monkeypatch):
+    """No data set is missing, unless a test restores the function that says so, which this returns."""
+    known = doctor._downloads
+    monkeypatch.setattr(doctor, "_downloads", list)
+    return known
+
+
 def commands(diagnosis):
     return [line for advice in diagnosis.advice for line in advice.commands]
 
@@ -41,6 +49,29 @@ def test_this_installation_samples_and_trains():
     assert diagnosis.kvae == __version__
     assert {package.name for package in diagnosis.packages} >= {"click", "numpy", "pillow", "keras", "tensorflow"}
     assert commands(diagnosis) == ["pip uninstall -y onnxruntime", extras.command("gpu")]
+
+
+@pytest.mark.parametrize(
+    ("package", "extra", "row"), [("constriction", "compress", "compressing"), ("ray", "ray", "many machines")]
+)
+def test_each_extra_that_is_missing_has_a_row_and_a_command(installed, package, extra, row):
+    installed(**{package: None})
+    diagnosis = doctor.examine()
+    assert diagnosis.healthy and not diagnosis.has(extra)
+    rows = dict(diagnosis.rows)
+    assert rows[row] == "not ready" and rows[f"  {package}"].startswith("not installed")
+    assert commands(diagnosis)[-1] == extras.command(extra)
+
+
+def test_a_data_set_that_is_missing_has_a_command_if_training_works(monkeypatch, tmp_path, downloads, installed):
+    monkeypatch.setattr(doctor, "_downloads", downloads)
+    monkeypatch.setenv("KVAE_CACHE_DIR", str(tmp_path))
+    assert "kvae train --dataset mnist" in commands(doctor.examine())
+    monkeypatch.setattr(doctor.datasets, "where", lambda name: tmp_path)
+    assert not any("--dataset" in line for line in commands(doctor.examine()))
+    monkeypatch.setattr(doctor.datasets, "where", lambda name: None)
+    installed(keras=None)
+    assert not any("--dataset" in line for line in commands(doctor.examine()))
 
 
 def test_two_wheels_are_a_clash_with_the_commands_that_fix_it(installed):

@@ -134,13 +134,26 @@ def test_a_bundle_without_statistics_scores_without_percentiles(kvae, tmp_path, 
     assert {line.split()[0] for line in result.stdout.splitlines()[1:]} == {"-"}
 
 
-def test_interpolate_decodes_a_straight_line(kvae, shipped):
-    assert said(kvae("interpolate", "--from", "pngs/00.png", "--to", "pngs/01.png", "--out", "a.npy")) == "a.npy\n"
+def test_interpolate_decodes_a_line_or_a_great_circle(kvae, shipped):
+    ends = ["--from", "pngs/00.png", "--to", "pngs/01.png"]
+    assert said(kvae("interpolate", *ends, "--path", "line", "--out", "a.npy")) == "a.npy\n"
     one, other = shipped.encode(PIXELS[:2]).loc
     line = np.stack([one + (other - one) * step / 9 for step in range(10)])
     np.testing.assert_allclose(np.load("a.npy"), shipped.decode(line), atol=1e-5)
+    said(kvae("interpolate", *ends, "--steps", "3", "--out", "a.npy"))
+    middle = (one + other) / (2 * np.cos(np.arccos(one @ other / np.linalg.norm(one) / np.linalg.norm(other)) / 2))
+    np.testing.assert_allclose(np.load("a.npy"), shipped.decode(np.stack([one, middle, other])), atol=1e-5)
     said(kvae("interpolate", "--from", "pngs/00.png", "--to", "pngs/01.png", "--steps", "7"))
     assert pixels("interpolation.png").shape == (128, 7 * 120 + 8)
+    said(kvae("interpolate", *ends, "--steps", "7", "--scale", "2"))
+    assert pixels("interpolation.png").shape == (64, 7 * 60 + 4)
+
+
+def test_the_routes_are_those_of_the_library():
+    from kvae.cli import paths as verbs
+    from kvae.runtime import paths
+
+    assert verbs.ROUTES == paths.PATHS
 
 
 def test_traverse_draws_the_dimensions_in_use(kvae, shipped):

@@ -161,7 +161,8 @@ def test_train_without_options_follows_the_recipe_of_its_data_and_says_so(kvae, 
     result = kvae("train")
     config, out, data_dir = calls[0]
     assert config == resolve("fashion_mnist_quick", {})
-    assert result.stderr.startswith("recipe fashion_mnist_quick, as no setting was given; --recipe")
+    assert "\nrecipe fashion_mnist_quick, as no setting was given; --recipe" in result.stderr
+    assert result.stderr.endswith(f"Next:\n  kvae sample --model {run.path}\n  kvae explore {run.path}\n")
     assert str(out).startswith("runs/fashion_mnist-gated_mlp-")
     assert data_dir is None
     result = kvae("train", "--epochs", "20")
@@ -297,7 +298,7 @@ def test_ctrl_c_in_training_says_how_to_resume(kvae, monkeypatch, tmp_path, erro
     monkeypatch.setattr("kvae.training.making.train", interrupted)
     result = kvae("train", "--out", "my run")
     assert result.exit_code == 130
-    (line,) = result.stderr.strip().splitlines()
+    *_, line = result.stderr.strip().splitlines()
     assert line.startswith("Interrupted.") and f"{saved} is saved" in line
     assert line.endswith(": kvae train --resume 'my run'")
 
@@ -308,7 +309,7 @@ def test_ctrl_c_before_there_is_a_run(kvae, monkeypatch):
 
     monkeypatch.setattr("kvae.training.making.train", interrupted)
     result = kvae("train", "--out", "r")
-    assert (result.exit_code, result.stderr.strip()) == (130, "Interrupted.")
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (130, "Interrupted.")
 
 
 def test_a_run_resumes_with_its_own_settings(kvae, monkeypatch, run, tmp_path):
@@ -397,7 +398,8 @@ def test_an_error_is_one_line_and_leaves_no_files(kvae, tmp_path, arguments, sta
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "thesis.txt").write_text("")
     result = kvae(*arguments)
-    lines = [line for line in result.stderr.splitlines() if not line.startswith("fashion_mnist_mini: ")]
+    told = ("fashion_mnist_mini: ", "reading images, ")  # what is done, before what is wrong
+    lines = [line for line in result.stderr.splitlines() if not line.startswith(told)]
     assert result.exit_code == status, result.output
     assert result.stdout == ""
     assert len(lines) == 1
@@ -439,12 +441,8 @@ def test_the_summary_of_a_verb_is_the_first_line_of_its_help(verb):
     assert main.commands[verb].name == verb
 
 
-def test_a_mistyped_verb_gets_a_suggestion(kvae):
-    assert "'sample'" in one_line(kvae("sampel"), 2)
-
-
 def test_a_bug_in_a_verb_s_module_keeps_its_traceback(kvae, monkeypatch):
-    monkeypatch.setitem(VERBS, "broken", Verb("broken", "Fails while it is imported."))
+    monkeypatch.setitem(VERBS, "broken", Verb("broken", "Fails while it is imported.", "Look"))
 
     def failing(name):
         raise KeyError(name)
@@ -452,12 +450,6 @@ def test_a_bug_in_a_verb_s_module_keeps_its_traceback(kvae, monkeypatch):
     monkeypatch.setattr("kvae.cli.verbs.import_module", failing)
     with pytest.raises(KeyError, match=r"kvae\.cli\.broken"):
         kvae("broken")
-
-
-def test_kvae_without_a_verb_shows_its_help(kvae):
-    result = kvae()
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == kvae("--help").stdout
 
 
 def test_an_error_quotes_no_escape_sequences(kvae):

@@ -1,6 +1,7 @@
 """What fits a terminal: text wrapped between words, tables that drop or stack columns, messages told once."""
 
 import fcntl
+import io
 import logging
 import os
 import pty
@@ -140,3 +141,25 @@ def test_an_evaluation_against_another_fits_the_terminal(columns, run):
 def test_a_pipe_gets_whole_lines(run):
     shown = CliRunner().invoke(main, ["info", str(SHIPPED)]).stdout
     assert any(line.startswith("test metrics  grey intensities") and len(line) > 80 for line in shown.split("\n"))
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_status_stands_below_what_is_told_meanwhile(monkeypatch):
+    screen = Terminal()
+    monkeypatch.setattr("sys.stderr", screen)
+    with terminal.status("reading"):
+        terminal.tell("found")
+    blank = " " * len("reading ...")
+    assert screen.getvalue() == f"reading ...\r{blank}\rfound\nreading ...\r{blank}\r"
+    assert "\x1b" not in screen.getvalue()
+
+
+@pytest.mark.parametrize(("plain", "expected"), [(True, "reading ...\n"), (False, "")])
+def test_without_a_terminal_a_long_status_is_a_line(capsys, plain, expected):
+    with terminal.status("reading", plain):
+        pass
+    assert capsys.readouterr().err == expected

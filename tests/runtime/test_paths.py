@@ -25,7 +25,7 @@ def knowing(bundle, rate):
 
 def test_a_line_between_codes_is_straight_and_includes_both_ends():
     one, other = np.array([0, 10, -4], np.float32), np.array([8, 10, 4], np.float32)
-    found = paths.interpolate(one, other, 5)
+    found = paths.interpolate(one, other, 5, "line")
     np.testing.assert_array_equal(found, [[0, 10, -4], [2, 10, -2], [4, 10, 0], [6, 10, 2], [8, 10, 4]])
 
 
@@ -49,12 +49,12 @@ def test_where_there_is_no_great_circle_the_way_is_straight(other):
     ends = np.array([1, 2], np.float32), np.array(other, np.float32)
     for one, last in (ends, ends[::-1]):
         np.testing.assert_allclose(
-            paths.interpolate(one, last, 5, "sphere"), paths.interpolate(one, last, 5), atol=1e-6
+            paths.interpolate(one, last, 5, "sphere"), paths.interpolate(one, last, 5, "line"), atol=1e-6
         )
 
 
 def test_no_other_path():
-    with pytest.raises(KvaeError, match="line, sphere"):
+    with pytest.raises(KvaeError, match="sphere, line"):
         paths.interpolate(np.zeros(2, np.float32), np.ones(2, np.float32), 3, "spline")
 
 

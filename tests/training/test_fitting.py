@@ -13,7 +13,7 @@ import tensorflow as tf
 from tiny import make_vae
 
 from kvae.config import ModelConfig, TrainConfig
-from kvae.data import datasets
+from kvae.data import choice, datasets
 from kvae.data.held_out_split import held_out
 from kvae.errors import ConfigError, KvaeError
 from kvae.steps import batches, threads
@@ -129,7 +129,7 @@ def test_the_learning_rate_grows_and_falls(mini):
 
 
 def test_a_warm_up_of_the_learning_rate_must_end(mini):
-    building.check_size(TrainConfig(epochs=2, batch_size=100, lr_warmup_steps=79, model=MLP), 4050)
+    choice.check_size(TrainConfig(epochs=2, batch_size=100, lr_warmup_steps=79, model=MLP), 4050)
     config = TrainConfig(epochs=2, batch_size=100, lr_warmup_steps=80, model=MLP)
     with pytest.raises(
         ConfigError, match="lr_warmup_steps must be less than 80, the optimiser steps of the run; got 80"
@@ -148,7 +148,7 @@ def test_a_warm_up_of_the_learning_rate_must_end(mini):
 def test_images_are_not_moved_out_of_sight_nor_tables_at_all(image_shape, shift, message):
     with pytest.raises(ConfigError, match=message):
         building.build(TrainConfig(shift=shift, model=MLP), image_shape, 4000)
-    building.check_shift(TrainConfig(shift=min(image_shape[:2]) - 1, model=MLP), image_shape)
+    choice.check_shift(TrainConfig(shift=min(image_shape[:2]) - 1, model=MLP), image_shape)
 
 
 @pytest.mark.parametrize("replicas", [1, 2])

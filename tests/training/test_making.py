@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from kvae.cli.main import main
 from kvae.config import TrainConfig, from_settings
 from kvae.errors import ConfigError, KvaeError
+from kvae.runs import beginning
 from kvae.runtime import Bundle
 from kvae.training import making, train
 
@@ -71,7 +72,7 @@ def test_paths_may_be_text_and_the_default_folder_is_a_new_one_in_runs(configs, 
         train(out="taken", **TINY)
     with pytest.raises(KvaeError, match="enough"):
         train(data_dir="data", **TINY)
-    assert str(configs[0][1]) == "data" and making.default_folder(configs[0][0]).parts[0] == "runs"
+    assert str(configs[0][1]) == "data" and beginning.default_folder(configs[0][0]).parts[0] == "runs"
 
 
 def test_a_run_samples_and_evaluates_as_the_commands_do(run):

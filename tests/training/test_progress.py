@@ -45,6 +45,7 @@ class Optimizer:
 
 class Model:
     optimizer = Optimizer()
+    stop_training = False
 
 
 @pytest.mark.parametrize("width", [40, 50, 80, 160])
@@ -68,3 +69,40 @@ def test_the_bar_takes_one_line(monkeypatch, width):
     assert lines[0].startswith("epoch 200/300 ") and "left" in lines[0]
     if width >= 50:
         assert "elbo -1238.6" in lines[0] or "elbo -1238.5" in lines[0]
+
+
+def watched(epochs, made, **settings):
+    """A whole training, in epochs `made` of `epochs`, with one call each."""
+    shown = progress.TrainingProgress(100, epochs=epochs, **settings)
+    shown.set_model(Model())
+    shown.set_params({"steps": 1, "epochs": epochs})
+    shown.on_train_begin()
+    for epoch in made:
+        shown.on_epoch_begin(epoch)
+        shown.on_train_batch_end(0, {"elbo": -1.0})
+        shown.on_test_begin()
+        shown.on_epoch_end(epoch, {"elbo": -1.0})
+    shown.on_train_end()
+    shown.close()
+
+
+def test_without_a_terminal_the_phases_are_plain_lines(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as on build servers, whose logs are files
+    begun = []
+    watched(2, [0, 1], note="a note", before=lambda: begun.append(capsys.readouterr().err))
+    text = capsys.readouterr().err
+    lines = text.splitlines()
+    assert begun == [""] and lines[:2] == ["a note", f"{progress.COMPILING} ..."]
+    assert [line[:9] for line in lines[2:-1]] == ["epoch 1/2", "epoch 2/2"]
+    assert lines[-1] == f"{progress.FINISHING} ..."
+    assert all(line.isprintable() for line in lines)
+
+
+def test_what_follows_an_epoch_s_rest_is_not_called_the_end(capsys):
+    watched(3, [0])
+    assert progress.FINISHING not in capsys.readouterr().err
+
+
+def test_a_sweep_has_no_lines(capsys):
+    watched(1, [0], lines=False)
+    assert capsys.readouterr().err == ""
