@@ -27,7 +27,7 @@ SECTIONS: dict[str, Collection[str]] = {
         "epochs", "batch_size", "learning_rate", "lr_warmup_steps", "adam_beta2", "clip_norm", "ema", "patience",
         "max_skipped_steps", "seed", "deterministic", "resume", "config_file", "dry_run",
     ),
-    "Output": ("out", "pictures_every", "tensorboard", "as_json"),
+    "Output": ("out", "scale", "pictures_every", "tensorboard", "as_json"),
     "Machine": ("device", "threads", "strategy", "engine", "precision", "jit", "limit"),
 }  # fmt: skip
 """The options of the verbs by their parameters' names, after those of a verb's own sections."""

@@ -20,7 +20,7 @@ ROUTES = ("sphere", "line")
         "kvae interpolate --from shirt.png --to boot.png",
         "kvae interpolate --from a.png --to b.png --steps 100 --out path.npy",
     ],
-    own={"Path": ("one", "other", "steps", "route", "scale")},
+    own={"Path": ("one", "other", "steps", "route")},
 )
 @click.option("--from", "one", metavar="IMAGE", type=PATH, required=True, help="The first image.")
 @click.option("--to", "other", metavar="IMAGE", type=PATH, required=True, help="The last image.")

@@ -29,7 +29,7 @@ class Temperature(click.ParamType):
 
 @command(
     examples=["kvae sample --n 64", "kvae sample --label sneaker --temperature 0.8 --seed 7 --out sneakers.png"],
-    own={"Drawing": ("n", "label", "seed", "temperature", "draw", "scale")},
+    own={"Drawing": ("n", "label", "seed", "temperature", "draw")},
 )
 @click.option("--n", "n", type=int, default=64, show_default=True, help="Number of images.")
 @labels.label_option(

@@ -107,6 +107,9 @@ RESULTS = [
             f"kvae sample --model runs/results/fitted-{prior} --n 200 --seed 7 --out runs/results/fitted-{prior}.png",
         )),
     )),
+    Result("interpolation", 5, ("Interpolating",), (
+        "python benchmarks/interpolation.py fashion_mnist_small runs/results/8-bit",
+    )),
     Result("odd", 20, ("Telling odd images from normal ones",), ("python benchmarks/odd.py --out runs/results/odd",)),
     Result("samples", 20, ("Quality of samples",), (
         "python scripts/make_fashion_mnist_features.py",

@@ -88,3 +88,14 @@ def test_calibrated_p_values_are_ranks_among_the_reference(bundles):
     calibration = calibrate(bundles["mixture"], normal)
     found = surprise(bundles["mixture"], pixels)
     np.testing.assert_allclose(calibration.p_values(found), p_values(found, surprise(bundles["mixture"], normal)))
+
+
+def test_the_default_is_complexity_for_8_bit_images_and_else_the_elbo(bundles, shipped):
+    for kind, bundle in bundles.items():
+        pixels, labels = given(kind, 8)
+        expected = "complexity" if bundle.manifest.likelihood == "discretized_logistic" else "elbo"
+        assert calibrate(bundle, pixels, label=labels).statistic == expected
+        np.testing.assert_array_equal(
+            surprise(bundle, pixels, label=labels), surprise(bundle, pixels, expected, label=labels)
+        )
+    assert calibrate(shipped, np.zeros((2, 28, 28, 1), np.float32)).statistic == "elbo"  # a surrogate
