@@ -36,6 +36,8 @@ def shown(words, *, columns=80):
     assert (result.exit_code, result.stderr) == (0, "")
     lines = result.stdout.splitlines()
     names = [line.split()[0] for line in lines if line.startswith("  --")]
+    # Click keeps a command's help option, which is --help alone if another test has called the command by itself.
+    names = [name for name in names if name != "--help"]
     return lines, names
 
 
@@ -64,7 +66,7 @@ def test_every_option_has_a_section_and_is_shown_once(name):
     wanted = Counter(option.opts[0] for option in options(command))
     lines, names = shown([*name.split(), "--help-all" if command.left_out else "--help"])
     assert Counter(names) - Counter(["--help-all"]) == wanted
-    assert "  -h, --help" in [line[:12] for line in lines]
+    assert any(line.startswith(("  -h, --help", "  --help ")) for line in lines)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
