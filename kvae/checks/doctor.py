@@ -26,6 +26,7 @@ WHEELS = ("onnxruntime", "onnxruntime-gpu")
 
 OPTIONAL = {
     "compress": ("compressing", "To compress images (kvae compress)"),
+    "serve": ("serving", "To serve a model over HTTP (kvae serve)"),
     "ray": ("many machines", "To score, encode and sample on many cores and machines (--engine ray)"),
 }
 """The extras that one verb or option needs: the name of their row, and what their command is for."""

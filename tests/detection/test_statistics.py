@@ -1,6 +1,7 @@
 """The statistics against closed forms, and what they mean for which model."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from gaussian_family import KINDS, has_labels, images, log_p, write
 
 from kvae.bundle import locate
 from kvae.detection import STATISTICS, Calibration, calibrate, compressor, p_values, surprise
+from kvae.detection.statistics import default_for
 from kvae.errors import KvaeError
 from kvae.runtime import Bundle, scoring
 
@@ -90,12 +92,17 @@ def test_calibrated_p_values_are_ranks_among_the_reference(bundles):
     np.testing.assert_allclose(calibration.p_values(found), p_values(found, surprise(bundles["mixture"], normal)))
 
 
-def test_the_default_is_complexity_for_8_bit_images_and_else_the_elbo(bundles, shipped):
-    for kind, bundle in bundles.items():
-        pixels, labels = given(kind, 8)
-        expected = "complexity" if bundle.manifest.likelihood == "discretized_logistic" else "elbo"
-        assert calibrate(bundle, pixels, label=labels).statistic == expected
-        np.testing.assert_array_equal(
-            surprise(bundle, pixels, label=labels), surprise(bundle, pixels, expected, label=labels)
-        )
+@pytest.mark.parametrize(
+    ("likelihood", "expected"),
+    [("discretized_logistic", "complexity"), ("bernoulli", "elbo"), ("normal", "elbo")],
+)
+def test_the_default_is_complexity_for_8_bit_images_and_else_the_elbo(likelihood, expected):
+    assert default_for(SimpleNamespace(manifest=SimpleNamespace(likelihood=likelihood))) == expected
+
+
+def test_without_a_statistic_the_default_is_taken(bundles, shipped):
+    pixels, _ = given("affine", 8)
+    bundle = bundles["affine"]
+    assert calibrate(bundle, pixels).statistic == "elbo"
+    np.testing.assert_array_equal(surprise(bundle, pixels), surprise(bundle, pixels, "elbo"))
     assert calibrate(shipped, np.zeros((2, 28, 28, 1), np.float32)).statistic == "elbo"  # a surrogate
