@@ -21,7 +21,7 @@ FACES = ("runtime", "model", "training", "export", "evaluation", "data", "testin
 """The modules of kvae whose reference is made from their docstrings."""
 CLI = """# Command line
 
-What `kvae VERB --help` says, of every command. [The README](../../README.md) shows them at work.
+What `kvae VERB --help` says, of every command. [The commands](../commands.md) shows them at work.
 
 ::: mkdocs-click
     :module: kvae.cli.main
