@@ -4,11 +4,14 @@ The top of the site is docs/, its home page is README.md, and every other file k
 page links to comes along, so a link is written once, as GitHub wants it, and leads nowhere else.
 """
 
+import base64
+import json
 import os
 import posixpath
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -34,8 +37,10 @@ LINK = re.compile(r"(?<=\]\()[^)#\s]+")
 
 
 def place(path: str) -> str:
-    """The address on the site of a file of the repository: README.md is the home page, and docs/ the top."""
-    return "index.md" if path == "README.md" else path.removeprefix("docs/")
+    """The address on the site of a file of the repository: README.md is the home page, docs/ the top."""
+    if path == "README.md":
+        return "index.md"
+    return path.removeprefix("docs/").removesuffix(".ipynb") + ".md" * path.endswith(".ipynb")
 
 
 def linked(path: str, text: str) -> Iterator[tuple[str, str]]:
@@ -64,10 +69,41 @@ def outside() -> list[str]:
     return [path for path in found if not path.startswith("docs/")]
 
 
+def pictures(notebook: dict[str, Any]) -> dict[str, bytes]:
+    """The pictures among the outputs of a notebook's cells, by the names that `as_page` gives them."""
+    return {
+        f"{number}.png": base64.b64decode(output["data"]["image/png"])
+        for number, cell in enumerate(notebook["cells"])
+        for output in cell.get("outputs", [])
+        if "image/png" in output.get("data", {})
+    }
+
+
+def as_page(notebook: dict[str, Any], name: str) -> str:
+    """A notebook as Markdown: its texts, its code, and what the code printed or drew."""
+    parts = [f"*The notebook `notebooks/{name}.ipynb`, with its outputs.*"]
+    for number, cell in enumerate(notebook["cells"]):
+        source = "".join(cell["source"])
+        parts.append(f"```python\n{source}\n```" if cell["cell_type"] == "code" else source)
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            text = "".join(output.get("text", data.get("text/plain", []))).rstrip()
+            drawn = "image/png" in data
+            parts.append(f"![What the code above draws]({name}/{number}.png)" if drawn else f"```text\n{text}\n```")
+    title, _, rest = parts[1].partition("\n")
+    return "\n\n".join([title, parts[0], rest.strip(), *parts[2:]]) + "\n"
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages and files that are not in docs/."""
     for path in outside():
-        files.append(File.generated(config, place(path), abs_src_path=str(ROOT / path)))
+        if not path.endswith(".ipynb"):
+            files.append(File.generated(config, place(path), abs_src_path=str(ROOT / path)))
+            continue
+        notebook, name = json.loads((ROOT / path).read_text()), Path(path).stem
+        files.append(File.generated(config, place(path), content=relinked(path, as_page(notebook, name))))
+        for file, content in pictures(notebook).items():
+            files.append(File.generated(config, f"{place(path).removesuffix('.md')}/{file}", content=content))
     files.append(File.generated(config, "reference/cli.md", content=relinked("docs/reference/cli.md", CLI)))
     for face in FACES:
         files.append(File.generated(config, f"reference/{face}.md", content=f"# kvae.{face}\n\n::: kvae.{face}\n"))

@@ -27,6 +27,7 @@ GUIDES = [
     *sorted((ROOT / "examples").glob("*/README.md")),
 ]  # fmt: skip
 """Every page that describes the repository as it is. CHANGELOG.md also tells what it was."""
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 FOLDERS = ("benchmarks", "cli", "docs", "examples", "exported", "kvae", "scripts", "tests")
 SHORT = ["--dataset", "fashion_mnist_mini", "--architecture", "mlp", "--epochs", "1", "--jit", "off"]
 SHORTENED = {
@@ -139,7 +140,7 @@ def test_documented_options_exist(text):
             assert {word for word in words[2:] if word.startswith("--")} <= known | {"--help"}
 
 
-@pytest.mark.parametrize("path", GUIDES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", [*GUIDES, *NOTEBOOKS], ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_and_pictures_of_the_repository_exist(path):
     for target in re.findall(r"\]\(([^)#]+)", path.read_text()):
         if not target.startswith("http"):

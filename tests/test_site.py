@@ -97,6 +97,27 @@ def test_what_pages_link_to_comes_along():
     assert len(outside) == len(set(outside)) and not any(path.startswith("docs/") for path in outside)
 
 
+def test_a_notebook_is_a_page_with_its_outputs():
+    notebook = {
+        "cells": [
+            {"cell_type": "markdown", "source": ["# A\n", "\n", "Text."]},
+            {"cell_type": "code", "source": ["print(1)"], "outputs": [{"name": "stdout", "text": ["1\n"]}]},
+            {"cell_type": "code", "source": ["2"], "outputs": [{"data": {"text/plain": ["2"]}}]},
+            {"cell_type": "code", "source": ["draw()"], "outputs": [
+                {"data": {"image/png": "AAEC", "text/plain": ["<Figure>"]}},
+            ]},
+        ]
+    }  # fmt: skip
+    page = site_pages.as_page(notebook, "b")
+    assert page.startswith(
+        "# A\n\n*The notebook `notebooks/b.ipynb`, with its outputs.*\n\nText.\n\n```python\nprint(1)\n```"
+    )
+    assert "```text\n1\n```" in page and "```text\n2\n```" in page
+    assert page.endswith("```python\ndraw()\n```\n\n![What the code above draws](b/3.png)\n")
+    assert site_pages.pictures(notebook) == {"3.png": b"\x00\x01\x02"}
+    assert site_pages.place("notebooks/b.ipynb") == "notebooks/b.md"
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """The folder with the site."""
