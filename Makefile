@@ -6,7 +6,8 @@ READY := $(VENV)/.ready
 # Two processes, as most tests keep one core busy; a file's tests stay together, since they share what they have trained.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-all test-everything check lint bench-quick format wheel-check shipped results examples man clean
+.PHONY: demo test test-all test-everything check docs lint bench-quick format wheel-check shipped results examples \
+	man clean
 
 demo: $(READY)
 	$(BIN)/kvae train --dataset fashion_mnist
@@ -30,6 +31,11 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The site, in site/: links and anchors are checked, and a warning is an error. tests/test_site.py makes it too.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "Done. Open $(CURDIR)/site/index.html."
 
 # Ratios against what is installed anyway; fails where an optimisation was lost. The whole of it: benchmarks/README.md.
 bench-quick: $(READY)
@@ -73,8 +79,8 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
 		{ echo "training, and so make, needs Python 3.11 to 3.13 with its venv module (Debian: apt-get install python3-venv); set PYTHON=" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,train,ray,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,train,ray,compress,serve,docs,dev]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) examples/*/node_modules build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) examples/*/node_modules build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -22,10 +22,10 @@ from kvae.training import Run, train
 
 TESTS = Path(__file__).parent
 LONGEST = (
-    "explorer/test_explore_page.py", "test_docs.py", "training/test_checkpoints.py", "steps/test_strategies.py",
-    "test_packaging.py", "training/test_longer.py", "export/test_networks.py", "files/test_kills.py",
-    "test_examples.py", "steps/test_inputs.py", "training/test_training_kills.py", "training/test_fitting.py",
-    "comparison/test_sweeps.py", "cli/test_main.py", "steps/test_traced.py",
+    "explorer/test_explore_page.py", "test_docs.py", "test_notebooks.py", "training/test_checkpoints.py",
+    "steps/test_strategies.py", "test_packaging.py", "training/test_longer.py", "export/test_networks.py",
+    "files/test_kills.py", "test_examples.py", "steps/test_inputs.py", "training/test_training_kills.py",
+    "training/test_fitting.py", "comparison/test_sweeps.py", "cli/test_main.py", "steps/test_traced.py",
 )  # fmt: skip
 """The files that take longest. They begin first, as a parallel run ends with a core idle if one of them is the last."""
 

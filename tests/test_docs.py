@@ -1,4 +1,4 @@
-"""What the README shows is run: its commands (training shortened) and its Python."""
+"""What the README and the pages show is run: their commands (training shortened) and their Python."""
 
 import re
 import shlex
@@ -16,12 +16,18 @@ from kvae.comparison import settings
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+TOUR = [README, *((ROOT / "docs" / name).read_text() for name in ("commands.md", "python.md"))]
+"""The README, and the pages with the rest of what there is to type: together, every command."""
+NOT_RUN = (["explore", "runs/first"], ["serve", "my_bundle"])
+"""Commands that serve until they are interrupted; tests of their own run them."""
 DOCUMENTS = [README, *(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))]
 GUIDES = [
     ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md",
-    *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "examples").glob("*/README.md")),
+    *sorted((ROOT / "docs").glob("*.md")), ROOT / "examples" / "README.md",
+    *sorted((ROOT / "examples").glob("*/README.md")),
 ]  # fmt: skip
 """Every page that describes the repository as it is. CHANGELOG.md also tells what it was."""
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 FOLDERS = ("benchmarks", "cli", "docs", "examples", "exported", "kvae", "scripts", "tests")
 SHORT = ["--dataset", "fashion_mnist_mini", "--architecture", "mlp", "--epochs", "1", "--jit", "off"]
 SHORTENED = {
@@ -43,27 +49,63 @@ def commands(text):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("points", [2, pytest.param(6, marks=pytest.mark.exhaustive)])
-def test_the_readme_s_commands_and_python_work_in_their_order(tmp_path, monkeypatch, points):
+def test_the_tour_s_commands_and_python_work_in_their_order(clone, monkeypatch, points):
     """In one folder, as a reader would: each `kvae` command, then each Python block. Of a comparison, two points."""
-    monkeypatch.chdir(tmp_path)
     shared, runs = settings.PRESETS["why-kl"]
     assert len(runs) == 6
     monkeypatch.setitem(settings.PRESETS, "why-kl", (shared, dict(list(runs.items())[:points])))
-    ours = [words[1:] for words in commands(README) if words[0] == "kvae"]
-    assert {words[0] for words in ours} == set(main.commands)
-    for words in ours:
-        shortened = SHORTENED.get(words[0], []) if "--samples" not in words else []
-        if "--resume" in words:  # with the settings of its run
-            shortened = ["--epochs", "2"] * ("--epochs" in words)
-        if "--limit" in words:  # which forks: not this process, with its threads and its memory
-            subprocess.run([sys.executable, "-m", "kvae", *words], check=True, capture_output=True)
-            continue
-        if words[0] == "compare" and points == 2:
-            words = [re.sub(r"^(\w+=[^,]+,[^,]+).*", r"\1", word) for word in words]  # two values
-        result = CliRunner().invoke(main, words + shortened, catch_exceptions=False)
-        assert result.exit_code == 0, (words, result.output)
-    for block in blocks(README, "python"):
-        exec(compile(block, "README.md", "exec"), {"__name__": "__main__"})
+    assert {words[1] for text in TOUR for words in commands(text) if words[0] == "kvae"} == set(main.commands)
+    for text in TOUR:
+        for words in ours(text):
+            run(words, points)
+    for text in TOUR:
+        run_python(text)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["start", "conditional"])
+def test_the_commands_and_python_of_a_page_work_in_their_order(name, clone):
+    """But for comparisons, which the tour has."""
+    text = (ROOT / "docs" / f"{name}.md").read_text()
+    run(["sample", "--model", "fashion_mnist_small", "--n", "300", "--out", "photos"])  # the reader's own
+    for words in ours(text):
+        if words[0] != "compare":
+            run(words)
+    run_python(text)
+
+
+@pytest.fixture
+def clone(tmp_path, monkeypatch):
+    """The folder that a reader types in: a clone, as far as the pages name its files."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "exported" / "fashion_mnist", tmp_path / "exported" / "fashion_mnist")
+
+
+def ours(text):
+    """The words after `kvae` of each such command of a page."""
+    return [words[1:] for words in commands(text) if words[0] == "kvae" and words[1:] not in NOT_RUN]
+
+
+def run(words, points=2):
+    """One command, its training shortened, and its comparison to so many points."""
+    shortened = SHORTENED.get(words[0], []) if "--samples" not in words else []
+    if "--resume" in words:  # with the settings of its run
+        shortened = ["--epochs", "2"] * ("--epochs" in words)
+    elif "--data" in words:  # which names no data set
+        shortened = [word for word in shortened if word not in ("--dataset", "fashion_mnist_mini")]
+    if "--limit" in words:  # which forks: not this process, with its threads and its memory
+        subprocess.run([sys.executable, "-m", "kvae", *words], check=True, capture_output=True)
+        return
+    if words[0] == "compare" and points == 2:
+        words = [re.sub(r"^(\w+=[^,]+,[^,]+).*", r"\1", word) for word in words]  # two values
+    result = CliRunner().invoke(main, words + shortened, catch_exceptions=False)
+    assert result.exit_code == 0, (words, result.output)
+
+
+def run_python(text):
+    """Each Python block of a page."""
+    for block in blocks(text, "python"):
+        exec(compile(block, "a page", "exec"), {"__name__": "__main__"})
 
 
 def test_the_programs_that_embed_kvae_run(tmp_path):
@@ -98,7 +140,7 @@ def test_documented_options_exist(text):
             assert {word for word in words[2:] if word.startswith("--")} <= known | {"--help"}
 
 
-@pytest.mark.parametrize("path", GUIDES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", [*GUIDES, *NOTEBOOKS], ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_and_pictures_of_the_repository_exist(path):
     for target in re.findall(r"\]\(([^)#]+)", path.read_text()):
         if not target.startswith("http"):

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import json
 import re
 from pathlib import Path
 
@@ -18,14 +19,17 @@ SHOWN = {
     for path in [
         ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md", ROOT / "kvae" / "testing.py",
         *(ROOT / "docs").glob("*.md"),
-        *(ROOT / "examples").glob("*/*.py"), *(ROOT / "examples").glob("*/*.md"),
+        *(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "examples").glob("*/*.py"), *(ROOT / "examples").glob("*/*.md"),
         *(ROOT / "exported").glob("*/README.md"),
     ]
 }  # fmt: skip
 
 
 def python(name, text):
-    """The Python in a document, or a module itself."""
+    """The Python in a document or a notebook, or a module itself."""
+    if name.endswith(".ipynb"):
+        cells = ["".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+        return [code for code in cells if not code.startswith("%%sh")]
     return [text] if name.endswith(".py") else re.findall(r"```python\n(.*?)```", text, re.DOTALL)
 
 

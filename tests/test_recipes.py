@@ -43,7 +43,7 @@ def test_the_ladder_s_recipe_is_a_ladder_of_the_benchmark_s_images_for_two_hours
 def test_each_recipe_is_described(name):
     root = Path(__file__).parent.parent
     assert f"| `{name}` |" in (root / "docs" / "training.md").read_text()
-    assert f"`{name}`" in (root / "README.md").read_text()
+    assert f"`{name}`" in (root / "docs" / "commands.md").read_text()
 
 
 def test_settings_given_with_a_recipe_change_it():

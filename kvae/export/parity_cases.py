@@ -16,6 +16,7 @@ from kvae.runtime import latents
 from kvae.steps.keras_private import in_float32
 
 PARITY_BATCHES = (1, 7, 64)
+"""Images per call, in the comparison of a bundle with its model."""
 FURTHER_ROWS = 64
 """Most rows of the further batches, in which the labels and components are compared for which there was no row."""
 Floats = NDArray[np.float32]

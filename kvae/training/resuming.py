@@ -37,7 +37,10 @@ def resume(
     Args:
         out: the run's folder.
         epochs: how many epochs the run shall have in all; by default, as many as it was made for.
-        data_dir, callbacks, decoding, strategy: as for `train`.
+        data_dir: as for `train`.
+        callbacks: as for `train`.
+        decoding: as for `train`.
+        strategy: as for `train`.
 
     Raises:
         KvaeError: `out` is not a run, is finished or is being trained; it has no checkpoint to be trained longer from;

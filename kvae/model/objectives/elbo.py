@@ -24,7 +24,10 @@ class ELBO(ScheduledObjective):
         entropy_weight: lambda in the regulariser H(q, p) - lambda H(q), where H(q, p) is the cross-entropy of
             the posterior and the prior, and H(q) the posterior's entropy. At 1 the regulariser is the KL; at 0 it is
             the cross-entropy. At any value but 1 the loss is not a bound on the likelihood.
-        warmup_steps, cycle_steps, shares, share_steps: how the weight changes in training; see `ScheduledObjective`.
+        warmup_steps: with the next three, how the weight changes in training; see `ScheduledObjective`.
+        cycle_steps: likewise.
+        shares: likewise.
+        share_steps: likewise.
         free_bits: nats that each latent dimension may carry at no cost; default 0. The regulariser is then the sum
             over dimensions of max(free_bits, the dimension's KL averaged over the batch). The loss is still no less
             than distortion + beta KL.

@@ -27,9 +27,12 @@ class IWAE(ScheduledObjective):
     Args:
         num_draws: K, draws from each posterior; each is decoded. 5 by default.
         beta: must be 1: no weighted sum of the terms is this bound.
-        warmup_steps, cycle_steps, shares, share_steps: as for `ScheduledObjective`. While the fraction is below 1, the
-            log weights are log p(x|z) + fraction (log p(z) - log q(z|x)), and the loss is not yet the bound. Without a
-            warm-up, an importance-weighted loss leaves more latent dimensions unused (docs/results.md).
+        warmup_steps: as for `ScheduledObjective`, like the next three. While the fraction is below 1, the log weights
+            are log p(x|z) + fraction (log p(z) - log q(z|x)), and the loss is not yet the bound. Without a warm-up, an
+            importance-weighted loss leaves more latent dimensions unused (docs/results.md).
+        cycle_steps: likewise.
+        shares: likewise.
+        share_steps: likewise.
 
     Raises:
         ConfigError: `num_draws` is not an integer of at least 1, or `beta` is not 1.
