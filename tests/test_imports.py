@@ -28,7 +28,7 @@ TABLE = {
     "checks": {"bundle", "data", "files", "machine", "runtime"},
     "conversion": {"bundle", "data", "evaluation", "files", "runtime"},
     "compression": {"bundle", "data", "files", "likelihoods", "machine", "runtime"},
-    "explorer": {"bundle", "files", "runtime"},
+    "explorer": {"bundle", "data", "files", "runs", "runtime"},
     "runs": {"bundle", "files"},
     "steps": {"files", "machine"},
     "model": {"bundle", "likelihoods", "steps"},
