@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from programs import ROOT
 
 from kvae.cli.main import main
 from kvae.data import datasets
@@ -191,3 +192,16 @@ def test_what_does_not_go_together_is_said_in_one_line(kvae, tmp_path, arguments
     assert (done.exit_code, done.stdout) == (status, "")
     assert message in done.stderr.splitlines()[-1]
     assert [path.name for path in tmp_path.rglob("*")] == ["x"]
+
+
+def test_the_page_in_docs_is_one_of_this_kvae():
+    """It has the text, style and code of today; its data were measured once: `docs/why-kl.md` has the commands."""
+    html = (ROOT / "docs" / "why-kl.html").read_bytes()
+    shown = json.loads(re.search(rb'type="application/json">(.*?)</script>', html, re.DOTALL)[1])
+    assert why_kl.html_of(shown) == html
+    assert len(html) < 500 * 1024
+    weights = [point["lambda"] for point in shown["points"]]
+    assert min(weights) == 0 and max(weights) == 2 and all(len(point["codes"]) == 100 for point in shown["points"])
+    listed = ",".join(f"{weight:g}" for weight in weights)
+    for page in ("why-kl.md", "why-kl.ru.md"):
+        assert f"--vary entropy_weight={listed} " in (ROOT / "docs" / page).read_text()

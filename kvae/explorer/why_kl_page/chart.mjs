@@ -3,7 +3,7 @@
 import { $, drawn, points } from "./page.mjs";
 import { number, words } from "./words.mjs";
 
-const INSET = 27; // pixels; as in page.css
+const INSET = 36; // pixels; as in page.css
 const EDGE = 12;
 const SERIES = { loss: (point) => point.loss[0], elbo: (point) => -point.elbo[0], nll: (point) => point.nll[0] };
 const MARKS = {
@@ -48,7 +48,7 @@ export function chart() {
 }
 
 function grid(low, high, level, width) {
-  const step = [1, 2, 5, 10, 20, 50, 100, 200, 500].find((size) => (high - low) / size <= 5) ?? 1000;
+  const step = [1, 2, 5, 10, 20, 50, 100, 200, 500].find((size) => (high - low) / size <= 7) ?? 1000;
   const found = [];
   for (let value = Math.ceil(low / step) * step; value <= high; value += step) {
     const y = level(value);

@@ -47,6 +47,9 @@ const ENGLISH = {
     `into each other; the distortion is ${distortion} nats higher.`,
   below: (under, over) =>
     `The loss is ${under} nats below the NLL: it bounds nothing. The bound is ${over} nats above the NLL.`,
+  atMost: (under, over) =>
+    `The loss is ${under} nats below the NLL as far as that is known (the value shown is an upper bound), and bounds ` +
+    `nothing. The bound is ${over} nats above it.`,
   above: (over) => `The loss is not a bound, although it lies above the NLL. The bound is ${over} nats above the NLL.`,
   worse: (difference) => `The model is worse too, by ${difference} nats.`,
   better: (difference) => `The NLL is ${difference} nats lower than with the KL.`,
@@ -91,6 +94,9 @@ const RUSSIAN = {
     `искажение больше на ${distortion} ната.`,
   below: (under, over) =>
     `Потери меньше NLL на ${under} ната: они ничего не ограничивают. Настоящая граница больше NLL на ${over} ната.`,
+  atMost: (under, over) =>
+    `Потери меньше NLL на ${under} ната, насколько оно известно (показана его верхняя граница), и ничего не ограничивают. ` +
+    `Настоящая граница больше NLL на ${over} ната.`,
   above: (over) => `Потери больше NLL, но границей всё равно не являются. Настоящая граница больше NLL на ${over} ната.`,
   worse: (difference) => `Хуже стала и сама модель: NLL выше на ${difference} ната.`,
   better: (difference) => `NLL ниже, чем при KL, на ${difference} ната.`,
@@ -114,7 +120,8 @@ export function sentences(point) {
   const [say, kl] = [words(), points[KL]];
   const [loss, nll, bound] = [point.loss[0], point.nll[0], -point.elbo[0]];
   if (point === kl) return say.kl(number(bound - nll));
-  return [ofWidth(say, point, kl), ofLoss(say, loss, nll, bound), ofModel(say, point)].filter(Boolean).join(" ");
+  const below = point.believable ? say.below : say.atMost;
+  return [ofWidth(say, point, kl), ofLoss(below, say, loss, nll, bound), ofModel(say, point)].filter(Boolean).join(" ");
 }
 
 function ofWidth(say, point, kl) {
@@ -123,8 +130,8 @@ function ofWidth(say, point, kl) {
   return point.lambda < 1 ? say.less(ratio) : say.more(ratio, number(point.distortion[0] - kl.distortion[0]));
 }
 
-const ofLoss = (say, loss, nll, bound) =>
-  loss < nll ? say.below(number(nll - loss), number(bound - nll)) : say.above(number(bound - nll));
+const ofLoss = (below, say, loss, nll, bound) =>
+  loss < nll ? below(number(nll - loss), number(bound - nll)) : say.above(number(bound - nll));
 
 /** The NLL beside that of the KL: the paired difference, if it may be taken. */
 function ofModel(say, { difference }) {
