@@ -41,7 +41,7 @@ MOVING = """async (count) => {
         durations.push(...list.getEntriesByName("update").map(({ duration }) => duration));
     });
     observer.observe({ entryTypes: ["measure"] });
-    const slider = document.querySelector("#used input");
+    const slider = document.querySelector(".used input");
     for (let i = 0; i < count; i++) {
         slider.value = 3 * Math.sin(i / 7);
         slider.dispatchEvent(new Event("input"));
@@ -63,7 +63,7 @@ WAITING = """([act, id]) => new Promise((resolve) => {
 
 def measure(browser: Any, url: str) -> dict[str, list[float]]:
     """Times in milliseconds from opening the page once, in a fresh context."""
-    page = browser.new_page()
+    page = browser.new_page(reduced_motion="reduce")  # or it opens with a walk
     page.goto(url)
     page.wait_for_selector("main[aria-busy=false]")
     page.wait_for_selector("#field[aria-busy=false]")

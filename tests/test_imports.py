@@ -29,7 +29,7 @@ TABLE = {
     "conversion": {"bundle", "data", "evaluation", "files", "runtime"},
     "compression": {"bundle", "data", "files", "likelihoods", "machine", "runtime"},
     "serving": {"bundle", "data", "files", "runtime"},
-    "explorer": {"bundle", "files", "runtime"},
+    "explorer": {"bundle", "data", "files", "runs", "runtime"},
     "runs": {"bundle", "files"},
     "steps": {"files", "machine"},
     "model": {"bundle", "likelihoods", "steps"},

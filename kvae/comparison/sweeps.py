@@ -25,8 +25,6 @@ from kvae.runs import files as run_files
 from kvae.runs import layout
 from kvae.training import making, resuming
 
-RESULTS = "results.json"
-
 
 def compare(
     settings: Sequence[Setting],
@@ -72,7 +70,7 @@ def compare(
         _make(setting, run, f"{number}/{len(settings)} {setting.name}", data_dir, callbacks, announce)
         results.append(measure(setting, run, data_dir, importance_samples))
     results = _against_reference(results)
-    run_files.write_json(out / RESULTS, as_json(results))
+    run_files.write_json(out / layout.COMPARISON, as_json(results))
     return results
 
 
@@ -104,14 +102,14 @@ def as_json(results: Sequence[Result]) -> dict[str, Any]:
 
 def _check_ours(out: Path) -> None:
     """Raise KvaeError if a folder has files with the names of the results that no comparison wrote."""
-    has_report, has_results = (os.path.lexists(out / name) for name in (layout.REPORT, RESULTS))
+    has_report, has_results = (os.path.lexists(out / name) for name in (layout.REPORT, layout.COMPARISON))
     if has_results:
-        found = run_files.read_json(out / RESULTS)
+        found = run_files.read_json(out / layout.COMPARISON)
         is_ours = isinstance(found, dict) and isinstance(found.get("results"), list)
     else:
         is_ours = not has_report
     if not is_ours:
-        name = RESULTS if has_results else layout.REPORT
+        name = layout.COMPARISON if has_results else layout.REPORT
         raise KvaeError(f"{out / name} was not written by kvae compare; it is left unchanged. Choose another --out.")
 
 

@@ -8,10 +8,12 @@ import json
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from kvae.bundle import caveats, onnxruntime_web
 from kvae.bundle.locate import BUNDLE_FOLDER
 from kvae.errors import KvaeError
+from kvae.explorer import real_images
 from kvae.explorer.server import INDEX, TYPES
 from kvae.files import ours, pictures
 from kvae.files.atomic import atomic_folder
@@ -48,7 +50,7 @@ def page(bundle: Bundle, name: str, ort_dir: Path | None = None) -> dict[str, by
     if channels not in (1, 3):
         raise KvaeError(f"explore shows pictures of 1 or 3 channels; the images of this model have {channels}.")
     graphs = {role: (f"model/{manifest.graph_file(role)}", path.read_bytes()) for role, path in bundle.graphs.items()}
-    config = {
+    config: dict[str, Any] = {
         "name": name,
         "about": caveats.about_numbers(manifest.likelihood, manifest.binarize),
         "graphs": {
@@ -60,6 +62,10 @@ def page(bundle: Bundle, name: str, ort_dir: Path | None = None) -> dict[str, by
     origin = "" if ort_dir is not None else f" {onnxruntime_web.CDN}"
     found = {entry.name: entry.read_bytes() for entry in PAGE.iterdir() if entry.name.endswith(tuple(TYPES))}
     found[INDEX] = found[INDEX].replace(b" ORT-ORIGIN", origin.encode())
+    examples = real_images.of(bundle)
+    if examples is not None:
+        found["model/examples.json"] = json.dumps(examples, separators=(",", ":")).encode()
+        config["examples"] = "model/examples.json"
     found["config.json"] = json.dumps(config, indent=2).encode()
     found["model/manifest.json"] = manifest.to_json().encode()
     found |= dict(graphs.values())

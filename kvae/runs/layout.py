@@ -34,8 +34,11 @@ LONGER = "longer"
 """Folder of a finished run that is being trained longer: a run in it, whose files then take the place of the old."""
 METRICS = "metrics.json"
 """Test metrics; present only if the run is finished."""
+COMPARISON = "results.json"
+"""The verdict and the numbers of a comparison, in its own folder, beside its runs."""
 
 __all__ = [
-    "BUNDLE", "CHECKPOINT", "CONFIG", "CURVES", "DATASET", "DIAGNOSIS", "ENVIRONMENT", "HISTORY", "IMAGES", "LONGER",
-    "METRICS", "MODEL", "PICTURES", "RECONSTRUCTIONS", "REPORT", "SAMPLES", "SKIPPED", "TENSORBOARD",
+    "BUNDLE", "CHECKPOINT", "COMPARISON", "CONFIG", "CURVES", "DATASET", "DIAGNOSIS", "ENVIRONMENT", "HISTORY",
+    "IMAGES", "LONGER", "METRICS", "MODEL", "PICTURES", "RECONSTRUCTIONS", "REPORT", "SAMPLES", "SKIPPED",
+    "TENSORBOARD",
 ]  # fmt: skip

@@ -12,6 +12,7 @@ from kvae.config import TrainConfig
 from kvae.data import choice, classes, datasets, decoded
 from kvae.errors import ConfigError, KvaeError
 from kvae.files import atomic, locks
+from kvae.files.text import printable
 from kvae.runs import beginning, layout
 from kvae.runs import files as run_files
 from kvae.runs.initial import inherited
@@ -57,6 +58,11 @@ def train(
         config = _configured(recipe, settings)
     elif settings or recipe is not None:
         raise ConfigError("config has all settings already: give either a config, or a recipe and single settings.")
+    if not isinstance(config, TrainConfig):
+        raise ConfigError(
+            f"config must be a kvae.config.TrainConfig; got {printable(repr(config), 40)}. Or name single settings, such "
+            f'as dataset="fashion_mnist".'
+        )
     out = Path(out) if out is not None else beginning.default_folder(config)
     data_dir = Path(data_dir) if data_dir is not None else None
     config = initial.recorded(config.absolute())  # the run may be resumed from another folder

@@ -1,5 +1,6 @@
 """The explorer in a real browser: it shows what Python computes for the same seed, code, image and link."""
 
+import base64
 import io
 import json
 import re
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from browser import ARGUMENTS, Browser
 from browser import served as hosted
-from PIL import Image
+from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 from programs import ROOT, missing, node_modules, program
 from tiny import DATASET, make_vae, random_images
@@ -115,6 +116,8 @@ def exploring(browser, bundle, link="", files=None, ready=READY, **settings):
     """The page of a bundle, once it is ready; checks at the end that nothing went wrong in it."""
     node_modules(ROOT / "examples" / "browser")
     files = files or pages.page(bundle, "tiny", ORT_DIR)
+    if not link:  # else it begins with a walk
+        settings.setdefault("reduced_motion", "reduce")
     with served(files) as url:
         page = browser.open(url + link, **settings)
         page.wait_for_selector(ready, state="attached")
@@ -156,7 +159,7 @@ def bundle(bundle_path):
 def shared(chromium, bundle_path):
     """A page of the tiny model that many tests share, each starting from a link back to its initial state."""
     browser = Browser(chromium)
-    with exploring(browser, Bundle.open(bundle_path)) as found:
+    with exploring(browser, Bundle.open(bundle_path), reduced_motion="no-preference") as found:
         yield browser, found, START.format(*(as_text(z) for z in noise.standard_normal(0, 0, 24, 3)[[0, 23]]))
 
 
@@ -1019,7 +1022,7 @@ def test_a_page_works_from_a_folder_on_any_web_host(browser, bundle, tmp_path):
     node_modules(ROOT / "examples" / "browser")
     pages.write(pages.page(bundle, "tiny", ORT_DIR), tmp_path / "some" / "page")
     with hosted(tmp_path) as url:
-        page = browser.open(f"{url}some/page/")
+        page = browser.open(f"{url}some/page/", reduced_motion="reduce")
         page.wait_for_selector(READY)
         assert_same_picture(Explorer(page, url, bundle).pixels(), bundle.sample(1)[0])
     assert browser.trouble == []
@@ -1138,3 +1141,112 @@ def test_a_page_that_loads_the_runtime_from_the_cdn(browser, bundle, network):
             assert "cannot be loaded from cdn.jsdelivr.net. kvae explore --ort-dir" in page.text_content(
                 "#status.error"
             )
+
+
+# Real images, and the walk that the page opens with
+
+
+@pytest.fixture(scope="module")
+def real(chromium):
+    """The page of a shipped model, which has real images."""
+    with exploring(Browser(chromium), Bundle.open(SHIPPED, device="cpu")) as found:
+        yield found, json.loads(pages.page(found.bundle, "x")["model/examples.json"])
+
+
+def test_a_real_image_is_shown_and_a_click_decodes_its_code(real):
+    explorer, examples = real
+    shape = explorer.bundle.manifest.image_shape
+    images = np.frombuffer(base64.b64decode(examples["images"]), np.uint8).reshape(-1, *shape)
+    for index in (3, 8):
+        np.testing.assert_array_equal(explorer.pixels("#real canvas", index)[..., :1], images[index])
+        explorer.page.locator("#real button").nth(index).click()
+        code = np.array(examples["codes"][index], np.float32)
+        np.testing.assert_array_equal(explorer.await_code(lambda now, code=code: np.array_equal(now, code)), code)
+        assert explorer.page.locator("#real button").nth(index).get_attribute("aria-pressed") == "true"
+        label = None if explorer.bundle.manifest.labels is None else [examples["labels"][index]]
+        assert_same_picture(explorer.pixels(), explorer.bundle.decode(code[None], label)[0])
+
+
+def test_the_ring_on_the_map_of_codes_moves_within_its_plane(real):
+    """By keyboard; what is across the plane stays as it is."""
+    explorer, examples = real
+    axes, centre = (np.array(examples["map"][name]) for name in ("axes", "centre"))
+    explorer.page.locator("#real button").nth(5).click()
+    start = np.array(examples["codes"][5], np.float32)
+    explorer.await_code(lambda code: np.array_equal(code, start))
+    explorer.page.focus("#code-handle")
+    explorer.page.keyboard.press("Shift+ArrowRight")
+    code = explorer.await_code(lambda now: not np.array_equal(now, start))
+    moved = (code - start).astype(np.float64)
+    assert moved @ axes.T == pytest.approx([np.linalg.norm(moved), 0], abs=1e-4)
+    reach = 1.12 * np.abs(examples["map"]["points"]).max()
+    assert np.linalg.norm(moved) == pytest.approx(0.2 * reach, rel=1e-3)
+    place = (code - centre) @ axes.T
+    assert float(explorer.page.get_attribute("#code-handle", "aria-valuenow")) == pytest.approx(place[0], abs=0.01)
+
+
+def test_a_model_of_other_images_has_no_real_ones(shared):
+    assert shared[1].page.is_hidden("#examples") and shared[1].page.is_hidden("#codes")
+
+
+def test_the_page_opens_with_a_walk_that_the_first_touch_stops_where_it_is(browser):
+    bundle = Bundle.open(SHIPPED, device="cpu")
+    with exploring(
+        browser, bundle, reduced_motion="no-preference", viewport={"width": 1280, "height": 800}
+    ) as explorer:
+        assert "A slow walk through the codes of real images" in explorer.page.inner_text("#current")
+        first = explorer.pixels()
+        explorer.page.wait_for_timeout(2500)
+        assert (explorer.pixels() != first).any()
+        explorer.page.mouse.click(3, 3)
+        explorer.page.wait_for_selector("body:not([data-walking])", state="attached")
+        explorer.page.wait_for_timeout(500)
+        label = None if bundle.manifest.labels is None else [int(explorer.page.input_value("#label"))]
+        assert_same_picture(explorer.pixels(), bundle.decode(explorer.code()[None], label)[0])
+        stays = explorer.code()
+        explorer.page.wait_for_timeout(1000)
+        np.testing.assert_array_equal(explorer.code(), stays)
+
+
+def test_with_less_motion_or_a_link_there_is_no_walk(browser, bundle):
+    for link, motion in (("", "reduce"), ("#seed=3", "no-preference")):
+        with exploring(browser, bundle, link, reduced_motion=motion) as explorer:
+            assert explorer.page.get_attribute("body", "data-walking") is None
+
+
+# How a photo is fitted
+
+
+def fitted(image, size, whole, ground, inverted):
+    """By Pillow: on a background, whole or cut, and inverted."""
+    flat = Image.new("RGB", image.size, ground)
+    flat.paste(image, mask=image.getchannel("A"))
+    grey = flat.convert("L")
+    if whole:
+        side = max(grey.size)
+        square = Image.new("L", (side, side), ground)
+        square.paste(grey, ((side - grey.width) // 2, (side - grey.height) // 2))
+        grey = square
+    found = np.asarray(ImageOps.fit(grey, size, Image.Resampling.LANCZOS), int)
+    return 255 - found if inverted else found
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize(("ground", "inverted"), [("black", False), ("white", True)])
+def test_a_photo_is_fitted_on_its_background_and_inverted_as_by_pillow(explorer, whole, ground, inverted):
+    page = explorer.page
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 30, 4), np.uint8)
+    pixels[..., 3] = np.where(pixels[..., 3] < 128, 0, 255)
+    image = Image.fromarray(pixels)
+    page.select_option("#fit", "pad" if whole else "crop")
+    page.select_option("#ground", ground)
+    page.set_checked("#invert", inverted)
+    explorer.give(png(pixels))
+    expected = fitted(image, (8, 8), whole, ground, inverted)
+    assert np.abs(explorer.pixels("#original")[..., 0].astype(int) - expected).max() <= 1
+    notes = explorer.notes()
+    assert f"Transparent parts became {ground}." in notes
+    assert ("Inverted." in notes) == inverted and (f"on {ground}" in notes) == whole
+    page.select_option("#fit", "crop")
+    page.select_option("#ground", "black")
+    page.set_checked("#invert", False)

@@ -57,6 +57,7 @@ def test_settings_mean_what_they_mean_on_the_command_line(configs, given, settin
         ({"recipe": "fashion_mnist"}, "recipe"),
         ({"epoch": 3}, "unknown setting: epoch"),
         ({"epochs": 0}, "epochs"),
+        ({"config": "fashion_mnist"}, "TrainConfig; got 'fashion_mnist'"),
     ],
 )
 def test_settings_that_contradict_or_are_none(configs, given, message):

@@ -32,6 +32,22 @@ export function rove(buttons, columns) {
   });
 }
 
+/** Call `drag(right, up)` while a field is dragged on, with the place in it from -1 to 1; its `handle` gets the focus. */
+export function onDrag(field, handle, drag) {
+  const tell = ({ clientX, clientY }) => {
+    const { left, top, width, height } = field.getBoundingClientRect();
+    drag((2 * (clientX - left)) / width - 1, 1 - (2 * (clientY - top)) / height);
+  };
+  field.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0) return;
+    event.preventDefault();
+    field.setPointerCapture(event.pointerId);
+    handle.focus({ preventScroll: true });
+    tell(event);
+  });
+  field.addEventListener("pointermove", (event) => field.hasPointerCapture(event.pointerId) && tell(event));
+}
+
 export function columnsOf(grid) {
   return getComputedStyle(grid).gridTemplateColumns.split(" ").length;
 }

@@ -61,7 +61,13 @@ export function inspection(model, state, about) {
       if (known === shown) state.set({ label: best.label }, true);
       return best;
     });
-  const take = (file) => file && inspect(file.name, () => readImage(file, imageShape));
+  let given = null; // the file that was chosen last
+  const take = (file) => {
+    if (!file) return;
+    given = file;
+    const how = { whole: $("fit").value === "pad", isWhite: $("ground").value === "white", inverted: $("invert").checked };
+    inspect(file.name, () => readImage(file, imageShape, how));
+  };
   const readPicture = async () => ({ pixels: pixelsOf($("picture"), imageShape[2]), notes: [] });
 
   shape($("original"), imageShape);
@@ -72,6 +78,7 @@ export function inspection(model, state, about) {
     take(target.files[0]);
     target.value = ""; // so that the same file can be chosen again
   });
+  for (const option of ["fit", "ground", "invert"]) on(option, "change", () => take(given));
   on("reconstruct", "click", () => inspect("The picture", readPicture));
   on("best", "click", findLabel);
   state.on(["label"], rescore);

@@ -1,7 +1,9 @@
 /** The page as a whole: load the model, then wake the panels. */
 
+import { codes } from "./codes.mjs";
 import { current } from "./current.mjs";
 import { $, figure, on, say } from "./dom.mjs";
+import { examples, readExamples } from "./examples.mjs";
 import { inspection } from "./inspection.mjs";
 import { interpolation } from "./interpolation.mjs";
 import { labels } from "./labels.mjs";
@@ -13,6 +15,7 @@ import { COUNT, samples } from "./samples.mjs";
 import { ordered, sliders } from "./sliders.mjs";
 import { State } from "./state.mjs";
 import { temperature } from "./temperature.mjs";
+import { walk } from "./walk.mjs";
 
 const SMOOTH = 128; // pixels; larger images are not drawn pixel by pixel
 
@@ -22,18 +25,23 @@ async function start() {
   tell({ text: "Loading the model, and onnxruntime-web (14 MB) to run it…" });
   const model = new Model(manifest);
   const starting = wake(model, config);
-  const state = await initial(model);
+  const real = config.examples ? await readJson(config.examples) : null;
+  const shown = readExamples(real, model);
+  const { state, stops } = await initial(model, shown);
   keepLink(state, model, (link) => tell({ link }));
   copyButton(state);
   current(model, state, config.name);
   labels(model, state);
   temperature(model, state);
+  examples(model, state, shown, real ?? {});
+  const passing = codes(model, state, real?.map, real?.names);
   sliders(model, state);
   const painted = [samples(model, state, config.name), interpolation(model, state), map(model, state)];
 
   const ort = await starting;
   tell({ text: "The model runs in this browser; nothing is sent anywhere." });
   $("panels").inert = false;
+  walk(model, state, { stops, what: shown ? "the codes of real images" : "the codes of samples" }, passing);
   await Promise.all(painted);
   if (config.graphs.encoder) {
     for (const role of model.hasOwnPrior ? ["prior_density", "encoder"] : ["encoder"]) {
@@ -85,16 +93,22 @@ function introduce({ name, graphs }, manifest) {
   document.body.dataset.introduced = "";
 }
 
-/** The state to begin with. A prior with a graph of its own must have started. */
-async function initial(model) {
+/** The state to begin with, and where a walk may go: real images if there are some, else samples. A prior with a graph of
+ * its own must have started. */
+async function initial(model, shown) {
   const { latentDim, groups, manifest } = model;
   await model.measure();
-  const { z: codes, label: drawn } = await model.draw(0n, COUNT, 1, null);
+  const { z: drawn, label: labels } = await model.draw(0n, COUNT, 1, null);
+  const stops = shown ?? Array.from({ length: COUNT }, (_, index) => ({
+    z: drawn.slice(index * latentDim, (index + 1) * latentDim),
+    label: labels ? Number(labels[index]) : null,
+  }));
   const [across, up = 0] = ordered(manifest).order;
-  const [a, b] = [codes.slice(0, latentDim), codes.slice(-latentDim)]; // the first sample and the last
-  const [label, mixed] = drawn ? [Number(drawn[0]), true] : [null, false];
+  const { z, label } = stops[0];
+  const { z: b } = stops.findLast((stop) => stop.label === label); // A and B are drawn under one label
   const temperature = groups ? groups.map(() => 1) : 1;
-  return new State({ seed: 0n, temperature, label, mixed, z: a, a, b, across, up });
+  const mixed = labels !== null;
+  return { state: new State({ seed: 0n, temperature, label, mixed, z, a: z, b, across, up }), stops };
 }
 
 function copyButton(state) {

@@ -1,6 +1,6 @@
 /** A map of two latent dimensions. */
 
-import { $, figure, make, on } from "./dom.mjs";
+import { $, figure, make, on, onDrag } from "./dom.mjs";
 import { painter } from "./painter.mjs";
 import { paint, shape } from "./picture.mjs";
 import { grouped, ordered } from "./sliders.mjs";
@@ -40,20 +40,7 @@ export function map(model, state) {
     handle.ariaValueText = both().map((d) => `z${d} ${figure(state.now.z[d])}`).join(", ");
   };
 
-  const drag = (event) => {
-    const { left, top, width, height } = $("field").getBoundingClientRect();
-    move(LIMIT * ((2 * (event.clientX - left)) / width - 1), LIMIT * (1 - (2 * (event.clientY - top)) / height));
-  };
-  on("field", "pointerdown", (event) => {
-    if (event.button !== 0) return;
-    event.preventDefault();
-    $("field").setPointerCapture(event.pointerId);
-    handle.focus({ preventScroll: true });
-    drag(event);
-  });
-  on("field", "pointermove", (event) => {
-    if ($("field").hasPointerCapture(event.pointerId)) drag(event);
-  });
+  onDrag($("field"), handle, (right, up) => move(LIMIT * right, LIMIT * up));
   handle.addEventListener("keydown", (event) => {
     const step = event.shiftKey ? 5 * STEP : STEP;
     const across = { ArrowLeft: -step, ArrowRight: step, Home: -2 * LIMIT, End: 2 * LIMIT }[event.key];
