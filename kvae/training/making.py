@@ -60,8 +60,8 @@ def train(
         raise ConfigError("config has all settings already: give either a config, or a recipe and single settings.")
     if not isinstance(config, TrainConfig):
         raise ConfigError(
-            f"config must be a kvae.config.TrainConfig; got {printable(repr(config), 40)}. Or name single settings, such "
-            f'as dataset="fashion_mnist".'
+            f"config must be a kvae.config.TrainConfig; got {printable(repr(config), 40)}. Or name single settings, "
+            f'such as dataset="fashion_mnist".'
         )
     out = Path(out) if out is not None else beginning.default_folder(config)
     data_dir = Path(data_dir) if data_dir is not None else None
