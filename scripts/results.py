@@ -107,7 +107,9 @@ RESULTS = [
             f"kvae sample --model runs/results/fitted-{prior} --n 200 --seed 7 --out runs/results/fitted-{prior}.png",
         )),
     )),
-    Result("interpolation", 5, ("Interpolating",), (
+    Result("interpolation", 8, ("Interpolating",), (
+        "kvae train --dataset fashion_mnist --architecture mlp --likelihood discretized_logistic "
+        "--out runs/results/8-bit",
         "python benchmarks/interpolation.py fashion_mnist_small runs/results/8-bit",
     )),
     Result("odd", 20, ("Telling odd images from normal ones",), ("python benchmarks/odd.py --out runs/results/odd",)),
