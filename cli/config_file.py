@@ -1,4 +1,4 @@
-"""`--config FILE.toml`: options of a command from a file; those of the command line come first.
+"""`--config FILE.toml`: options of a command from a file; those of the command line take precedence.
 
 The keys are the names of the options. Click takes the values as it takes defaults, in `Context.default_map`.
 """
@@ -39,7 +39,7 @@ config_option = click.option(
     expose_value=False,
     callback=_load,
     help='Take options from a TOML file, such as latent_dim = 32 and recipe = "fashion_mnist_vae". Options of the '
-    "command line come first.",
+    "command line take precedence.",
 )
 
 
@@ -51,7 +51,7 @@ def named_in_errors(context: click.Context) -> Iterator[None]:
     except ConfigError as error:
         if _FILE not in context.meta:
             raise
-        raise ConfigError(f"{error} Settings are also from {printable(context.meta[_FILE])}.") from None
+        raise ConfigError(f"{error} Some settings come from {printable(context.meta[_FILE])}.") from None
 
 
 def path_of(context: click.Context) -> Path | None:
@@ -85,7 +85,7 @@ def read(path: Path, context: click.Context) -> dict[str, Any]:
             near = suggestion(key.replace("-", "_"), options)
             raise ConfigError(f"{where}: '{printable(key, 60)}' is not an option that a file can have.{near}")
         if option.name in found:
-            raise ConfigError(f"{where}: {printable(key, 60)} is there twice, with - and with _. Keep one.")
+            raise ConfigError(f"{where}: {printable(key, 60)} appears twice, once with - and once with _. Keep one.")
         found[option.name] = _value(value, option, f"{where}: {key}", context)
     return found
 

@@ -21,9 +21,10 @@ def tell(config: TrainConfig, recipe: str | None, out: Path | None, data_dir: Pa
         as_json: whether to print an object for programs.
     """
     from kvae import settings
-    from kvae.data import planned
+    from kvae.data import choice, planned
     from kvae.runs import beginning, initial
 
+    config = choice.dense_for_tables(config)  # as for the training, before its folder is named
     if config.init_from is not None:
         initial.weights_file(config.init_from)
     folder = out or beginning.default_folder(config)

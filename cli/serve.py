@@ -27,7 +27,9 @@ PACKAGES = ("fastapi", "limits", "prometheus_client", "uvicorn")
 @click.option(
     "--max-images", type=click.IntRange(1), default=1024, show_default=True, help="Images in a request, or its answer."
 )
-@click.option("--max-body", metavar="MB", type=click.IntRange(1), default=16, show_default=True, help="Size of a body.")
+@click.option(
+    "--max-body", metavar="MiB", type=click.IntRange(1), default=16, show_default=True, help="Largest request body."
+)
 @click.option(
     "--max-waiting",
     type=click.IntRange(1),
@@ -55,7 +57,7 @@ def serve(
     """Serve a model over HTTP: sample, encode, decode, reconstruct, score.
 
     MODEL is given as for `kvae sample --model`. docs/serving.md describes the routes; /openapi.json does for programs,
-    /health for those who start it, and /metrics for Prometheus.
+    /health is for health checks, and /metrics for Prometheus.
     """
     from kvae.bundle.locate import locate
     from kvae.errors import KvaeError

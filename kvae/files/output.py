@@ -72,7 +72,8 @@ def write(
             than `MAX_SIDE`, or is given for numbers.
     """
     check_pictured(path, image_shape)
-    _check_scale(scale, n, image_shape, path)
+    across = 1 if is_folder(path) else n // len(rows) if rows else columns or math.ceil(math.sqrt(n))
+    _check_scale(scale, image_shape, path, across, 1 if is_folder(path) else math.ceil(n / across))
     if is_folder(path):
         _write_folder(batches, path, scale or 1)
         return
@@ -187,15 +188,22 @@ def check_pictured(path: Path, image_shape: list[int]) -> None:
         )
 
 
-def _check_scale(scale: int | None, n: int, image_shape: list[int], path: Path) -> None:
-    """Raise KvaeError for an enlargement that is out of range, or of what is no picture."""
+def _check_scale(scale: int | None, image_shape: list[int], path: Path, columns: int, rows: int) -> None:
+    """Raise KvaeError for an enlargement that is out of range, or of what is no picture.
+
+    Args:
+        scale: the factor; None for none.
+        image_shape: `[height, width, channels]`.
+        path: where the pictures are written.
+        columns: images beside one another in a picture.
+        rows: images below one another.
+    """
     if scale is None:
         return
     if path.suffix.lower() in (".npy", ".npz"):
         raise KvaeError(f"scale enlarges pictures, but {path.name} holds numbers; name a .png or a folder.")
-    columns = 1 if is_folder(path) else math.ceil(math.sqrt(n))
-    side = (max(image_shape[:2]) + pictures.GAP) * columns
-    if scale < 1 or scale * side > MAX_SIDE:
+    side = max(rows * (image_shape[0] + pictures.GAP), columns * (image_shape[1] + pictures.GAP))
+    if scale != 1 and not 1 <= scale <= max(1, MAX_SIDE // side):
         raise KvaeError(f"scale must be from 1 to {max(1, MAX_SIDE // side)} for these pictures; got {scale}.")
 
 

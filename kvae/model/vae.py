@@ -8,14 +8,14 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from kvae.errors import KvaeError
-from kvae.model import divergences, logits, networks, terms  # noqa: F401  # the 1st and 3rd register KLs and classes
+from kvae.model import divergences, drawing, logits, networks, terms  # noqa: F401  # the 1st and 3rd register KLs and classes
 from kvae.model.calls import bind, build, check_networks, check_variables, num_labels, returned, takes_label
 from kvae.model.image_range import image_range
 from kvae.model.objective_model import ObjectiveModel
 from kvae.model.objectives import ELBO, Objective
 from kvae.model.older import older_config
 from kvae.model.posteriors import draw, repeated
-from kvae.model.priors import Fixed, Prior, drawing
+from kvae.model.priors import Fixed, Prior
 from kvae.model.terms import Terms
 from kvae.steps.draws import Draws
 from kvae.steps.example import Example
@@ -25,6 +25,8 @@ from kvae.steps.set_once import SetOnce
 from kvae.steps.threads import num_parts
 
 PARTS = ("encoder", "decoder", "prior", "objective")
+SAMPLED = 256
+"""Images that `VAE.sample` decodes at a time."""
 
 
 @keras.saving.register_keras_serializable("kvae")
@@ -140,24 +142,27 @@ class VAE(SetOnce, ObjectiveModel):
             KvaeError: an argument out of range, a label that is missing or that the model does not have, a model that
                 has not seen images yet, or a prior whose draws are not known as a function of noise.
         """
-        if not isinstance(n, (int, np.integer)) or n < 1:
+        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
             raise KvaeError(f"n must be an integer of at least 1; got {n}.")
         if self.image_shape is None:
-            raise KvaeError(
-                "the model does not know yet how large images are: fit it, or call build((None, 28, 28, 1))."
-            )
-        if (label is None) != (self.num_labels is None):
+            raise KvaeError("the model does not know yet how large images are: fit it, or call its method build.")
+        if (label is None) != (self.num_labels is None) or np.ndim(label) and np.shape(label) != (n,):
             raise KvaeError(
                 f"the model has no labels; got label {label}."
                 if self.num_labels is None
                 else f"the model has {self.num_labels} labels: give label, an integer or {n} of them."
             )
-        images = tf.zeros([n, *self.image_shape])
-        if label is not None:
-            label = self.example((images, np.full(n, label) if np.ndim(label) == 0 else label)).label
-        z = drawing.draws(self.prior, n, seed, label if takes_label(self.prior) else None)
-        found: NDArray[np.float32] = self._likelihood(z, Example(images, label), False).mean().numpy()
-        return found
+        labels = None if label is None else np.broadcast_to(label, [n])
+        images = np.empty((n, *self.image_shape), np.float32)
+        for first in range(0, n, SAMPLED):
+            part = images[first : first + SAMPLED]
+            given = (part, labels[first : first + SAMPLED]) if labels is not None else part
+            part[:] = 0  # whose shape counts, and values that `example` accepts
+            example = self.example(given)
+            own = example.label if takes_label(self.prior) else None
+            z = drawing.draws(self.prior, seed, first, len(part), own)
+            part[:] = self._likelihood(z, example, False).mean().numpy()
+        return images
 
     def predicted(self, example: Example, training: bool = False) -> tf.Tensor:
         """Mean reconstruction, `(batch, height, width, channels)` in [0, 1], decoded from the posterior's mean."""

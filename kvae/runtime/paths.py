@@ -30,8 +30,9 @@ def interpolate(one: Floats, other: Floats, steps: int, path: str = PATHS[0]) ->
     """Codes on the way between two codes `(latent_dim,)`, both ends included: `(steps, latent_dim)`.
 
     On the straight line the middle codes are nearer to 0 than draws from N(0, I) in many dimensions are. The great
-    circle turns from one code to the other at constant angular speed, and so keeps their distance from 0 (White,
-    arXiv 1609.04468); where it is not defined, between opposite codes or from 0, it is the straight line.
+    circle turns from the direction of one code to that of the other at constant angular speed (Shoemake, SIGGRAPH 1985;
+    White, arXiv 1609.04468), while the distance from 0 changes evenly; where it is not defined, between opposite codes
+    or from 0, the way is the straight line.
 
     Args:
         one: the first code.
@@ -46,14 +47,17 @@ def interpolate(one: Floats, other: Floats, steps: int, path: str = PATHS[0]) ->
     if path not in PATHS:
         raise KvaeError(f"path must be one of {', '.join(PATHS)}; got '{path}'.")
     share = np.linspace(0.0, 1.0, steps)[:, None]
-    lengths = np.linalg.norm(one.astype(np.float64)), np.linalg.norm(other.astype(np.float64))
-    cosine = np.dot(one.astype(np.float64), other) / (lengths[0] * lengths[1]) if min(lengths) > 0 else 1.0
-    angle = np.arccos(np.clip(cosine, -1.0, 1.0))
-    if path == "line" or np.sin(angle) < SAME_DIRECTION:
-        return ((1 - share) * one + share * other).astype(np.float32)
-    weights = np.sin((1 - share) * angle) / np.sin(angle), np.sin(share * angle) / np.sin(angle)
-    found: Floats = (weights[0] * one + weights[1] * other).astype(np.float32)
-    return found
+    ends = one.astype(np.float64), other.astype(np.float64)
+    lengths = [float(np.linalg.norm(end)) for end in ends]
+    found = (1 - share) * ends[0] + share * ends[1]
+    if path == "sphere" and min(lengths) > 0:
+        first, last = (end / length for end, length in zip(ends, lengths, strict=True))
+        angle = np.arccos(np.clip(np.dot(first, last), -1.0, 1.0))
+        if np.sin(angle) >= SAME_DIRECTION:
+            directions = (np.sin((1 - share) * angle) * first + np.sin(share * angle) * last) / np.sin(angle)
+            found = ((1 - share) * lengths[0] + share * lengths[1]) * directions
+    codes: Floats = found.astype(np.float32)
+    return codes
 
 
 def between(

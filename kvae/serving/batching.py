@@ -71,12 +71,14 @@ class Batcher:
     async def _answer_all(self) -> None:
         loop = asyncio.get_running_loop()
         while batch := self._next():
-            self._observe(sum(job.rows for job in batch))
             try:
+                self._observe(sum(job.rows for job in batch))
                 answers = await loop.run_in_executor(
                     self._thread, self._work, batch[0].kind, [job.given for job in batch]
                 )
-            except Exception as error:
+                if len(answers) != len(batch):
+                    raise RuntimeError(f"{len(batch)} requests got {len(answers)} answers")
+            except Exception as error:  # which must reach those who wait
                 answers = [error] * len(batch)
             for job, answer in zip(batch, answers, strict=True):
                 if job.answer.done():  # whoever asked has gone

@@ -64,9 +64,11 @@ def codes(body: bytes, content_type: str, manifest: Manifest, max_images: int) -
         raise KvaeError(
             f"expected 1 to {max_images:,} codes of {manifest.latent_dim} numbers; got an array of shape {array.shape}."
         )
-    if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
-        raise KvaeError("codes must be finite numbers.")
-    return np.ascontiguousarray(array, np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
+        found = np.ascontiguousarray(array, np.float32)
+    if not np.isfinite(found).all():
+        raise KvaeError("codes must be finite float32 numbers.")
+    return found
 
 
 def _array(body: bytes, content_type: str, name: str) -> NDArray[Any]:

@@ -31,13 +31,16 @@ def parse_rate(rate: str) -> Any:
     Raises:
         KvaeError: it is not one.
     """
-    from limits import parse
+    from limits import parse_many
 
     try:
-        return parse(rate)
+        found = parse_many(rate)
     except ValueError:
-        form = "a number per second, minute, hour or day, such as 100/second"
-        raise KvaeError(f"the rate must be {form}; got '{printable(rate, 40)}'.") from None
+        found = []
+    if len(found) != 1 or found[0].amount < 1:
+        form = "one number per second, minute, hour or day, such as 100/second"
+        raise KvaeError(f"the rate must be {form}; got '{printable(rate, 40)}'.")
+    return found[0]
 
 
 class Rates:

@@ -47,7 +47,7 @@ def serve(
         raise KvaeError(f"cannot serve at {host} port {port}: {reason}. Try another --port or --host.") from None
     with listening:
         address = listening.getsockname()
-        hosts = list(LOOPBACK) if ip_address(address[0]).is_loopback else None
+        hosts = [*LOOPBACK, host, address[0]] if ip_address(address[0]).is_loopback else None
         app = create_app(bundle, limits, hosts)
         if ready is not None:
             ready(f"http://{f'[{host}]' if ':' in host else host}:{address[1]}")

@@ -55,17 +55,24 @@ class Work:
             except KvaeError as error:
                 prepared.append(error)
         good = [item for item in prepared if not isinstance(item, Exception)]
-        if not good:
-            return prepared
-        values = np.concatenate([item.values for item in good])
-        labels = None if good[0].label is None else np.concatenate([item.label for item in good])
-        arrays = self._kinds[kind](values, labels)
-        ends = np.cumsum([len(item.values) for item in good])[:-1]
-        parts = iter(zip(*(np.split(array, ends) for array in arrays), strict=True))
-        return [item if isinstance(item, Exception) else next(parts) for item in prepared]
+        answers = iter(self._joined(kind, good) if good else ())
+        return [item if isinstance(item, Exception) else next(answers) for item in prepared]
+
+    def _joined(self, kind: str, given: list[Given]) -> list[Any]:
+        """The answer to each, by one call for all; if it is refused, by one call for each, as one is at fault."""
+        values = np.concatenate([item.values for item in given])
+        labels = None if given[0].label is None else np.concatenate([item.label for item in given])
+        try:
+            arrays = self._kinds[kind](values, labels)
+        except KvaeError as error:
+            return [error] if len(given) == 1 else [self._joined(kind, [item])[0] for item in given]
+        ends = np.cumsum([len(item.values) for item in given])[:-1]
+        return list(zip(*(np.split(array, ends) for array in arrays), strict=True))
 
     def _prepared(self, request: Sampling | Given) -> Given:
         manifest = self._bundle.manifest
+        if class_labels.is_best(manifest, request.label):
+            raise KvaeError("a service does not search for the best label: name one of the model's, see /v1/model.")
         if isinstance(request, Given):
             return Given(request.values, class_labels.resolve(manifest, request.label, len(request.values)))
         n = arguments.count(request.n, request.seed, request.start)

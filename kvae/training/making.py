@@ -63,6 +63,7 @@ def train(
             f"config must be a kvae.config.TrainConfig; got {printable(repr(config), 40)}. Or name single settings, "
             f'such as dataset="fashion_mnist".'
         )
+    config = choice.dense_for_tables(config)
     out = Path(out) if out is not None else beginning.default_folder(config)
     data_dir = Path(data_dir) if data_dir is not None else None
     config = initial.recorded(config.absolute())  # the run may be resumed from another folder
@@ -93,7 +94,7 @@ def _configured(recipe: str | None, settings: dict[str, Any]) -> TrainConfig:
     """The config of a recipe and settings, by the rules of `kvae train`."""
     if "init_from" in settings:
         settings = inherited(settings, with_data=recipe is None)
-    return choice.dense_for_tables(recipes.resolve(recipe or recipes.for_settings(settings), settings))
+    return recipes.resolve(recipe or recipes.for_settings(settings), settings)
 
 
 def _about(data: datasets.Dataset, config: TrainConfig) -> dict[str, Any]:

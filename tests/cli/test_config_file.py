@@ -71,7 +71,7 @@ def test_an_empty_file_changes_nothing(seen):
         ("recipe = 'quick'", ["recipe", "Did you mean fashion_mnist_quick?"]),
         ("threads = 0", ["threads", "0"]),
         ("out = '-'", ["out", "'-'"]),
-        ("kl_warmup_epochs = 30", ["kl_warmup_epochs must be less than epochs", "Settings are also from c.toml"]),
+        ("kl_warmup_epochs = 30", ["kl_warmup_epochs must be less than epochs", "Some settings come from c.toml"]),
         ("epochs = ", ["is not TOML"]),
         ("a = 1\na = 2", ["is not TOML"]),
     ],

@@ -210,7 +210,7 @@ def test_score_writes_the_label_of_each_image(kvae):
 
 def test_paths_take_the_labels_of_their_ends(kvae, bundle):
     one, other = "pics/bag/0.png", "pics/coat/1.png"
-    made(kvae("interpolate", "--from", one, "--to", other, "--steps", "4", "--out", "x.npy"))
+    made(kvae("interpolate", "--from", one, "--to", other, "--steps", "4", "--path", "line", "--out", "x.npy"))
     loc = bundle.encode(PIXELS[:2].astype(np.float32) / 255, [1, 2]).loc
     share = np.linspace(0, 1, 4, dtype=np.float32)[:, None]
     expected = bundle.decode((1 - share) * loc[0] + share * loc[1], [1, 1, 2, 2])

@@ -152,3 +152,12 @@ def test_enlargements_that_cannot_be(tmp_path, name, scale, message):
     with pytest.raises(KvaeError, match=message):
         output.write([IMAGES], len(IMAGES), SHAPE, tmp_path / name, scale=scale)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_strip_and_rows_may_not_be_larger_than_a_picture_can_be(tmp_path):
+    images = np.zeros((1000, 8, 8, 1), np.float32)
+    for more in ({"columns": 1000}, {"rows": ["all"]}, {"columns": 1}):
+        with pytest.raises(KvaeError, match="from 1 to 1 "):
+            output.write([images], 1000, SHAPE, tmp_path / "a.png", scale=2, **more)
+    output.write([images], 1000, SHAPE, tmp_path / "a.png", scale=2)
+    assert read(tmp_path / "a.png").shape[1] <= output.MAX_SIDE

@@ -397,12 +397,13 @@ def test_samples_are_the_decoded_noise_of_the_specification(vae):
     z = noise.standard_normal(7, 0, 5, 3)
     np.testing.assert_array_equal(found, vae.decoder(tf.constant(z)).mean())
     np.testing.assert_allclose(vae.sample(2, seed=7), found[:2], atol=1e-6)
+    np.testing.assert_allclose(vae.sample(300, seed=7)[:5], found, atol=1e-6)  # in several batches
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"n": 0}, "n must be"), ({"n": 1.5}, "n must be"), ({"n": 1, "seed": -1}, "seed"),
+        ({"n": 0}, "n must be"), ({"n": 1.5}, "n must be"), ({"n": True}, "n must be"), ({"n": 1, "seed": -1}, "seed"),
         ({"n": 1, "label": 0}, "no labels"),
     ],
 )  # fmt: skip

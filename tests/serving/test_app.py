@@ -9,8 +9,9 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from tiny import IMAGE_SHAPE, random_images
 
+from kvae.bundle import locate
 from kvae.errors import KvaeError
-from kvae.runtime import Bundle, scores, scoring
+from kvae.runtime import Bundle, scoring
 from kvae.serving import Limits, create_app
 
 IMAGES = random_images(5).astype(np.float32)
@@ -155,7 +156,7 @@ def test_bodies_that_do_not_fit_are_one_line(client, content, kind):
     assert error and "\n" not in error and len(error) < 400
 
 
-@pytest.mark.parametrize("z", [[], [[1, 2]], [[1, 2, float("inf")]], [[["a"]]], [[0.0] * 3] * 9])
+@pytest.mark.parametrize("z", [[], [[1, 2]], [[1, 2, float("inf")]], [[1e39, 0, 0]], [[["a"]]], [[0.0] * 3] * 9])
 def test_codes_that_do_not_fit(client, z):
     response = post(client, "/v1/decode", json.dumps({"z": z}), "application/json")
     assert response.status_code == 422 and response.json()["error"]
@@ -206,8 +207,9 @@ def test_a_client_that_asks_too_often_is_told_so(bundle):
     with TestClient(create_app(bundle, LIMITS._replace(rate="2/hour"))) as client:
         assert [client.get("/v1/sample").status_code for _ in range(3)] == [200, 200, 429]
         assert client.get("/health").status_code == 200
-    with pytest.raises(KvaeError, match="rate"):
-        create_app(bundle, LIMITS._replace(rate="often"))
+    for rate in ("often", "0/second", "1/second;5/hour"):
+        with pytest.raises(KvaeError, match="rate"):
+            create_app(bundle, LIMITS._replace(rate=rate))
 
 
 def test_only_named_hosts_are_answered(bundle):
@@ -219,4 +221,11 @@ def test_only_named_hosts_are_answered(bundle):
 def test_a_bundle_without_statistics_scores_without_percentiles(client, bundle):
     assert bundle.manifest.scoring is None
     assert post(client, "/v1/score", npy(IMAGES)).json()["percentile"] == [None] * 5
-    assert "elbo" in scores.heading()
+
+
+def test_percentiles_are_those_of_the_training_images():
+    bundle = Bundle.open(locate.shipped()["fashion_mnist_small"])
+    images = np.random.default_rng(0).integers(0, 256, (2, 28, 28, 1), np.uint8)
+    with TestClient(create_app(bundle)) as client:
+        found = post(client, "/v1/score", npy(images)).json()
+    np.testing.assert_allclose(found["percentile"], scoring.percentile(bundle.manifest, np.array(found["elbo"])))

@@ -36,8 +36,8 @@ const ENGLISH = {
   bytes: (withBits, without, pixels) =>
     `With its distortion, an image of ${pixels} costs <b>${withBits}</b> bytes with bits back, <b>${without}</b> without.`,
   pixels: (count) => (data.bits ? `${count} pixels, black or white (${number(count / 8, 0)} bytes),` : `${count} pixels`),
-  point: "The cross-entropy: nothing pays for the width of a posterior, and every ellipse has shrunk to a point.",
-  zero: "The cross-entropy: nothing pays for the width of a posterior.",
+  point: "The cross-entropy: nothing rewards the width of a posterior, and every ellipse has shrunk to a point.",
+  zero: "The cross-entropy: nothing rewards the width of a posterior.",
   kl: (gap) =>
     `The KL: the loss is the −ELBO, which bounds the NLL. It lies ${gap} nats above it, and cannot fall below. Each ` +
     `ellipse is as wide as the decoder lets it be.`,
@@ -83,8 +83,8 @@ const RUSSIAN = {
     `Вместе с искажением изображение (${pixels}) занимает <b>${withBits}</b> байта с возвратом битов и <b>${without}</b> без него.`,
   pixels: (count) =>
     data.bits ? `${count} чёрных и белых пикселей, ${number(count / 8, 0)} байт` : `число пикселей — ${count}`,
-  point: "Перекрёстная энтропия: за ширину распределения никто не платит, и каждый эллипс стянулся в точку.",
-  zero: "Перекрёстная энтропия: за ширину распределения никто не платит.",
+  point: "Перекрёстная энтропия: ширину распределения ничто не поощряет, и каждый эллипс стянулся в точку.",
+  zero: "Перекрёстная энтропия: ширину распределения ничто не поощряет.",
   kl: (gap) =>
     `KL: потери — это −ELBO, верхняя граница для NLL. Они больше NLL на ${gap} ната и меньше быть не могут. Ширина каждого ` +
     `эллипса — та, какую допускает декодер.`,
@@ -100,7 +100,7 @@ const RUSSIAN = {
   above: (over) => `Потери больше NLL, но границей всё равно не являются. Настоящая граница больше NLL на ${over} ната.`,
   worse: (difference) => `Хуже стала и сама модель: NLL выше на ${difference} ната.`,
   better: (difference) => `NLL ниже, чем при KL, на ${difference} ната.`,
-  same: (difference) => `NLL от NLL при KL не отличить (${difference}).`,
+  same: (difference) => `NLL неотличимо от значения при KL (${difference}).`,
   measured: ({ models, layers, set, training, epochs, continued, seed, images, about, draws }) =>
     `Число моделей — ${models}; данные — ${set}; ${layers}, две скрытые координаты. Модели различаются только значением λ: ` +
     (continued ? "обучение каждой начато с одних и тех же весов; " : "") +

@@ -9,14 +9,15 @@ from kvae.errors import KvaeError
 from kvae.model.priors.prior import Prior
 
 
-def draws(prior: Prior, n: int, seed: int, label: tf.Tensor | None = None) -> tf.Tensor:
-    """Codes, float32 `(n, latent_dim)`, of which number i depends only on (seed, i) and its label.
+def draws(prior: Prior, seed: int, start: int, count: int, label: tf.Tensor | None = None) -> tf.Tensor:
+    """Codes, float32 `(count, latent_dim)`, of which number i depends only on (seed, i) and its label.
 
     Args:
         prior: what they are drawn from.
-        n: how many, at least 1.
         seed: 0 to 2^64 - 1.
-        label: the class of each, int64 `(n,)`, for a prior that has `num_labels`.
+        start: number of the first.
+        count: how many, at least 1.
+        label: the class of each, int64 `(count,)`, for a prior that has `num_labels`.
 
     Raises:
         KvaeError: the seed is out of range, or the prior's draws are not known as a function of noise.
@@ -24,9 +25,9 @@ def draws(prior: Prior, n: int, seed: int, label: tf.Tensor | None = None) -> tf
     known: dict[str, Any] = {} if prior.num_labels is None else {"label": label}
     probs = prior.component_probs()
     if probs is not None:
-        known["component"] = noise.choices(seed, 0, n, noise.cumulative(probs), noise.COMPONENTS)
+        known["component"] = noise.choices(seed, start, count, noise.cumulative(probs), noise.COMPONENTS)
     try:
-        return prior.from_noise(tf.constant(noise.standard_normal(seed, 0, n, prior.latent_dim)), **known)
+        return prior.from_noise(tf.constant(noise.standard_normal(seed, start, count, prior.latent_dim)), **known)
     except NotImplementedError as error:
         raise KvaeError(
             f"draws from the prior {type(prior).__name__} are not known as a function of noise ({error}). Define its "
