@@ -38,14 +38,14 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
     # The same data with a hierarchy of 32, 196 and 392 latent dimensions. Without a warm-up of the KL the finest group
     # would copy pixels for long; the large rate needs the clipping and the short memory of Adam's squared gradients.
-    # The images are moved against overfitting, perhaps too much: see docs/results.md. 27,300 steps are about two hours.
+    # Moving the images (shift) against overfitting costs more than it repays in this time: see docs/results.md. 27,300
+    # steps are about two hours.
     "fashion_mnist_ladder": {
         "dataset": "fashion_mnist",
         "architecture": "ladder",
         "latent_dim": 32,
         "likelihood": "bernoulli",
         "binarize": "dynamic",
-        "shift": 1,
         "batch_size": 128,
         "epochs": 70,
         "learning_rate": 2e-3,
