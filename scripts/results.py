@@ -75,7 +75,7 @@ RESULTS = [
         "kvae evaluate runs/results/published --importance-samples 5000 --proposal posterior --test-bits published",
     )),
     Result("ladder", 200, (BITS,), (
-        "kvae train --recipe fashion_mnist_ladder --out runs/results/ladder",
+        "kvae train --recipe fashion_mnist_ladder --epochs 50 --out runs/results/ladder",
         "kvae evaluate runs/results/ladder",
         "kvae evaluate runs/results/ladder --test-bits published",
     )),
