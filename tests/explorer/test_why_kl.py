@@ -196,7 +196,7 @@ def test_what_does_not_go_together_is_said_in_one_line(kvae, tmp_path, arguments
 
 def test_the_page_in_docs_is_one_of_this_kvae():
     """It has the text, style and code of today; its data were measured once: `docs/why-kl.md` has the commands."""
-    html = (ROOT / "docs" / "why-kl.html").read_bytes()
+    html = (ROOT / "docs" / "why-kl-page.html").read_bytes()
     shown = json.loads(re.search(rb'type="application/json">(.*?)</script>', html, re.DOTALL)[1])
     assert why_kl.html_of(shown) == html
     assert len(html) < 500 * 1024
