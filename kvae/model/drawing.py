@@ -23,11 +23,12 @@ def draws(prior: Prior, seed: int, start: int, count: int, label: tf.Tensor | No
         KvaeError: the seed is out of range, or the prior's draws are not known as a function of noise.
     """
     known: dict[str, Any] = {} if prior.num_labels is None else {"label": label}
-    probs = prior.component_probs()
-    if probs is not None:
-        known["component"] = noise.choices(seed, start, count, noise.cumulative(probs), noise.COMPONENTS)
+    epsilon = tf.constant(noise.standard_normal(seed, start, count, prior.latent_dim))
     try:
-        return prior.from_noise(tf.constant(noise.standard_normal(seed, start, count, prior.latent_dim)), **known)
+        probs = prior.component_probs()
+        if probs is not None:
+            known["component"] = noise.choices(seed, start, count, noise.cumulative(probs), noise.COMPONENTS)
+        return prior.from_noise(epsilon, **known)
     except NotImplementedError as error:
         raise KvaeError(
             f"draws from the prior {type(prior).__name__} are not known as a function of noise ({error}). Define its "

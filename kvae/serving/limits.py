@@ -58,7 +58,7 @@ class Rates:
         self._limiter = FixedWindowRateLimiter(MemoryStorage())
 
     def __str__(self) -> str:
-        return "any number of requests" if self._rate is None else f"{self._rate}"
+        return str(self._rate)
 
     def allows(self, client: str) -> bool:
         """Count a request, and say whether it may be answered."""

@@ -434,3 +434,15 @@ def test_a_prior_without_known_draws_cannot_sample():
     other.build((None, *IMAGE_SHAPE))
     with pytest.raises(KvaeError, match="from_noise"):
         other.sample(2)
+
+
+def test_a_prior_whose_components_depend_on_the_label_cannot_sample_and_says_so():
+    class Depends(StandardNormal):
+        def component_probs(self):
+            raise NotImplementedError("they are not the same for all labels")
+
+    model = make_vae()
+    other = VAE(model.encoder, model.decoder, Depends(3))
+    other.build((None, *IMAGE_SHAPE))
+    with pytest.raises(KvaeError, match="not the same for all labels"):
+        other.sample(2)
