@@ -87,7 +87,7 @@ def test_a_file_of_docs_is_at_the_top_and_the_readme_is_the_home_page():
     ],
 )
 def test_links_lead_to_where_files_are_on_the_site(path, text, expected):
-    """Those that are no files of the repository stay as they are; one that is missing is then found by MkDocs."""
+    """Links to anything but files of the repository stay as they are; MkDocs reports those that lead nowhere."""
     assert site_pages.relinked(path, text) == (expected or text)
 
 
